@@ -1,0 +1,68 @@
+"""Sharp segmentation masks for very large images.
+
+The public names are imported on first use, so that ``import hdseg_gpu`` stays cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hdseg_gpu import metrics
+    from hdseg_gpu.api import available_backends, refine, seeds, thinning
+    from hdseg_gpu.core.elements import structuring_elements
+    from hdseg_gpu.core.errors import (
+        BackendUnavailable,
+        HdsegError,
+        InvalidInput,
+        NotConverged,
+        RefinementWarning,
+    )
+    from hdseg_gpu.core.report import Report
+
+__all__ = [
+    "BackendUnavailable",
+    "HdsegError",
+    "InvalidInput",
+    "NotConverged",
+    "RefinementWarning",
+    "Report",
+    "available_backends",
+    "metrics",
+    "refine",
+    "seeds",
+    "structuring_elements",
+    "thinning",
+]
+
+_HOMES = {
+    "available_backends": "hdseg_gpu.api",
+    "refine": "hdseg_gpu.api",
+    "seeds": "hdseg_gpu.api",
+    "thinning": "hdseg_gpu.api",
+    "structuring_elements": "hdseg_gpu.core.elements",
+    "BackendUnavailable": "hdseg_gpu.core.errors",
+    "HdsegError": "hdseg_gpu.core.errors",
+    "InvalidInput": "hdseg_gpu.core.errors",
+    "NotConverged": "hdseg_gpu.core.errors",
+    "RefinementWarning": "hdseg_gpu.core.errors",
+    "Report": "hdseg_gpu.core.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name == "metrics":
+        value = import_module("hdseg_gpu.metrics")
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("hdseg_gpu")
+    else:
+        raise AttributeError(f"module 'hdseg_gpu' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,307 @@
+"""The public functions: validate, select, survey, run, report."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdseg_gpu import backends, solvers
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.params import (
+    DEFAULT_BETA,
+    DEFAULT_GAMMA,
+    EDGE_RULES,
+    INTERPOLATIONS,
+    Coarse,
+    Params,
+)
+from hdseg_gpu.core.report import Progress, Report, Stages
+from hdseg_gpu.pipeline.refine_tile import TileResult, refine_tile
+from hdseg_gpu.pipeline.seeds import check_seeds
+from hdseg_gpu.pipeline.survey import survey
+from hdseg_gpu.pipeline.upsample import upsample
+
+
+def available_backends() -> tuple[str, ...]:
+    """Return the names of the backends that can run here, best first."""
+    return backends.available()
+
+
+def refine(
+    image: ArrayLike,
+    coarse: ArrayLike,
+    *,
+    scale: float | None = None,
+    passes: int | None = None,
+    elements: str | ArrayLike = "9x9",
+    edges: str = "intensity",
+    boundary: ArrayLike | None = None,
+    beta: float = DEFAULT_BETA,
+    gamma: float = DEFAULT_GAMMA,
+    interpolation: str = "linear",
+    alpha: bool | None = None,
+    class_axis: int = 0,
+    channel_axis: int = -1,
+    backend: str = "auto",
+    solver: str = "auto",
+    progress: Progress | None = None,
+    return_probabilities: bool = False,
+    return_report: bool = False,
+) -> Any:
+    """Return the labels of a large image, its small mask decided again near the boundaries.
+
+    The coarse map is enlarged to the image; every class is thinned, and what was removed is the
+    unknown band; a random walker decides the band by the image's edges.
+
+    Parameters
+    ----------
+    image : array of uint8, uint16, float32 or float64, shape (H, W) or (H, W, C)
+        Grey, colour, or up to 16 channels. Four channels are read as RGBA.
+    coarse : array, shape (h, w) or (K, h, w)
+        Labels (integers of any value, or bools), or the probabilities or logits of K classes.
+        Integer planes are quantised probabilities. h <= H, w <= W, of the same aspect.
+    scale : float, optional
+        Image pixels for each pixel the network decided. Default: max(H / h, W / w); 8 is assumed,
+        with a warning, when the coarse map has the image's size.
+    passes : int, optional
+        Passes of thinning: the band is about 2 passes wide. Default: 2 scale, rounded.
+    elements : {"9x9", "3x3"} or array of int8, shape (m, n, n)
+        Structuring elements: +1 hit, -1 miss, 0 don't care; n odd and at most 9.
+    edges : {"intensity", "boundary"}
+        What the edge weights are taken from, see Notes.
+    boundary : array, shape (H, W), optional
+        Edge strengths g in [0, 1] (integers are scaled to it), for edges="boundary".
+    beta : float
+        How strongly an edge stops the walker.
+    gamma : float
+        Weight of the class evidence; 0 is the plain random walker. The evidence is the
+        interpolated coarse map.
+    interpolation : {"linear", "cubic"}
+        How probabilities are enlarged. Labels are enlarged by nearest neighbour.
+    alpha : bool, optional
+        Whether the last channel is alpha, to be ignored. Default: only if there are 4 channels.
+    class_axis, channel_axis : int
+        Where the classes and the channels are.
+    backend : {"auto", "cpu", "reference"}
+        Where it runs. An explicit name is final.
+    solver : {"auto", "amg", "direct"}
+        How the system is solved. "auto": "amg", and "direct" where that does not converge.
+    progress : callable, optional
+        Called as progress(stage, fraction).
+    return_probabilities, return_report : bool
+        Return (labels, probabilities), (labels, report) or all three.
+
+    Returns
+    -------
+    labels : ndarray, shape (H, W)
+        In the dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
+        that holds them) when probabilities came in.
+    probabilities : ndarray of float32, with the K classes on class_axis
+        In ascending order of the labels; 0 or 1 outside the unknown band.
+    report : Report
+        Settings, counts, times, and notes on what was assumed.
+
+    Raises
+    ------
+    InvalidInput
+        An argument cannot be used; the message says which, and what to do.
+    BackendUnavailable
+        The backend asked for cannot run here.
+    NotConverged
+        solver="amg" did not converge.
+
+    Warns
+    -----
+    RefinementWarning
+        Something was assumed, ignored or replaced.
+
+    Notes
+    -----
+    With L the graph Laplacian of the 4-neighbour grid, U the unknown pixels, S the seeds, m^k the
+    seeds' indicator of class k and lambda^k its evidence:
+
+        (L_UU + gamma I) x^k = -L_US m^k + gamma lambda^k,   label = argmax_k x^k
+
+        "intensity":  w_ij = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + 1e-10
+        "boundary":   w_ij = exp(-beta (g_i + g_j)^2 / sigma) + 1e-10
+
+    sigma is the standard deviation of the whole image (or of g); integers are scaled to [0, 1].
+
+    References
+    ----------
+    Grady, Random Walks for Image Segmentation, PAMI 2006; Grady, Multilabel Random Walker Image
+    Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
+    """
+    stages = Stages(progress)
+    pixels = validate.image(image, channel_axis, alpha, stages)
+    shape = pixels.shape[:2]
+    network = validate.coarse_map(coarse, class_axis, stages)
+    size = validate.scale_of(network, shape, scale, passes, stages)
+    params = Params(
+        elements=validate.element_set(elements),
+        passes=validate.pass_count(passes, size),
+        scale=size,
+        edges=validate.choice("edges", edges, EDGE_RULES),
+        beta=validate.at_least("beta", beta, 0.0),
+        gamma=validate.at_least("gamma", gamma, 0.0),
+        interpolation=validate.choice("interpolation", interpolation, INTERPOLATIONS),
+        solver=validate.choice("solver", solver, solvers.NAMES),
+    )
+    features = pixels
+    if edges == "boundary":
+        features = validate.boundary_map(boundary, edges, shape)
+    elif boundary is not None:
+        raise InvalidInput(f"boundary= is given, but edges={edges!r}; pass edges='boundary'.")
+    ops = backends.select(backend)
+
+    if network.count == 1:
+        stages.notes.append(
+            f"The coarse map has one class only, {network.values[0]}: so has the result."
+        )
+    with stages("survey"):
+        frozen = survey(ops, features, params)
+    with stages("upsample"):
+        classes = upsample(ops, network, shape, params)
+    tile = refine_tile(
+        ops, features, network, classes, params, frozen, stages, return_probabilities
+    )
+    _warn(stages)
+    result: tuple[Any, ...] = (network.values[tile.classes],)
+    if return_probabilities:
+        assert tile.probabilities is not None
+        result += (np.moveaxis(tile.probabilities, 0, class_axis),)
+    if return_report:
+        result += (_report(ops.name, network, params, frozen.sigma, tile, stages),)
+    return result if len(result) > 1 else result[0]
+
+
+def seeds(
+    mask: ArrayLike,
+    *,
+    elements: str | ArrayLike = "9x9",
+    passes: int | None = None,
+    scale: float | None = None,
+    backend: str = "auto",
+) -> NDArray[Any]:
+    """Return the seeds of a full-size mask: 0 where unknown, label + 1 elsewhere.
+
+    Parameters
+    ----------
+    mask : array of bools or non-negative integers, shape (H, W)
+        Labels; every label is thinned against the rest.
+    elements : {"9x9", "3x3"} or array of int8, shape (m, n, n)
+        Structuring elements, see ``structuring_elements``.
+    passes : int, optional
+        Passes of thinning. Default: 2 scale, rounded.
+    scale : float, optional
+        Mask pixels for each pixel the network decided. 8 is assumed, with a warning, when neither
+        this nor `passes` is given.
+    backend : {"auto", "cpu", "reference"}
+        Where it runs.
+
+    Returns
+    -------
+    ndarray of int32 (int64 if the labels need it), shape (H, W)
+
+    Raises
+    ------
+    InvalidInput
+        An argument cannot be used, or no seed is left.
+    """
+    array = validate.labels("mask", mask)
+    if array.min() < 0:
+        raise InvalidInput(
+            f"mask has the label {array.min()}; seeds are label + 1 and 0 means unknown, so "
+            "labels must be at least 0."
+        )
+    stages = Stages()
+    cells = validate.element_set(elements)
+    count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
+    classes = validate.label_classes("mask", array)
+    ops = backends.select(backend)
+    assert classes.classes is not None
+    thinned = ops.seeds(classes.classes, classes.count, cells, count)
+    check_seeds(classes.classes, thinned, classes, count, stages)
+    _warn(stages)
+    largest = int(classes.values[-1]) + 1
+    dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
+    # Class index + 1 -> label + 1; 0 stays unknown.
+    return np.concatenate([[0], classes.values.astype(dtype) + 1]).astype(dtype)[thinned]
+
+
+def thinning(
+    mask: ArrayLike, elements: str | ArrayLike, passes: int, *, backend: str = "auto"
+) -> NDArray[np.bool_]:
+    """Return the mask thinned: what no element matched in any of the passes.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (H, W)
+        The set X.
+    elements : {"9x9", "3x3"} or array of int8, shape (m, n, n)
+        Structuring elements B_1..B_m, see ``structuring_elements``.
+    passes : int
+        How often all of them are applied, one after the other.
+    backend : {"auto", "cpu", "reference"}
+        Where it runs.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+
+    Raises
+    ------
+    InvalidInput
+        An argument cannot be used.
+
+    Notes
+    -----
+    X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
+    outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
+    """
+    array = validate.labels("mask", mask)
+    if array.dtype.kind != "b":
+        raise InvalidInput(
+            f"mask has dtype {array.dtype}; thinning takes bools, for example mask > 0."
+        )
+    return backends.select(backend).thinning(
+        array, validate.element_set(elements), validate.pass_count(passes, 1.0)
+    )
+
+
+def _warn(stages: Stages) -> None:
+    for note in stages.notes:
+        warnings.warn(note, RefinementWarning, stacklevel=3)
+
+
+def _report(
+    backend: str,
+    coarse: Coarse,
+    params: Params,
+    sigma: float,
+    tile: TileResult,
+    stages: Stages,
+) -> Report:
+    solvers_used = sorted({s.solver for s in tile.solutions if s.solver != "none"})
+    return Report(
+        shape=tile.classes.shape,
+        coarse_shape=coarse.shape,
+        labels=tuple(coarse.values.tolist()),
+        backend=backend,
+        solver="+".join(solvers_used) or "none",
+        scale=params.scale,
+        passes=params.passes,
+        edges=params.edges,
+        beta=params.beta,
+        gamma=params.gamma,
+        sigma=sigma,
+        unknown_pixels=tile.unknown_pixels,
+        systems=len(tile.solutions),
+        iterations=max((s.iterations for s in tile.solutions), default=0),
+        error_estimate=max((s.error_estimate for s in tile.solutions), default=0.0),
+        fallbacks=tuple(s.fallback for s in tile.solutions if s.fallback),
+        notes=tuple(stages.notes),
+        seconds={**stages.seconds, "total": sum(stages.seconds.values())},
+    )

@@ -1,0 +1,49 @@
+"""Where it runs: one Ops for each backend, chosen once for each call."""
+
+from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput
+from hdseg_gpu.core.ops import Ops
+
+# Best first: "auto" takes the first that is available.
+NAMES = ("cpu", "reference")
+
+
+def load(name: str) -> Ops:
+    """Return the backend's Ops, or raise BackendUnavailable with the reason."""
+    if name == "cpu":
+        try:
+            from hdseg_gpu.backends.cpu import CpuOps
+        except ImportError as error:
+            raise BackendUnavailable(
+                f"backend='cpu' needs the compiled module, which did not load ({error}); "
+                "run `pip install .` in the source folder, or use backend='reference'."
+            ) from error
+        return CpuOps()
+    from hdseg_gpu.backends.reference import ReferenceOps
+
+    return ReferenceOps()
+
+
+def status() -> dict[str, str]:
+    """Return for each backend "ready" or the reason why it is not."""
+    found = {}
+    for name in NAMES:
+        try:
+            load(name)
+            found[name] = "ready"
+        except BackendUnavailable as error:
+            found[name] = str(error)
+    return found
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the backends that can run here, best first."""
+    return tuple(name for name, state in status().items() if state == "ready")
+
+
+def select(name: str) -> Ops:
+    """Return the Ops for a name or "auto". An explicit name is final: it works or raises."""
+    if name == "auto":
+        return load(available()[0])
+    if name not in NAMES:
+        raise InvalidInput(f"backend={name!r} is unknown; choose one of {('auto', *NAMES)}.")
+    return load(name)

@@ -1,0 +1,112 @@
+"""The compiled, multi-threaded kernels of kernels/cpu.
+
+Outputs are allocated here and filled there, so the kernels run without the GIL. They use OpenMP:
+start other processes with "spawn", because a forked child can hang in its first parallel loop.
+``OMP_NUM_THREADS`` sets the number of threads.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends import _cpu
+from hdseg_gpu.core.ops import CsrMatrix, Ops, Shape
+from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
+
+
+class CpuOps(Ops):
+    """Thin wrappers: allocate, call, return."""
+
+    name = "cpu"
+
+    def thinning(
+        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.bool_]:
+        thinned = np.empty_like(mask)
+        _cpu.thinning(mask, elements, passes, thinned)
+        return thinned
+
+    def seeds(
+        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.int32]:
+        seeds = np.empty_like(classes)
+        _cpu.seeds(classes, count, elements, passes, seeds)
+        return seeds
+
+    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+        fine = np.empty(shape, np.int32)
+        _cpu.upsample_labels(coarse, fine)
+        return fine
+
+    def upsample_argmax(
+        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+    ) -> NDArray[np.int32]:
+        fine = np.empty(shape, np.int32)
+        _cpu.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
+        return fine
+
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        shape: Shape,
+        pixels: NDArray[np.int64],
+        interpolation: str,
+    ) -> NDArray[np.float64]:
+        samples = np.empty((pixels.size, len(planes)))
+        _cpu.sample_planes(planes, INTERPOLATIONS.index(interpolation), pixels, *shape, samples)
+        return samples
+
+    def standard_deviation(self, values: NDArray[Any]) -> float:
+        return float(_cpu.variance(values.reshape(-1)) ** 0.5)
+
+    def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.flatnonzero(seeds == 0).astype(np.int64, copy=False)
+
+    def edge_weights(
+        self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
+    ) -> NDArray[np.float64]:
+        weights = np.empty((pixels.size, 4))
+        _cpu.edge_weights(features, pixels, EDGE_RULES.index(rule), strength, weights)
+        return weights
+
+    def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
+        unknown = np.empty((pixels.size, 4), np.int32)
+        _cpu.neighbours(pixels, *shape, unknown)
+        return unknown
+
+    def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
+        component = np.empty(len(neighbours), np.int32)
+        _cpu.components(neighbours, component)
+        return component
+
+    def contacts(
+        self,
+        pixels: NDArray[np.int64],
+        seeds: NDArray[np.int32],
+        component: NDArray[np.int32],
+        count: int,
+    ) -> NDArray[np.bool_]:
+        touches = np.zeros((int(component.max(initial=-1)) + 1, count), np.bool_)
+        _cpu.contacts(pixels, seeds, component, touches)
+        return touches
+
+    def laplacian(
+        self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
+    ) -> CsrMatrix:
+        row_start = np.empty(len(neighbours) + 1, np.int32)
+        entries = _cpu.row_starts(neighbours, row_start)
+        matrix = CsrMatrix(np.empty(entries), np.empty(entries, np.int32), row_start)
+        _cpu.laplacian(neighbours, weights, gamma, row_start, matrix.indices, matrix.data)
+        return matrix
+
+    def flux_from_seeds(
+        self,
+        weights: NDArray[np.float64],
+        pixels: NDArray[np.int64],
+        seeds: NDArray[np.int32],
+        label: int,
+    ) -> NDArray[np.float64]:
+        flux = np.empty(pixels.size)
+        _cpu.flux_from_seeds(weights, pixels, seeds, label, flux)
+        return flux

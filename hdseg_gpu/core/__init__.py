@@ -1,0 +1,1 @@
+"""Words that every room shares: parameters, elements, errors, the report, the contract of ops."""

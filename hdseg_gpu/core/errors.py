@@ -1,0 +1,21 @@
+"""What can go wrong, by whose fault."""
+
+
+class HdsegError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+
+class InvalidInput(HdsegError, ValueError):
+    """An argument or a file cannot be used; the message names it, its value and the remedy."""
+
+
+class BackendUnavailable(HdsegError, RuntimeError):
+    """The backend that was asked for cannot run here; the message says why."""
+
+
+class NotConverged(HdsegError, RuntimeError):
+    """The solver that was asked for did not reach the tolerance."""
+
+
+class RefinementWarning(UserWarning):
+    """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""

@@ -1,0 +1,113 @@
+"""The contract of primitives: what every backend can do.
+
+The pipeline is written against these verbs alone. Arguments have been checked at the door
+(``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
+pixels in a band, K the number of classes. A band is the ascending array of the flat indices of
+its pixels. The four neighbours of a pixel come in the order north, west, east, south.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int]
+
+
+class CsrMatrix(NamedTuple):
+    """A square matrix in compressed sparse rows, columns ascending."""
+
+    data: NDArray[np.float64]
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int32]
+
+
+class Ops(ABC):
+    """All primitives of one backend. It has no state and pickles as its name."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def thinning(
+        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.bool_]:
+        """Thin (H, W) by all elements in order, `passes` times; the border repeats its pixels."""
+
+    @abstractmethod
+    def seeds(
+        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.int32]:
+        """Return k + 1 where a pixel survives in the thinned mask of its class k, else 0."""
+
+    @abstractmethod
+    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+        """Enlarge (h, w) to `shape` by nearest neighbour: row i takes floor((i + 1/2) h / H)."""
+
+    @abstractmethod
+    def upsample_argmax(
+        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+    ) -> NDArray[np.int32]:
+        """Return the first largest of the (K, h, w) planes interpolated to `shape`."""
+
+    @abstractmethod
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        shape: Shape,
+        pixels: NDArray[np.int64],
+        interpolation: str,
+    ) -> NDArray[np.float64]:
+        """Return the (K, h, w) planes interpolated at some pixels of `shape`: (n, K)."""
+
+    @abstractmethod
+    def standard_deviation(self, values: NDArray[Any]) -> float:
+        """Return the standard deviation of all values, in their own units, summed in float64."""
+
+    @abstractmethod
+    def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the band: the indices of the pixels with seed 0, ascending."""
+
+    @abstractmethod
+    def edge_weights(
+        self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
+    ) -> NDArray[np.float64]:
+        """Return the (n, 4) edge weights, 0 for edges that leave the image.
+
+        features is (H, W, C). Rule "intensity": exp(-strength sum_c (I_i - I_j)^2) + 1e-10.
+        Rule "boundary": exp(-strength sum_c (g_i + g_j)^2) + 1e-10.
+        """
+
+    @abstractmethod
+    def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
+        """Return the (n, 4) positions of the neighbours in `pixels`, -1 where they are not."""
+
+    @abstractmethod
+    def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the 4-connected component of each pixel, numbered by their first pixel: (n,)."""
+
+    @abstractmethod
+    def contacts(
+        self,
+        pixels: NDArray[np.int64],
+        seeds: NDArray[np.int32],
+        component: NDArray[np.int32],
+        count: int,
+    ) -> NDArray[np.bool_]:
+        """Return (components, K): whether a seed of the class adjoins the component."""
+
+    @abstractmethod
+    def laplacian(
+        self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
+    ) -> CsrMatrix:
+        """Return L_UU + gamma I for whole components of the band."""
+
+    @abstractmethod
+    def flux_from_seeds(
+        self,
+        weights: NDArray[np.float64],
+        pixels: NDArray[np.int64],
+        seeds: NDArray[np.int32],
+        label: int,
+    ) -> NDArray[np.float64]:
+        """Return -L_US m: for each pixel, the weights of its edges to seeds with this label."""

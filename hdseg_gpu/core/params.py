@@ -1,0 +1,62 @@
+"""Frozen parameters of one refinement, checked and complete."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EDGE_RULES = ("intensity", "boundary")
+INTERPOLATIONS = ("linear", "cubic")
+
+# Passes per unit of scale, assumed scale, beta and gamma: docs/decisions/0002-defaults.md.
+PASSES_PER_SCALE = 2.0
+ASSUMED_SCALE = 8.0
+DEFAULT_BETA = 130.0
+DEFAULT_GAMMA = 0.0
+# Largest error of a potential that an iterative solver may leave.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Params:
+    """How to refine; see ``hdseg_gpu.refine`` for the meaning of each."""
+
+    elements: NDArray[np.int8]  # (m, n, n), n odd and at most 9
+    passes: int
+    scale: float
+    edges: str
+    beta: float
+    gamma: float
+    interpolation: str
+    solver: str
+    tolerance: float = TOLERANCE
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A coarse map, labels replaced by class indices 0..K-1 in ascending order of the labels."""
+
+    values: NDArray[Any]  # (K,) the label of each class
+    classes: NDArray[np.int32] | None  # (h, w) class indices, or None for probabilities
+    probabilities: NDArray[np.float32] | None  # (K, h, w), summing to 1, or None for labels
+
+    @property
+    def count(self) -> int:
+        """Return the number of classes K."""
+        return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (h, w)."""
+        planes = self.classes if self.probabilities is None else self.probabilities
+        assert planes is not None
+        return planes.shape[-2], planes.shape[-1]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What only the whole picture can tell; a tile never computes these of its own."""
+
+    sigma: float  # standard deviation of the edge features over the whole image
+    strength: float  # factor of the squared difference in the edge weight's exponent

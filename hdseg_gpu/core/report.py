@@ -1,0 +1,64 @@
+"""What a refinement did: the report, and the stages that fill it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of ``refine`` did, with which settings, and how long it took.
+
+    ``solver`` is the solver that gave the answer: "amg", "direct", both joined by "+" when some
+    components needed the other one, or "none" when there was nothing to solve.
+    """
+
+    shape: tuple[int, int]
+    coarse_shape: tuple[int, int]
+    labels: tuple[int | bool, ...]
+    backend: str
+    solver: str
+    scale: float
+    passes: int
+    edges: str
+    beta: float
+    gamma: float
+    sigma: float
+    unknown_pixels: int
+    systems: int  # linear systems with a matrix of their own
+    iterations: int  # of the conjugate gradients, the largest over systems and classes
+    error_estimate: float  # of the potentials, the largest over systems and classes
+    fallbacks: tuple[str, ...]  # one sentence for each time solver="auto" changed its mind
+    notes: tuple[str, ...]  # what was assumed, ignored or replaced
+    seconds: dict[str, float]  # per stage, in order, and "total"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values that ``json.dumps`` accepts."""
+        return asdict(self)
+
+
+@dataclass
+class Stages:
+    """Times the stages, tells a progress callback, and collects notes, once for each call."""
+
+    progress: Progress | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the body as stage `name`."""
+        self.advance(name, 0.0)
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+        self.advance(name, 1.0)
+
+    def advance(self, name: str, fraction: float) -> None:
+        """Tell the callback that a fraction (0..1) of stage `name` is done."""
+        if self.progress is not None:
+            self.progress(name, fraction)

@@ -1,0 +1,288 @@
+"""The door: the only place that checks input. Below it, shapes and dtypes are promises."""
+
+from collections.abc import Sequence
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
+from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.params import ASSUMED_SCALE, PASSES_PER_SCALE, Coarse
+from hdseg_gpu.core.report import Stages
+
+IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
+MAX_CHANNELS = 16
+MAX_CLASSES = 65535
+_RGBA_CHANNELS = 4
+# How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
+_SUM_TOLERANCE = 1e-2
+
+
+def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise InvalidInput(f"{name} is not an array ({error}); pass {expected}.") from error
+    if array.size == 0:
+        raise InvalidInput(f"{name} is empty, shape {array.shape}; pass {expected}.")
+    return array
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array C-contiguous and in the machine's byte order."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _axis(name: str, axis: int, ndim: int) -> int:
+    if not isinstance(axis, Integral) or not -ndim <= axis < ndim:
+        raise InvalidInput(f"{name}={axis!r} is not an axis of an array with {ndim} dimensions.")
+    return int(axis)
+
+
+def _require_finite(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind != "f":
+        return
+    # The extremes of an array with a NaN are NaN: no mask of the array's size is needed.
+    if not (isfinite(array.min()) and isfinite(array.max())):
+        bad = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise InvalidInput(
+            f"{name} holds NaN or infinity, first at index {bad}; replace such values "
+            "(for example with numpy.nan_to_num) before the call."
+        )
+
+
+def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stages) -> NDArray[Any]:
+    """Return the image as (H, W, C), without its alpha channel."""
+    expected = "an image of shape (H, W) or (H, W, channels)"
+    array = _array("image", value, expected)
+    if array.dtype.name not in IMAGE_DTYPES:
+        raise InvalidInput(
+            f"image has the unsupported dtype {array.dtype}; convert it to one of {IMAGE_DTYPES}."
+        )
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    elif array.ndim == 3:
+        array = np.moveaxis(array, _axis("channel_axis", channel_axis, 3), -1)
+    else:
+        raise InvalidInput(f"image has {array.ndim} dimensions, {array.shape}; pass {expected}.")
+    channels = array.shape[2]
+    if channels > MAX_CHANNELS:
+        raise InvalidInput(
+            f"image has {channels} channels on axis channel_axis={channel_axis}, shape "
+            f"{np.shape(value)}; at most {MAX_CHANNELS} are supported. Is channel_axis right?"
+        )
+    if alpha is None and channels == _RGBA_CHANNELS:
+        stages.notes.append(
+            "The image has 4 channels and is read as RGBA: alpha is ignored "
+            "(alpha=False uses all four)."
+        )
+        alpha = True
+    if alpha:
+        if channels == 1:
+            raise InvalidInput("alpha=True leaves nothing of an image with 1 channel.")
+        array = array[:, :, :-1]
+    array = _native(array)
+    _require_finite("image", array)
+    return array
+
+
+def boundary_map(value: ArrayLike | None, edges: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the boundary map g as (H, W, 1), values in [0, 1] after scaling of integers."""
+    if value is None:
+        raise InvalidInput(
+            f"edges={edges!r} needs boundary=, a map of edge strengths in [0, 1] of shape {shape}."
+        )
+    array = _array("boundary", value, f"a map of edge strengths of shape {shape}")
+    if array.shape != shape:
+        raise InvalidInput(f"boundary has shape {array.shape}; the image has {shape}.")
+    if array.dtype.name not in IMAGE_DTYPES:
+        raise InvalidInput(
+            f"boundary has the unsupported dtype {array.dtype}; "
+            f"convert it to one of {IMAGE_DTYPES}."
+        )
+    _require_finite("boundary", array)
+    if array.dtype.kind == "f" and (array.min() < 0 or array.max() > 1):
+        raise InvalidInput(
+            f"boundary has values from {array.min():g} to {array.max():g}; scale it to [0, 1]."
+        )
+    return _native(array[:, :, np.newaxis])
+
+
+def labels(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return a label map (h, w) of bools or integers."""
+    expected = "a label map of shape (h, w) with integer or bool values"
+    array = _array(name, value, expected)
+    if array.ndim != 2:
+        raise InvalidInput(f"{name} has {array.ndim} dimensions, {array.shape}; pass {expected}.")
+    if array.dtype.kind == "f":
+        raise InvalidInput(
+            f"{name} has dtype {array.dtype}; labels are integers or bools. For a foreground "
+            "probability p pass numpy.stack([1 - p, p]); for float labels use .astype(numpy.int32)."
+        )
+    if array.dtype.kind not in "biu":
+        raise InvalidInput(f"{name} has the unsupported dtype {array.dtype}; pass {expected}.")
+    return _native(array)
+
+
+def label_classes(name: str, array: NDArray[Any]) -> Coarse:
+    """Return a label map with its labels replaced by indices 0..K-1, ascending."""
+    if array.dtype.kind == "b" or array.dtype.name in ("uint8", "uint16"):
+        # A look-up table: no sorting of what may be millions of pixels.
+        count = 2 if array.dtype.kind == "b" else np.iinfo(array.dtype).max + 1
+        present = np.zeros(count, np.bool_)
+        present[array.reshape(-1).view(np.uint8) if count == 2 else array.reshape(-1)] = True
+        values = np.flatnonzero(present).astype(array.dtype)
+        index = (np.cumsum(present) - 1).astype(np.int32)
+        classes = index[array.view(np.uint8) if count == 2 else array]
+    else:
+        values, inverse = np.unique(array, return_inverse=True)
+        classes = inverse.reshape(array.shape).astype(np.int32)
+    if len(values) > MAX_CLASSES:
+        raise InvalidInput(
+            f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
+            "Is it a label map?"
+        )
+    return Coarse(values, np.ascontiguousarray(classes), None)
+
+
+def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
+    """Return labels (h, w) or probabilities (K, h, w) as a Coarse."""
+    expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
+    array = _array("coarse", value, expected)
+    if array.ndim == 2:
+        return label_classes("coarse", labels("coarse", array))
+    if array.ndim != 3:
+        raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
+    planes = np.moveaxis(array, _axis("class_axis", class_axis, 3), 0)
+    if len(planes) < 2:
+        raise InvalidInput(
+            f"coarse has 1 class on axis class_axis={class_axis}, shape {array.shape}; for a "
+            "foreground probability p pass numpy.concatenate([1 - p, p])."
+        )
+    if len(planes) > MAX_CLASSES:
+        raise InvalidInput(
+            f"coarse has {len(planes)} classes on axis class_axis={class_axis}, shape "
+            f"{array.shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
+        )
+    dtype = next(t for t in (np.uint8, np.uint16, np.int32) if len(planes) <= np.iinfo(t).max + 1)
+    return Coarse(np.arange(len(planes), dtype=dtype), None, _probabilities(planes, stages))
+
+
+def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
+    """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
+    kind = planes.dtype.kind
+    if kind not in "fiub" or (kind == "i" and planes.min() < 0):
+        raise InvalidInput(
+            f"coarse has three dimensions and the unsupported dtype {planes.dtype}; probabilities "
+            "and logits are floats, quantised probabilities are non-negative integers."
+        )
+    _require_finite("coarse", planes)
+    # The pixels are few, it is a coarse map: float64 keeps all of this simple.
+    exact = planes.astype(np.float64)
+    total = exact.sum(axis=0)
+    if kind != "f":  # quantised, one-hot: only the proportions matter
+        if not total.all():
+            bad = np.argwhere(total == 0)[0].tolist()
+            raise InvalidInput(f"coarse is 0 for every class at (row, column) {bad}.")
+    elif exact.min() < 0 or exact.max() > 1 or np.abs(total - 1).max() > _SUM_TOLERANCE:
+        stages.notes.append(
+            "The coarse map's values are not probabilities (outside [0, 1], or not summing to 1): "
+            "they are taken as logits, and softmax is applied."
+        )
+        exact = np.exp(exact - exact.max(axis=0))
+        total = exact.sum(axis=0)
+    return np.ascontiguousarray(exact / total, np.float32)
+
+
+def scale_of(
+    coarse: Coarse,
+    shape: tuple[int, int],
+    scale: float | None,
+    passes: int | None,
+    stages: Stages,
+) -> float:
+    """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
+    h, w = coarse.shape
+    if h > shape[0] or w > shape[1]:
+        raise InvalidInput(
+            f"coarse is larger than the image: {coarse.shape} against {shape}; "
+            "are the two arguments swapped, or is class_axis or channel_axis wrong?"
+        )
+    ratio = max(shape[0] / h, shape[1] / w)
+    if h - shape[0] / ratio > 1 or w - shape[1] / ratio > 1:
+        raise InvalidInput(
+            f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
+            f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
+            "coarse pixel; crop or resize the coarse map to the image's aspect."
+        )
+    if scale is None and coarse.shape != shape:
+        return ratio
+    return scale_of_mask(scale, passes, stages)
+
+
+def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> float:
+    """Return the scale of a mask that has the image's size, where only the caller can know."""
+    if scale is not None:
+        return at_least("scale", scale, 1.0)
+    if passes is None:
+        stages.notes.append(
+            f"The mask is as large as the image: scale={ASSUMED_SCALE:g} is assumed "
+            "(pass scale= or passes=)."
+        )
+    return ASSUMED_SCALE
+
+
+def pass_count(passes: int | None, scale: float) -> int:
+    """Return the number of passes, by default in proportion to the scale."""
+    if passes is None:
+        return max(1, round(PASSES_PER_SCALE * scale))
+    if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
+        raise InvalidInput(f"passes={passes!r} is not possible; pass an integer of at least 0.")
+    return min(int(passes), np.iinfo(np.int64).max)
+
+
+def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
+    """Return a preset by name, or a custom set (m, n, n) of +1, 0 and -1."""
+    if isinstance(value, str):
+        return structuring_elements(value)
+    size = 2 * MAX_RADIUS + 1
+    expected = (
+        f"one of {ELEMENT_NAMES}, or an array (m, n, n) of +1, 0, -1 with n odd, at most {size}"
+    )
+    array = _array("elements", value, expected)
+    if (
+        array.ndim != 3
+        or array.shape[1] != array.shape[2]
+        or array.shape[1] not in range(1, size + 1, 2)
+    ):
+        raise InvalidInput(f"elements has shape {array.shape}; pass {expected}.")
+    if array.dtype.kind not in "iu" or not np.isin(array, (-1, 0, 1)).all():
+        raise InvalidInput(
+            f"elements has dtype {array.dtype} and other values than +1, 0, -1; pass {expected}."
+        )
+    return np.ascontiguousarray(array, np.int8)
+
+
+def choice(name: str, value: str, valid: Sequence[str]) -> str:
+    """Return the value if it is one of the valid names."""
+    if value not in valid:
+        raise InvalidInput(f"{name}={value!r} is unknown; choose one of {tuple(valid)}.")
+    return value
+
+
+def at_least(name: str, value: float, minimum: float) -> float:
+    """Return a finite number that is at least `minimum`."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not isfinite(value)
+        or value < minimum
+    ):
+        raise InvalidInput(
+            f"{name}={value!r} is not possible; pass a finite number of at least {minimum:g}."
+        )
+    return float(value)

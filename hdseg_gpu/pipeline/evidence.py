@@ -1,0 +1,39 @@
+"""Class evidence lambda for the pixels of the band, which enters the walker with weight gamma."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import Ops, Shape
+from hdseg_gpu.core.params import Coarse, Params
+
+
+def evidence(
+    ops: Ops, coarse: Coarse, shape: Shape, pixels: NDArray[np.int64], params: Params
+) -> NDArray[np.float64]:
+    """Return lambda, (n, K), at least 0 and summing to 1 over the classes.
+
+    It is the network's probabilities interpolated at the band. A map of labels becomes one plane
+    a class first, 1 inside and 0 outside, on a grid `scale` times coarser than the image: between
+    the samples, the interpolation blurs the step over about one coarse pixel.
+    """
+    planes = coarse.probabilities
+    if planes is None:
+        planes = _indicator_planes(ops, coarse, shape, params.scale)
+    samples = ops.sample_planes(planes, shape, pixels, params.interpolation)
+    np.maximum(samples, 0.0, out=samples)  # cubic interpolation overshoots
+    samples /= samples.sum(axis=1, keepdims=True)
+    return samples
+
+
+def _indicator_planes(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> NDArray[np.float32]:
+    assert coarse.classes is not None
+    # A map that is already enlarged is sampled back to the grid its scale speaks of.
+    grid = (
+        min(coarse.shape[0], max(1, round(shape[0] / scale))),
+        min(coarse.shape[1], max(1, round(shape[1] / scale))),
+    )
+    classes = ops.upsample_labels(coarse.classes, grid)
+    planes = np.zeros((coarse.count, *grid), np.float32)
+    for k in range(coarse.count):
+        planes[k] = classes == k
+    return planes

@@ -1,0 +1,69 @@
+"""Preconditioned conjugate gradients with a stop that speaks of the solution's error."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+
+def pcg(
+    apply: Callable[[Vector], Vector],
+    precondition: Callable[[Vector], Vector],
+    b: Vector,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[Vector, int, float]:
+    """Return (x, iterations, error estimate) for A x = b, started at x = M^-1 b.
+
+    Parameters
+    ----------
+    apply, precondition : callable
+        v -> A v and r -> M^-1 r, both symmetric positive definite.
+    b : ndarray of float64, shape (n,)
+        Right-hand side.
+    tolerance : float
+        Stop when max abs(M^-1 r) <= tolerance.
+    max_iterations : int
+        Stop at the latest after so many; the estimate then tells how far it came.
+
+    Notes
+    -----
+    The relative residual says little here: a cluster of pixels tied to the rest by edges of 1e-10
+    can be wrong by 1 and still have a residual of 1e-10. With a good M, M^-1 r is close to
+    A^-1 r, which is the error itself. The residual is computed anew from x before it is believed.
+
+    Source: Hestenes & Stiefel 1952, in the preconditioned form of Saad, *Iterative Methods for
+    Sparse Linear Systems*, 2003, algorithm 9.1.
+    """
+    x = precondition(b)
+    r = b - apply(x)
+    z = precondition(r)
+    p, rz = z.copy(), r @ z
+    estimate = _largest(z)
+    iterations = 0
+    while iterations < max_iterations:
+        if not estimate > tolerance:  # also ends on NaN, which the caller sees in the estimate
+            r = b - apply(x)
+            z = precondition(r)
+            estimate = _largest(z)
+            if not estimate > tolerance:
+                break
+            p, rz = z.copy(), r @ z
+        # 1 apply, 1 precondition, 2 dots, 3 axpys
+        q = apply(p)
+        alpha = rz / (p @ q)
+        x += alpha * p
+        r -= alpha * q
+        z = precondition(r)
+        rz, previous = r @ z, rz
+        p *= rz / previous
+        p += z
+        estimate = _largest(z)
+        iterations += 1
+    return x, iterations, estimate
+
+
+def _largest(v: Vector) -> float:
+    return float(np.abs(v).max(initial=0.0))
