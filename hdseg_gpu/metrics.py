@@ -69,11 +69,13 @@ def mean_boundary_accuracy(
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
     m = max(1.0, sum(t.shape) / 300)
+    radii = [1 + int((m - 1) / _RADII * i) for i in range(_RADII)]
+    window = _window_around(t, radii[-1] + 1)
+    p, t, counted = p[window], t[window], counted[window]
     right = (p == t)[counted]
     from_inside, from_outside = _row_distance(t), _row_distance(~t)
     accuracies = []
-    for i in range(_RADII):
-        radius = 1 + int((m - 1) / _RADII * i)
+    for radius in radii:
         reach = _ellipse_reach(radius)
         near = (_dilated(from_inside, reach) & _dilated(from_outside, reach))[counted]
         if near.any():
@@ -105,6 +107,17 @@ def _masks(
             "label to compare, or bool masks."
         )
     return p, t, counted
+
+
+def _window_around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the slices of the set's bounding box, enlarged: no boundary lies beyond."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(0, rows[0] - margin), rows[-1] + margin + 1),
+        slice(max(0, columns[0] - margin), columns[-1] + margin + 1),
+    )
 
 
 def _ellipse_reach(radius: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ INTERPOLATIONS = ("linear", "cubic")
 # Passes per unit of scale, assumed scale, beta and gamma: docs/decisions/0002-defaults.md.
 PASSES_PER_SCALE = 2.0
 ASSUMED_SCALE = 8.0
-DEFAULT_BETA = 130.0
+DEFAULT_BETA = 1000.0
 DEFAULT_GAMMA = 0.0
 # Largest error of a potential that an iterative solver may leave.
 TOLERANCE = 1e-6

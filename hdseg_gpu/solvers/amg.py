@@ -11,8 +11,10 @@ from hdseg_gpu.core.ops import CsrMatrix
 from hdseg_gpu.solvers import Solution
 from hdseg_gpu.solvers.pcg import pcg
 
-# Measured need: 3 to 12 iterations (docs/decisions/0003-solvers.md).
+# Measured need: 3 to 15 iterations (docs/decisions/0003-solvers.md).
 MAX_ITERATIONS = 60
+# M^-1 r has been measured up to 6 times smaller than the true error; this keeps the promise.
+_SAFETY = 10.0
 
 
 def amg(
@@ -30,14 +32,20 @@ def amg(
     n = len(b)
     # pyamg dispatches on the matrix classes, not on the array classes.
     A = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))
-    hierarchy = pyamg.ruge_stuben_solver(A, max_coarse=200, coarse_solver="splu")
+    # Without the second pass of coarsening some clusters behind sharp edges have no coarse point
+    # to learn from: the error there stays near 1 while the residual looks solved.
+    hierarchy = pyamg.ruge_stuben_solver(
+        A, CF=("RS", {"second_pass": True}), max_coarse=200, coarse_solver="splu"
+    )
     precondition = hierarchy.aspreconditioner(cycle="V").matvec
     x = np.empty_like(b)
     most, worst = 0, 0.0
     for j in range(b.shape[1]):
         x[:, j], iterations, estimate = pcg(
-            A.dot, precondition, b[:, j].copy(), tolerance, MAX_ITERATIONS
+            A.dot, precondition, b[:, j].copy(), tolerance / _SAFETY, MAX_ITERATIONS
         )
-        most, worst = max(most, iterations), np.fmax(worst, np.nan_to_num(estimate, nan=np.inf))
+        # NaN means that the iteration broke down, which is as far off as can be.
+        estimate = np.inf if np.isnan(estimate) else _SAFETY * estimate
+        most, worst = max(most, iterations), max(worst, estimate)
         progress((j + 1) / b.shape[1])
-    return Solution(x, "amg", most, float(worst), converged=bool(worst <= tolerance))
+    return Solution(x, "amg", most, worst, converged=worst <= tolerance)

@@ -1,0 +1,48 @@
+"""The command ``hdseg``: exit code 0 success, 2 wrong input, 1 anything else."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from hdseg_gpu.cli import demo, evaluate, info, refine
+from hdseg_gpu.core.errors import HdsegError, InvalidInput
+
+app = typer.Typer(
+    name="hdseg",
+    help="Sharp segmentation masks for very large images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("refine")(refine.refine)
+app.command("seeds")(refine.seeds)
+app.command("evaluate")(evaluate.evaluate)
+app.command("info")(info.info)
+app.command("demo")(demo.demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. HDSEG_DEBUG=1 shows tracebacks."""
+    try:
+        app(args=arguments)
+    except SystemExit as done:  # how typer ends, well or with a usage error (2)
+        return done.code if isinstance(done.code, int) else 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get("HDSEG_DEBUG"):
+            raise
+        expected = isinstance(error, HdsegError)
+        print(
+            f"error: {error if expected else f'{type(error).__name__}: {error}'}", file=sys.stderr
+        )
+        return 2 if isinstance(error, InvalidInput) else 1
+    return 0
+
+
+def entry_point() -> None:
+    """Exit with the code of ``main``."""
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What a command says, and where: results on stdout, notes and progress on stderr."""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isnan
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.report import Progress as ProgressCallback
+from hdseg_gpu.core.report import Report
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+Elements = Annotated[str, typer.Option(help="Structuring elements: 9x9 or 3x3.")]
+Backend = Annotated[str, typer.Option(help="auto, cpu or reference.")]
+
+
+def say_json(value: dict[str, Any]) -> None:
+    """Print one JSON object. NaN, which JSON does not know, becomes null."""
+    print(json.dumps(_without_nan(value), indent=2))
+
+
+def say(*what: Any) -> None:
+    """Print text or tables on stdout; without a terminal, lines are not wrapped."""
+    console = Console(markup=False, width=None if sys.stdout.isatty() else 200)
+    for item in what:
+        console.print(item, highlight=False)
+
+
+def note(sentence: str) -> None:
+    """Print a note on stderr."""
+    print(f"note: {sentence}", file=sys.stderr)
+
+
+@contextmanager
+def notes_shown(quiet: bool) -> Iterator[None]:
+    """Turn the library's warnings of the body into notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RefinementWarning)
+        yield
+    for warning in caught:
+        if not issubclass(warning.category, RefinementWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif not quiet:
+            note(str(warning.message))
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
+    """Show a bar for the stage under way, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+
+
+def report_table(report: Report, output: Path | None = None) -> Table:
+    """Return the figures of a refinement as a table of names and values."""
+    table = Table(show_header=False, box=None)
+    for name, value in report_rows(report):
+        table.add_row(name, value)
+    if output is not None:
+        table.add_row("written", str(output))
+    return table
+
+
+def report_rows(report: Report) -> list[tuple[str, str]]:
+    """Return names and values of what a refinement did."""
+    height, width = report.shape
+    share = 100.0 * report.unknown_pixels / (height * width)
+    solver = report.solver
+    if report.iterations:
+        solver += f" ({report.iterations} iterations)"
+    rows = [
+        ("image", f"{width} x {height} pixels"),
+        ("coarse map", f"{report.coarse_shape[1]} x {report.coarse_shape[0]} pixels"),
+        ("scale, passes", f"{report.scale:.3g}, {report.passes}"),
+        ("unknown pixels", f"{report.unknown_pixels} ({share:.2f} %)"),
+        ("backend", report.backend),
+        ("solver", solver),
+    ]
+    rows += [("fallback", sentence) for sentence in report.fallbacks]
+    return rows + [(f"{stage} [s]", f"{s:.3f}") for stage, s in report.seconds.items()]
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage, or a dash where there is none."""
+    return "-" if isnan(value) else f"{100.0 * value:.2f}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and isnan(value) else value

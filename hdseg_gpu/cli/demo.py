@@ -1,0 +1,82 @@
+"""``hdseg demo``: the main job on a bundled photograph."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from hdseg_gpu import api, metrics, pictures
+from hdseg_gpu.cli.console import (
+    Backend,
+    Json,
+    Quiet,
+    notes_shown,
+    percent,
+    progress_bar,
+    report_rows,
+    say,
+    say_json,
+)
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io import read_image, read_labels, write_picture
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the pictures; made if needed.")
+    ] = Path("hdseg_demo"),
+    backend: Backend = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Refine a bundled photo's DeepLabV3 mask; print what it gained and write pictures."""
+    with as_file(files("hdseg_gpu") / "data" / "demo") as folder:
+        image = read_image(folder / "image.jpg").pixels
+        coarse = read_labels(folder / "coarse.png")
+        truth = read_labels(folder / "truth.png") > 0
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"output {output} cannot be made a folder: {error.strerror}.") from error
+    with notes_shown(quiet), progress_bar(quiet or as_json) as progress:
+        after, report = api.refine(
+            image, coarse, backend=backend, progress=progress, return_report=True
+        )
+        before = api.refine(image, coarse, passes=0, backend=backend)  # nearest neighbour alone
+        seeds = api.seeds(before, passes=report.passes, backend=backend)
+    scores = {
+        name: {
+            "iou": metrics.iou(labels > 0, truth),
+            "mba": metrics.mean_boundary_accuracy(labels > 0, truth),
+        }
+        for name, labels in (("before", before), ("after", after))
+    }
+    written = {
+        "mask": np.where(after > 0, 255, 0).astype(np.uint8),
+        "seeds": pictures.seeds_figure(seeds),
+        "overlay": pictures.side_by_side(
+            [
+                (f"{name}: IoU {percent(s['iou'])} %", pictures.overlay(image, labels, truth))
+                for (name, s), labels in zip(scores.items(), (before, after), strict=True)
+            ]
+        ),
+    }
+    paths = {name: output.resolve() / f"{name}.png" for name in written}
+    for name, pixels in written.items():
+        write_picture(paths[name], pixels)
+    if as_json:
+        files_written = {name: str(path) for name, path in paths.items()}
+        say_json({"scores": scores, "report": report.to_dict(), "files": files_written})
+        return
+    if quiet:
+        return
+    table = Table("", "before", "after")
+    for metric, title in (("iou", "IoU [%]"), ("mba", "mBA [%]")):
+        table.add_row(title, *(percent(s[metric]) for s in scores.values()))
+    for name, value in report_rows(report):
+        table.add_row(name, "", value)
+    say(table, "", *(f"{name:8} {path}" for name, path in paths.items()))
+    say("overlay: red is the mask's boundary, green the true one (drawn by hand).")

@@ -1,0 +1,73 @@
+"""``hdseg evaluate``."""
+
+from math import isnan, nan
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.table import Table
+
+from hdseg_gpu import backends, metrics
+from hdseg_gpu.cli.console import Json, Quiet, note, percent, say, say_json
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.io import read_labels
+
+
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="Label map.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Label map, full size.")],
+    ignore: Annotated[
+        int | None, typer.Option(help="Label in TRUTH whose pixels do not count, often 255.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Print IoU and mean boundary accuracy (mBA) of PRED for each class of TRUTH.
+
+    A smaller PRED is enlarged by nearest neighbour first.
+    """
+    pred = validate.labels("PRED", read_labels(prediction))
+    true = validate.labels("TRUTH", read_labels(truth))
+    if pred.shape != true.shape:
+        if not quiet:
+            note(f"{prediction} {pred.shape} is enlarged to {true.shape} by nearest neighbour.")
+        pred = _enlarged(pred, true.shape)
+    in_truth = metrics.labels_of(true, ignore=ignore)
+    rows = {
+        label: {
+            "iou": metrics.iou(pred, true, label=label, ignore=ignore),
+            "mba": metrics.mean_boundary_accuracy(pred, true, label=label, ignore=ignore),
+            "in_truth": label in in_truth,
+        }
+        for label in metrics.labels_of(pred, true, ignore=ignore)
+    }
+    means = {k: _mean([rows[label][k] for label in in_truth]) for k in ("iou", "mba")}
+    if as_json:
+        say_json({"classes": rows, "mean": means})
+        return
+    if quiet:
+        return
+    table = Table("class", "IoU [%]", "mBA [%]")
+    for label, row in rows.items():
+        name = str(label) if row["in_truth"] else f"{label} (not in TRUTH)"
+        table.add_row(name, percent(row["iou"]), percent(row["mba"]))
+    table.add_row("mean over TRUTH", percent(means["iou"]), percent(means["mba"]))
+    say(table)
+
+
+def _enlarged(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    coarse = validate.label_classes("PRED", labels)
+    validate.scale_of(coarse, shape, None, None, Stages())  # refuses what does not fit
+    assert coarse.classes is not None
+    enlarged: NDArray[Any] = coarse.values[
+        backends.select("auto").upsample_labels(coarse.classes, shape)
+    ]
+    return enlarged
+
+
+def _mean(values: list[Any]) -> float:
+    known = [v for v in values if not isnan(v)]
+    return float(np.mean(known)) if known else nan

@@ -1,0 +1,65 @@
+"""``hdseg info``."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rich.table import Table
+
+from hdseg_gpu import backends
+from hdseg_gpu.cli.console import Json, Quiet, say, say_json
+
+# distribution name -> what it is for here
+_LIBRARIES = {
+    "numpy": "arrays",
+    "scipy": "solver 'direct', backend 'reference'",
+    "pyamg": "solver 'amg'",
+    "pillow": "PNG and JPEG files",
+    "tifffile": "TIFF files",
+    "imagecodecs": "compressed TIFF files (optional)",
+}
+
+
+def info(quiet: Quiet = False, as_json: Json = False) -> None:
+    """Print the version, the processor, the backends and the libraries found."""
+    found: dict[str, Any] = {
+        "version": version("hdseg_gpu"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "backends": backends.status(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+    }
+    if as_json:
+        say_json(found)
+        return
+    if quiet:
+        return
+    table = Table(show_header=False, box=None)
+    for name in ("version", "python", "platform"):
+        table.add_row(name, found[name])
+    for name, value in found["cpu"].items():
+        table.add_row(f"cpu: {name}", str(value))
+    for name, state in found["backends"].items():
+        table.add_row(f"backend {name}", state)
+    for name, number in found["libraries"].items():
+        table.add_row(f"library {name}", f"{number or 'not installed'} - {_LIBRARIES[name]}")
+    say(table)
+
+
+def _cpu() -> dict[str, Any]:
+    cpu: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
+    try:
+        from hdseg_gpu.backends import _cpu as compiled
+    except ImportError:
+        return cpu
+    features = [name for name, present in compiled.cpu_features().items() if present]
+    return cpu | {"threads": compiled.thread_count(), "features": ", ".join(features) or "none"}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,141 @@
+"""``hdseg refine`` and ``hdseg seeds``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from hdseg_gpu import api
+from hdseg_gpu.cli.console import (
+    Backend,
+    Elements,
+    Json,
+    Overwrite,
+    Quiet,
+    notes_shown,
+    progress_bar,
+    report_table,
+    say,
+    say_json,
+)
+from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA
+from hdseg_gpu.io import (
+    check_output,
+    read_coarse,
+    read_image,
+    read_labels,
+    write_labels,
+    write_picture,
+)
+from hdseg_gpu.io.write import check_labels
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="PNG, TIFF, .npy or .npz.")]
+Scale = Annotated[
+    float | None, typer.Option(help="Image pixels for each pixel the network decided.")
+]
+Passes = Annotated[int | None, typer.Option(help="Passes of thinning [default: 2 x scale].")]
+
+
+def refine(
+    image: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, .npy or .npz.")],
+    coarse: Annotated[
+        Path,
+        typer.Argument(help="Labels (picture or 2-D array) or class probabilities (3-D array)."),
+    ],
+    output: Output,
+    scale: Scale = None,
+    passes: Passes = None,
+    elements: Elements = "9x9",
+    edges: Annotated[str, typer.Option(help="intensity, or boundary (needs --boundary).")] = (
+        "intensity"
+    ),
+    boundary: Annotated[Path | None, typer.Option(help="Map of edge strengths.")] = None,
+    beta: Annotated[float, typer.Option(help="How strongly an edge stops the walker.")] = (
+        DEFAULT_BETA
+    ),
+    gamma: Annotated[float, typer.Option(help="Weight of the class evidence.")] = DEFAULT_GAMMA,
+    interpolation: Annotated[str, typer.Option(help="linear or cubic.")] = "linear",
+    alpha: Annotated[
+        bool | None,
+        typer.Option("--alpha/--no-alpha", help="Whether the image's last channel is alpha."),
+    ] = None,
+    class_axis: Annotated[int, typer.Option(help="Axis of the classes in COARSE.")] = 0,
+    channel_axis: Annotated[int, typer.Option(help="Axis of the channels in IMAGE.")] = -1,
+    key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
+    backend: Backend = "auto",
+    solver: Annotated[str, typer.Option(help="auto, amg or direct.")] = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Refine COARSE at the full resolution of IMAGE, into OUT."""
+    sources = (image, coarse) if boundary is None else (image, coarse, boundary)
+    check_output(output, overwrite=overwrite, inputs=sources)
+    with notes_shown(quiet), progress_bar(quiet or as_json) as progress:
+        picture = read_image(image)
+        network = read_coarse(coarse, key)
+        if network.ndim == 2 and network.dtype.kind in "biu":
+            check_labels(output, network.dtype, int(network.min()), int(network.max()))
+        if alpha is None:
+            alpha = picture.alpha
+        labels, report = api.refine(
+            picture.pixels,
+            network,
+            scale=scale,
+            passes=passes,
+            elements=elements,
+            edges=edges,
+            boundary=None if boundary is None else read_image(boundary).pixels,
+            beta=beta,
+            gamma=gamma,
+            interpolation=interpolation,
+            alpha=alpha,
+            class_axis=class_axis,
+            channel_axis=channel_axis,
+            backend=backend,
+            solver=solver,
+            progress=progress,
+            return_report=True,
+        )
+        write_labels(output, labels)
+    if as_json:
+        say_json({**report.to_dict(), "output": str(output)})
+    elif not quiet:
+        say(report_table(report, output))
+
+
+def seeds(
+    mask: Annotated[Path, typer.Argument(help="Label map: picture or 2-D array.")],
+    output: Output,
+    scale: Scale = None,
+    passes: Passes = None,
+    elements: Elements = "9x9",
+    figure: Annotated[
+        bool,
+        typer.Option(help="Write a PNG to look at: white foreground, grey background, black."),
+    ] = False,
+    backend: Backend = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the seeds of MASK: 0 where unknown, label + 1 elsewhere."""
+    from hdseg_gpu.core.errors import InvalidInput
+    from hdseg_gpu.pictures import seeds_figure
+
+    check_output(output, overwrite=overwrite, inputs=(mask,))
+    if figure and output.suffix.lower() != ".png":
+        raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")
+    with notes_shown(quiet):
+        labels = read_labels(mask)
+        found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)
+        if figure:
+            write_picture(output, seeds_figure(found))
+        else:
+            write_labels(output, found)
+    unknown = int(np.count_nonzero(found == 0))
+    if as_json:
+        say_json({"shape": found.shape, "unknown_pixels": unknown, "output": str(output)})
+    elif not quiet:
+        say(f"{unknown} unknown pixels ({100 * unknown / found.size:.2f} %), written {output}")
