@@ -13,7 +13,6 @@ from hdseg_gpu.core.params import (
     DEFAULT_BETA,
     DEFAULT_GAMMA,
     EDGE_RULES,
-    INTERPOLATIONS,
     Coarse,
     Params,
 )
@@ -40,7 +39,7 @@ def refine(
     boundary: ArrayLike | None = None,
     beta: float = DEFAULT_BETA,
     gamma: float = DEFAULT_GAMMA,
-    interpolation: str = "linear",
+    interpolation: str | None = None,
     alpha: bool | None = None,
     class_axis: int = 0,
     channel_axis: int = -1,
@@ -78,8 +77,10 @@ def refine(
     gamma : float
         Weight of the class evidence; 0 is the plain random walker. The evidence is the
         interpolated coarse map.
-    interpolation : {"linear", "cubic"}
-        How probabilities are enlarged. Labels are enlarged by nearest neighbour.
+    interpolation : {"nearest", "linear", "cubic"}, optional
+        How the coarse map is enlarged. Default: "nearest" for labels, "linear" for
+        probabilities. For labels the other two interpolate one plane a class, 1 inside and 0
+        outside: the boundary comes out smooth instead of stair-stepped.
     alpha : bool, optional
         Whether the last channel is alpha, to be ignored. Default: only if there are 4 channels.
     class_axis, channel_axis : int
@@ -146,7 +147,7 @@ def refine(
         edges=validate.choice("edges", edges, EDGE_RULES),
         beta=validate.at_least("beta", beta, 0.0),
         gamma=validate.at_least("gamma", gamma, 0.0),
-        interpolation=validate.choice("interpolation", interpolation, INTERPOLATIONS),
+        interpolation=validate.interpolation(interpolation, network),
         solver=validate.choice("solver", solver, solvers.NAMES),
     )
     features = pixels
@@ -293,6 +294,7 @@ def _report(
         solver="+".join(solvers_used) or "none",
         scale=params.scale,
         passes=params.passes,
+        interpolation=params.interpolation,
         edges=params.edges,
         beta=params.beta,
         gamma=params.gamma,

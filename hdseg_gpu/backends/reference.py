@@ -124,9 +124,10 @@ class ReferenceOps(Ops):
     ) -> CsrMatrix:
         n = len(neighbours)
         row, k = np.nonzero(neighbours >= 0)
-        off_diagonal = sparse.coo_array((-weights[row, k], (row, neighbours[row, k])), shape=(n, n))
-        diagonal = sparse.diags_array(weights.sum(axis=1) + gamma, shape=(n, n))
-        matrix = sparse.csr_array(off_diagonal + diagonal)
+        every = np.arange(n)
+        values = np.concatenate([-weights[row, k], weights.sum(axis=1) + gamma])
+        where = np.concatenate([row, every]), np.concatenate([neighbours[row, k], every])
+        matrix = sparse.csr_array((values, where), shape=(n, n))
         matrix.sort_indices()
         return CsrMatrix(
             matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)

@@ -55,7 +55,10 @@ def refine(
         DEFAULT_BETA
     ),
     gamma: Annotated[float, typer.Option(help="Weight of the class evidence.")] = DEFAULT_GAMMA,
-    interpolation: Annotated[str, typer.Option(help="linear or cubic.")] = "linear",
+    interpolation: Annotated[
+        str | None,
+        typer.Option(help="nearest [default for labels], linear [for probabilities] or cubic."),
+    ] = None,
     alpha: Annotated[
         bool | None,
         typer.Option("--alpha/--no-alpha", help="Whether the image's last channel is alpha."),

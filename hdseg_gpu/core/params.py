@@ -7,15 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 EDGE_RULES = ("intensity", "boundary")
-INTERPOLATIONS = ("linear", "cubic")
+INTERPOLATIONS = ("linear", "cubic")  # and "nearest", for label maps
 
 # Passes per unit of scale, assumed scale, beta and gamma: docs/decisions/0002-defaults.md.
 PASSES_PER_SCALE = 2.0
 ASSUMED_SCALE = 8.0
 DEFAULT_BETA = 1000.0
 DEFAULT_GAMMA = 0.0
-# Largest error of a potential that an iterative solver may leave.
-TOLERANCE = 1e-6
+# Largest error of a potential that an iterative solver may leave. Rounding alone makes two direct
+# solvers differ by 1e-6 at beta = 5000, where clusters hang on edges of 1e-10.
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Params:
     edges: str
     beta: float
     gamma: float
-    interpolation: str
+    interpolation: str  # "nearest" (labels only), "linear" or "cubic"
     solver: str
     tolerance: float = TOLERANCE
 
@@ -40,6 +41,14 @@ class Coarse:
     values: NDArray[Any]  # (K,) the label of each class
     classes: NDArray[np.int32] | None  # (h, w) class indices, or None for probabilities
     probabilities: NDArray[np.float32] | None  # (K, h, w), summing to 1, or None for labels
+
+    def indicator_planes(self) -> NDArray[np.float32]:
+        """Return the labels as one plane a class, (K, h, w): 1 inside, 0 outside."""
+        assert self.classes is not None
+        planes = np.empty((self.count, *self.shape), np.float32)
+        for k in range(self.count):
+            planes[k] = self.classes == k
+        return planes
 
     @property
     def count(self) -> int:

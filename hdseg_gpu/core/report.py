@@ -24,6 +24,7 @@ class Report:
     solver: str
     scale: float
     passes: int
+    interpolation: str
     edges: str
     beta: float
     gamma: float

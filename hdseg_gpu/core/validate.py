@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.params import ASSUMED_SCALE, PASSES_PER_SCALE, Coarse
+from hdseg_gpu.core.params import ASSUMED_SCALE, INTERPOLATIONS, PASSES_PER_SCALE, Coarse
 from hdseg_gpu.core.report import Stages
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
@@ -212,15 +212,15 @@ def scale_of(
             f"coarse is larger than the image: {coarse.shape} against {shape}; "
             "are the two arguments swapped, or is class_axis or channel_axis wrong?"
         )
-    ratio = max(shape[0] / h, shape[1] / w)
-    if h - shape[0] / ratio > 1 or w - shape[1] / ratio > 1:
+    # One coarse pixel off at most: |h - H w / W| <= 1 or |w - W h / H| <= 1.
+    if abs(h * shape[1] - w * shape[0]) > max(shape):
         raise InvalidInput(
             f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
             f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
             "coarse pixel; crop or resize the coarse map to the image's aspect."
         )
     if scale is None and coarse.shape != shape:
-        return ratio
+        return max(shape[0] / h, shape[1] / w)
     return scale_of_mask(scale, passes, stages)
 
 
@@ -272,6 +272,13 @@ def choice(name: str, value: str, valid: Sequence[str]) -> str:
     if value not in valid:
         raise InvalidInput(f"{name}={value!r} is unknown; choose one of {tuple(valid)}.")
     return value
+
+
+def interpolation(value: str | None, coarse: Coarse) -> str:
+    """Return how to enlarge the coarse map; only labels can take the nearest."""
+    if coarse.probabilities is None:
+        return choice("interpolation", value or "nearest", ("nearest", *INTERPOLATIONS))
+    return choice("interpolation", value or "linear", INTERPOLATIONS)
 
 
 def at_least(name: str, value: float, minimum: float) -> float:

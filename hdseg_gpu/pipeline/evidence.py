@@ -1,5 +1,7 @@
 """Class evidence lambda for the pixels of the band, which enters the walker with weight gamma."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,22 +20,19 @@ def evidence(
     """
     planes = coarse.probabilities
     if planes is None:
-        planes = _indicator_planes(ops, coarse, shape, params.scale)
-    samples = ops.sample_planes(planes, shape, pixels, params.interpolation)
+        planes = _at_scale(ops, coarse, shape, params.scale).indicator_planes()
+    how = "linear" if params.interpolation == "nearest" else params.interpolation
+    samples = ops.sample_planes(planes, shape, pixels, how)
     np.maximum(samples, 0.0, out=samples)  # cubic interpolation overshoots
     samples /= samples.sum(axis=1, keepdims=True)
     return samples
 
 
-def _indicator_planes(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> NDArray[np.float32]:
+def _at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Coarse:
+    """Return a label map on the grid its scale speaks of: one already enlarged is sampled back."""
     assert coarse.classes is not None
-    # A map that is already enlarged is sampled back to the grid its scale speaks of.
     grid = (
         min(coarse.shape[0], max(1, round(shape[0] / scale))),
         min(coarse.shape[1], max(1, round(shape[1] / scale))),
     )
-    classes = ops.upsample_labels(coarse.classes, grid)
-    planes = np.zeros((coarse.count, *grid), np.float32)
-    for k in range(coarse.count):
-        planes[k] = classes == k
-    return planes
+    return replace(coarse, classes=ops.upsample_labels(coarse.classes, grid))

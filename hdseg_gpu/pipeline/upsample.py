@@ -8,8 +8,15 @@ from hdseg_gpu.core.params import Coarse, Params
 
 
 def upsample(ops: Ops, coarse: Coarse, shape: Shape, params: Params) -> NDArray[np.int32]:
-    """Return class indices (H, W): labels by nearest neighbour, probabilities interpolated."""
-    if coarse.probabilities is not None:
-        return ops.upsample_argmax(coarse.probabilities, shape, params.interpolation)
-    assert coarse.classes is not None
-    return ops.upsample_labels(coarse.classes, shape)
+    """Return class indices (H, W).
+
+    Labels are enlarged by nearest neighbour, or interpolated as one plane a class, which rounds
+    the stairs; probabilities are interpolated.
+    """
+    if params.interpolation == "nearest":
+        assert coarse.classes is not None
+        return ops.upsample_labels(coarse.classes, shape)
+    planes = coarse.probabilities
+    if planes is None:
+        planes = coarse.indicator_planes()
+    return ops.upsample_argmax(planes, shape, params.interpolation)

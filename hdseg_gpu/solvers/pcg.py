@@ -38,31 +38,28 @@ def pcg(
     Sparse Linear Systems*, 2003, algorithm 9.1.
     """
     x = precondition(b)
-    r = b - apply(x)
-    z = precondition(r)
-    p, rz = z.copy(), r @ z
-    estimate = _largest(z)
-    iterations = 0
-    while iterations < max_iterations:
-        if not estimate > tolerance:  # also ends on NaN, which the caller sees in the estimate
-            r = b - apply(x)
-            z = precondition(r)
-            estimate = _largest(z)
-            if not estimate > tolerance:
-                break
-            p, rz = z.copy(), r @ z
-        # 1 apply, 1 precondition, 2 dots, 3 axpys
-        q = apply(p)
-        alpha = rz / (p @ q)
-        x += alpha * p
-        r -= alpha * q
+    iterations, best = 0, np.inf
+    while True:
+        r = b - apply(x)
         z = precondition(r)
-        rz, previous = r @ z, rz
-        p *= rz / previous
-        p += z
         estimate = _largest(z)
-        iterations += 1
-    return x, iterations, estimate
+        # Converged; or broken down (NaN); or as good as rounding allows.
+        if iterations >= max_iterations or not tolerance < estimate < best / 2:
+            return x, iterations, estimate
+        best = estimate
+        p, rz = z.copy(), r @ z
+        while estimate > tolerance and iterations < max_iterations:
+            # 1 apply, 1 precondition, 2 dots, 3 axpys
+            q = apply(p)
+            alpha = rz / (p @ q)
+            x += alpha * p
+            r -= alpha * q
+            z = precondition(r)
+            rz, previous = r @ z, rz
+            p *= rz / previous
+            p += z
+            estimate = _largest(z)
+            iterations += 1
 
 
 def _largest(v: Vector) -> float:

@@ -1,0 +1,42 @@
+"""Fixtures shared by all tests."""
+
+import os
+
+# Two busy-waiting BLAS threads would fight for the cores with OpenMP and with other workers.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from hdseg_gpu import backends
+
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def reference():
+    return backends.load("reference")
+
+
+@pytest.fixture(scope="session", params=[n for n in backends.NAMES if n != "reference"])
+def ops(request):
+    """Each backend that is to agree with the reference."""
+    return backends.load(request.param)
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Folder of real images, or skip."""
+    folder = Path(os.environ.get("HDSEG_DATA", "../shared/data"))
+    if not (folder / "dev").is_dir():
+        pytest.skip(f"no real images at HDSEG_DATA={folder}")
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20221)

@@ -1,0 +1,77 @@
+"""The arrows of ARCHITECTURE.md: who may import whom."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import hdseg_gpu
+
+PACKAGE = Path(hdseg_gpu.__file__).parent
+ROOT = Path(__file__).parent.parent
+STANDARD = {"numpy", "hdseg_gpu"}
+
+# room -> (our rooms it may import, libraries beside numpy and the standard library)
+ROOMS = {
+    "core": ({"core"}, set()),
+    "backends": ({"core", "backends"}, set()),
+    "solvers": ({"core", "solvers"}, set()),
+    "pipeline": ({"core", "solvers", "pipeline"}, set()),
+    "io": ({"core", "io"}, set()),
+    "metrics": ({"core"}, set()),
+    "pictures": (set(), set()),
+    "api": ({"core", "backends", "solvers", "pipeline"}, set()),
+    "cli": ({"core", "backends", "io", "metrics", "pictures", "api", "cli"}, {"typer", "rich"}),
+    "__init__": ({"core", "api", "metrics"}, set()),
+}
+# A library has one home.
+HOMES = {
+    "backends/reference.py": {"scipy"},
+    "solvers/amg.py": {"scipy", "pyamg"},
+    "solvers/direct.py": {"scipy"},
+    "io/read.py": {"PIL", "tifffile"},
+    "io/write.py": {"PIL", "tifffile"},
+    "pictures.py": {"PIL"},
+}
+FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_there_are_files():
+    assert len(FILES) > 20
+    assert {re.sub(r"\.py$|/.*", "", f) for f in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_room_imports_only_what_it_may(file):
+    import sys
+
+    rooms, libraries = ROOMS[re.sub(r"\.py$|/.*", "", file)]
+    for name in imports(PACKAGE / file):
+        first = name.partition(".")[0]
+        if first == "hdseg_gpu":
+            ours = name.split(".")[1]
+            assert ours in rooms, f"{file} imports {name}"
+        elif first != "numpy" and first not in sys.stdlib_module_names:
+            assert first in libraries | HOMES.get(file, set()), f"{file} imports {name}"
+
+
+def test_architecture_names_every_room():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for room in ROOMS.keys() - {"__init__"}:
+        assert re.search(rf"^\| {room} \|", text, re.M), room
+
+
+def test_common_kernels_know_no_compiler():
+    for path in (ROOT / "kernels" / "common").glob("*.h"):
+        if path.name != "portable.h":
+            assert not re.search(r"__CUDA|omp|#if|std::|\bnew\b|malloc", path.read_text()), path

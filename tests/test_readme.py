@@ -1,0 +1,58 @@
+"""The README's two commands are the ones that CI runs, and its Python example works."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery import blobs, photograph, reduced
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+def test_ci_runs_exactly_the_two_commands():
+    commands = "".join(blocks("sh")[:2]).strip().splitlines()
+    assert commands == [
+        "pip install . && hdseg demo",
+        'pip install -c constraints-cpu.txt ".[test]" && pytest',
+    ]
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [line for line in lines if line in commands] == commands
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    from hdseg_gpu.io import write_labels, write_picture
+
+    truth = blobs((64, 96))
+    write_picture(tmp_path / "photo.png", photograph(truth))
+    write_labels(tmp_path / "coarse.png", reduced(truth, 4))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("python"):
+        exec(block, names)
+    assert names["labels"].shape == truth.shape
+    assert names["report"].unknown_pixels > 0
+
+
+def test_every_option_of_refine_is_documented():
+    import inspect
+
+    import hdseg_gpu
+
+    for name in inspect.signature(hdseg_gpu.refine).parameters:
+        assert re.search(rf"\b{name}\b.*:", hdseg_gpu.refine.__doc__), name
+
+
+@pytest.mark.parametrize("name", ["image.jpg", "coarse.png", "truth.png"])
+def test_demo_data_is_attributed(name):
+    from importlib.resources import files
+
+    text = (files("hdseg_gpu") / "data" / "demo" / "ATTRIBUTION.md").read_text()
+    assert f"`{name}`" in text
+    assert "CC BY 4.0" in text
+    assert np.asarray((files("hdseg_gpu") / "data" / "demo" / name).read_bytes()).size
