@@ -1,0 +1,1 @@
+"""Speed and accuracy, measured beside peers; see README.md in this folder."""

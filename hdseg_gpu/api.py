@@ -217,6 +217,11 @@ def seeds(
             f"mask has the label {array.min()}; seeds are label + 1 and 0 means unknown, so "
             "labels must be at least 0."
         )
+    if array.max() > np.iinfo(np.int64).max - 1:
+        raise InvalidInput(
+            f"mask has the label {array.max()}, and seeds are label + 1 in int64; "
+            "use smaller labels."
+        )
     stages = Stages()
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))

@@ -342,28 +342,34 @@ def test_demo(hdseg):
     assert (code, err) == (0, "")
     found = one_json(out)
     folder = Path("pictures/here")
-    paths = {name: str(folder.resolve() / f"{name}.png") for name in ("mask", "seeds", "overlay")}
+    paths = {
+        name: str(folder.resolve() / f"demo_{name}.png") for name in ("mask", "seeds", "overlay")
+    }
     assert found["files"] == paths
-    assert sorted(p.name for p in folder.iterdir()) == ["mask.png", "overlay.png", "seeds.png"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "demo_mask.png",
+        "demo_overlay.png",
+        "demo_seeds.png",
+    ]
     assert set(found["report"]) == FIELDS
     before, after = found["scores"]["before"], found["scores"]["after"]
     assert 0.5 < before["iou"] < after["iou"] < 1
     assert 0.3 < before["mba"] < after["mba"] < 1
 
-    mask, figure = read_labels(folder / "mask.png"), read_labels(folder / "seeds.png")
+    mask, figure = read_labels(folder / "demo_mask.png"), read_labels(folder / "demo_seeds.png")
     assert mask.shape == figure.shape == tuple(found["report"]["shape"])
     assert set(np.unique(mask)) == {0, 255}
     assert set(np.unique(figure)) == {0, 128, 255}
     assert int((figure == 0).sum()) == found["report"]["unknown_pixels"]
     np.testing.assert_array_equal(mask[figure > 0], np.where(figure == 255, 255, 0)[figure > 0])
-    with PIL.Image.open(folder / "overlay.png") as overlay:
+    with PIL.Image.open(folder / "demo_overlay.png") as overlay:
         assert overlay.mode == "RGB"
         assert overlay.width > 2 * mask.shape[1]
 
     code, out, err = hdseg("demo -o again")
     assert (code, err) == (0, "")
     assert f"{100 * after['iou']:.2f}" in out
-    assert str(Path("again").resolve() / "overlay.png") in out
+    assert str(Path("again").resolve() / "demo_overlay.png") in out
     assert hdseg("demo -o again --quiet") == (0, "", "")
 
 

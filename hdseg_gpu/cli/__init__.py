@@ -1,5 +1,6 @@
 """The command ``hdseg``: exit code 0 success, 2 wrong input, 1 anything else."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ app.command("demo")(demo.demo)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. HDSEG_DEBUG=1 shows tracebacks."""
+    # tifffile tells its log what it raises as well; one line is enough.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         app(args=arguments)
     except SystemExit as done:  # how typer ends, well or with a usage error (2)
@@ -35,10 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HDSEG_DEBUG"):
             raise
-        expected = isinstance(error, HdsegError)
-        print(
-            f"error: {error if expected else f'{type(error).__name__}: {error}'}", file=sys.stderr
-        )
+        said = str(error) if isinstance(error, HdsegError) else f"{type(error).__name__}: {error}"
+        print("error:", " ".join(said.split()), file=sys.stderr)
         return 2 if isinstance(error, InvalidInput) else 1
     return 0
 

@@ -32,7 +32,7 @@ def say_json(value: dict[str, Any]) -> None:
 
 def say(*what: Any) -> None:
     """Print text or tables on stdout; without a terminal, lines are not wrapped."""
-    console = Console(markup=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 10_000)
     for item in what:
         console.print(item, highlight=False)
 
@@ -43,18 +43,21 @@ def note(sentence: str) -> None:
 
 
 @contextmanager
-def notes_shown(quiet: bool) -> Iterator[None]:
-    """Turn the library's warnings of the body into notes."""
+def notes_shown(quiet: bool) -> Iterator[list[str]]:
+    """Turn the library's warnings of the body into notes; they are in the list afterwards."""
+    notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RefinementWarning)
-        yield
+        yield notes
     for warning in caught:
         if not issubclass(warning.category, RefinementWarning):
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-        elif not quiet:
-            note(str(warning.message))
+            continue
+        notes.append(str(warning.message))
+        if not quiet:
+            note(notes[-1])
 
 
 @contextmanager

@@ -37,10 +37,8 @@ def demo(
         image = read_image(folder / "image.jpg").pixels
         coarse = read_labels(folder / "coarse.png")
         truth = read_labels(folder / "truth.png") > 0
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"output {output} cannot be made a folder: {error.strerror}.") from error
+    if output.exists() and not output.is_dir():
+        raise InvalidInput(f"output {output} is a file; name a folder.")
     with notes_shown(quiet), progress_bar(quiet or as_json) as progress:
         after, report = api.refine(
             image, coarse, backend=backend, progress=progress, return_report=True
@@ -64,7 +62,11 @@ def demo(
             ]
         ),
     }
-    paths = {name: output.resolve() / f"{name}.png" for name in written}
+    paths = {name: output.resolve() / f"demo_{name}.png" for name in written}
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"output {output} cannot be made a folder: {error.strerror}.") from error
     for name, pixels in written.items():
         write_picture(paths[name], pixels)
     if as_json:

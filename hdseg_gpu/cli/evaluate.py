@@ -12,7 +12,7 @@ from rich.table import Table
 from hdseg_gpu import backends, metrics
 from hdseg_gpu.cli.console import Json, Quiet, note, percent, say, say_json
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io import read_labels
 
 
@@ -32,9 +32,9 @@ def evaluate(
     pred = validate.labels("PRED", read_labels(prediction))
     true = validate.labels("TRUTH", read_labels(truth))
     if pred.shape != true.shape:
+        small, pred = pred.shape, _enlarged(pred, true.shape)
         if not quiet:
-            note(f"{prediction} {pred.shape} is enlarged to {true.shape} by nearest neighbour.")
-        pred = _enlarged(pred, true.shape)
+            note(f"{prediction} {small} is enlarged to {true.shape} by nearest neighbour.")
     in_truth = metrics.labels_of(true, ignore=ignore)
     rows = {
         label: {
@@ -59,8 +59,13 @@ def evaluate(
 
 
 def _enlarged(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    larger = labels.shape[0] > shape[0] or labels.shape[1] > shape[1]
+    if larger or not validate.same_aspect(labels.shape, shape):
+        raise InvalidInput(
+            f"PRED has shape {labels.shape}, TRUTH has {shape}; they must be equal, or PRED "
+            "smaller and of the same aspect."
+        )
     coarse = validate.label_classes("PRED", labels)
-    validate.scale_of(coarse, shape, None, None, Stages())  # refuses what does not fit
     assert coarse.classes is not None
     enlarged: NDArray[Any] = coarse.values[
         backends.select("auto").upsample_labels(coarse.classes, shape)

@@ -1,5 +1,6 @@
 """``hdseg refine`` and ``hdseg seeds``."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from hdseg_gpu.cli.console import (
     say,
     say_json,
 )
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA
 from hdseg_gpu.io import (
     check_output,
@@ -29,8 +31,11 @@ from hdseg_gpu.io import (
     write_picture,
 )
 from hdseg_gpu.io.write import check_labels
+from hdseg_gpu.pictures import seeds_figure
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="PNG, TIFF, .npy or .npz.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, .npy or .npz.")
+]
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
 ]
@@ -38,10 +43,13 @@ Passes = Annotated[int | None, typer.Option(help="Passes of thinning [default: 2
 
 
 def refine(
-    image: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, .npy or .npz.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, .npy or .npz.")],
     coarse: Annotated[
         Path,
-        typer.Argument(help="Labels (picture or 2-D array) or class probabilities (3-D array)."),
+        typer.Argument(
+            metavar="COARSE",
+            help="Labels (picture or 2-D array) or class probabilities (3-D array).",
+        ),
     ],
     output: Output,
     scale: Scale = None,
@@ -75,11 +83,14 @@ def refine(
     """Refine COARSE at the full resolution of IMAGE, into OUT."""
     sources = (image, coarse) if boundary is None else (image, coarse, boundary)
     check_output(output, overwrite=overwrite, inputs=sources)
-    with notes_shown(quiet), progress_bar(quiet or as_json) as progress:
+    with notes_shown(quiet) as notes, progress_bar(quiet or as_json) as progress:
         picture = read_image(image)
         network = read_coarse(coarse, key)
         if network.ndim == 2 and network.dtype.kind in "biu":
             check_labels(output, network.dtype, int(network.min()), int(network.max()))
+        if alpha is None and picture.alpha:
+            sentence = f"{image} has an alpha channel, which is ignored (--no-alpha uses it)."
+            warnings.warn(sentence, RefinementWarning, stacklevel=1)
         if alpha is None:
             alpha = picture.alpha
         labels, report = api.refine(
@@ -103,13 +114,13 @@ def refine(
         )
         write_labels(output, labels)
     if as_json:
-        say_json({**report.to_dict(), "output": str(output)})
+        say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
         say(report_table(report, output))
 
 
 def seeds(
-    mask: Annotated[Path, typer.Argument(help="Label map: picture or 2-D array.")],
+    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: picture or 2-D array.")],
     output: Output,
     scale: Scale = None,
     passes: Passes = None,
@@ -124,9 +135,6 @@ def seeds(
     as_json: Json = False,
 ) -> None:
     """Write the seeds of MASK: 0 where unknown, label + 1 elsewhere."""
-    from hdseg_gpu.core.errors import InvalidInput
-    from hdseg_gpu.pictures import seeds_figure
-
     check_output(output, overwrite=overwrite, inputs=(mask,))
     if figure and output.suffix.lower() != ".png":
         raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")

@@ -17,6 +17,8 @@ from hdseg_gpu.core.report import Stages
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
 MAX_CLASSES = 65535
+MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
+MAX_PASSES = int(np.iinfo(np.int64).max)
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
@@ -39,7 +41,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 
 def _axis(name: str, axis: int, ndim: int) -> int:
     if not isinstance(axis, Integral) or not -ndim <= axis < ndim:
-        raise InvalidInput(f"{name}={axis!r} is not an axis of an array with {ndim} dimensions.")
+        raise InvalidInput(
+            f"{name}={axis!r} is not an axis of an array with {ndim} dimensions; "
+            f"pass an integer from {-ndim} to {ndim - 1}."
+        )
     return int(axis)
 
 
@@ -47,11 +52,17 @@ def _require_finite(name: str, array: NDArray[Any]) -> None:
     if array.dtype.kind != "f":
         return
     # The extremes of an array with a NaN are NaN: no mask of the array's size is needed.
-    if not (isfinite(array.min()) and isfinite(array.max())):
+    lowest, highest = float(array.min()), float(array.max())
+    if not (isfinite(lowest) and isfinite(highest)):
         bad = np.argwhere(~np.isfinite(array))[0].tolist()
         raise InvalidInput(
             f"{name} holds NaN or infinity, first at index {bad}; replace such values "
             "(for example with numpy.nan_to_num) before the call."
+        )
+    if max(-lowest, highest) > MAX_MAGNITUDE:
+        raise InvalidInput(
+            f"{name} has values from {lowest:g} to {highest:g}, whose squares overflow; "
+            "scale it down, for example to [0, 1]."
         )
 
 
@@ -63,6 +74,7 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
         raise InvalidInput(
             f"image has the unsupported dtype {array.dtype}; convert it to one of {IMAGE_DTYPES}."
         )
+    _require_finite("image", array)
     if array.ndim == 2:
         array = array[:, :, np.newaxis]
     elif array.ndim == 3:
@@ -83,11 +95,11 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
         alpha = True
     if alpha:
         if channels == 1:
-            raise InvalidInput("alpha=True leaves nothing of an image with 1 channel.")
+            raise InvalidInput(
+                "alpha=True leaves nothing of an image with 1 channel; pass alpha=False."
+            )
         array = array[:, :, :-1]
-    array = _native(array)
-    _require_finite("image", array)
-    return array
+    return _native(array)
 
 
 def boundary_map(value: ArrayLike | None, edges: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -157,6 +169,7 @@ def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
         return label_classes("coarse", labels("coarse", array))
     if array.ndim != 3:
         raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
+    _require_finite("coarse", array)
     planes = np.moveaxis(array, _axis("class_axis", class_axis, 3), 0)
     if len(planes) < 2:
         raise InvalidInput(
@@ -175,19 +188,26 @@ def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
 def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
     """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
     kind = planes.dtype.kind
-    if kind not in "fiub" or (kind == "i" and planes.min() < 0):
+    if kind not in "fiub":
         raise InvalidInput(
             f"coarse has three dimensions and the unsupported dtype {planes.dtype}; probabilities "
             "and logits are floats, quantised probabilities are non-negative integers."
         )
-    _require_finite("coarse", planes)
+    if kind == "i" and planes.min() < 0:
+        raise InvalidInput(
+            f"coarse has three dimensions, dtype {planes.dtype} and values down to "
+            f"{planes.min()}; quantised probabilities must be non-negative, logits floats."
+        )
     # The pixels are few, it is a coarse map: float64 keeps all of this simple.
     exact = planes.astype(np.float64)
     total = exact.sum(axis=0)
     if kind != "f":  # quantised, one-hot: only the proportions matter
         if not total.all():
             bad = np.argwhere(total == 0)[0].tolist()
-            raise InvalidInput(f"coarse is 0 for every class at (row, column) {bad}.")
+            raise InvalidInput(
+                f"coarse is 0 for every class at (row, column) {bad}; "
+                "at least one class must be positive everywhere."
+            )
     elif exact.min() < 0 or exact.max() > 1 or np.abs(total - 1).max() > _SUM_TOLERANCE:
         stages.notes.append(
             "The coarse map's values are not probabilities (outside [0, 1], or not summing to 1): "
@@ -212,8 +232,7 @@ def scale_of(
             f"coarse is larger than the image: {coarse.shape} against {shape}; "
             "are the two arguments swapped, or is class_axis or channel_axis wrong?"
         )
-    # One coarse pixel off at most: |h - H w / W| <= 1 or |w - W h / H| <= 1.
-    if abs(h * shape[1] - w * shape[0]) > max(shape):
+    if not same_aspect(coarse.shape, shape):
         raise InvalidInput(
             f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
             f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
@@ -222,6 +241,14 @@ def scale_of(
     if scale is None and coarse.shape != shape:
         return max(shape[0] / h, shape[1] / w)
     return scale_of_mask(scale, passes, stages)
+
+
+def same_aspect(small: tuple[int, int], large: tuple[int, int]) -> bool:
+    """Return whether h x w is at most one pixel off the aspect of H x W.
+
+    That is |h - H w / W| <= 1 or |w - W h / H| <= 1, in integers.
+    """
+    return abs(small[0] * large[1] - small[1] * large[0]) <= max(large)
 
 
 def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> float:
@@ -239,10 +266,10 @@ def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> fl
 def pass_count(passes: int | None, scale: float) -> int:
     """Return the number of passes, by default in proportion to the scale."""
     if passes is None:
-        return max(1, round(PASSES_PER_SCALE * scale))
+        return max(1, round(min(PASSES_PER_SCALE * scale, 2.0**62)))
     if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
         raise InvalidInput(f"passes={passes!r} is not possible; pass an integer of at least 0.")
-    return min(int(passes), np.iinfo(np.int64).max)
+    return min(int(passes), MAX_PASSES)
 
 
 def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
@@ -260,9 +287,11 @@ def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
         or array.shape[1] not in range(1, size + 1, 2)
     ):
         raise InvalidInput(f"elements has shape {array.shape}; pass {expected}.")
-    if array.dtype.kind not in "iu" or not np.isin(array, (-1, 0, 1)).all():
+    if array.dtype.kind not in "iu":
+        raise InvalidInput(f"elements has dtype {array.dtype}; pass {expected}.")
+    if not np.isin(array, (-1, 0, 1)).all():
         raise InvalidInput(
-            f"elements has dtype {array.dtype} and other values than +1, 0, -1; pass {expected}."
+            f"elements has values from {array.min()} to {array.max()}; pass {expected}."
         )
     return np.ascontiguousarray(array, np.int8)
 

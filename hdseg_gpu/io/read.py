@@ -1,10 +1,10 @@
 """Reading PNG, JPEG, TIFF, .npy and .npz."""
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Picture:
 
 
 def read_image(path: Path, key: str | None = None) -> Picture:
-    """Return an image file's pixels as stored."""
+    """Return an image file's pixels as stored; a palette's colours."""
     suffix = _suffix(path)
     if suffix in ARRAYS:
         return Picture(read_array(path, key), None)
@@ -37,7 +37,13 @@ def read_image(path: Path, key: str | None = None) -> Picture:
 
 def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey."""
-    pixels = read_image(path, key).pixels
+    suffix = _suffix(path)
+    if key is not None and suffix != ".npz":
+        raise InvalidInput(f"{path} is no .npz file, so it holds no array {key!r}; pass no key.")
+    if suffix in PICTURES:
+        pixels = _read_picture(path, as_labels=True).pixels
+    else:
+        pixels = read_image(path, key).pixels
     if pixels.ndim != 2:
         raise InvalidInput(
             f"{path}: a label map has one channel, this file has shape {pixels.shape}; "
@@ -48,25 +54,28 @@ def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
 
 def read_coarse(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz)."""
-    return read_array(path, key) if _suffix(path) in ARRAYS else read_labels(path)
+    if _suffix(path) in ARRAYS and (key is None or path.suffix.lower() == ".npz"):
+        return read_array(path, key)
+    return read_labels(path, key)
 
 
 def read_array(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`."""
-    try:
-        found = np.load(path, allow_pickle=False)
+    with path.open("rb") as stream, _decoding(path):
+        found = np.load(stream, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             array: NDArray[Any] = found
             return array
         with found:
             names = list(found.files)
             if key is None and len(names) != 1:
-                raise InvalidInput(f"{path} holds {len(names)} arrays; choose one of {names}.")
+                raise InvalidInput(
+                    f"{path} holds {len(names)} arrays; choose one of {names} as the key, "
+                    "or save it alone."
+                )
             if key is not None and key not in names:
                 raise InvalidInput(f"{path} holds no array {key!r}; choose one of {names}.")
             return np.asarray(found[key or names[0]])
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        raise _unreadable(path, error) from error
 
 
 def _suffix(path: Path) -> str:
@@ -84,62 +93,91 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _unreadable(path: Path, error: Exception) -> InvalidInput:
-    if isinstance(error, InvalidInput):
-        return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return InvalidInput(f"{path} cannot be read, it may be damaged or cut short: {reason}")
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises in the body into one line that names the file."""
+    try:
+        yield
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if "imagecodecs" in reason:
+            raise InvalidInput(
+                f"{path}: {reason}; run `pip install 'hdseg_gpu[io]'` for this compression."
+            ) from error
+        if "pickle" in reason:
+            reason = "it holds Python objects, or is no NumPy file"
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged or cut short: {reason}"
+        ) from error
 
 
-def _read_picture(path: Path) -> Picture:
+def _read_picture(path: Path, as_labels: bool = False) -> Picture:
     from PIL import Image
 
+    # Large pictures are the purpose here, so the guard against them is lifted while reading.
+    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            # Large pictures are the purpose here, so the guard against them is lifted locally.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _decoding(path), Image.open(path) as picture:
             picture.load()
             mode = picture.mode
             if mode == "P":
-                return Picture(_palette_values(picture), False)
+                return Picture(_palette_values(picture, as_labels), False)
             if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
                 return Picture(np.asarray(picture.convert("RGB")), False)  # CMYK, YCbCr
             pixels = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = guard
+    if mode in ("RGB", "RGBA") and _is_16_bit_png(path):
+        return _read_16_bit_colours(path)
     if mode == "I" and pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint16).max:
         pixels = pixels.astype(np.uint16)  # older Pillow opens 16-bit PNGs as 32-bit
     return Picture(pixels, mode in ("LA", "RGBA"))
 
 
-def _palette_values(picture: Any) -> NDArray[np.uint8]:
-    """Return indices, the convention of label maps; but grey values where all colours are grey."""
+def _palette_values(picture: Any, as_labels: bool) -> NDArray[np.uint8]:
+    """Return grey values where all colours used are grey; else colours, or indices as labels."""
     indices: NDArray[np.uint8] = np.asarray(picture)
+    table = np.zeros((256, 3), np.uint8)
     colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    used = np.unique(indices)
-    if used[-1] < len(colours) and (np.ptp(colours[used], axis=1) == 0).all():
-        grey: NDArray[np.uint8] = colours[:, 0][indices]
+    table[: len(colours)] = colours
+    if (np.ptp(table[np.unique(indices)], axis=1) == 0).all():
+        grey: NDArray[np.uint8] = table[:, 0][indices]
         return grey
-    return indices
+    return indices if as_labels else table[indices]
+
+
+def _is_16_bit_png(path: Path) -> bool:
+    with path.open("rb") as stream:
+        header = stream.read(25)
+    return header.startswith(b"\x89PNG") and header[24] == 16
+
+
+def _read_16_bit_colours(path: Path) -> Picture:
+    """Return what Pillow would cut down to 8 bits."""
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise InvalidInput(
+            f"{path} is a 16-bit colour PNG; run `pip install 'hdseg_gpu[io]'` to read it, "
+            "or save it as TIFF."
+        ) from error
+    with _decoding(path):
+        pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    return Picture(pixels, pixels.shape[2] == 4)
 
 
 def _read_tiff(path: Path) -> Picture:
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            pixels = np.asarray(page.asarray())
-            axes, extra = page.axes, tuple(page.extrasamples)
-    except Exception as error:  # tifffile passes on whatever its codecs raise
-        if "imagecodecs" in str(error):
-            raise InvalidInput(
-                f"{path}: {error}; run `pip install 'hdseg_gpu[io]'` for this compression."
-            ) from error
-        raise _unreadable(path, error) from error
+    with _decoding(path), tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        pixels = np.asarray(page.asarray())
+        axes, extra = page.axes, tuple(int(e) for e in page.extrasamples)
     if axes == "SYX":  # planar samples
         pixels = np.moveaxis(pixels, 0, -1)
     elif axes not in ("YX", "YXS"):
         raise InvalidInput(f"{path}: the first page has the axes {axes}; expected YX or YXS.")
-    alpha = any(int(e) in (1, 2) for e in extra)  # associated or unassociated alpha
-    return Picture(pixels, alpha)
+    # 1 and 2 are associated and unassociated alpha; 0 is data of another kind, near infrared say.
+    return Picture(pixels, any(e in (1, 2) for e in extra))

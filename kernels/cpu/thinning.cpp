@@ -27,12 +27,14 @@ std::vector<Element> read_elements(const int8_t* cells, int64_t count, int64_t s
 void thin(BitPlane& plane, const std::vector<Element>& elements, int64_t passes) {
   BitPlane next = plane;
   bool changed = true;
+  // Below about 2 Mpx an element takes less time than waking and awaiting the other threads.
+  const bool large = plane.height() * plane.words() >= (int64_t{1} << 15);
   for (int64_t pass = 0; pass < passes && changed; ++pass) {
     changed = false;
     for (const Element& element : elements) {
       const BitPlane& now = plane;
       bool touched = false;
-#pragma omp parallel for schedule(static) reduction(|| : touched)
+#pragma omp parallel for schedule(static) reduction(|| : touched) if (large)
       for (int64_t y = 0; y < now.height(); ++y) {
         const auto rows = [&now, y](int dy) { return now.row(y + dy); };
         uint64_t* out = next.row(y);

@@ -1,0 +1,111 @@
+"""Which passes, elements, beta and interpolation: gains on real network masks and on ideal ones.
+
+Tasks: "net", the real coarse maps that are smaller than their image; "downS", crops of the manual
+masks reduced by S and thresholded, which shows what refinement destroys. Each item is its largest
+class against the rest. Gains are over nearest upsampling, IoU / mBA in points.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.machine import data_folder, describe
+from hdseg_gpu import RefinementWarning, metrics, refine
+from hdseg_gpu.io import read_image, read_labels
+
+Item = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], float]
+CROP = 1024
+IGNORED = 255
+ENOUGH = 500  # pixels a class needs to be judged
+
+
+def largest_class(mask: NDArray[Any], candidates: NDArray[Any]) -> int | None:
+    """Return the label, other than background and ignored, with the most pixels."""
+    counts = {int(k): int((mask == k).sum()) for k in candidates if k not in (0, IGNORED)}
+    return max(counts, key=counts.__getitem__, default=None)
+
+
+def net(data: Path) -> Iterator[Item]:
+    """Yield image, coarse map, truth and scale of each real network mask with a truth."""
+    for path in sorted([*data.glob("dev/*/coarse.png"), *data.glob("silver_dev/*/coarse.png")]):
+        truth_path = path.with_name("mask_pascal_subset.png")
+        if not truth_path.exists():
+            truth_path = path.with_name("mask.png")
+        truth, coarse = read_labels(truth_path), read_labels(path)
+        if coarse.shape == truth.shape:
+            continue
+        present, counts = np.unique(coarse, return_counts=True)
+        k = largest_class(truth, np.intersect1d(truth, present[counts > 50]))
+        if k is not None:
+            image = read_image(next(path.parent.glob("image.*"))).pixels
+            yield (
+                image,
+                coarse == k,
+                truth == k,
+                max(t / c for t, c in zip(truth.shape, coarse.shape, strict=True)),
+            )
+
+
+def down(data: Path, scale: int) -> Iterator[Item]:
+    """Yield crops of the manual masks with their own reduction as the coarse map."""
+    for path in sorted(data.glob("dev/*/mask.png")):
+        if path.parent.name.startswith("swiss"):  # drawn loosely: cannot judge pixels
+            continue
+        mask, image = read_labels(path), read_image(next(path.parent.glob("image.*"))).pixels
+        # A multiple of the scale, so that the reduction is exact.
+        h, w = (min(CROP, n) // scale * scale for n in mask.shape)
+        y, x = ((n - size) // 2 for n, size in zip(mask.shape, (h, w), strict=True))
+        mask, image = mask[y : y + h, x : x + w], image[y : y + h, x : x + w]
+        k = largest_class(mask, np.unique(mask))
+        if k is None:
+            continue
+        truth = mask == k
+        coarse = truth.reshape(h // scale, scale, w // scale, scale).mean(axis=(1, 3)) > 0.5
+        if min(truth.sum(), (~truth).sum(), coarse.sum() * scale**2) > ENOUGH:
+            yield image, coarse, truth, float(scale)
+
+
+def gains(items: list[Item], passes_per_scale: float, **options: Any) -> NDArray[np.float64]:
+    """Return (items, 2): IoU and mBA gained over nearest upsampling, in points."""
+    rows = []
+    for image, coarse, truth, scale in items:
+        passes = max(1, round(passes_per_scale * scale))
+        before = refine(image, coarse, passes=0)
+        after = refine(image, coarse, passes=passes, scale=scale, **options)
+        rows.append([f(after, truth) - f(before, truth)
+                     for f in (metrics.iou, metrics.mean_boundary_accuracy)])  # fmt: skip
+    return 100 * np.array(rows)
+
+
+def main() -> None:
+    """Print one line for each setting and task."""
+    warnings.simplefilter("ignore", RefinementWarning)
+    data = data_folder()
+    print(describe())
+    tasks = {"net": list(net(data))} | {f"down{s}": list(down(data, s)) for s in (4, 8)}
+    print({name: len(items) for name, items in tasks.items()}, "items")
+    settings: list[tuple[float, dict[str, Any]]] = [
+        (passes, {"elements": elements, "interpolation": how})
+        for how in ("nearest", "linear", "cubic")
+        for elements in ("9x9", "3x3")
+        for passes in (1, 2, 4, 8)
+    ]
+    settings += [(2, {"beta": beta}) for beta in (30, 130, 300, 1000, 3000, 10000)]
+    settings += [(2, {"gamma": gamma}) for gamma in (0.001, 0.01, 0.1, 1.0)]
+    print("| passes / scale | options | task | IoU / mBA | worst IoU / mBA |\n" + "|---" * 5 + "|")
+    for passes, options in settings:
+        for name, items in tasks.items():
+            found = gains(items, passes, **options)
+            mean, worst = np.nanmean(found, axis=0), np.nanmin(found, axis=0)
+            said = ", ".join(f"{k} {v}" for k, v in options.items())
+            print(f"| {passes:g} | {said} | {name} | {mean[0]:+.2f} / {mean[1]:+.2f} "
+                  f"| {worst[0]:+.2f} / {worst[1]:+.2f} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
