@@ -1,0 +1,34 @@
+"""Chores: ``nox -l`` lists them. They call the same tools as .ci/run."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint"]
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+@nox.session(python=["3.11", "3.12"])
+def tests(session: nox.Session) -> None:
+    """Run the tests against a fresh install."""
+    session.install("-c", "constraints-cpu.txt", ".[test]")
+    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and the C++ format."""
+    session.install(".[lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run(
+        "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
+        "xargs clang-format --dry-run --Werror", external=True,
+    )  # fmt: skip
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Print the tables of benchmarks/ (see its README)."""
+    session.install("-e", ".[bench]")
+    for name in session.posargs or ("thinning", "solvers", "real_data"):
+        session.run("python", "-m", f"benchmarks.{name}", env=ENVIRONMENT)
