@@ -30,7 +30,7 @@ HOMES = {
     "backends/reference.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
-    "io/read.py": {"PIL", "tifffile"},
+    "io/read.py": {"PIL", "tifffile", "imagecodecs"},
     "io/write.py": {"PIL", "tifffile"},
     "pictures.py": {"PIL"},
 }
