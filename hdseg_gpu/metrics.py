@@ -36,8 +36,8 @@ def iou(
         The shapes differ, or there are labels but no `label`.
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
-    union = np.count_nonzero((p | t) & counted)
-    return np.count_nonzero(p & t & counted) / union if union else float("nan")
+    union = int(np.count_nonzero((p | t) & counted))
+    return int(np.count_nonzero(p & t & counted)) / union if union else float("nan")
 
 
 def mean_boundary_accuracy(

@@ -87,7 +87,8 @@ class CpuOps(Ops):
         component: NDArray[np.int32],
         count: int,
     ) -> NDArray[np.bool_]:
-        touches = np.zeros((int(component.max(initial=-1)) + 1, count), np.bool_)
+        components = int(component.max()) + 1 if component.size else 0
+        touches = np.zeros((components, count), np.bool_)
         _cpu.contacts(pixels, seeds, component, touches)
         return touches
 

@@ -113,7 +113,7 @@ class ReferenceOps(Ops):
         component: NDArray[np.int32],
         count: int,
     ) -> NDArray[np.bool_]:
-        touches = np.zeros((component.max(initial=-1) + 1, count), np.bool_)
+        touches = np.zeros((np.unique(component).size, count), np.bool_)
         for inside, other in _neighbour_pixels(pixels, seeds.shape):
             label = seeds.ravel()[other]
             touches[component[inside][label > 0], label[label > 0] - 1] = True

@@ -200,7 +200,7 @@ def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
         )
     # The pixels are few, it is a coarse map: float64 keeps all of this simple.
     exact = planes.astype(np.float64)
-    total = exact.sum(axis=0)
+    total: NDArray[np.float64] = exact.sum(axis=0)
     if kind != "f":  # quantised, one-hot: only the proportions matter
         if not total.all():
             bad = np.argwhere(total == 0)[0].tolist()
