@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hdseg_gpu import metrics
+    import hdseg_gpu.metrics as metrics  # noqa: PLR0402 - mypy does not find itself otherwise
     from hdseg_gpu.api import available_backends, refine, seeds, thinning
     from hdseg_gpu.core.elements import structuring_elements
     from hdseg_gpu.core.errors import (

@@ -24,10 +24,7 @@ def test_import_loads_nothing_heavy():
 
 
 def test_cpu_work_loads_no_optional_library():
-    code = (
-        "import hdseg_gpu, numpy\n"
-        "hdseg_gpu.seeds(numpy.eye(20, dtype=bool), passes=1, backend='cpu')"
-    )
+    code = "import hdseg_gpu, numpy\nhdseg_gpu.seeds(numpy.eye(20, dtype=bool), passes=1)"
     assert loaded_after(code) == "[]"
 
 
@@ -40,3 +37,15 @@ def test_public_names_exist_and_are_documented():
 def test_unknown_name():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = hdseg_gpu.nonsense
+
+
+def test_without_the_compiled_module(monkeypatch):
+    from hdseg_gpu import BackendUnavailable, available_backends, backends
+
+    monkeypatch.setitem(sys.modules, "hdseg_gpu.backends._cpu", None)
+    monkeypatch.delitem(sys.modules, "hdseg_gpu.backends.cpu", raising=False)
+    monkeypatch.delattr(backends, "_cpu", raising=False)
+    assert available_backends() == ("reference",)
+    assert backends.select("auto").name == "reference"
+    with pytest.raises(BackendUnavailable, match="pip install"):
+        backends.select("cpu")  # an explicit name is final

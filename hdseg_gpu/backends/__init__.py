@@ -23,27 +23,25 @@ def load(name: str) -> Ops:
     return ReferenceOps()
 
 
-def status() -> dict[str, str]:
-    """Return for each backend "ready" or the reason why it is not."""
-    found = {}
-    for name in NAMES:
-        try:
-            load(name)
-            found[name] = "ready"
-        except BackendUnavailable as error:
-            found[name] = str(error)
-    return found
+def reason_against(name: str) -> str | None:
+    """Return why the backend cannot run here, or None when it can."""
+    try:
+        load(name)
+    except BackendUnavailable as error:
+        return str(error)
+    return None
 
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends that can run here, best first."""
-    return tuple(name for name, state in status().items() if state == "ready")
+    return tuple(name for name in NAMES if reason_against(name) is None)
 
 
 def select(name: str) -> Ops:
     """Return the Ops for a name or "auto". An explicit name is final: it works or raises."""
     if name == "auto":
-        return load(available()[0])
+        # The next best is not even looked at: loading a backend costs time.
+        name = next(name for name in NAMES if reason_against(name) is None)
     if name not in NAMES:
         raise InvalidInput(f"backend={name!r} is unknown; choose one of {('auto', *NAMES)}.")
     return load(name)

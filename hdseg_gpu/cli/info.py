@@ -28,7 +28,7 @@ def info(quiet: Quiet = False, as_json: Json = False) -> None:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "backends": backends.status(),
+        "backends": {name: backends.reason_against(name) or "ready" for name in backends.NAMES},
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
     if as_json:
