@@ -89,9 +89,13 @@ def test_topology_is_kept(name):
         assert label(~thinned, four)[1] == label(~mask, four)[1]
 
 
-def test_passes_stop_when_nothing_changes():
-    mask = blobs((50, 60)) > 0
-    np.testing.assert_array_equal(thinning(mask, "9x9", 10**12), thinning(mask, "9x9", 200))
+@pytest.mark.parametrize("name", ALL_SETS)
+@pytest.mark.parametrize("width", [1, 30, 63, 64, 65, 86])
+def test_passes_stop_when_nothing_changes(ops, name, width):
+    """Also where an element would match for ever in the padding beside the picture."""
+    for mask in (blobs((50, width)) > 0, ~(blobs((50, width)) > 0), np.ones((50, width), np.bool_)):
+        expected = ops.thinning(mask, ALL_SETS[name], 400)
+        np.testing.assert_array_equal(ops.thinning(mask, ALL_SETS[name], 10**15), expected)
 
 
 def test_frame_is_not_eaten():

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +33,8 @@ def say(*what: Any) -> None:
     """Print text or tables on stdout; without a terminal, lines are not wrapped."""
     console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 10_000)
     for item in what:
-        console.print(item, highlight=False)
+        # A line of text is left to the terminal to wrap, so that a path can be copied.
+        console.print(item, highlight=False, soft_wrap=isinstance(item, str))
 
 
 def note(sentence: str) -> None:
@@ -69,16 +69,15 @@ def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
     columns = (TextColumn("{task.description:>9}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
-        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+        # Below 1, because the clock of a finished task stands still.
+        yield lambda stage, done: bar.update(task, description=stage, completed=min(done, 0.999))
 
 
-def report_table(report: Report, output: Path | None = None) -> Table:
+def report_table(report: Report) -> Table:
     """Return the figures of a refinement as a table of names and values."""
     table = Table(show_header=False, box=None)
     for name, value in report_rows(report):
         table.add_row(name, value)
-    if output is not None:
-        table.add_row("written", str(output))
     return table
 
 

@@ -116,7 +116,7 @@ def refine(
     if as_json:
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
-        say(report_table(report, output))
+        say(report_table(report), f" written         {output}")
 
 
 def seeds(

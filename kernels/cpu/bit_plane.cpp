@@ -11,15 +11,12 @@ BitPlane::BitPlane(int64_t height, int64_t width)
 
 void BitPlane::repeat_edges(int64_t y) {
   uint64_t* words = row(y);
-  const int64_t used = width_ - 64 * (words_ - 1);  // bits of the last word, 1..64
-  const uint64_t left = words[0] & 1 ? ~uint64_t{0} : 0;
-  const uint64_t right = words[words_ - 1] >> (used - 1) & 1 ? ~uint64_t{0} : 0;
+  const uint64_t used = pixels_of_last_word();
+  const uint64_t left = pixel(y, 0) ? ~uint64_t{0} : 0;
+  const uint64_t right = pixel(y, width_ - 1) ? ~uint64_t{0} : 0;
   words[-1] = left;
+  words[words_ - 1] = (words[words_ - 1] & used) | (right & ~used);
   words[words_] = right;
-  if (used < 64) {
-    const uint64_t unused = ~uint64_t{0} << used;
-    words[words_ - 1] = (words[words_ - 1] & ~unused) | (right & unused);
-  }
 }
 
 }  // namespace hdseg

@@ -25,6 +25,9 @@ class BitPlane {
 
   bool pixel(int64_t y, int64_t x) const { return row(y)[x / 64] >> (x % 64) & 1; }
 
+  // The bits of the last word of a row that are pixels.
+  uint64_t pixels_of_last_word() const { return ~uint64_t{0} >> (64 * words_ - width_); }
+
   // Restores the padding of row y after its pixels have changed.
   void repeat_edges(int64_t y);
 

@@ -38,13 +38,13 @@ void thin(BitPlane& plane, const std::vector<Element>& elements, int64_t passes)
       for (int64_t y = 0; y < now.height(); ++y) {
         const auto rows = [&now, y](int dy) { return now.row(y + dy); };
         uint64_t* out = next.row(y);
-        uint64_t removed = 0;
+        uint64_t match = 0, removed = 0;
         for (int64_t w = 0; w < now.words(); ++w) {
-          const uint64_t match =
-              hit_or_miss(rows, w, element.data(), static_cast<int>(element.size()));
-          out[w] = now.row(y)[w] & ~match;
           removed |= match;
+          match = hit_or_miss(rows, w, element.data(), static_cast<int>(element.size()));
+          out[w] = now.row(y)[w] & ~match;
         }
+        removed |= match & now.pixels_of_last_word();  // padding may match for ever
         next.repeat_edges(y);
         touched = touched || removed != 0;
       }
