@@ -38,7 +38,7 @@ def system(
     weights = ops.edge_weights(scaled, pixels, "intensity", strength)
     matrix = ops.laplacian(weights, ops.neighbours(pixels, seeds.shape), 0.0)
     n = pixels.size
-    b = ops.flux_from_seeds(weights, pixels, seeds, 1)
+    b = ops.flux_from_seeds(weights, pixels, seeds, np.ones(n, np.int32))
     return sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n)), b
 
 

@@ -145,8 +145,8 @@ def refine(
         passes=validate.pass_count(passes, size),
         scale=size,
         edges=validate.choice("edges", edges, EDGE_RULES),
-        beta=validate.at_least("beta", beta, 0.0),
-        gamma=validate.at_least("gamma", gamma, 0.0),
+        beta=validate.at_least("beta", beta, 0.0, validate.MAX_WEIGHT),
+        gamma=validate.at_least("gamma", gamma, 0.0, validate.MAX_WEIGHT),
         interpolation=validate.interpolation(interpolation, network),
         solver=validate.choice("solver", solver, solvers.NAMES),
     )
@@ -306,6 +306,7 @@ def _report(
         sigma=sigma,
         unknown_pixels=tile.unknown_pixels,
         systems=len(tile.solutions),
+        right_hand_sides=sum(s.x.shape[1] for s in tile.solutions),
         iterations=max((s.iterations for s in tile.solutions), default=0),
         error_estimate=max((s.error_estimate for s in tile.solutions), default=0.0),
         fallbacks=tuple(s.fallback for s in tile.solutions if s.fallback),

@@ -123,10 +123,10 @@ def test_graph_primitives_agree(ops, reference, shape, known):
         ops.contacts(pixels, known, component, 3), reference.contacts(pixels, known, component, 3)
     )
     weights = reference.edge_weights(rng.random((*shape, 1)), pixels, "intensity", 3.0)
-    for label in (1, 2):
+    for labels in (np.full(pixels.size, 1, np.int32), rng.integers(1, 4, pixels.size, np.int32)):
         np.testing.assert_allclose(
-            ops.flux_from_seeds(weights, pixels, known, label),
-            reference.flux_from_seeds(weights, pixels, known, label),
+            ops.flux_from_seeds(weights, pixels, known, labels),
+            reference.flux_from_seeds(weights, pixels, known, labels),
             rtol=1e-14,
         )
     for gamma in (0.0, 0.7):
@@ -154,7 +154,10 @@ def test_laplacian_is_symmetric_and_its_rows_end_at_seeds(seed, share):
     matrix = ops.laplacian(weights, ops.neighbours(pixels, shape), 0.25)
     dense = sparse.csr_array(matrix, shape=(pixels.size, pixels.size)).toarray()
     np.testing.assert_array_equal(dense, dense.T)
-    flux = sum(ops.flux_from_seeds(weights, pixels, seeds, k) for k in (1, 2))
+    flux = sum(
+        ops.flux_from_seeds(weights, pixels, seeds, np.full(pixels.size, k, np.int32))
+        for k in (1, 2)
+    )
     np.testing.assert_allclose(dense.sum(axis=1), 0.25 + flux, atol=1e-12)
 
 

@@ -106,7 +106,7 @@ class CpuOps(Ops):
         weights: NDArray[np.float64],
         pixels: NDArray[np.int64],
         seeds: NDArray[np.int32],
-        label: int,
+        label: NDArray[np.int32],
     ) -> NDArray[np.float64]:
         flux = np.empty(pixels.size)
         _cpu.flux_from_seeds(weights, pixels, seeds, label, flux)

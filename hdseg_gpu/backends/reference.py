@@ -138,11 +138,11 @@ class ReferenceOps(Ops):
         weights: NDArray[np.float64],
         pixels: NDArray[np.int64],
         seeds: NDArray[np.int32],
-        label: int,
+        label: NDArray[np.int32],
     ) -> NDArray[np.float64]:
         flux = np.zeros(pixels.size)
         for k, (inside, other) in enumerate(_neighbour_pixels(pixels, seeds.shape)):
-            flux[inside] += weights[inside, k] * (seeds.ravel()[other] == label)
+            flux[inside] += weights[inside, k] * (seeds.ravel()[other] == label[inside])
         return flux
 
 

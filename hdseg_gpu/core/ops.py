@@ -24,7 +24,7 @@ class CsrMatrix(NamedTuple):
 
 
 class Ops(ABC):
-    """All primitives of one backend. It has no state and pickles as its name."""
+    """All primitives of one backend, without any state."""
 
     name: ClassVar[str]
 
@@ -108,6 +108,6 @@ class Ops(ABC):
         weights: NDArray[np.float64],
         pixels: NDArray[np.int64],
         seeds: NDArray[np.int32],
-        label: int,
+        label: NDArray[np.int32],
     ) -> NDArray[np.float64]:
-        """Return -L_US m: for each pixel, the weights of its edges to seeds with this label."""
+        """Return -L_US m: for each pixel, the weights of its edges to seeds with its label."""

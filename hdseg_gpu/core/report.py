@@ -31,6 +31,7 @@ class Report:
     sigma: float
     unknown_pixels: int
     systems: int  # linear systems with a matrix of their own
+    right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes
     error_estimate: float  # of the potentials, the largest over systems and classes
     fallbacks: tuple[str, ...]  # one sentence for each time solver="auto" changed its mind
@@ -52,12 +53,18 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time the body as stage `name`."""
+        """Announce stage `name`, and time the body as part of it."""
         self.advance(name, 0.0)
+        with self.timed(name):
+            yield
+        self.advance(name, 1.0)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Time the body as part of stage `name`."""
         start = perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-        self.advance(name, 1.0)
 
     def advance(self, name: str, fraction: float) -> None:
         """Tell the callback that a fraction (0..1) of stage `name` is done."""

@@ -1,7 +1,7 @@
 """The door: the only place that checks input. Below it, shapes and dtypes are promises."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,6 +18,7 @@ IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
 MAX_CLASSES = 65535
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
+MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
 MAX_PASSES = int(np.iinfo(np.int64).max)
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
@@ -31,6 +32,8 @@ def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
         raise InvalidInput(f"{name} is not an array ({error}); pass {expected}.") from error
     if array.size == 0:
         raise InvalidInput(f"{name} is empty, shape {array.shape}; pass {expected}.")
+    if array.dtype.kind == "b":
+        array = array.view(np.uint8) != 0  # Pillow's 1-bit pictures have bools made of 255
     return array
 
 
@@ -310,15 +313,16 @@ def interpolation(value: str | None, coarse: Coarse) -> str:
     return choice("interpolation", value or "linear", INTERPOLATIONS)
 
 
-def at_least(name: str, value: float, minimum: float) -> float:
-    """Return a finite number that is at least `minimum`."""
+def at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:
+    """Return a finite number from `minimum` to `maximum`."""
     if (
         isinstance(value, bool)
         or not isinstance(value, Real)
         or not isfinite(value)
-        or value < minimum
+        or not minimum <= value <= maximum
     ):
-        raise InvalidInput(
-            f"{name}={value!r} is not possible; pass a finite number of at least {minimum:g}."
-        )
+        limit = f"at least {minimum:g}"
+        if isfinite(maximum):
+            limit += f" and at most {maximum:g}"
+        raise InvalidInput(f"{name}={value!r} is not possible; pass a finite number of {limit}.")
     return float(value)

@@ -15,10 +15,10 @@ def complete(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([x, np.clip(1.0 - x.sum(axis=1), 0.0, 1.0)])
 
 
-def winners(system: System, potentials: NDArray[np.float64]) -> NDArray[np.int64]:
+def winners(system: System, potentials: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the class with the largest potential; the lowest class wins a tie."""
-    chosen: NDArray[np.int64] = system.classes[potentials.argmax(axis=1)]
-    return chosen
+    best = potentials.argmax(axis=1)[:, np.newaxis]
+    return np.take_along_axis(system.classes, best, axis=1)[:, 0]
 
 
 def seed_probabilities(seeds: NDArray[np.int32], count: int) -> NDArray[np.float32]:

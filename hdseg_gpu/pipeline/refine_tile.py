@@ -12,7 +12,7 @@ from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.evidence import evidence
 from hdseg_gpu.pipeline.graph import System, assemble, build_band
 from hdseg_gpu.pipeline.labels import complete, seed_probabilities, winners
-from hdseg_gpu.pipeline.seeds import check_seeds
+from hdseg_gpu.pipeline.seeds import check_band, check_seeds
 from hdseg_gpu.solvers import Solution, solve
 
 
@@ -39,8 +39,9 @@ def refine_tile(
     """Return the refined classes of a tile, from its upsampled classes (H, W)."""
     with stages("seeds"):
         seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        check_seeds(classes, seeds, coarse, params.passes, stages)
+        check_seeds(classes, seeds, coarse, params.passes, stages, params.gamma)
         pixels = ops.band(seeds)
+        check_band(pixels, params.passes)
     refined = seeds - 1
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
     solutions: list[Solution] = []
@@ -52,34 +53,33 @@ def refine_tile(
         with stages("graph"):
             weights = ops.edge_weights(features, pixels, params.edges, frozen.strength)
             band = build_band(ops, pixels, seeds, weights, prior, coarse.count)
-        solved = 0
-        for group in range(len(band.reach)):
-            with stages("graph"):
-                system = assemble(ops, band, seeds, group, params.gamma)
-            with stages("solve"):
-                solution = _solve(system, params, stages, solved / pixels.size, pixels.size)
-            with stages("labels"):
+        solved = 0.0
+        for class_count in np.unique(band.class_counts()).tolist():
+            with stages.timed("graph"):
+                system = assemble(ops, band, seeds, class_count, params.gamma)
+            share = system.rows.size / pixels.size
+            with stages.timed("solve"):
+                solution = _solve(system, params, stages, solved, share)
+            with stages.timed("labels"):
                 potentials = complete(solution.x)
                 chosen = pixels[system.rows]
                 refined.reshape(-1)[chosen] = winners(system, potentials)
                 if probabilities is not None:
                     flat = probabilities.reshape(coarse.count, -1)
-                    for j, k in enumerate(system.classes):
-                        flat[k, chosen] = potentials[:, j]
-            solved += system.rows.size
+                    for j in range(class_count):
+                        flat[system.classes[:, j], chosen] = potentials[:, j]
+            solved += share
             solutions.append(solution.without_potentials())
+        stages.advance("solve", 1.0)
     return TileResult(refined, probabilities, pixels.size, tuple(solutions))
 
 
-def _solve(
-    system: System, params: Params, stages: Stages, before: float, band_size: int
-) -> Solution:
-    """Solve one system; `before` is the share of the band solved already."""
-    share = system.rows.size / band_size
+def _solve(system: System, params: Params, stages: Stages, before: float, share: float) -> Solution:
+    """Solve one system, a share of the band; `before` is the share solved already."""
     return solve(
         system.matrix,
         system.b,
         params.solver,
         params.tolerance,
-        lambda fraction: stages.advance("solve", before + share * fraction),
+        lambda fraction: stages.advance("solve", min(1.0, before + share * fraction)),
     )

@@ -19,7 +19,7 @@ class Solution:
     x: NDArray[np.float64]  # (n, m), one column for each right-hand side
     solver: str
     iterations: int = 0  # the largest over the columns
-    error_estimate: float = 0.0  # of any entry of x
+    error_estimate: float = 0.0  # of any entry of x, and of 1 minus the sum of a row
     converged: bool = True
     fallback: str | None = None  # why another solver than the first choice gave the answer
 
@@ -60,11 +60,7 @@ def solve(
     if solver == "direct":
         return _direct(matrix, b)
     try:
-        return _amg(matrix, b, tolerance, progress)
-    except NotConverged as error:
-        if solver == "amg":
-            raise
-        reason = str(error)
+        solution = _amg(matrix, b, tolerance, progress)
     except ImportError as error:
         if solver == "amg":
             raise HdsegError(
@@ -72,8 +68,19 @@ def solve(
                 "run `pip install pyamg`, or use solver='direct'."
             ) from error
         reason = f"pyamg did not load ({error})"
-    solution = _direct(matrix, b)
-    return replace(solution, fallback=f"direct instead of amg: {reason}")
+    else:
+        if solution.converged:
+            return solution
+        reason = (
+            f"an estimated error of {solution.error_estimate:.1e} was left after "
+            f"{solution.iterations} iterations on {len(b)} unknowns (tolerance {tolerance:.0e})"
+        )
+        if solver == "amg":
+            raise NotConverged(
+                f"solver='amg' did not converge: {reason}; "
+                "use solver='auto' or 'direct', or a smaller beta."
+            )
+    return replace(_direct(matrix, b), fallback=f"direct instead of amg: {reason}")
 
 
 def _direct(matrix: CsrMatrix, b: NDArray[np.float64]) -> Solution:
@@ -90,11 +97,4 @@ def _amg(
 ) -> Solution:
     from hdseg_gpu.solvers.amg import amg
 
-    solution = amg(matrix, b, tolerance, progress)
-    if not solution.converged:
-        raise NotConverged(
-            f"solver='amg' left an estimated error of {solution.error_estimate:.1e} after "
-            f"{solution.iterations} iterations on {len(b)} unknowns (tolerance {tolerance:.0e}); "
-            "use solver='auto' or 'direct', or a smaller beta."
-        )
-    return solution
+    return amg(matrix, b, tolerance, progress)

@@ -39,39 +39,36 @@ struct Taps {
   int count;
 };
 
-// Linear interpolation with half-pixel centres; the outside repeats the edge sample.
-HDSEG_FN Taps linear_taps(int64_t i, int64_t coarse, int64_t fine) {
+// The `count` coarse samples around fine sample i, half-pixel centres, edge samples repeated.
+// t is the position between the middle two. The weights are left to the caller.
+HDSEG_FN Taps taps_around(int64_t i, int64_t coarse, int64_t fine, int count, double* t) {
   const double position =
       (static_cast<double>(i) + 0.5) * static_cast<double>(coarse) / static_cast<double>(fine) -
       0.5;
   const double base = floor(position);
-  const double t = position - base;
-  const int64_t first = static_cast<int64_t>(base), last = coarse - 1;
+  *t = position - base;
   Taps taps{};
-  taps.count = 2;
-  for (int k = 0; k < 2; ++k) {
-    const int64_t j = first + k;
+  taps.count = count;
+  for (int k = 0; k < count; ++k) {
+    const int64_t j = static_cast<int64_t>(base) + 1 - count / 2 + k, last = coarse - 1;
     taps.index[k] = j < 0 ? 0 : (j > last ? last : j);
   }
+  return taps;
+}
+
+// Linear interpolation.
+HDSEG_FN Taps linear_taps(int64_t i, int64_t coarse, int64_t fine) {
+  double t;
+  Taps taps = taps_around(i, coarse, fine, 2, &t);
   taps.weight[0] = 1.0 - t;
   taps.weight[1] = t;
   return taps;
 }
 
-// Cubic convolution with a = -1/2 (Keys 1981), half-pixel centres, edge samples repeated.
+// Cubic convolution with a = -1/2 (Keys 1981).
 HDSEG_FN Taps cubic_taps(int64_t i, int64_t coarse, int64_t fine) {
-  const double position =
-      (static_cast<double>(i) + 0.5) * static_cast<double>(coarse) / static_cast<double>(fine) -
-      0.5;
-  const double base = floor(position);
-  const double t = position - base;
-  const int64_t first = static_cast<int64_t>(base) - 1, last = coarse - 1;
-  Taps taps{};
-  taps.count = 4;
-  for (int k = 0; k < 4; ++k) {
-    const int64_t j = first + k;
-    taps.index[k] = j < 0 ? 0 : (j > last ? last : j);
-  }
+  double t;
+  Taps taps = taps_around(i, coarse, fine, 4, &t);
   taps.weight[0] = ((-0.5 * t + 1.0) * t - 0.5) * t;
   taps.weight[1] = (1.5 * t - 2.5) * t * t + 1.0;
   taps.weight[2] = ((-1.5 * t + 2.0) * t + 0.5) * t;

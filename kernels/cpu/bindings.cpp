@@ -173,9 +173,10 @@ NB_MODULE(_cpu, m) {
   m.def(
       "flux_from_seeds",
       [](const Matrix<const double>& weights, const Vector<const int64_t>& pixels,
-         const Matrix<const int32_t>& seeds, int32_t label, const Vector<double>& flux) {
+         const Matrix<const int32_t>& seeds, const Vector<const int32_t>& label,
+         const Vector<double>& flux) {
         hdseg::flux_from_seeds(weights.data(), pixels.data(), extent(pixels, 0), grid_of(seeds),
-                               seeds.data(), label, flux.data());
+                               seeds.data(), label.data(), flux.data());
       },
       "weights"_a, "pixels"_a, "seeds"_a, "label"_a, "flux"_a,
       nb::call_guard<nb::gil_scoped_release>());

@@ -132,10 +132,10 @@ void laplacian(const int32_t* unknown, const double* weights, int64_t count, dou
 }
 
 void flux_from_seeds(const double* weights, const int64_t* pixels, int64_t count, const Grid& grid,
-                     const int32_t* seeds, int32_t label, double* flux) {
+                     const int32_t* seeds, const int32_t* label, double* flux) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) {
-    flux[i] = flux_from_seeds(grid, pixels[i], weights + kNeighbours * i, seeds, label);
+    flux[i] = flux_from_seeds(grid, pixels[i], weights + kNeighbours * i, seeds, label[i]);
   }
 }
 

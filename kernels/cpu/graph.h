@@ -31,8 +31,8 @@ int64_t row_starts(const int32_t* unknown, int64_t count, int32_t* row_start);
 void laplacian(const int32_t* unknown, const double* weights, int64_t count, double gamma,
                const int32_t* row_start, int32_t* column, double* value);
 
-// -L_US m for the seeds with this label.
+// -L_US m, where m indicates for each pixel the seeds with its own label.
 void flux_from_seeds(const double* weights, const int64_t* pixels, int64_t count, const Grid& grid,
-                     const int32_t* seeds, int32_t label, double* flux);
+                     const int32_t* seeds, const int32_t* label, double* flux);
 
 }  // namespace hdseg
