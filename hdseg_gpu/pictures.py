@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
-_FIRST_COLOUR = np.array([255, 64, 64], np.uint8)
-_TRUTH_COLOUR = np.array([64, 255, 96], np.uint8)
+_RED, _GREEN, _YELLOW = (
+    np.array(c, np.uint8) for c in ((255, 64, 64), (64, 255, 96), (255, 230, 64))
+)
 
 
 def seeds_figure(seeds: NDArray[Any]) -> NDArray[np.uint8]:
@@ -35,12 +36,15 @@ def boundaries(labels: NDArray[Any], width: int = 1) -> NDArray[np.bool_]:
 
 
 def overlay(image: Rgb, labels: NDArray[Any], truth: NDArray[Any] | None = None) -> Rgb:
-    """Return an RGB image with the boundaries of the labels in red, of the truth in green."""
+    """Return an RGB image with boundaries: red the labels', green the truth's, yellow both."""
     width = max(1, round(max(labels.shape) / 700))
     picture = (0.7 * image).astype(np.uint8)
+    drawn = boundaries(labels, width)
+    picture[drawn] = _RED
     if truth is not None:
-        picture[boundaries(truth, width)] = _TRUTH_COLOUR
-    picture[boundaries(labels, width)] = _FIRST_COLOUR
+        true = boundaries(truth, width)
+        picture[true] = _GREEN
+        picture[true & drawn] = _YELLOW
     return picture
 
 

@@ -121,8 +121,8 @@ REFINE = {
         )
         for name, least, values in (
             ("scale", 1, (0, 0.99, -4, np.nan, np.inf, True, "8")),
-            ("beta", 0, (-1e-9, np.nan, np.inf, "9")),
-            ("gamma", 0, (-0.1, np.nan, np.inf)),
+            ("beta", 0, (-1e-9, np.nan, np.inf, "9", 1e13)),
+            ("gamma", 0, (-0.1, np.nan, np.inf, 1e300)),
         )
         for value in values
     },
@@ -369,6 +369,44 @@ def test_constant_boundary_map_is_as_good_as_equal_weights():
     for value in (0.0, 0.3, 1.0):
         _, found = refine(IMAGE, COARSE, boundary=np.full((53, 67), value), **options)
         np.testing.assert_allclose(found, even, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_class_without_seeds_can_come_back_by_evidence_and_the_note_says_so(backend):
+    coarse = np.zeros((11, 14), np.uint8)
+    coarse[4:8, 10:12] = 9
+    eastern = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)
+    options = {"elements": eastern, "passes": 40, "backend": backend, "gamma": 50.0}
+    with pytest.warns(RefinementWarning, match=r"class \[9\].* only where the evidence has them"):
+        labels = refine(IMAGE, coarse, **options)
+    assert set(np.unique(labels)) == {0, 9}
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_bools_made_of_255(backend):
+    """Pillow makes such arrays of 1-bit pictures; their bytes are not 0 and 1."""
+    odd = (np.uint8(255) * (MASK > 0)).view(np.bool_)
+    assert odd.view(np.uint8).max() == 255
+    for function, arguments in ((thinning, ("9x9", 2)), (seeds, ())):
+        options = {"backend": backend} | ({} if arguments else {"passes": 2})
+        np.testing.assert_array_equal(
+            function(odd, *arguments, **options), function(MASK > 0, *arguments, **options)
+        )
+    small = (np.uint8(255) * (COARSE > 0)).view(np.bool_)
+    np.testing.assert_array_equal(
+        refine(IMAGE, small, backend=backend), refine(IMAGE, COARSE > 0, backend=backend)
+    )
+
+
+def test_more_unknown_pixels_than_a_matrix_can_index():
+    from hdseg_gpu.pipeline.seeds import MAX_UNKNOWN, check_band
+
+    class Large:
+        size = MAX_UNKNOWN + 1
+
+    with refused("passes=7", str(MAX_UNKNOWN + 1), str(MAX_UNKNOWN)):
+        check_band(Large, 7)
+    assert 5 * MAX_UNKNOWN < 2**31
 
 
 # ---- arguments stay as they are --------------------------------------------------------------

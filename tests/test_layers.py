@@ -30,8 +30,9 @@ HOMES = {
     "backends/reference.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
-    "io/read.py": {"PIL", "tifffile", "imagecodecs"},
-    "io/write.py": {"PIL", "tifffile"},
+    "io/png_jpeg.py": {"PIL"},
+    "io/deep_png.py": {"imagecodecs"},
+    "io/tiff.py": {"tifffile"},
     "pictures.py": {"PIL"},
 }
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))

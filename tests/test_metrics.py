@@ -1,5 +1,6 @@
 """Metrics against cases counted by hand, and mBA against its definition pixel by pixel."""
 
+import cv2
 import numpy as np
 import pytest
 from gallery import blobs
@@ -113,7 +114,6 @@ def test_bad_input(metric):
 
 
 def test_opencv_agrees():
-    cv2 = pytest.importorskip("cv2", reason="compares with OpenCV where it is installed")
     truth, prediction = blobs((700, 1300)) > 0, blobs((700, 1300), seed=12) > 0
     accuracies = []
     for i in range(5):

@@ -44,8 +44,16 @@ def test_every_option_of_refine_is_documented():
 
     import hdseg_gpu
 
-    for name in inspect.signature(hdseg_gpu.refine).parameters:
-        assert re.search(rf"\b{name}\b.*:", hdseg_gpu.refine.__doc__), name
+    section = hdseg_gpu.refine.__doc__.partition("Parameters\n")[2].partition("Returns\n")[0]
+    headings = re.findall(r"^    (\w[\w, ]*) : ", section, re.M)
+    documented = [name for heading in headings for name in heading.split(", ")]
+    assert documented == list(inspect.signature(hdseg_gpu.refine).parameters)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))
+def test_links_in_documents_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("name", ["image.jpg", "coarse.png", "truth.png"])

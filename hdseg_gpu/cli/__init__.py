@@ -4,15 +4,16 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from hdseg_gpu.cli import demo, evaluate, info, refine
+from hdseg_gpu.cli.info import print_version
 from hdseg_gpu.core.errors import HdsegError, InvalidInput
 
 app = typer.Typer(
     name="hdseg",
-    help="Sharp segmentation masks for very large images.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +25,18 @@ app.command("info")(info.info)
 app.command("demo")(demo.demo)
 
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+@app.callback()
+def hdseg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="And exit.")
+    ] = False,
+) -> None:
+    """Sharp segmentation masks for very large images."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. HDSEG_DEBUG=1 shows tracebacks."""
     # tifffile tells its log what it raises as well; one line is enough.
@@ -31,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=arguments)
     except SystemExit as done:  # how typer ends, well or with a usage error (2)
+        if done.code == _INTERRUPTED:
+            print("error: interrupted; nothing was written", file=sys.stderr)
+            return 1
         return done.code if isinstance(done.code, int) else 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 1
     except Exception as error:
         if os.environ.get("HDSEG_DEBUG"):
             raise

@@ -81,4 +81,4 @@ def demo(
     for name, value in report_rows(report):
         table.add_row(name, "", value)
     say(table, "", *(f"{name:8} {path}" for name, path in paths.items()))
-    say("overlay: red is the mask's boundary, green the true one (drawn by hand).")
+    say("overlay: red is the mask's boundary, green the true one (drawn by hand), yellow both.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from hdseg_gpu import backends, metrics
-from hdseg_gpu.cli.console import Json, Quiet, note, percent, say, say_json
+from hdseg_gpu.cli.console import Json, Quiet, note, notes_shown, percent, say, say_json
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io import read_labels
@@ -29,13 +29,17 @@ def evaluate(
 
     A smaller PRED is enlarged by nearest neighbour first.
     """
-    pred = validate.labels("PRED", read_labels(prediction))
-    true = validate.labels("TRUTH", read_labels(truth))
+    with notes_shown(quiet):
+        pred = validate.labels("PRED", read_labels(prediction))
+        true = validate.labels("TRUTH", read_labels(truth))
     if pred.shape != true.shape:
         small, pred = pred.shape, _enlarged(pred, true.shape)
         if not quiet:
             note(f"{prediction} {small} is enlarged to {true.shape} by nearest neighbour.")
+    in_pred = metrics.labels_of(pred)
     in_truth = metrics.labels_of(true, ignore=ignore)
+    if not quiet and len(in_pred) == len(in_truth) and in_pred != in_truth:
+        note(f"PRED has labels {in_pred}, TRUTH has {in_truth}: only equal numbers are a class.")
     rows = {
         label: {
             "iou": metrics.iou(pred, true, label=label, ignore=ignore),

@@ -5,6 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import typer
 from rich.table import Table
 
 from hdseg_gpu import backends
@@ -19,6 +20,13 @@ _LIBRARIES = {
     "tifffile": "TIFF files",
     "imagecodecs": "compressed TIFF files (optional)",
 }
+
+
+def print_version(asked: bool) -> None:
+    """Print the version and exit, if asked to."""
+    if asked:
+        say(f"hdseg_gpu {version('hdseg_gpu')}")
+        raise typer.Exit
 
 
 def info(quiet: Quiet = False, as_json: Json = False) -> None:

@@ -23,6 +23,7 @@ from hdseg_gpu.cli.console import (
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA
 from hdseg_gpu.io import (
+    check_labels,
     check_output,
     read_coarse,
     read_image,
@@ -30,7 +31,6 @@ from hdseg_gpu.io import (
     write_labels,
     write_picture,
 )
-from hdseg_gpu.io.write import check_labels
 from hdseg_gpu.pictures import seeds_figure
 
 Output = Annotated[
@@ -39,7 +39,7 @@ Output = Annotated[
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
 ]
-Passes = Annotated[int | None, typer.Option(help="Passes of thinning [default: 2 x scale].")]
+Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: 2 x scale).")]
 
 
 def refine(
@@ -65,7 +65,7 @@ def refine(
     gamma: Annotated[float, typer.Option(help="Weight of the class evidence.")] = DEFAULT_GAMMA,
     interpolation: Annotated[
         str | None,
-        typer.Option(help="nearest [default for labels], linear [for probabilities] or cubic."),
+        typer.Option(help="nearest (default for labels), linear (for probabilities) or cubic."),
     ] = None,
     alpha: Annotated[
         bool | None,
@@ -127,7 +127,9 @@ def seeds(
     elements: Elements = "9x9",
     figure: Annotated[
         bool,
-        typer.Option(help="Write a PNG to look at: white foreground, grey background, black."),
+        typer.Option(
+            help="Write a PNG to look at: white foreground, grey background, black unknown."
+        ),
     ] = False,
     backend: Backend = "auto",
     overwrite: Overwrite = False,
@@ -138,7 +140,7 @@ def seeds(
     check_output(output, overwrite=overwrite, inputs=(mask,))
     if figure and output.suffix.lower() != ".png":
         raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")
-    with notes_shown(quiet):
+    with notes_shown(quiet) as notes:
         labels = read_labels(mask)
         found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)
         if figure:
@@ -147,6 +149,8 @@ def seeds(
             write_labels(output, found)
     unknown = int(np.count_nonzero(found == 0))
     if as_json:
-        say_json({"shape": found.shape, "unknown_pixels": unknown, "output": str(output)})
+        say_json(
+            {"shape": found.shape, "unknown_pixels": unknown, "notes": notes, "output": str(output)}
+        )
     elif not quiet:
         say(f"{unknown} unknown pixels ({100 * unknown / found.size:.2f} %), written {output}")

@@ -1,0 +1,23 @@
+"""Colour PNGs of 16 bits a channel, by imagecodecs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.picture import Picture
+
+
+def read_deep_png(path: Path) -> Picture:
+    """Return RGB or RGBA pixels of uint16."""
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise InvalidInput(
+            f"{path} is a 16-bit colour PNG; run `pip install 'hdseg_gpu[io]'` to read it, "
+            "or save it as TIFF."
+        ) from error
+    with decoding(path):
+        pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    return Picture(pixels, pixels.shape[2] == 4)

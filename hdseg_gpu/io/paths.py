@@ -1,0 +1,90 @@
+"""What can be said of a file by its path, and the two guards around its contents."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from hdseg_gpu.core.errors import InvalidInput
+
+PICTURES = (".png", ".jpg", ".jpeg")
+JPEGS = (".jpg", ".jpeg")
+TIFFS = (".tif", ".tiff")
+ARRAYS = (".npy", ".npz")
+READABLE = PICTURES + TIFFS + ARRAYS
+WRITABLE = (".png", *TIFFS, *ARRAYS)
+
+
+def existing_suffix(path: Path) -> str:
+    """Return the lower-case extension of a file that exists and can be read by its extension."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise InvalidInput(f"{path} does not exist.")
+    if not path.is_file():
+        raise InvalidInput(f"{path} is not a file.")
+    if suffix not in READABLE:
+        raise InvalidInput(
+            f"{path} has the extension {suffix!r}; files ending in {', '.join(READABLE)} "
+            "can be read."
+        )
+    return suffix
+
+
+def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    """Refuse, before any work is done, an output that could not or should not be written."""
+    if path.suffix.lower() not in WRITABLE:
+        lossy = " (JPEG would change the labels)" if path.suffix.lower() in JPEGS else ""
+        raise InvalidInput(
+            f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
+            f"{', '.join(WRITABLE)}."
+        )
+    if not path.parent.is_dir():
+        raise InvalidInput(f"output folder {path.parent} does not exist; create it first.")
+    if path.is_dir():
+        raise InvalidInput(f"output {path} is a folder; name a file in it.")
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InvalidInput(f"output {path} is an input too; name another file.")
+    if path.exists() and not overwrite:
+        raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidInput(f"output folder {path.parent} is not writable.")
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises in the body into one line that names the file."""
+    try:
+        yield
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if "imagecodecs" in reason:
+            raise InvalidInput(
+                f"{path}: {reason}; run `pip install 'hdseg_gpu[io]'` for this compression."
+            ) from error
+        if "pickle" in reason:
+            reason = "it holds Python objects, or is no NumPy file"
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged or cut short: {reason}"
+        ) from error
+
+
+@contextmanager
+def completed(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its name only when the body succeeds."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        stream = temporary.open("wb")
+    except OSError as error:
+        raise InvalidInput(f"output {path} cannot be written: {error.strerror}.") from error
+    try:
+        with stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
