@@ -11,7 +11,7 @@ from hdseg_gpu.core.ops import CsrMatrix
 from hdseg_gpu.solvers import Solution
 from hdseg_gpu.solvers.pcg import pcg
 
-# Measured need: 3 to 15 iterations (docs/decisions/0003-solvers.md).
+# Measured need: 3 to 16 iterations (docs/decisions/0003-solvers.md).
 MAX_ITERATIONS = 60
 # M^-1 r has been measured up to 6 times smaller than the true error; this keeps the promise.
 _SAFETY = 10.0
