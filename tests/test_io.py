@@ -230,12 +230,15 @@ def test_palette(palette, expected, tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "p.png").pixels, wanted, strict=True)
 
 
-def test_grey_palette_with_unused_colours(tmp_path):
-    indices = (np.arange(35, dtype=np.uint8) % 2).reshape(5, 7)
+def test_grey_colours_of_a_colour_palette_are_labels(tmp_path):
+    # PASCAL VOC: 0 is black, 7 (bus) is the grey 128; a picture may hold only these two.
+    indices = (np.arange(35, dtype=np.uint8) % 2 * 7).reshape(5, 7)
     picture = PIL.Image.fromarray(indices, "L")
-    picture.putpalette([10, 10, 10, 70, 70, 70, 255, 0, 0])
+    voc = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128)]
+    voc += [(0, 128, 128), (128, 128, 128)]
+    picture.putpalette([value for colour in voc for value in colour])
     picture.save(tmp_path / "p.png")
-    np.testing.assert_array_equal(read_labels(tmp_path / "p.png"), np.where(indices, 70, 10))
+    np.testing.assert_array_equal(read_labels(tmp_path / "p.png"), indices)
 
 
 @pytest.mark.parametrize(

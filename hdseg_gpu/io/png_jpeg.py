@@ -49,12 +49,16 @@ def read_picture(path: Path, as_labels: bool = False) -> Picture:
 
 
 def _palette_values(picture: Any, as_labels: bool) -> NDArray[np.uint8]:
-    """Return grey values where all colours used are grey; else colours, or indices as labels."""
+    """Return grey values where the palette is all grey; else colours, or indices as labels.
+
+    The whole palette decides, not the colours in use: in that of PASCAL VOC class 7 is a grey, and
+    a picture of background and buses is not a grey picture.
+    """
     indices: NDArray[np.uint8] = np.asarray(picture)
     table = np.zeros((256, 3), np.uint8)
     colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
     table[: len(colours)] = colours
-    if (np.ptp(table[np.unique(indices)], axis=1) == 0).all():
+    if (np.ptp(colours, axis=1) == 0).all():
         grey: NDArray[np.uint8] = table[:, 0][indices]
         return grey
     return indices if as_labels else table[indices]
