@@ -128,7 +128,8 @@ def refine(
         "intensity":  w_ij = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + 1e-10
         "boundary":   w_ij = exp(-beta (g_i + g_j)^2 / sigma) + 1e-10
 
-    sigma is the standard deviation of the whole image (or of g); integers are scaled to [0, 1].
+    sigma is the standard deviation of the whole image (or of g). Integers are scaled to [0, 1],
+    floats are used as they are: beta means the same for them if they are scaled alike.
 
     References
     ----------
