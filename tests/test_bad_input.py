@@ -63,6 +63,13 @@ REFINE = {
     "channels in front": ({"image": np.moveaxis(RGB, -1, 0)}, ["image has 67 channels", "axis"]),
     "channel_axis": ({"image": RGB, "channel_axis": 3}, ["channel_axis=3", "3 dimensions"]),
     "channel_axis negative": ({"image": RGB, "channel_axis": -4}, ["channel_axis=-4"]),
+    "channel_axis of a grey image": ({"channel_axis": 9}, ["channel_axis=9", "from -3 to 2"]),
+    "class_axis of labels": ({"class_axis": 7}, ["class_axis=7", "from -3 to 2"]),
+    "class_axis fractional": ({"class_axis": 1.5}, ["class_axis=1.5"]),
+    "masked image": (
+        {"image": np.ma.masked_less(IMAGE, 0.1)},
+        ["image is a masked array", "image.filled"],
+    ),
     "channel_axis float": ({"image": RGB, "channel_axis": 1.0}, ["channel_axis=1.0"]),
     "class_axis": ({"coarse": PLANES, "class_axis": 3}, ["class_axis=3", "3 dimensions"]),
     "class_axis negative": ({"coarse": PLANES, "class_axis": -4}, ["class_axis=-4"]),

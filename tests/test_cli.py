@@ -442,6 +442,8 @@ WRONG = {
     ),
     "negative in PNG": ("refine image.png negative.npy -o out.png", ["PNG", "-3", ".npy"]),
     "float labels": ("refine image.png floats.npy -o out.png", ["coarse", "float32"]),
+    "empty labels": ("refine image.png empty.npy -o out.png", ["coarse is empty", "(0, 5)"]),
+    "image key": ("refine image.png coarse.png -o out.png --image-key a", ["image.png", "'a'"]),
     "damaged": ("refine cut.png coarse.png -o out.png", ["cut.png cannot be read"]),
     "seeds missing": ("seeds no.png -o out.png", ["no.png does not exist"]),
     "seeds an input": ("seeds mask.png -o mask.png --overwrite", ["an input"]),
@@ -461,6 +463,7 @@ def test_wrong_input_exits_with_2_and_writes_nothing(case, hdseg):
     save(EDGE_MAP, "floats.npy")
     save(np.arange(14, dtype=np.uint8) // 7 * np.ones((11, 1), np.uint8), "halves.png")
     save(COARSE.astype(np.int16) - 3, "negative.npy")
+    save(np.zeros((0, 5), np.uint8), "empty.npy")
     Path("cut.png").write_bytes(Path("image.png").read_bytes()[:900])
     before = {p.name: p.read_bytes() for p in Path().iterdir()}
     assert_error(hdseg(line), 2, *parts)
@@ -609,6 +612,19 @@ class TestConsoleScript:
         for size in (8, 30, 3000):
             Path("cut.tif").write_bytes(Path("image.tif").read_bytes()[:size])
             assert_error(run_hdseg("refine", "cut.tif", "coarse.png", "-o", "out.png"), 2, "cut")
+
+    @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+    def test_closed_streams(self, closed):
+        command = f'"{HDSEG}" refine image.png coarse.png -o out.png {closed}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+        assert done.returncode == 0
+        np.testing.assert_array_equal(read_labels(Path("out.png")), refine(RGB, COARSE))
+
+    def test_path_that_the_terminal_cannot_spell(self):
+        line = ("refine", "image.png", "coarse.png", "-o", "grün.png")
+        code, out, _ = run_hdseg(*line, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+        assert code == 0
+        assert r"gr\xfcn.png" in out
 
     def test_without_arguments_it_shows_the_commands(self):
         _, out, err = run_hdseg()

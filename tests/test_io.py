@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from hdseg_gpu import InvalidInput
+from hdseg_gpu import InvalidInput, RefinementWarning
 from hdseg_gpu.io import (
     check_output,
     read_array,
@@ -495,6 +495,62 @@ def test_16_bit_colour_png_keeps_its_bits(tmp_path):
     picture = read_image(path)
     np.testing.assert_array_equal(picture.pixels, DEEP[..., :3], strict=True)
     assert picture.alpha is False
+
+
+def test_16_bit_grey_and_alpha(tmp_path):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    path = tmp_path / "deep.png"
+    path.write_bytes(imagecodecs.png_encode(DEEP[..., :2].copy()))
+    picture = read_image(path)
+    np.testing.assert_array_equal(picture.pixels, DEEP[..., :2], strict=True)
+    assert picture.alpha is True
+
+
+def test_tiff_of_several_pages_says_that_one_is_read(tmp_path):
+    stack = np.stack([GREY, 255 - GREY, GREY // 2])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    with pytest.warns(RefinementWarning, match="only the first one is read"):
+        pixels = read_image(tmp_path / "stack.tif").pixels
+    np.testing.assert_array_equal(pixels, GREY, strict=True)
+
+
+def test_palette_tiff(tmp_path):
+    indices = (GREY % 3).astype(np.uint8)
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, :3] = np.array([[200, 0, 0], [0, 90, 0], [0, 0, 30]], np.uint16).T * 257
+    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), indices, strict=True)
+    wanted = (colours[:, :3] // 257).T.astype(np.uint8)[indices]
+    np.testing.assert_array_equal(read_image(tmp_path / "p.tif").pixels, wanted, strict=True)
+
+
+def test_names_that_are_too_long(tmp_path):
+    long = tmp_path / ("x" * 300 + ".png")
+    with pytest.raises(InvalidInput, match="cannot be a file: File name too long"):
+        read_image(long)
+    with pytest.raises(InvalidInput, match="cannot be a file: File name too long"):
+        check_output(long, overwrite=False)
+    # The longest name there can be is still written: the temporary one is short.
+    longest = tmp_path / ("x" * 251 + ".png")
+    write_labels(longest, GREY)
+    np.testing.assert_array_equal(read_labels(longest), GREY)
+
+
+def test_output_that_appears_in_the_meantime_stays(tmp_path):
+    path = tmp_path / "mask.npy"
+    path.write_bytes(b"someone else's")
+    with pytest.raises(InvalidInput, match="has appeared in the meantime"):
+        write_labels(path, GREY, overwrite=False)
+    assert path.read_bytes() == b"someone else's"
+    assert list(tmp_path.iterdir()) == [path]
+    write_labels(tmp_path / "free.npy", GREY, overwrite=False)
+    np.testing.assert_array_equal(read_labels(tmp_path / "free.npy"), GREY)
+
+
+def test_link_to_nothing_needs_overwrite(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(InvalidInput, match="exists"):
+        check_output(tmp_path / "link.png", overwrite=False)
 
 
 def test_key_for_a_file_that_has_none(tmp_path):

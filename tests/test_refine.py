@@ -222,6 +222,36 @@ def test_strong_evidence_decides(rng):
     assert (refine(image, planes, gamma=0.0) != labels).any()
 
 
+@pytest.mark.parametrize(("shape", "small"), [((33, 10), (8, 2)), ((30, 41), (6, 9))])
+def test_evidence_of_labels_is_that_of_their_planes(shape, small):
+    """Also where rounding made the two axes' scales differ."""
+    rng = np.random.default_rng(53)
+    image, coarse = rng.random(shape), rng.integers(0, 3, small).astype(np.uint8)
+    coarse[0, :] = [0, 1, 2, 0, 1, 2, 0, 1, 2][: small[1]]
+    coarse[1, 0] = 2
+    planes = np.stack([coarse == k for k in range(3)]).astype(np.float32)
+    options = {"passes": 1, "gamma": 2.0, "beta": 5.0, "return_probabilities": True}
+    # With as many passes as there are seeds to lose, both start from the same classes.
+    _, found = refine(image, coarse, interpolation="linear", **options)
+    _, expected = refine(image, planes, **options)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    start = refine(image, coarse, passes=0)
+    marked = seeds(start, passes=1)
+    _, nearest = refine(image, coarse, **options)
+    dense = dense_walker(image, marked, planes, beta=5.0, gamma=2.0)
+    np.testing.assert_allclose(nearest, dense, atol=2e-5)
+
+
+@pytest.mark.parametrize("level", [0.2, 0.3])
+def test_constant_boundary_map_has_equal_weights_on_every_backend(level):
+    image, coarse, _ = scene()
+    options = {"edges": "boundary", "gamma": 0.1, "return_probabilities": True}
+    for backend in ("cpu", "reference"):
+        _, found = refine(image, coarse, boundary=np.full(SHAPE, level), backend=backend, **options)
+        _, expected = refine(image, coarse, boundary=np.zeros(SHAPE), backend=backend, **options)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_evidence_of_labels_is_the_blurred_step():
     """Labels and their indicator planes are the same evidence; full-size labels nearly so."""
     image, coarse, _ = scene(3)

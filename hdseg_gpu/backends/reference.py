@@ -73,7 +73,9 @@ class ReferenceOps(Ops):
         return np.ascontiguousarray(total.T)
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
-        return float(values.std(dtype=np.float64))
+        exact = values.astype(np.float64)
+        # Relative to the first value, so that a constant picture has exactly 0.
+        return float((exact - exact.flat[0]).std())
 
     def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
         return np.flatnonzero(seeds == 0).astype(np.int64)

@@ -1,5 +1,6 @@
 """The command ``hdseg``: exit code 0 success, 2 wrong input, 1 anything else."""
 
+import io
 import logging
 import os
 import sys
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hdseg_gpu.cli import demo, evaluate, info, refine
+from hdseg_gpu.cli import demo, evaluate, info, refine, seeds
 from hdseg_gpu.cli.info import print_version
 from hdseg_gpu.core.errors import HdsegError, InvalidInput
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("refine")(refine.refine)
-app.command("seeds")(refine.seeds)
+app.command("seeds")(seeds.seeds)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
@@ -39,6 +40,7 @@ def hdseg(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. HDSEG_DEBUG=1 shows tracebacks."""
+    _mend_streams()
     # tifffile tells its log what it raises as well; one line is enough.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
@@ -55,6 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error:", " ".join(said.split()), file=sys.stderr)
         return 2 if isinstance(error, InvalidInput) else 1
     return 0
+
+
+def _mend_streams() -> None:
+    """Make printing safe where a stream is closed or cannot show every letter of a path."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the process's life
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def entry_point() -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,10 +18,17 @@ from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.report import Progress as ProgressCallback
 from hdseg_gpu.core.report import Report
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Elements = Annotated[str, typer.Option(help="Structuring elements: 9x9 or 3x3.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, .npy or .npz.")
+]
+Scale = Annotated[
+    float | None, typer.Option(help="Image pixels for each pixel the network decided.")
+]
+Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: 2 x scale).")]
 Backend = Annotated[str, typer.Option(help="auto, cpu or reference.")]
 
 

@@ -14,11 +14,11 @@ from hdseg_gpu.cli.console import Json, Quiet, say, say_json
 # distribution name -> what it is for here
 _LIBRARIES = {
     "numpy": "arrays",
-    "scipy": "solver 'direct', backend 'reference'",
+    "scipy": "solvers, backend 'reference'",
     "pyamg": "solver 'amg'",
     "pillow": "PNG and JPEG files",
     "tifffile": "TIFF files",
-    "imagecodecs": "compressed TIFF files (optional)",
+    "imagecodecs": "compressed TIFF and 16-bit colour PNG files (optional)",
 }
 
 

@@ -1,10 +1,9 @@
-"""``hdseg refine`` and ``hdseg seeds``."""
+"""``hdseg refine``."""
 
 import warnings
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from hdseg_gpu import api
@@ -12,34 +11,26 @@ from hdseg_gpu.cli.console import (
     Backend,
     Elements,
     Json,
+    Output,
     Overwrite,
+    Passes,
     Quiet,
+    Scale,
     notes_shown,
     progress_bar,
     report_table,
     say,
     say_json,
 )
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA
 from hdseg_gpu.io import (
     check_labels,
     check_output,
     read_coarse,
     read_image,
-    read_labels,
     write_labels,
-    write_picture,
 )
-from hdseg_gpu.pictures import seeds_figure
-
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, .npy or .npz.")
-]
-Scale = Annotated[
-    float | None, typer.Option(help="Image pixels for each pixel the network decided.")
-]
-Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: 2 x scale).")]
 
 
 def refine(
@@ -74,6 +65,7 @@ def refine(
     class_axis: Annotated[int, typer.Option(help="Axis of the classes in COARSE.")] = 0,
     channel_axis: Annotated[int, typer.Option(help="Axis of the channels in IMAGE.")] = -1,
     key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
+    image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
     backend: Backend = "auto",
     solver: Annotated[str, typer.Option(help="auto, amg or direct.")] = "auto",
     overwrite: Overwrite = False,
@@ -84,9 +76,9 @@ def refine(
     sources = (image, coarse) if boundary is None else (image, coarse, boundary)
     check_output(output, overwrite=overwrite, inputs=sources)
     with notes_shown(quiet) as notes, progress_bar(quiet or as_json) as progress:
-        picture = read_image(image)
+        picture = read_image(image, image_key)
         network = read_coarse(coarse, key)
-        if network.ndim == 2 and network.dtype.kind in "biu":
+        if network.size and network.ndim == 2 and network.dtype.kind in "biu":
             check_labels(output, network.dtype, int(network.min()), int(network.max()))
         if alpha is None and picture.alpha:
             sentence = f"{image} has an alpha channel, which is ignored (--no-alpha uses it)."
@@ -112,45 +104,8 @@ def refine(
             progress=progress,
             return_report=True,
         )
-        write_labels(output, labels)
+        write_labels(output, labels, overwrite)
     if as_json:
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
         say(report_table(report), f" written         {output}")
-
-
-def seeds(
-    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: picture or 2-D array.")],
-    output: Output,
-    scale: Scale = None,
-    passes: Passes = None,
-    elements: Elements = "9x9",
-    figure: Annotated[
-        bool,
-        typer.Option(
-            help="Write a PNG to look at: white foreground, grey background, black unknown."
-        ),
-    ] = False,
-    backend: Backend = "auto",
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Write the seeds of MASK: 0 where unknown, label + 1 elsewhere."""
-    check_output(output, overwrite=overwrite, inputs=(mask,))
-    if figure and output.suffix.lower() != ".png":
-        raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")
-    with notes_shown(quiet) as notes:
-        labels = read_labels(mask)
-        found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)
-        if figure:
-            write_picture(output, seeds_figure(found))
-        else:
-            write_labels(output, found)
-    unknown = int(np.count_nonzero(found == 0))
-    if as_json:
-        say_json(
-            {"shape": found.shape, "unknown_pixels": unknown, "notes": notes, "output": str(output)}
-        )
-    elif not quiet:
-        say(f"{unknown} unknown pixels ({100 * unknown / found.size:.2f} %), written {output}")

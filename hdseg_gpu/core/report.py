@@ -33,7 +33,7 @@ class Report:
     systems: int  # linear systems with a matrix of their own
     right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes
-    error_estimate: float  # of the potentials, the largest over systems and classes
+    error_estimate: float  # of the potentials, the largest over systems; 0 for "direct"
     fallbacks: tuple[str, ...]  # one sentence for each time solver="auto" changed its mind
     notes: tuple[str, ...]  # what was assumed, ignored or replaced
     seconds: dict[str, float]  # per stage, in order, and "total"

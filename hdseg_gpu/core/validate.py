@@ -26,6 +26,10 @@ _SUM_TOLERANCE = 1e-2
 
 
 def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InvalidInput(
+            f"{name} is a masked array, and the mask would be lost; pass {name}.filled(...)."
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
@@ -78,10 +82,11 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
             f"image has the unsupported dtype {array.dtype}; convert it to one of {IMAGE_DTYPES}."
         )
     _require_finite("image", array)
+    axis = _axis("channel_axis", channel_axis, 3)
     if array.ndim == 2:
         array = array[:, :, np.newaxis]
     elif array.ndim == 3:
-        array = np.moveaxis(array, _axis("channel_axis", channel_axis, 3), -1)
+        array = np.moveaxis(array, axis, -1)
     else:
         raise InvalidInput(f"image has {array.ndim} dimensions, {array.shape}; pass {expected}.")
     channels = array.shape[2]
@@ -168,12 +173,13 @@ def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
     """Return labels (h, w) or probabilities (K, h, w) as a Coarse."""
     expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
     array = _array("coarse", value, expected)
+    axis = _axis("class_axis", class_axis, 3)
     if array.ndim == 2:
         return label_classes("coarse", labels("coarse", array))
     if array.ndim != 3:
         raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
     _require_finite("coarse", array)
-    planes = np.moveaxis(array, _axis("class_axis", class_axis, 3), 0)
+    planes = np.moveaxis(array, axis, 0)
     if len(planes) < 2:
         raise InvalidInput(
             f"coarse has 1 class on axis class_axis={class_axis}, shape {array.shape}; for a "

@@ -12,7 +12,7 @@ from hdseg_gpu.io.paths import decoding
 
 def read_array(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`."""
-    with path.open("rb") as stream, decoding(path):
+    with decoding(path), path.open("rb") as stream:
         found = np.load(stream, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             array: NDArray[Any] = found
@@ -26,7 +26,7 @@ def read_array(path: Path, key: str | None = None) -> NDArray[Any]:
                 )
             if key is not None and key not in names:
                 raise InvalidInput(f"{path} holds no array {key!r}; choose one of {names}.")
-            return np.asarray(found[key or names[0]])
+            return np.asarray(found[names[0] if key is None else key])
 
 
 def write_array(stream: BinaryIO, array: NDArray[Any], suffix: str) -> None:

@@ -10,7 +10,7 @@ from hdseg_gpu.io.picture import Picture
 
 
 def read_deep_png(path: Path) -> Picture:
-    """Return RGB or RGBA pixels of uint16."""
+    """Return the pixels, uint16, grey with alpha, RGB or RGBA."""
     try:
         import imagecodecs
     except ImportError as error:
@@ -20,4 +20,4 @@ def read_deep_png(path: Path) -> Picture:
         ) from error
     with decoding(path):
         pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    return Picture(pixels, pixels.shape[2] == 4)
+    return Picture(pixels, pixels.ndim == 3 and pixels.shape[2] in (2, 4))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from hdseg_gpu.core.errors import InvalidInput
 
@@ -19,7 +20,7 @@ WRITABLE = (".png", *TIFFS, *ARRAYS)
 def existing_suffix(path: Path) -> str:
     """Return the lower-case extension of a file that exists and can be read by its extension."""
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not _exists(path):
         raise InvalidInput(f"{path} does not exist.")
     if not path.is_file():
         raise InvalidInput(f"{path} is not a file.")
@@ -39,17 +40,25 @@ def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
             f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
             f"{', '.join(WRITABLE)}."
         )
+    there = _exists(path) or path.is_symlink()  # a link to nothing is something, too
     if not path.parent.is_dir():
         raise InvalidInput(f"output folder {path.parent} does not exist; create it first.")
     if path.is_dir():
         raise InvalidInput(f"output {path} is a folder; name a file in it.")
     for source in inputs:
-        if path.exists() and source.exists() and path.samefile(source):
+        if there and _exists(source) and path.exists() and path.samefile(source):
             raise InvalidInput(f"output {path} is an input too; name another file.")
-    if path.exists() and not overwrite:
+    if there and not overwrite:
         raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
     if not os.access(path.parent, os.W_OK):
         raise InvalidInput(f"output folder {path.parent} is not writable.")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that is too long, say
+        raise InvalidInput(f"{path} cannot be a file: {error.strerror}.") from error
 
 
 @contextmanager
@@ -73,11 +82,14 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def completed(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its name only when the body succeeds."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+def completed(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its name only when the body succeeds.
+
+    Without `overwrite`, a file that has come to that name in the meantime stays.
+    """
+    temporary = path.with_name(f".hdseg-{uuid4().hex[:12]}.part")
     try:
-        stream = temporary.open("wb")
+        stream = temporary.open("xb")
     except OSError as error:
         raise InvalidInput(f"output {path} cannot be written: {error.strerror}.") from error
     try:
@@ -85,6 +97,21 @@ def completed(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _take_free_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _take_free_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike a rename, it fails where the name is taken
+    except FileExistsError as error:
+        raise InvalidInput(
+            f"output {path} has appeared in the meantime and is left as it is; name another file, "
+            "or pass --overwrite."
+        ) from error
+    except OSError:  # a file system without links
+        temporary.replace(path)

@@ -39,7 +39,7 @@ def read_picture(path: Path, as_labels: bool = False) -> Picture:
             pixels = np.asarray(picture)
     finally:
         Image.MAX_IMAGE_PIXELS = guard
-    if mode in ("RGB", "RGBA") and _is_16_bit_png(path):
+    if mode in ("LA", "RGB", "RGBA") and _is_16_bit_png(path):
         from hdseg_gpu.io.deep_png import read_deep_png
 
         return read_deep_png(path)  # Pillow cuts these down to 8 bits

@@ -17,6 +17,7 @@ from hdseg_gpu.io.tiff import read_tiff
 def read_image(path: Path, key: str | None = None) -> Picture:
     """Return an image file's pixels as stored; a palette's colours."""
     suffix = existing_suffix(path)
+    _check_key(path, key)
     if suffix in ARRAYS:
         return Picture(read_array(path, key), None)
     if suffix in TIFFS:
@@ -27,9 +28,10 @@ def read_image(path: Path, key: str | None = None) -> Picture:
 def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey."""
     suffix = existing_suffix(path)
-    if key is not None and suffix != ".npz":
-        raise InvalidInput(f"{path} is no .npz file, so it holds no array {key!r}; pass no key.")
-    if suffix in PICTURES:
+    _check_key(path, key)
+    if suffix in TIFFS:
+        pixels = read_tiff(path, as_labels=True).pixels
+    elif suffix in PICTURES:
         pixels = read_picture(path, as_labels=True).pixels
         if suffix in JPEGS:
             warnings.warn(
@@ -49,6 +51,12 @@ def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
 
 def read_coarse(path: Path, key: str | None = None) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz)."""
-    if existing_suffix(path) in ARRAYS and (key is None or path.suffix.lower() == ".npz"):
+    if existing_suffix(path) in ARRAYS:
+        _check_key(path, key)
         return read_array(path, key)
     return read_labels(path, key)
+
+
+def _check_key(path: Path, key: str | None) -> None:
+    if key is not None and path.suffix.lower() != ".npz":
+        raise InvalidInput(f"{path} is no .npz file, so it holds no array {key!r}; pass no key.")

@@ -24,7 +24,7 @@ def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) ->
         )
 
 
-def write_labels(path: Path, labels: NDArray[Any]) -> None:
+def write_labels(path: Path, labels: NDArray[Any], overwrite: bool = True) -> None:
     """Write a label map without loss, in its own dtype (PNG: the smallest that fits)."""
     suffix = path.suffix.lower()
     if suffix == ".png":
@@ -32,7 +32,7 @@ def write_labels(path: Path, labels: NDArray[Any]) -> None:
         if labels.dtype.name not in _PNG_DTYPES:
             small = labels.max() <= np.iinfo(np.uint8).max
             labels = labels.astype(np.uint8 if small else np.uint16)
-    with completed(path) as stream:
+    with completed(path, overwrite) as stream:
         if suffix in ARRAYS:
             write_array(stream, labels, suffix)
         elif suffix == ".png":
@@ -41,7 +41,7 @@ def write_labels(path: Path, labels: NDArray[Any]) -> None:
             write_tiff(stream, labels)
 
 
-def write_picture(path: Path, pixels: NDArray[Any]) -> None:
+def write_picture(path: Path, pixels: NDArray[Any], overwrite: bool = True) -> None:
     """Write grey or RGB pixels as PNG."""
-    with completed(path) as stream:
+    with completed(path, overwrite) as stream:
         write_png(stream, pixels)

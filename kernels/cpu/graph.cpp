@@ -42,8 +42,11 @@ int32_t root(std::vector<int32_t>& parent, int32_t i) {
 template <class T>
 double variance(const T* values, int64_t count) {
   const double n = static_cast<double>(count);
-  const double mean = blockwise_sum(values, count, [](double v) { return v; }) / n;
-  return blockwise_sum(values, count, [mean](double v) { return (v - mean) * (v - mean); }) / n;
+  // Relative to the first value, so that a constant picture has a variance of exactly 0.
+  const double first = static_cast<double>(values[0]);
+  const double mean = blockwise_sum(values, count, [=](double v) { return v - first; }) / n;
+  const auto squared = [=](double v) { return (v - first - mean) * (v - first - mean); };
+  return blockwise_sum(values, count, squared) / n;
 }
 
 template <class T>

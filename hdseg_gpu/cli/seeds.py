@@ -1,0 +1,63 @@
+"""``hdseg seeds``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from hdseg_gpu import api
+from hdseg_gpu.cli.console import (
+    Backend,
+    Elements,
+    Json,
+    Output,
+    Overwrite,
+    Passes,
+    Quiet,
+    Scale,
+    notes_shown,
+    say,
+    say_json,
+)
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io import check_output, read_labels, write_labels, write_picture
+from hdseg_gpu.pictures import seeds_figure
+
+
+def seeds(
+    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: picture or 2-D array.")],
+    output: Output,
+    key: Annotated[str | None, typer.Option(help="Name of the array in MASK (.npz).")] = None,
+    scale: Scale = None,
+    passes: Passes = None,
+    elements: Elements = "9x9",
+    figure: Annotated[
+        bool,
+        typer.Option(
+            help="Write a PNG to look at: white foreground, grey background, black unknown."
+        ),
+    ] = False,
+    backend: Backend = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the seeds of MASK: 0 where unknown, label + 1 elsewhere."""
+    check_output(output, overwrite=overwrite, inputs=(mask,))
+    if figure and output.suffix.lower() != ".png":
+        raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")
+    with notes_shown(quiet) as notes:
+        labels = read_labels(mask, key)
+        found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)
+        if figure:
+            write_picture(output, seeds_figure(found), overwrite)
+        else:
+            write_labels(output, found, overwrite)
+    unknown = int(np.count_nonzero(found == 0))
+    if as_json:
+        say_json(
+            {"shape": found.shape, "unknown_pixels": unknown, "notes": notes, "output": str(output)}
+        )
+    elif not quiet:
+        say(f"{unknown} unknown pixels ({100 * unknown / found.size:.2f} %), written {output}")
