@@ -1,11 +1,8 @@
-"""The command line: exit codes, where each word goes, and that files match the library."""
+"""The commands: what they write and print, and that files match the library."""
 
 import json
 import os
 import re
-import subprocess
-import sys
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,80 +10,29 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from command_line import (  # noqa: F401 - fixtures
+    COARSE,
+    EDGE_MAP,
+    FIELDS,
+    LABELS,
+    PLANES,
+    RGB,
+    RNG,
+    assert_error,
+    folder,
+    hdseg,
+    names,
+    one_json,
+    save,
+)
 
 from hdseg_gpu import (
-    BackendUnavailable,
-    NotConverged,
-    Report,
-    api,
     available_backends,
     metrics,
     refine,
     seeds,
 )
-from hdseg_gpu.cli import main
 from hdseg_gpu.io import read_labels
-
-RNG = np.random.default_rng(3307)
-COARSE = np.zeros((11, 14), np.uint8)
-COARSE[3:9, 4:11] = 5
-COARSE[:4, 9:] = 200
-LABELS = COARSE[(np.arange(53) * 11 // 53)[:, None], np.arange(67) * 14 // 67]
-RGB = (LABELS[..., None] // 2 + [60, 90, 20] + RNG.integers(0, 25, (53, 67, 3))).astype(np.uint8)
-PLANES = np.stack([v == COARSE for v in (0, 5, 200)]).astype(np.float32) * 0.7 + 0.1
-EDGE_MAP = RNG.random((53, 67), dtype=np.float32)
-FIELDS = {field.name for field in fields(Report)}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Work in a folder of inputs, so that names alone are enough."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HDSEG_DEBUG", raising=False)
-    save(RGB, "image.png")
-    save(COARSE, "coarse.png")
-    save(LABELS, "mask.png")
-    return tmp_path
-
-
-def save(pixels, name):
-    if name.endswith(".npy"):
-        np.save(name, pixels)
-    else:
-        PIL.Image.fromarray(pixels).save(name)
-
-
-@pytest.fixture
-def hdseg(capsys):
-    """Return a function that runs a command line and returns (exit code, stdout, stderr)."""
-
-    def run(line, *more):
-        code = main([*line.split(), *more])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def names():
-    return sorted(p.name for p in Path().iterdir())
-
-
-def one_json(text):
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    found = json.loads(text, parse_constant=refuse)
-    assert isinstance(found, dict)
-    return found
-
-
-def assert_error(result, code, *parts):
-    """Check the exit code, and that stderr is one line that begins with "error: "."""
-    assert result[0] == code, result
-    assert result[1] == ""
-    assert re.fullmatch(r"error: [^\n]+\n", result[2]), result[2]
-    assert [p for p in parts if p not in result[2]] == [], result[2]
-
 
 # ---- refine ----------------------------------------------------------------------------------
 
@@ -409,224 +355,3 @@ def test_demo(hdseg):
 def test_demo_into_a_file_is_refused(hdseg):
     assert_error(hdseg("demo -o mask.png"), 2, "mask.png", "folder")
     np.testing.assert_array_equal(read_labels(Path("mask.png")), LABELS)
-
-
-# ---- what goes wrong -------------------------------------------------------------------------
-
-WRONG = {
-    "image missing": ("refine no.png coarse.png -o out.png", ["no.png does not exist"]),
-    "coarse missing": ("refine image.png no.npy -o out.png", ["no.npy does not exist"]),
-    "boundary missing": (
-        "refine image.png coarse.png -o out.png --edges boundary --boundary no.npy",
-        ["no.npy does not exist"],
-    ),
-    "image a folder": ("refine . coarse.png -o out.png", ["not a file"]),
-    "colour labels": ("refine image.png image.png -o out.png", ["image.png", "(53, 67, 3)"]),
-    "swapped": ("refine coarse.png mask.png -o out.png", ["larger than the image", "swapped"]),
-    "edges": ("refine image.png coarse.png -o out.png --edges x", ["edges='x'", "'boundary'"]),
-    "no boundary": ("refine image.png coarse.png -o out.png --edges boundary", ["boundary="]),
-    "passes": ("refine image.png coarse.png -o out.png --passes -1", ["passes=-1"]),
-    "beta": ("refine image.png coarse.png -o out.png --beta nan", ["beta=nan"]),
-    "elements": ("refine image.png coarse.png -o out.png --elements 7x7", ["'7x7'", "'9x9'"]),
-    "solver": ("refine image.png coarse.png -o out.png --solver lu", ["'lu'", "'direct'"]),
-    "backend": ("refine image.png coarse.png -o out.png --backend gpu", ["'gpu'", "'cpu'"]),
-    "class axis": ("refine image.png planes.npy -o out.png --class-axis 3", ["class_axis=3"]),
-    "no seeds": ("refine image.png halves.png -o out.png --passes 500", ["passes=500", "fewer"]),
-    "output JPEG": ("refine image.png coarse.png -o out.jpg", ["out.jpg", "JPEG", ".png"]),
-    "output folder": ("refine image.png coarse.png -o no/out.png", ["folder no", "create"]),
-    "output an input": ("refine image.png coarse.png -o ./image.png --overwrite", ["an input"]),
-    "output the coarse": ("refine image.png coarse.png -o coarse.png --overwrite", ["an input"]),
-    "output the boundary": (
-        "refine image.png coarse.png -o mask.png --boundary mask.png --overwrite",
-        ["an input"],
-    ),
-    "negative in PNG": ("refine image.png negative.npy -o out.png", ["PNG", "-3", ".npy"]),
-    "float labels": ("refine image.png floats.npy -o out.png", ["coarse", "float32"]),
-    "empty labels": ("refine image.png empty.npy -o out.png", ["coarse is empty", "(0, 5)"]),
-    "image key": ("refine image.png coarse.png -o out.png --image-key a", ["image.png", "'a'"]),
-    "damaged": ("refine cut.png coarse.png -o out.png", ["cut.png cannot be read"]),
-    "seeds missing": ("seeds no.png -o out.png", ["no.png does not exist"]),
-    "seeds an input": ("seeds mask.png -o mask.png --overwrite", ["an input"]),
-    "seeds negative": ("seeds negative.npy -o out.npy --passes 1", ["mask", "-3"]),
-    "seeds colour": ("seeds image.png -o out.npy --passes 1", ["image.png", "one channel"]),
-    "evaluate missing": ("evaluate mask.png no.png", ["no.png does not exist"]),
-    "evaluate colour": ("evaluate image.png mask.png", ["image.png", "one channel"]),
-    "evaluate floats": ("evaluate floats.npy mask.png", ["PRED", "float32"]),
-    "demo backend": ("demo -o shown --backend gpu", ["'gpu'", "'cpu'"]),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_exits_with_2_and_writes_nothing(case, hdseg):
-    line, parts = WRONG[case]
-    save(PLANES, "planes.npy")
-    save(EDGE_MAP, "floats.npy")
-    save(np.arange(14, dtype=np.uint8) // 7 * np.ones((11, 1), np.uint8), "halves.png")
-    save(COARSE.astype(np.int16) - 3, "negative.npy")
-    save(np.zeros((0, 5), np.uint8), "empty.npy")
-    Path("cut.png").write_bytes(Path("image.png").read_bytes()[:900])
-    before = {p.name: p.read_bytes() for p in Path().iterdir()}
-    assert_error(hdseg(line), 2, *parts)
-    assert names() == sorted(before)
-    assert all(Path(name).read_bytes() == content for name, content in before.items())
-    # --json and --quiet change nothing about errors
-    assert_error(hdseg(f"{line} --json"), 2, *parts)
-    assert_error(hdseg(f"{line} --quiet"), 2, *parts)
-
-
-@pytest.mark.parametrize(
-    ("line", "part"),
-    [
-        ("refine image.png coarse.png", "output"),
-        ("refine image.png -o out.png", "coarse"),
-        ("refine image.png coarse.png -o out.png --sharpness 3", "--sharpness"),
-        ("refine image.png coarse.png -o out.png --passes many", "--passes"),
-        ("refine image.png coarse.png -o out.png --beta x", "--beta"),
-        ("refine image.png coarse.png extra.png -o out.png", "extra.png"),
-        ("seeds mask.png", "output"),
-        ("evaluate mask.png", "truth"),
-        ("info --output x", "--output"),
-        ("sharpen", "sharpen"),
-    ],
-)
-def test_usage_error_exits_with_2(line, part, hdseg):
-    code, out, err = hdseg(line)
-    assert (code, out) == (2, "")
-    assert part in err.lower()
-    assert "Traceback" not in err
-    assert names() == ["coarse.png", "image.png", "mask.png"]
-
-
-@pytest.mark.parametrize("command", ["", "refine", "seeds", "evaluate", "info", "demo"])
-def test_help(command, hdseg):
-    code, out, err = hdseg(f"{command} --help")
-    assert (code, err) == (0, "")
-    assert f"{command} [OPTIONS]" in " ".join(out.split())
-
-
-def test_help_names_the_defaults_that_depend(hdseg, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    _, out, _ = hdseg("refine --help")
-    assert "(default: 2 x scale)" in out
-    assert "nearest (default for labels), linear (for probabilities) or cubic" in out
-
-
-def test_version(hdseg):
-    assert hdseg("--version") == (0, f"hdseg_gpu {version('hdseg_gpu')}\n", "")
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (RuntimeError("kaputt"), "RuntimeError: kaputt"),
-        (RuntimeError("kaputt\nand more"), "kaputt"),
-        (NotConverged("solver='amg' left an error"), "solver='amg' left an error"),
-        (BackendUnavailable("backend='cpu' did not load"), "backend='cpu' did not load"),
-        (MemoryError("no 3 TiB"), "no 3 TiB"),
-        (OSError(28, "No space left on device"), "No space left on device"),
-        (MemoryError(), "MemoryError"),
-    ],
-)
-@pytest.mark.parametrize(
-    ("function", "line"),
-    [
-        ("refine", "refine image.png coarse.png -o out.png"),
-        ("seeds", "seeds mask.png -o out.png --passes 2"),
-    ],
-)
-def test_other_failures_exit_with_1(function, line, error, text, hdseg, monkeypatch):
-    def fail(*_args, **_options):
-        raise error
-
-    monkeypatch.setattr(api, function, fail)
-    assert_error(hdseg(line), 1, text)
-    assert names() == ["coarse.png", "image.png", "mask.png"]
-
-
-def test_interrupt_exits_with_1_and_writes_nothing(hdseg, monkeypatch):
-    def interrupt(*_args, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(api, "refine", interrupt)
-    code, out, err = hdseg("refine image.png coarse.png -o out.png")
-    assert (code, out, err) == (1, "", "error: interrupted; nothing was written\n")
-    assert names() == ["coarse.png", "image.png", "mask.png"]
-
-
-def test_write_that_fails_leaves_the_old_file(hdseg, monkeypatch):
-    def half(stream, _labels):
-        stream.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    Path("out.npy").write_bytes(b"old")
-    monkeypatch.setattr(np, "save", half)
-    result = hdseg("refine image.png coarse.png -o out.npy --overwrite")
-    assert_error(result, 1, "No space left on device")
-    assert Path("out.npy").read_bytes() == b"old"
-    assert names() == ["coarse.png", "image.png", "mask.png", "out.npy"]
-
-
-def test_debug_shows_the_traceback(hdseg, monkeypatch):
-    monkeypatch.setenv("HDSEG_DEBUG", "1")
-    with pytest.raises(ValueError, match="does not exist"):
-        hdseg("refine no.png coarse.png -o out.png")
-
-
-# ---- the real command ------------------------------------------------------------------------
-
-HDSEG = Path(sys.executable).with_name("hdseg")
-
-
-def run_hdseg(*line, **environment):
-    environment = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"} | environment
-    done = subprocess.run([HDSEG, *line], capture_output=True, check=False, env=environment)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-@pytest.mark.skipif(not HDSEG.exists(), reason="the console script is not beside the interpreter")
-class TestConsoleScript:
-    def test_refine_in_a_pipe_has_no_escape_codes(self):
-        code, out, err = run_hdseg(
-            "refine", "image.png", "coarse.png", "-o", "out.png", TERM="xterm-256color"
-        )
-        assert (code, err) == (0, "")
-        assert "unknown pixels" in out
-        assert "\x1b" not in out
-        assert "\r" not in out
-        np.testing.assert_array_equal(read_labels(Path("out.png")), refine(RGB, COARSE))
-
-    def test_ascii_terminal(self):
-        code, out, err = run_hdseg("evaluate", "mask.png", "mask.png", PYTHONIOENCODING="ascii")
-        assert (code, err) == (0, "")
-        assert "100.00" in out
-
-    def test_wrong_input_and_wrong_usage(self):
-        assert_error(run_hdseg("refine", "no.png", "coarse.png", "-o", "out.png"), 2, "no.png")
-        code, out, err = run_hdseg("refine", "image.png", "coarse.png")
-        assert (code, out) == (2, "")
-        assert "--output" in err
-
-    def test_damaged_tiff_is_one_line_too(self):
-        # In a process of its own: tifffile logs to stderr, which pytest would hide.
-        tifffile.imwrite("image.tif", RGB, photometric="rgb")
-        for size in (8, 30, 3000):
-            Path("cut.tif").write_bytes(Path("image.tif").read_bytes()[:size])
-            assert_error(run_hdseg("refine", "cut.tif", "coarse.png", "-o", "out.png"), 2, "cut")
-
-    @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
-    def test_closed_streams(self, closed):
-        command = f'"{HDSEG}" refine image.png coarse.png -o out.png {closed}'
-        done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
-        assert done.returncode == 0
-        np.testing.assert_array_equal(read_labels(Path("out.png")), refine(RGB, COARSE))
-
-    def test_path_that_the_terminal_cannot_spell(self):
-        line = ("refine", "image.png", "coarse.png", "-o", "grün.png")
-        code, out, _ = run_hdseg(*line, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
-        assert code == 0
-        assert r"gr\xfcn.png" in out
-
-    def test_without_arguments_it_shows_the_commands(self):
-        _, out, err = run_hdseg()
-        for command in ("refine", "seeds", "evaluate", "info", "demo"):
-            assert command in out + err
