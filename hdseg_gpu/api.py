@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu import backends, solvers
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.params import (
     DEFAULT_BETA,
     DEFAULT_GAMMA,
@@ -151,11 +151,7 @@ def refine(
         interpolation=validate.interpolation(interpolation, network),
         solver=validate.choice("solver", solver, solvers.NAMES),
     )
-    features = pixels
-    if edges == "boundary":
-        features = validate.boundary_map(boundary, edges, shape)
-    elif boundary is not None:
-        raise InvalidInput(f"boundary= is given, but edges={edges!r}; pass edges='boundary'.")
+    features = validate.edge_features(pixels, boundary, edges)
     ops = backends.select(backend)
 
     if network.count == 1:
@@ -212,17 +208,7 @@ def seeds(
     InvalidInput
         An argument cannot be used, or no seed is left.
     """
-    array = validate.labels("mask", mask)
-    if array.min() < 0:
-        raise InvalidInput(
-            f"mask has the label {array.min()}; seeds are label + 1 and 0 means unknown, so "
-            "labels must be at least 0."
-        )
-    if array.max() > np.iinfo(np.int64).max - 1:
-        raise InvalidInput(
-            f"mask has the label {array.max()}, and seeds are label + 1 in int64; "
-            "use smaller labels."
-        )
+    array = validate.seed_labels(mask)
     stages = Stages()
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
@@ -268,11 +254,7 @@ def thinning(
     X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
     outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
     """
-    array = validate.labels("mask", mask)
-    if array.dtype.kind != "b":
-        raise InvalidInput(
-            f"mask has dtype {array.dtype}; thinning takes bools, for example mask > 0."
-        )
+    array = validate.binary_mask(mask)
     return backends.select(backend).thinning(
         array, validate.element_set(elements), validate.pass_count(passes, 1.0)
     )

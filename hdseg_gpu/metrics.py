@@ -83,12 +83,10 @@ def mean_boundary_accuracy(
     return float(np.mean(accuracies)) if accuracies else float("nan")
 
 
-def labels_of(*maps: NDArray[Any], ignore: int | None = None) -> list[int]:
-    """Return all labels that occur in any of the maps, ascending, without `ignore`."""
-    found: set[int] = set()
-    for a in maps:
-        found.update(int(v) for v in validate.label_classes("labels", a).values)
-    return sorted(found - {ignore})
+def labels_of(labels: NDArray[Any], ignore: int | None = None) -> list[int]:
+    """Return the labels that occur in a map, ascending, without `ignore`."""
+    found = (int(v) for v in validate.label_classes("labels", labels).values)
+    return [label for label in found if label != ignore]
 
 
 def _masks(

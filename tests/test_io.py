@@ -487,23 +487,15 @@ def test_overwriting_replaces_the_content(name, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_16_bit_colour_png_keeps_its_bits(tmp_path):
+@pytest.mark.parametrize(("channels", "alpha"), [(2, True), (3, False), (4, True)])
+def test_16_bit_png_of_several_channels_keeps_its_bits(channels, alpha, tmp_path):
     # Pillow would cut it down to 8 bits without a word.
     imagecodecs = pytest.importorskip("imagecodecs")
     path = tmp_path / "deep.png"
-    path.write_bytes(imagecodecs.png_encode(DEEP[..., :3].copy()))
+    path.write_bytes(imagecodecs.png_encode(DEEP[..., :channels].copy()))
     picture = read_image(path)
-    np.testing.assert_array_equal(picture.pixels, DEEP[..., :3], strict=True)
-    assert picture.alpha is False
-
-
-def test_16_bit_grey_and_alpha(tmp_path):
-    imagecodecs = pytest.importorskip("imagecodecs")
-    path = tmp_path / "deep.png"
-    path.write_bytes(imagecodecs.png_encode(DEEP[..., :2].copy()))
-    picture = read_image(path)
-    np.testing.assert_array_equal(picture.pixels, DEEP[..., :2], strict=True)
-    assert picture.alpha is True
+    np.testing.assert_array_equal(picture.pixels, DEEP[..., :channels], strict=True)
+    assert picture.alpha is alpha
 
 
 def test_tiff_of_several_pages_says_that_one_is_read(tmp_path):

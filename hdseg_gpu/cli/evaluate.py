@@ -46,7 +46,7 @@ def evaluate(
             "mba": metrics.mean_boundary_accuracy(pred, true, label=label, ignore=ignore),
             "in_truth": label in in_truth,
         }
-        for label in metrics.labels_of(pred, true, ignore=ignore)
+        for label in sorted({*in_pred, *in_truth} - {ignore})
     }
     means = {k: _mean([rows[label][k] for label in in_truth]) for k in ("iou", "mba")}
     if as_json:

@@ -62,6 +62,10 @@ class Coarse:
         assert planes is not None
         return planes.shape[-2], planes.shape[-1]
 
+    def scale_to(self, shape: tuple[int, int]) -> float:
+        """Return s = max(H / h, W / w), the pixels of `shape` for each of this map."""
+        return max(shape[0] / self.shape[0], shape[1] / self.shape[1])
+
 
 @dataclass(frozen=True)
 class Survey:

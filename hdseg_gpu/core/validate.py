@@ -73,14 +73,18 @@ def _require_finite(name: str, array: NDArray[Any]) -> None:
         )
 
 
+def _require_image_dtype(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.name not in IMAGE_DTYPES:
+        raise InvalidInput(
+            f"{name} has the unsupported dtype {array.dtype}; convert it to one of {IMAGE_DTYPES}."
+        )
+
+
 def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stages) -> NDArray[Any]:
     """Return the image as (H, W, C), without its alpha channel."""
     expected = "an image of shape (H, W) or (H, W, channels)"
     array = _array("image", value, expected)
-    if array.dtype.name not in IMAGE_DTYPES:
-        raise InvalidInput(
-            f"image has the unsupported dtype {array.dtype}; convert it to one of {IMAGE_DTYPES}."
-        )
+    _require_image_dtype("image", array)
     _require_finite("image", array)
     axis = _axis("channel_axis", channel_axis, 3)
     if array.ndim == 2:
@@ -110,20 +114,24 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
     return _native(array)
 
 
-def boundary_map(value: ArrayLike | None, edges: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the boundary map g as (H, W, 1), values in [0, 1] after scaling of integers."""
-    if value is None:
+def edge_features(pixels: NDArray[Any], boundary: ArrayLike | None, edges: str) -> NDArray[Any]:
+    """Return what the edge weights are taken from: the image, or the boundary map g as (H, W, 1).
+
+    The values of g lie in [0, 1] after scaling of integers.
+    """
+    shape = pixels.shape[:2]
+    if edges != "boundary":
+        if boundary is not None:
+            raise InvalidInput(f"boundary= is given, but edges={edges!r}; pass edges='boundary'.")
+        return pixels
+    if boundary is None:
         raise InvalidInput(
             f"edges={edges!r} needs boundary=, a map of edge strengths in [0, 1] of shape {shape}."
         )
-    array = _array("boundary", value, f"a map of edge strengths of shape {shape}")
+    array = _array("boundary", boundary, f"a map of edge strengths of shape {shape}")
     if array.shape != shape:
         raise InvalidInput(f"boundary has shape {array.shape}; the image has {shape}.")
-    if array.dtype.name not in IMAGE_DTYPES:
-        raise InvalidInput(
-            f"boundary has the unsupported dtype {array.dtype}; "
-            f"convert it to one of {IMAGE_DTYPES}."
-        )
+    _require_image_dtype("boundary", array)
     _require_finite("boundary", array)
     if array.dtype.kind == "f" and (array.min() < 0 or array.max() > 1):
         raise InvalidInput(
@@ -148,16 +156,42 @@ def labels(name: str, value: ArrayLike) -> NDArray[Any]:
     return _native(array)
 
 
+def seed_labels(value: ArrayLike) -> NDArray[Any]:
+    """Return a full-size label map whose labels + 1 can serve as seeds."""
+    array = labels("mask", value)
+    if array.min() < 0:
+        raise InvalidInput(
+            f"mask has the label {array.min()}; seeds are label + 1 and 0 means unknown, so "
+            "labels must be at least 0."
+        )
+    if array.max() > np.iinfo(np.int64).max - 1:
+        raise InvalidInput(
+            f"mask has the label {array.max()}, and seeds are label + 1 in int64; "
+            "use smaller labels."
+        )
+    return array
+
+
+def binary_mask(value: ArrayLike) -> NDArray[np.bool_]:
+    """Return a mask of bools (H, W)."""
+    array = labels("mask", value)
+    if array.dtype.kind != "b":
+        raise InvalidInput(
+            f"mask has dtype {array.dtype}; thinning takes bools, for example mask > 0."
+        )
+    return array
+
+
 def label_classes(name: str, array: NDArray[Any]) -> Coarse:
     """Return a label map with its labels replaced by indices 0..K-1, ascending."""
-    if array.dtype.kind == "b" or array.dtype.name in ("uint8", "uint16"):
+    codes = array.view(np.uint8) if array.dtype.kind == "b" else array
+    if codes.dtype.name in ("uint8", "uint16"):
         # A look-up table: no sorting of what may be millions of pixels.
-        count = 2 if array.dtype.kind == "b" else np.iinfo(array.dtype).max + 1
-        present = np.zeros(count, np.bool_)
-        present[array.reshape(-1).view(np.uint8) if count == 2 else array.reshape(-1)] = True
+        present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
+        present[codes] = True
         values = np.flatnonzero(present).astype(array.dtype)
         index = (np.cumsum(present) - 1).astype(np.int32)
-        classes = index[array.view(np.uint8) if count == 2 else array]
+        classes = index[codes]
     else:
         values, inverse = np.unique(array, return_inverse=True)
         classes = inverse.reshape(array.shape).astype(np.int32)
@@ -248,7 +282,7 @@ def scale_of(
             "coarse pixel; crop or resize the coarse map to the image's aspect."
         )
     if scale is None and coarse.shape != shape:
-        return max(shape[0] / h, shape[1] / w)
+        return coarse.scale_to(shape)
     return scale_of_mask(scale, passes, stages)
 
 
@@ -275,7 +309,7 @@ def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> fl
 def pass_count(passes: int | None, scale: float) -> int:
     """Return the number of passes, by default in proportion to the scale."""
     if passes is None:
-        return max(1, round(min(PASSES_PER_SCALE * scale, 2.0**62)))
+        return min(max(1, round(min(PASSES_PER_SCALE * scale, MAX_PASSES))), MAX_PASSES)
     if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
         raise InvalidInput(f"passes={passes!r} is not possible; pass an integer of at least 0.")
     return min(int(passes), MAX_PASSES)

@@ -40,7 +40,7 @@ def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
                 stacklevel=2,
             )
     else:
-        pixels = read_image(path, key).pixels
+        pixels = read_array(path, key)
     if pixels.ndim != 2:
         raise InvalidInput(
             f"{path}: a label map has one channel, this file has shape {pixels.shape}; "

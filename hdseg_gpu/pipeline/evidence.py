@@ -31,7 +31,7 @@ def evidence(
 def _at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Coarse:
     """Return a label map on the grid its scale speaks of: one already enlarged is sampled back."""
     assert coarse.classes is not None
-    if scale <= max(shape[0] / coarse.shape[0], shape[1] / coarse.shape[1]) * (1 + 1e-9):
+    if scale <= coarse.scale_to(shape) * (1 + 1e-9):
         return coarse
     grid = (
         min(coarse.shape[0], max(1, round(shape[0] / scale))),
