@@ -1,6 +1,5 @@
-"""Files: what is written comes back, what is wrong is refused, nothing is ever half-written."""
+"""Files that are read: what is stored comes back, what is wrong is refused in one line."""
 
-import errno
 import io as stdio
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from file_samples import DEEP, FLOAT, GREY, RGB, RGBA, RNG, random_labels, refused
 
 from hdseg_gpu import InvalidInput, RefinementWarning
 from hdseg_gpu.io import (
-    check_output,
     read_array,
     read_coarse,
     read_image,
@@ -19,26 +18,6 @@ from hdseg_gpu.io import (
     write_labels,
     write_picture,
 )
-
-RNG = np.random.default_rng(5501)
-GREY = RNG.integers(0, 256, (41, 57), dtype=np.uint8)
-RGB = RNG.integers(0, 256, (41, 57, 3), dtype=np.uint8)
-RGBA = RNG.integers(0, 256, (41, 57, 4), dtype=np.uint8)
-DEEP = RNG.integers(0, 65536, (41, 57, 6), dtype=np.uint16)
-FLOAT = RNG.random((41, 57), dtype=np.float32)
-
-
-def random_labels(low, high, dtype):
-    labels = RNG.integers(low, high, (41, 57), dtype=np.int64, endpoint=True)
-    labels[0, :2] = low, high
-    return labels.astype(dtype)
-
-
-def refused(path, *parts):
-    """Return a context that expects one line of refusal which names the file."""
-    pattern = rf"(?s)^(?=[^\n]*\Z).*{path.name}" + "".join(f"(?=.*{part})" for part in parts)
-    return pytest.raises(InvalidInput, match=pattern)
-
 
 # ---- labels: written and read again ----------------------------------------------------------
 
@@ -251,6 +230,35 @@ def test_label_map_with_other_than_two_dimensions(name, pixels, tmp_path):
         read_labels(tmp_path / name)
 
 
+@pytest.mark.parametrize(("channels", "alpha"), [(2, True), (3, False), (4, True)])
+def test_16_bit_png_of_several_channels_keeps_its_bits(channels, alpha, tmp_path):
+    # Pillow would cut it down to 8 bits without a word.
+    imagecodecs = pytest.importorskip("imagecodecs")
+    path = tmp_path / "deep.png"
+    path.write_bytes(imagecodecs.png_encode(DEEP[..., :channels].copy()))
+    picture = read_image(path)
+    np.testing.assert_array_equal(picture.pixels, DEEP[..., :channels], strict=True)
+    assert picture.alpha is alpha
+
+
+def test_tiff_of_several_pages_says_that_one_is_read(tmp_path):
+    stack = np.stack([GREY, 255 - GREY, GREY // 2])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    with pytest.warns(RefinementWarning, match="only the first one is read"):
+        pixels = read_image(tmp_path / "stack.tif").pixels
+    np.testing.assert_array_equal(pixels, GREY, strict=True)
+
+
+def test_palette_tiff(tmp_path):
+    indices = (GREY % 3).astype(np.uint8)
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, :3] = np.array([[200, 0, 0], [0, 90, 0], [0, 0, 30]], np.uint16).T * 257
+    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), indices, strict=True)
+    wanted = (colours[:, :3] // 257).T.astype(np.uint8)[indices]
+    np.testing.assert_array_equal(read_image(tmp_path / "p.tif").pixels, wanted, strict=True)
+
+
 # ---- .npz ------------------------------------------------------------------------------------
 
 
@@ -280,6 +288,12 @@ def test_empty_npz(tmp_path):
     np.savez(tmp_path / "none.npz")
     with refused(tmp_path / "none.npz", "0 arrays"):
         read_coarse(tmp_path / "none.npz")
+
+
+def test_key_for_a_file_that_has_none(tmp_path):
+    np.save(tmp_path / "a.npy", GREY)
+    with refused(tmp_path / "a.npy", "no .npz", "'mask'"):
+        read_coarse(tmp_path / "a.npy", "mask")
 
 
 # ---- what cannot be read ---------------------------------------------------------------------
@@ -377,175 +391,3 @@ def test_pickle_is_never_run(tmp_path):
     with refused(tmp_path / "trap.npy"):
         read_array(tmp_path / "trap.npy")
     assert not (tmp_path / "sprung").exists()
-
-
-# ---- output ----------------------------------------------------------------------------------
-
-WRITABLE = [".png", ".tif", ".tiff", ".npy", ".npz"]
-
-
-@pytest.mark.parametrize("extension", [*WRITABLE, ".PNG"])
-def test_good_output_is_accepted(extension, tmp_path):
-    path = tmp_path / f"out{extension}"
-    check_output(path, overwrite=False, inputs=(tmp_path / "missing.png",))
-    path.write_bytes(b"old")
-    check_output(path, overwrite=True)
-    assert path.read_bytes() == b"old"
-
-
-@pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("out.jpg", [r"'\.jpg'", "JPEG would change the labels", r"\.png"]),
-        ("out.JPEG", [r"'\.JPEG'", "JPEG", r"\.png"]),
-        ("out.bmp", [r"'\.bmp'", r"\.png", r"\.npz"]),
-        ("out", ["''", r"\.png"]),
-        ("folder.png", ["is a folder"]),
-        ("missing/out.png", []),
-    ],
-)
-def test_bad_output_is_refused(name, parts, overwrite, tmp_path):
-    (tmp_path / "folder.png").mkdir()
-    with (
-        refused(tmp_path / name, *parts)
-        if parts
-        else pytest.raises(InvalidInput, match=r"output folder .*missing does not exist; create it")
-    ):
-        check_output(tmp_path / name, overwrite=overwrite)
-    assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
-
-
-def test_existing_output_needs_overwrite(tmp_path):
-    (tmp_path / "out.png").write_bytes(b"old")
-    with refused(tmp_path / "out.png", "exists", "--overwrite"):
-        check_output(tmp_path / "out.png", overwrite=False)
-    assert (tmp_path / "out.png").read_bytes() == b"old"
-
-
-@pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize("way", ["same", "relative", "dotted", "symlink", "hard link", "folder"])
-def test_output_that_is_an_input_is_refused(way, overwrite, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = tmp_path / "image.png"
-    source.write_bytes(b"image")
-    (tmp_path / "sub").mkdir()
-    output = {
-        "same": source,
-        "relative": Path("image.png"),
-        "dotted": tmp_path / "sub" / ".." / "image.png",
-        "symlink": tmp_path / "link.png",
-        "hard link": tmp_path / "hard.png",
-        "folder": tmp_path / "alias" / "image.png",
-    }[way]
-    (tmp_path / "link.png").symlink_to(source)
-    (tmp_path / "hard.png").hardlink_to(source)
-    (tmp_path / "alias").symlink_to(tmp_path, target_is_directory=True)
-    with refused(output, "is an input", "name another file"):
-        check_output(output, overwrite=overwrite, inputs=(tmp_path / "other.png", source))
-
-
-FAILING = {
-    "out.png": (PIL.Image.Image, "save"),
-    "out.tif": (tifffile, "imwrite"),
-    "out.npy": (np, "save"),
-    "out.npz": (np, "savez_compressed"),
-}
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("existing", [True, False])
-@pytest.mark.parametrize("name", FAILING)
-def test_write_that_fails_half_way_leaves_nothing(name, existing, error, tmp_path, monkeypatch):
-    path = tmp_path / name
-    if existing:
-        path.write_bytes(b"old content")
-    seen = []
-
-    def half(*arguments, **_options):
-        stream = next(a for a in arguments if hasattr(a, "write"))
-        stream.write(b"half of it")
-        stream.flush()
-        seen.extend(p.name for p in tmp_path.iterdir() if p.read_bytes() == b"half of it")
-        raise error
-
-    monkeypatch.setattr(*FAILING[name], half)
-    with pytest.raises(type(error)):
-        write_labels(path, GREY)
-    assert len(seen) == 1  # something was on the disk, under another name
-    assert seen != [name]
-    assert [p.name for p in tmp_path.iterdir()] == ([name] if existing else [])
-    assert not existing or path.read_bytes() == b"old content"
-
-
-@pytest.mark.parametrize("name", FAILING)
-def test_overwriting_replaces_the_content(name, tmp_path):
-    path = tmp_path / name
-    path.write_bytes(b"old content")
-    write_labels(path, GREY)
-    np.testing.assert_array_equal(read_labels(path), GREY, strict=True)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(("channels", "alpha"), [(2, True), (3, False), (4, True)])
-def test_16_bit_png_of_several_channels_keeps_its_bits(channels, alpha, tmp_path):
-    # Pillow would cut it down to 8 bits without a word.
-    imagecodecs = pytest.importorskip("imagecodecs")
-    path = tmp_path / "deep.png"
-    path.write_bytes(imagecodecs.png_encode(DEEP[..., :channels].copy()))
-    picture = read_image(path)
-    np.testing.assert_array_equal(picture.pixels, DEEP[..., :channels], strict=True)
-    assert picture.alpha is alpha
-
-
-def test_tiff_of_several_pages_says_that_one_is_read(tmp_path):
-    stack = np.stack([GREY, 255 - GREY, GREY // 2])
-    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
-    with pytest.warns(RefinementWarning, match="only the first one is read"):
-        pixels = read_image(tmp_path / "stack.tif").pixels
-    np.testing.assert_array_equal(pixels, GREY, strict=True)
-
-
-def test_palette_tiff(tmp_path):
-    indices = (GREY % 3).astype(np.uint8)
-    colours = np.zeros((3, 256), np.uint16)
-    colours[:, :3] = np.array([[200, 0, 0], [0, 90, 0], [0, 0, 30]], np.uint16).T * 257
-    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=colours)
-    np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), indices, strict=True)
-    wanted = (colours[:, :3] // 257).T.astype(np.uint8)[indices]
-    np.testing.assert_array_equal(read_image(tmp_path / "p.tif").pixels, wanted, strict=True)
-
-
-def test_names_that_are_too_long(tmp_path):
-    long = tmp_path / ("x" * 300 + ".png")
-    with pytest.raises(InvalidInput, match="cannot be a file: File name too long"):
-        read_image(long)
-    with pytest.raises(InvalidInput, match="cannot be a file: File name too long"):
-        check_output(long, overwrite=False)
-    # The longest name there can be is still written: the temporary one is short.
-    longest = tmp_path / ("x" * 251 + ".png")
-    write_labels(longest, GREY)
-    np.testing.assert_array_equal(read_labels(longest), GREY)
-
-
-def test_output_that_appears_in_the_meantime_stays(tmp_path):
-    path = tmp_path / "mask.npy"
-    path.write_bytes(b"someone else's")
-    with pytest.raises(InvalidInput, match="has appeared in the meantime"):
-        write_labels(path, GREY, overwrite=False)
-    assert path.read_bytes() == b"someone else's"
-    assert list(tmp_path.iterdir()) == [path]
-    write_labels(tmp_path / "free.npy", GREY, overwrite=False)
-    np.testing.assert_array_equal(read_labels(tmp_path / "free.npy"), GREY)
-
-
-def test_link_to_nothing_needs_overwrite(tmp_path):
-    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(InvalidInput, match="exists"):
-        check_output(tmp_path / "link.png", overwrite=False)
-
-
-def test_key_for_a_file_that_has_none(tmp_path):
-    np.save(tmp_path / "a.npy", GREY)
-    with refused(tmp_path / "a.npy", "no .npz", "'mask'"):
-        read_coarse(tmp_path / "a.npy", "mask")
