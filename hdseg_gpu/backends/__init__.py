@@ -12,12 +12,13 @@ def load(name: str) -> Ops:
     if name == "cpu":
         try:
             from hdseg_gpu.backends.cpu import CpuOps
+
+            return CpuOps()
         except ImportError as error:
             raise BackendUnavailable(
                 f"backend='cpu' needs the compiled module, which did not load ({error}); "
                 "run `pip install .` in the source folder, or use backend='reference'."
             ) from error
-        return CpuOps()
     from hdseg_gpu.backends.reference import ReferenceOps
 
     return ReferenceOps()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends import _cpu
+from hdseg_gpu.backends import isa
 from hdseg_gpu.core.ops import CsrMatrix, Ops, Shape
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
 
@@ -20,30 +20,33 @@ class CpuOps(Ops):
 
     name = "cpu"
 
+    def __init__(self, instruction_set: str | None = None) -> None:
+        self.instruction_set, self._kernels = isa.load(instruction_set)
+
     def thinning(
         self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
     ) -> NDArray[np.bool_]:
         thinned = np.empty_like(mask)
-        _cpu.thinning(mask, elements, passes, thinned)
+        self._kernels.thinning(mask, elements, passes, thinned)
         return thinned
 
     def seeds(
         self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
     ) -> NDArray[np.int32]:
         seeds = np.empty_like(classes)
-        _cpu.seeds(classes, count, elements, passes, seeds)
+        self._kernels.seeds(classes, count, elements, passes, seeds)
         return seeds
 
     def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
         fine = np.empty(shape, np.int32)
-        _cpu.upsample_labels(coarse, fine)
+        self._kernels.upsample_labels(coarse, fine)
         return fine
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
     ) -> NDArray[np.int32]:
         fine = np.empty(shape, np.int32)
-        _cpu.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
+        self._kernels.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
         return fine
 
     def sample_planes(
@@ -54,11 +57,13 @@ class CpuOps(Ops):
         interpolation: str,
     ) -> NDArray[np.float64]:
         samples = np.empty((pixels.size, len(planes)))
-        _cpu.sample_planes(planes, INTERPOLATIONS.index(interpolation), pixels, *shape, samples)
+        self._kernels.sample_planes(
+            planes, INTERPOLATIONS.index(interpolation), pixels, *shape, samples
+        )
         return samples
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
-        return float(_cpu.variance(values.reshape(-1)) ** 0.5)
+        return float(self._kernels.variance(values.reshape(-1)) ** 0.5)
 
     def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
         return np.flatnonzero(seeds == 0).astype(np.int64, copy=False)
@@ -67,17 +72,17 @@ class CpuOps(Ops):
         self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
     ) -> NDArray[np.float64]:
         weights = np.empty((pixels.size, 4))
-        _cpu.edge_weights(features, pixels, EDGE_RULES.index(rule), strength, weights)
+        self._kernels.edge_weights(features, pixels, EDGE_RULES.index(rule), strength, weights)
         return weights
 
     def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
         unknown = np.empty((pixels.size, 4), np.int32)
-        _cpu.neighbours(pixels, *shape, unknown)
+        self._kernels.neighbours(pixels, *shape, unknown)
         return unknown
 
     def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
         component = np.empty(len(neighbours), np.int32)
-        _cpu.components(neighbours, component)
+        self._kernels.components(neighbours, component)
         return component
 
     def contacts(
@@ -89,16 +94,16 @@ class CpuOps(Ops):
     ) -> NDArray[np.bool_]:
         components = int(component.max()) + 1 if component.size else 0
         touches = np.zeros((components, count), np.bool_)
-        _cpu.contacts(pixels, seeds, component, touches)
+        self._kernels.contacts(pixels, seeds, component, touches)
         return touches
 
     def laplacian(
         self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
     ) -> CsrMatrix:
         row_start = np.empty(len(neighbours) + 1, np.int32)
-        entries = _cpu.row_starts(neighbours, row_start)
+        entries = self._kernels.row_starts(neighbours, row_start)
         matrix = CsrMatrix(np.empty(entries), np.empty(entries, np.int32), row_start)
-        _cpu.laplacian(neighbours, weights, gamma, row_start, matrix.indices, matrix.data)
+        self._kernels.laplacian(neighbours, weights, gamma, row_start, matrix.indices, matrix.data)
         return matrix
 
     def flux_from_seeds(
@@ -109,5 +114,5 @@ class CpuOps(Ops):
         label: NDArray[np.int32],
     ) -> NDArray[np.float64]:
         flux = np.empty(pixels.size)
-        _cpu.flux_from_seeds(weights, pixels, seeds, label, flux)
+        self._kernels.flux_from_seeds(weights, pixels, seeds, label, flux)
         return flux

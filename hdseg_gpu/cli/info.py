@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hdseg_gpu import backends
+from hdseg_gpu.backends import isa
 from hdseg_gpu.cli.console import Json, Quiet, say, say_json
 
 # distribution name -> what it is for here
@@ -59,11 +60,15 @@ def info(quiet: Quiet = False, as_json: Json = False) -> None:
 def _cpu() -> dict[str, Any]:
     cpu: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
     try:
-        from hdseg_gpu.backends import _cpu as compiled
+        found = isa.supported()
     except ImportError:
         return cpu
-    features = [name for name, present in compiled.cpu_features().items() if present]
-    return cpu | {"threads": compiled.thread_count(), "features": ", ".join(features) or "none"}
+    chosen, kernels = isa.load()
+    return cpu | {
+        "threads": kernels.thread_count(),
+        "instruction set": chosen,
+        "instruction sets": ", ".join(found),
+    }
 
 
 def _version(name: str) -> str | None:

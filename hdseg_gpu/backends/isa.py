@@ -1,0 +1,99 @@
+"""The compiled module: one for each instruction set, of the same sources, chosen at run time.
+
+``HDSEG_CPU_ISA`` names one of ``NAMES``; without it the best that this processor has is taken.
+"""
+
+import os
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.errors import InvalidInput
+
+_I32 = NDArray[np.int32]
+_I64 = NDArray[np.int64]
+_F64 = NDArray[np.float64]
+
+# Best first, with what the processor must have: x86-64-v4 (AVX-512), x86-64-v3 (AVX2), any.
+_NEEDS = {
+    "v4": ("avx2", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
+    "v3": ("avx2", "bmi", "bmi2", "fma"),
+    "baseline": (),
+}
+NAMES = tuple(_NEEDS)
+VARIABLE = "HDSEG_CPU_ISA"
+
+
+class Kernels(Protocol):
+    """What every compiled module offers; kernels/cpu/bind*.cpp defines it."""
+
+    def cpu_features(self) -> dict[str, bool]: ...
+    def thread_count(self) -> int: ...
+    def thinning(
+        self,
+        mask: NDArray[np.bool_],
+        elements: NDArray[np.int8],
+        passes: int,
+        thinned: NDArray[np.bool_],
+    ) -> None: ...
+    def seeds(
+        self, classes: _I32, class_count: int, elements: NDArray[np.int8], passes: int, seeds: _I32
+    ) -> None: ...
+    def upsample_labels(self, coarse: _I32, fine: _I32) -> None: ...
+    def upsample_argmax(self, planes: NDArray[np.float32], how: int, fine: _I32) -> None: ...
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        how: int,
+        pixels: _I64,
+        height: int,
+        width: int,
+        samples: _F64,
+    ) -> None: ...
+    def variance(self, values: NDArray[Any]) -> float: ...
+    def edge_weights(
+        self, features: NDArray[Any], pixels: _I64, rule: int, strength: float, weights: _F64
+    ) -> None: ...
+    def neighbours(self, pixels: _I64, height: int, width: int, unknown: _I32) -> None: ...
+    def components(self, unknown: _I32, component: _I32) -> int: ...
+    def contacts(
+        self, pixels: _I64, seeds: _I32, component: _I32, touches: NDArray[np.bool_]
+    ) -> None: ...
+    def row_starts(self, unknown: _I32, row_start: _I32) -> int: ...
+    def laplacian(
+        self, unknown: _I32, weights: _F64, gamma: float, row_start: _I32, column: _I32, value: _F64
+    ) -> None: ...
+    def flux_from_seeds(
+        self, weights: _F64, pixels: _I64, seeds: _I32, label: _I32, flux: _F64
+    ) -> None: ...
+
+
+def supported() -> tuple[str, ...]:
+    """Return the instruction sets that this processor has and that were built, best first."""
+    features = _module("baseline").cpu_features()  # none known: not an x86 processor
+    return tuple(
+        name for name, needs in _NEEDS.items() if all(features.get(f, False) for f in needs)
+    )
+
+
+def load(name: str | None = None) -> tuple[str, Kernels]:
+    """Return the name and the module of an instruction set; None: by ``HDSEG_CPU_ISA``, or best.
+
+    Raises
+    ------
+    InvalidInput
+        This processor or this build does not have it.
+    """
+    found = supported()
+    asked = name or os.environ.get(VARIABLE) or found[0]
+    if asked not in found:
+        raise InvalidInput(
+            f"{VARIABLE}={asked!r} cannot be used here; choose one of {found}, or unset it."
+        )
+    return asked, _module(asked)
+
+
+def _module(name: str) -> Kernels:
+    return cast(Kernels, import_module(f"hdseg_gpu.backends._cpu_{name}"))

@@ -1,0 +1,39 @@
+// The arrays that cross from Python: C-contiguous, on the CPU, checked and allocated by Python.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include "common/grid.h"
+
+namespace hdseg {
+
+namespace nb = nanobind;
+
+template <class T, class Shape>
+using Array = nb::ndarray<T, Shape, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Vector = Array<T, nb::ndim<1>>;
+template <class T>
+using Matrix = Array<T, nb::ndim<2>>;
+template <class T>
+using Stack = Array<T, nb::ndim<3>>;
+
+template <class A>
+int64_t extent(const A& array, size_t axis) {
+  return static_cast<int64_t>(array.shape(axis));
+}
+
+// The grid of an array whose first of two spatial axes is `axis`.
+template <class A>
+Grid grid_of(const A& array, size_t axis = 0) {
+  return {extent(array, axis), extent(array, axis + 1)};
+}
+
+// What the kernels do while other Python threads go on.
+using WithoutGil = nb::call_guard<nb::gil_scoped_release>;
+
+void bind_thinning(nb::module_& m);
+void bind_upsampling(nb::module_& m);
+void bind_graph(nb::module_& m);
+
+}  // namespace hdseg
