@@ -13,6 +13,8 @@ from hdseg_gpu.core.params import (
     DEFAULT_BETA,
     DEFAULT_GAMMA,
     EDGE_RULES,
+    LEAST_TOLERANCE,
+    TOLERANCE,
     Coarse,
     Params,
 )
@@ -45,6 +47,7 @@ def refine(
     channel_axis: int = -1,
     backend: str = "auto",
     solver: str = "auto",
+    tol: float = TOLERANCE,
     progress: Progress | None = None,
     return_probabilities: bool = False,
     return_report: bool = False,
@@ -87,8 +90,10 @@ def refine(
         Where the classes and the channels are.
     backend : {"auto", "cpu", "reference"}
         Where it runs. An explicit name is final.
-    solver : {"auto", "amg", "direct"}
-        How the system is solved. "auto": "amg", and "direct" where that does not converge.
+    solver : {"auto", "multigrid", "amg", "direct"}
+        How the system is solved. "auto": "multigrid", and "direct" where that proves nothing.
+    tol : float
+        Largest error that a potential may have against the exact solution, from 1e-6 on.
     progress : callable, optional
         Called as progress(stage, fraction).
     return_probabilities, return_report : bool
@@ -111,7 +116,7 @@ def refine(
     BackendUnavailable
         The backend asked for cannot run here.
     NotConverged
-        solver="amg" did not converge.
+        solver="multigrid" or "amg" did not converge.
 
     Warns
     -----
@@ -150,6 +155,7 @@ def refine(
         gamma=validate.at_least("gamma", gamma, 0.0, validate.MAX_WEIGHT),
         interpolation=validate.interpolation(interpolation, network),
         solver=validate.choice("solver", solver, solvers.NAMES),
+        tolerance=validate.at_least("tol", tol, LEAST_TOLERANCE, 0.5),
     )
     features = validate.edge_features(pixels, boundary, edges)
     ops = backends.select(backend)
@@ -166,7 +172,7 @@ def refine(
         ops, features, network, classes, params, frozen, stages, return_probabilities
     )
     _warn(stages)
-    result: tuple[Any, ...] = (network.values[tile.classes],)
+    result: tuple[Any, ...] = (_look_up(network.values, tile.labels),)
     if return_probabilities:
         assert tile.probabilities is not None
         result += (np.moveaxis(tile.probabilities, 0, class_axis),)
@@ -260,6 +266,16 @@ def thinning(
     )
 
 
+def _look_up(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
+    """Return values[labels - 1], without an index array as large as the image."""
+    found = np.empty(labels.shape, values.dtype)
+    table = np.concatenate([values[:1], values])
+    rows = max(1, (1 << 18) // labels.shape[1])
+    for top in range(0, len(labels), rows):
+        np.take(table, labels[top : top + rows], out=found[top : top + rows], mode="clip")
+    return found
+
+
 def _warn(stages: Stages) -> None:
     for note in stages.notes:
         warnings.warn(note, RefinementWarning, stacklevel=3)
@@ -275,7 +291,7 @@ def _report(
 ) -> Report:
     solvers_used = sorted({s.solver for s in tile.solutions if s.solver != "none"})
     return Report(
-        shape=tile.classes.shape,
+        shape=(tile.labels.shape[0], tile.labels.shape[1]),
         coarse_shape=coarse.shape,
         labels=tuple(coarse.values.tolist()),
         backend=backend,
@@ -287,11 +303,14 @@ def _report(
         beta=params.beta,
         gamma=params.gamma,
         sigma=sigma,
+        tolerance=params.tolerance,
         unknown_pixels=tile.unknown_pixels,
+        uncertified_pixels=tile.uncertified_pixels,
+        refined_pixels=sum(s.refined for s in tile.solutions),
         systems=len(tile.solutions),
-        right_hand_sides=sum(s.x.shape[1] for s in tile.solutions),
+        right_hand_sides=sum(len(s.x) for s in tile.solutions),
         iterations=max((s.iterations for s in tile.solutions), default=0),
-        error_estimate=max((s.error_estimate for s in tile.solutions), default=0.0),
+        error_estimate=max((s.error for s in tile.solutions), default=0.0),
         fallbacks=tuple(s.fallback for s in tile.solutions if s.fallback),
         notes=tuple(stages.notes),
         seconds={**stages.seconds, "total": sum(stages.seconds.values())},

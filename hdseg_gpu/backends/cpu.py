@@ -5,18 +5,44 @@ start other processes with "spawn", because a forked child can hang in its first
 ``OMP_NUM_THREADS`` sets the number of threads.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends import isa
-from hdseg_gpu.core.ops import CsrMatrix, Ops, Shape
+from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Level, Ops, Shape
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
 
 
+# Of the Jacobi steps; the eigenvalues of D^-1 S lie in (0, 2).
+_JACOBI = np.float32(0.8)
+
+
+@dataclass(frozen=True)
+class _Edges(Edges):
+    rows: NDArray[np.float32]  # (4, padded n): weights to north, east, south, and the row sums
+
+
+@dataclass(frozen=True)
+class _Level(Level):
+    """What kernels/cpu/level.h says: weights and row sums; the first names the kernels' prefix."""
+
+    kind: str  # "stencil": pieces, chunks, weights, excess; "sparse": rows, columns, values, excess
+    parts: tuple[NDArray[Any], ...]
+    size: int
+    diagonal: NDArray[np.float32]  # padded
+    scale: NDArray[np.float32]  # 0.8 / diagonal, padded with 0
+    first_entry: NDArray[np.int32] | None = None  # "stencil": of each run of the band
+
+
 class CpuOps(Ops):
-    """Thin wrappers: allocate, call, return."""
+    """Thin wrappers: allocate, call, return.
+
+    Columns are float32 (m, padding + n + padding); the padding holds 0, so that kernels may read
+    beyond the ends.
+    """
 
     name = "cpu"
 
@@ -65,54 +91,214 @@ class CpuOps(Ops):
     def standard_deviation(self, values: NDArray[Any]) -> float:
         return float(self._kernels.variance(values.reshape(-1)) ** 0.5)
 
-    def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
-        return np.flatnonzero(seeds == 0).astype(np.int64, copy=False)
+    def band(self, seeds: NDArray[Any]) -> Band:
+        return Band(seeds.shape, *self._kernels.find_runs(seeds))
 
-    def edge_weights(
-        self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
-    ) -> NDArray[np.float64]:
-        weights = np.empty((pixels.size, 4))
-        self._kernels.edge_weights(features, pixels, EDGE_RULES.index(rule), strength, weights)
-        return weights
-
-    def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
-        unknown = np.empty((pixels.size, 4), np.int32)
-        self._kernels.neighbours(pixels, *shape, unknown)
-        return unknown
-
-    def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
-        component = np.empty(len(neighbours), np.int32)
-        self._kernels.components(neighbours, component)
+    def components(self, band: Band) -> NDArray[np.int32]:
+        component = np.empty(band.pixel.size, np.int32)
+        self._kernels.components(band.pixel, band.start, *band.shape, component)
         return component
 
     def contacts(
-        self,
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        component: NDArray[np.int32],
-        count: int,
+        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
         components = int(component.max()) + 1 if component.size else 0
         touches = np.zeros((components, count), np.bool_)
-        self._kernels.contacts(pixels, seeds, component, touches)
+        self._kernels.contacts(band.pixel, band.start, seeds, component, touches)
         return touches
 
-    def laplacian(
-        self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
-    ) -> CsrMatrix:
-        row_start = np.empty(len(neighbours) + 1, np.int32)
-        entries = self._kernels.row_starts(neighbours, row_start)
+    def assemble(
+        self,
+        band: Band,
+        features: NDArray[Any],
+        rule: str,
+        strength: float,
+        seeds: NDArray[Any],
+        labels: NDArray[Any],
+        gamma: float,
+    ) -> tuple[Edges, NDArray[Any]]:
+        edges = self.zeros(band.size, 4)
+        self._ends(edges[3], 1.0)
+        flux = self.zeros(band.size, labels.shape[1])
+        self._kernels.assemble(
+            band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
+            seeds, labels, gamma, edges, flux,
+        )  # fmt: skip
+        return _Edges(edges), flux
+
+    def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
+        assert isinstance(edges, _Edges)
+        row_start = np.empty(band.size + 1, np.int32)
+        where = (band.pixel, band.start, *band.shape, edges.rows)
+        entries = self._kernels.row_starts(*where, row_start)
         matrix = CsrMatrix(np.empty(entries), np.empty(entries, np.int32), row_start)
-        self._kernels.laplacian(neighbours, weights, gamma, row_start, matrix.indices, matrix.data)
+        self._kernels.laplacian(*where, row_start, matrix.indices, matrix.data)
         return matrix
 
-    def flux_from_seeds(
+    def reduce(self, band: Band, edges: Edges) -> Level:
+        assert isinstance(edges, _Edges)
+        where = (band.pixel, band.start, *band.shape)
+        pieces, first_entry, chunk = self._kernels.link_black(*where)
+        size = int(first_entry[-1])
+        weights, rest = self.zeros(size, 7), self.zeros(size, 2)
+        self._ends(rest[1], 1.0)
+        self._kernels.reduce(*where, edges.rows, first_entry, weights, rest[0], rest[1])
+        return self._level(
+            "stencil", (pieces.reshape(-1, 6), chunk, weights, rest[0]), rest[1], first_entry
+        )
+
+    def reduce_columns(
+        self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, _Edges)
+        assert isinstance(level, _Level)
+        assert level.first_entry is not None
+        rhs = self.zeros(level.size, len(b))
+        where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
+        self._kernels.reduce_columns(*where, b, rhs)
+        return rhs
+
+    def expand(
+        self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, _Edges)
+        assert isinstance(level, _Level)
+        assert level.first_entry is not None
+        where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
+        self._kernels.expand(*where, x.astype(np.float32, copy=False), b)
+        return b
+
+    def zeros(self, size: int, columns: int, dtype: Any = np.float32) -> NDArray[Any]:
+        return np.zeros((columns, size + 2 * self._kernels.padding), dtype)
+
+    def body(self, columns: NDArray[Any]) -> NDArray[Any]:
+        return columns[..., self._kernels.padding : -self._kernels.padding]
+
+    def dominance(self, level: Level) -> float:
+        if level.size == 0:
+            return 1.0
+        return float((self.row_sums(level) / self.diagonal(level)).min())
+
+    def diagonal(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, _Level)
+        return self.body(level.diagonal)
+
+    def row_sums(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, _Level)
+        return self.body(level.parts[3])
+
+    def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
+        assert isinstance(level, _Level)
+        aggregate = np.empty(level.size, np.int32)
+        coarsen = getattr(self._kernels, f"{level.kind}_coarsen")
+        row_start, column, value, sums, diagonal = coarsen(*level.parts, level.diagonal, aggregate)
+        excess, padded = self.zeros(sums.size, 2)
+        self._ends(padded, 1.0)
+        self.body(excess)[:] = sums
+        self.body(padded)[:] = diagonal
+        return aggregate, self._level("sparse", (row_start, column, value, excess), padded)
+
+    def dense(self, level: Level) -> NDArray[np.float64]:
+        assert isinstance(level, _Level)
+        assert level.kind == "sparse"
+        row_start, column, value, _ = level.parts
+        matrix = np.diag(self.diagonal(level).astype(np.float64))
+        matrix[np.repeat(np.arange(level.size), np.diff(row_start)), column] = -value
+        return matrix
+
+    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+        assert isinstance(level, _Level)
+        number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
+        submatrix = getattr(self._kernels, f"{level.kind}_submatrix")
+        matrix: CsrMatrix = CsrMatrix(*submatrix(*level.parts, number))
+        return matrix
+
+    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
+        product = np.empty(len(x))
+        self._run("apply", level, x, out, product)
+        return product
+
+    def residual(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
+    ) -> None:
+        self._run("residual", level, b, x, out)
+
+    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+        assert isinstance(level, _Level)
+        np.divide(r, level.diagonal, out=out)
+
+    def descend(
         self,
-        weights: NDArray[np.float64],
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        label: NDArray[np.int32],
-    ) -> NDArray[np.float64]:
-        flux = np.empty(pixels.size)
-        self._kernels.flux_from_seeds(weights, pixels, seeds, label, flux)
-        return flux
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        x: NDArray[Any],
+        coarse: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, _Level)
+        coarse.fill(0)
+        self._run("descend", level, level.scale, aggregate, r, x, coarse)
+
+    def ascend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        coarse: NDArray[Any],
+        x: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, _Level)
+        self._run("ascend", level, level.scale, aggregate, r, coarse, x, out)
+
+    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+        product = np.empty(len(x))
+        self._kernels.dot(x, y, product)
+        return product
+
+    def combine(
+        self,
+        a: NDArray[np.float64],
+        x: NDArray[Any],
+        b: NDArray[np.float64],
+        y: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        self._kernels.combine(a, x, b, y, out)
+
+    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
+        self._kernels.advance(a, p, x)
+
+    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
+        most = np.empty(len(x), np.float32)
+        self._kernels.largest(x, most)
+        return most
+
+    def decide(
+        self,
+        band: Band,
+        x: NDArray[Any],
+        classes: NDArray[Any],
+        bound: NDArray[Any] | float,
+        seeds: NDArray[Any],
+    ) -> int:
+        bounds = np.atleast_1d(np.asarray(bound, np.float32))
+        return self._kernels.decide(band.pixel, band.start, x, classes, bounds, seeds)
+
+    def _level(
+        self,
+        kind: str,
+        parts: tuple[NDArray[Any], ...],
+        diagonal: NDArray[np.float32],
+        first_entry: NDArray[np.int32] | None = None,
+    ) -> Level:
+        scale = _JACOBI / diagonal
+        self._ends(scale, 0.0)
+        return _Level(kind, parts, self.body(diagonal).size, diagonal, scale, first_entry)
+
+    def _ends(self, padded: NDArray[np.float32], value: float) -> None:
+        padded[: self._kernels.padding] = padded[-self._kernels.padding :] = value
+
+    def _run(self, verb: str, level: Level, *arrays: NDArray[Any]) -> None:
+        assert isinstance(level, _Level)
+        getattr(self._kernels, f"{level.kind}_{verb}")(*level.parts, *arrays)

@@ -14,6 +14,7 @@ from hdseg_gpu.core.errors import InvalidInput
 
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
+_F32 = NDArray[np.float32]
 _F64 = NDArray[np.float64]
 
 # Best first, with what the processor must have: x86-64-v4 (AVX-512), x86-64-v3 (AVX2), any.
@@ -53,21 +54,100 @@ class Kernels(Protocol):
         samples: _F64,
     ) -> None: ...
     def variance(self, values: NDArray[Any]) -> float: ...
-    def edge_weights(
-        self, features: NDArray[Any], pixels: _I64, rule: int, strength: float, weights: _F64
-    ) -> None: ...
-    def neighbours(self, pixels: _I64, height: int, width: int, unknown: _I32) -> None: ...
-    def components(self, unknown: _I32, component: _I32) -> int: ...
+    # Bands: pixel and start say where the runs are; height and width, of the image.
+    def find_runs(self, seeds: NDArray[Any]) -> tuple[_I64, _I32]: ...
+    def components(
+        self, pixel: _I64, start: _I32, height: int, width: int, component: _I32
+    ) -> int: ...
     def contacts(
-        self, pixels: _I64, seeds: _I32, component: _I32, touches: NDArray[np.bool_]
+        self,
+        pixel: _I64,
+        start: _I32,
+        seeds: NDArray[Any],
+        component: _I32,
+        touches: NDArray[np.bool_],
     ) -> None: ...
-    def row_starts(self, unknown: _I32, row_start: _I32) -> int: ...
+    def decide(
+        self,
+        pixel: _I64,
+        start: _I32,
+        x: _F32,
+        label: NDArray[Any],
+        bound: _F32,
+        seeds: NDArray[Any],
+    ) -> int: ...
+    def assemble(
+        self,
+        pixel: _I64,
+        start: _I32,
+        features: NDArray[Any],
+        rule: int,
+        strength: float,
+        seeds: NDArray[Any],
+        label: NDArray[Any],
+        gamma: float,
+        edges: _F32,
+        flux: _F32,
+    ) -> None: ...
+    def row_starts(
+        self, pixel: _I64, start: _I32, height: int, width: int, edges: _F32, row_start: _I32
+    ) -> int: ...
     def laplacian(
-        self, unknown: _I32, weights: _F64, gamma: float, row_start: _I32, column: _I32, value: _F64
+        self,
+        pixel: _I64,
+        start: _I32,
+        height: int,
+        width: int,
+        edges: _F32,
+        row_start: _I32,
+        column: _I32,
+        value: _F64,
     ) -> None: ...
-    def flux_from_seeds(
-        self, weights: _F64, pixels: _I64, seeds: _I32, label: _I32, flux: _F64
+    def link_black(
+        self, pixel: _I64, start: _I32, height: int, width: int
+    ) -> tuple[_I32, _I32, _I64]: ...
+    def reduce(
+        self,
+        pixel: _I64,
+        start: _I32,
+        height: int,
+        width: int,
+        edges: _F32,
+        first_entry: _I32,
+        weights: _F32,
+        excess: _F32,
+        diagonal: _F32,
     ) -> None: ...
+    def reduce_columns(
+        self,
+        pixel: _I64,
+        start: _I32,
+        height: int,
+        width: int,
+        edges: _F32,
+        first_entry: _I32,
+        b: _F32,
+        rhs: _F32,
+    ) -> None: ...
+    def expand(
+        self,
+        pixel: _I64,
+        start: _I32,
+        height: int,
+        width: int,
+        edges: _F32,
+        first_entry: _I32,
+        x: _F32,
+        b: _F32,
+    ) -> None: ...
+
+    # Columns. Those of a level (apply, residual, descend, ascend, coarsen, submatrix) exist as
+    # stencil_<verb> and sparse_<verb>, whose first arguments are the level's arrays.
+    padding: int
+    def dot(self, x: _F32, y: _F32, product: _F64) -> None: ...
+    def combine(self, a: _F64, x: _F32, b: _F64, y: _F32, out: _F32) -> None: ...
+    def advance(self, a: _F64, p: _F32, x: _F64) -> None: ...
+    def largest(self, x: _F32, most: _F32) -> None: ...
 
 
 def supported() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """NumPy and SciPy, slow and obvious: the oracle of every other backend."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hdseg_gpu.core.ops import CsrMatrix, Ops, Shape
+from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Level, Ops, Shape
 
 _EDGE_FLOOR = 1e-10
+_JACOBI = 0.8
 _NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 
 
@@ -77,75 +79,255 @@ class ReferenceOps(Ops):
         # Relative to the first value, so that a constant picture has exactly 0.
         return float((exact - exact.flat[0]).std())
 
-    def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
-        return np.flatnonzero(seeds == 0).astype(np.int64)
+    def band(self, seeds: NDArray[Any]) -> Band:
+        y, x = np.nonzero(seeds == 0)
+        pixel = y * seeds.shape[1] + x
+        begins = np.ones(pixel.size, np.bool_)
+        begins[1:] = (np.diff(pixel) != 1) | (np.diff(y) != 0)
+        start = np.append(np.flatnonzero(begins), pixel.size).astype(np.int32)
+        return Band((seeds.shape[0], seeds.shape[1]), pixel[begins].astype(np.int64), start)
 
-    def edge_weights(
-        self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
-    ) -> NDArray[np.float64]:
-        shape = features.shape[:2]
-        vectors = features.reshape(-1, features.shape[2]).astype(np.float64)
-        sign = -1.0 if rule == "intensity" else 1.0
-        weights = np.zeros((pixels.size, 4))
-        for k, (inside, other) in enumerate(_neighbour_pixels(pixels, shape)):
-            pairs = vectors[pixels[inside]] + sign * vectors[other]
-            weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
-        return weights
-
-    def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
-        number = np.full(shape[0] * shape[1], -1, np.int32)
-        number[pixels] = np.arange(pixels.size)
-        unknown = np.full((pixels.size, 4), -1, np.int32)
-        for k, (inside, other) in enumerate(_neighbour_pixels(pixels, shape)):
-            unknown[inside, k] = number[other]
-        return unknown
-
-    def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
-        n = len(neighbours)
+    def components(self, band: Band) -> NDArray[np.int32]:
+        neighbours = _neighbours(band)
         row, k = np.nonzero(neighbours >= 0)
-        edges = sparse.coo_array((np.ones(row.size), (row, neighbours[row, k])), shape=(n, n))
+        edges = sparse.coo_array(
+            (np.ones(row.size), (row, neighbours[row, k])), shape=(band.size, band.size)
+        )
         _, label = connected_components(edges, directed=False)
         _, first, label = np.unique(label, return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first)).astype(np.int32)[label]
+        return np.argsort(np.argsort(first)).astype(np.int32)[label][band.start[:-1]]
 
     def contacts(
-        self,
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        component: NDArray[np.int32],
-        count: int,
+        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
         touches = np.zeros((np.unique(component).size, count), np.bool_)
-        for inside, other in _neighbour_pixels(pixels, seeds.shape):
-            label = seeds.ravel()[other]
-            touches[component[inside][label > 0], label[label > 0] - 1] = True
+        of_pixel = np.repeat(component, np.diff(band.start))
+        for inside, other in _neighbour_pixels(band.pixels(), band.shape):
+            label = seeds.ravel()[other].astype(np.intp)
+            touches[of_pixel[inside][label > 0], label[label > 0] - 1] = True
         return touches
 
-    def laplacian(
-        self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
-    ) -> CsrMatrix:
-        n = len(neighbours)
+    def assemble(
+        self,
+        band: Band,
+        features: NDArray[Any],
+        rule: str,
+        strength: float,
+        seeds: NDArray[Any],
+        labels: NDArray[Any],
+        gamma: float,
+    ) -> tuple[Edges, NDArray[Any]]:
+        pixels, n = band.pixels(), band.size
+        vectors = features.reshape(-1, features.shape[2]).astype(np.float64)
+        sign = -1.0 if rule == "intensity" else 1.0
+        weights = np.zeros((n, 4))
+        flux = np.zeros((labels.shape[1], n))
+        of_pixel = np.repeat(labels, np.diff(band.start), axis=0)
+        for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
+            pairs = vectors[pixels[inside]] + sign * vectors[other]
+            weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
+            for j in range(labels.shape[1]):
+                same = seeds.ravel()[other] == of_pixel[inside, j]
+                flux[j, inside] += weights[inside, k] * same
+        neighbours = _neighbours(band)
         row, k = np.nonzero(neighbours >= 0)
-        every = np.arange(n)
-        values = np.concatenate([-weights[row, k], weights.sum(axis=1) + gamma])
-        where = np.concatenate([row, every]), np.concatenate([neighbours[row, k], every])
-        matrix = sparse.csr_array((values, where), shape=(n, n))
-        matrix.sort_indices()
-        return CsrMatrix(
-            matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+        off = sparse.csr_array((weights[row, k], (row, neighbours[row, k])), shape=(n, n))
+        excess = gamma + np.where(neighbours < 0, weights, 0.0).sum(axis=1)
+        y, x = np.divmod(pixels, band.shape[1])
+        return _Matrix(off, excess, np.flatnonzero((x + y) % 2 == 0)), flux
+
+    def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
+        assert isinstance(edges, _Matrix)
+        return _csr(edges.matrix())
+
+    def reduce(self, band: Band, edges: Edges) -> Level:
+        assert isinstance(edges, _Matrix)
+        a, black, red = edges.matrix(), edges.black, edges.red()
+        inverse = sparse.diags_array(1 / a.diagonal()[red])
+        schur = a[black][:, black] - a[black][:, red] @ inverse @ a[red][:, black]
+        off = sparse.csr_array(-schur + sparse.diags_array(schur.diagonal()))
+        off.eliminate_zeros()
+        excess = edges.excess[black] - a[black][:, red] @ inverse @ edges.excess[red]
+        return _Matrix(off, excess)
+
+    def reduce_columns(
+        self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, _Matrix)
+        a, black, red = edges.matrix(), edges.black, edges.red()
+        found: NDArray[Any] = b[:, black] - (a[black][:, red] @ (b[:, red] / a.diagonal()[red]).T).T
+        return found
+
+    def expand(
+        self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, _Matrix)
+        a, black, red = edges.matrix(), edges.black, edges.red()
+        whole = np.empty_like(b)
+        whole[:, black] = x
+        whole[:, red] = (b[:, red] - (a[red][:, black] @ x.T).T) / a.diagonal()[red]
+        return whole
+
+    def zeros(self, size: int, columns: int, dtype: Any = np.float32) -> NDArray[Any]:
+        return np.zeros((columns, size))
+
+    def body(self, columns: NDArray[Any]) -> NDArray[Any]:
+        return columns
+
+    def dominance(self, level: Level) -> float:
+        return float((self.row_sums(level) / self.diagonal(level)).min(initial=1.0))
+
+    def diagonal(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, _Matrix)
+        diagonal: NDArray[Any] = level.excess + level.off.sum(axis=1)
+        return diagonal
+
+    def row_sums(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, _Matrix)
+        return level.excess
+
+    def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
+        assert isinstance(level, _Matrix)
+        aggregate = _aggregate(level.off, level.excess, self.diagonal(level))
+        kept = aggregate >= 0
+        # P has a row of zeros where there is no aggregate.
+        p = sparse.csr_array(
+            (np.ones(kept.sum()), (np.flatnonzero(kept), aggregate[kept])),
+            shape=(level.size, aggregate.max(initial=-1) + 1),
+        )
+        off = sparse.csr_array(p.T @ level.off @ p)
+        off.setdiag(0)
+        off.eliminate_zeros()
+        left_out = level.off @ (~kept).astype(np.float64)
+        return aggregate, _Matrix(off, p.T @ (level.excess + left_out))
+
+    def dense(self, level: Level) -> NDArray[np.float64]:
+        assert isinstance(level, _Matrix)
+        dense: NDArray[np.float64] = level.matrix().toarray()
+        return dense
+
+    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+        assert isinstance(level, _Matrix)
+        return _csr(level.matrix()[chosen][:, chosen])
+
+    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
+        assert isinstance(level, _Matrix)
+        out[:] = (level.matrix() @ x.T).T
+        return self.dot(x, out)
+
+    def residual(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
+    ) -> None:
+        assert isinstance(level, _Matrix)
+        out[:] = b - (level.matrix() @ x.T).T
+
+    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+        out[:] = r / self.diagonal(level)
+
+    def descend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        x: NDArray[Any],
+        coarse: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, _Matrix)
+        x[:] = _JACOBI * r / self.diagonal(level)
+        rest = r - (level.matrix() @ x.T).T
+        coarse[:] = 0
+        for to, row in zip(coarse, rest, strict=True):
+            np.add.at(to, aggregate[aggregate >= 0], row[aggregate >= 0])
+
+    def ascend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        coarse: NDArray[Any],
+        x: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, _Matrix)
+        x[:, aggregate >= 0] += coarse[:, aggregate[aggregate >= 0]]
+        out[:] = x + _JACOBI * (r - (level.matrix() @ x.T).T) / self.diagonal(level)
+
+    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+        product: NDArray[np.float64] = (x * y).sum(axis=1)
+        return product
+
+    def combine(
+        self,
+        a: NDArray[np.float64],
+        x: NDArray[Any],
+        b: NDArray[np.float64],
+        y: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        out[:] = a[:, np.newaxis] * x + b[:, np.newaxis] * y
+
+    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
+        x += a[:, np.newaxis] * p
+
+    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
+        most: NDArray[Any] = np.abs(x).max(axis=1, initial=0.0)
+        return most
+
+    def decide(
+        self,
+        band: Band,
+        x: NDArray[Any],
+        classes: NDArray[Any],
+        bound: NDArray[Any] | float,
+        seeds: NDArray[Any],
+    ) -> int:
+        if len(x) == 0:
+            potentials, certain = np.ones((1, band.size)), np.ones(band.size, np.bool_)
+        else:
+            potentials = np.clip(np.vstack([x, 1 - np.clip(x, 0, 1).sum(axis=0)]), 0, 1)
+            second, best = np.sort(potentials, axis=0)[-2:]
+            certain = best - second > np.asarray(bound) * len(potentials)
+        of_pixel = np.repeat(classes, np.diff(band.start), axis=0)
+        chosen = potentials.argmax(axis=0)[:, np.newaxis]
+        seeds.reshape(-1)[band.pixels()] = np.take_along_axis(of_pixel, chosen, axis=1)[:, 0]
+        return int(np.count_nonzero(~certain))
+
+
+@dataclass(frozen=True)
+class _Matrix(Edges, Level):
+    """An M-matrix as weights between entries and row sums."""
+
+    off: sparse.csr_array  # weights, at least 0, without diagonal
+    excess: NDArray[np.float64]
+    black: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return self.excess.size
+
+    def matrix(self) -> sparse.csr_array:
+        return sparse.csr_array(
+            sparse.diags_array(self.excess + self.off.sum(axis=1)) - self.off
         )
 
-    def flux_from_seeds(
-        self,
-        weights: NDArray[np.float64],
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        label: NDArray[np.int32],
-    ) -> NDArray[np.float64]:
-        flux = np.zeros(pixels.size)
-        for k, (inside, other) in enumerate(_neighbour_pixels(pixels, seeds.shape)):
-            flux[inside] += weights[inside, k] * (seeds.ravel()[other] == label[inside])
-        return flux
+    def red(self) -> NDArray[np.int64]:
+        return np.setdiff1d(np.arange(self.size), self.black)
+
+
+def _csr(matrix: sparse.csr_array) -> CsrMatrix:
+    matrix.sort_indices()
+    return CsrMatrix(matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32))
+
+
+def _neighbours(band: Band) -> NDArray[np.int64]:
+    """Return the (n, 4) positions of the neighbours in the band, -1 where they are not."""
+    pixels = band.pixels()
+    number = np.full(band.shape[0] * band.shape[1], -1)
+    number[pixels] = np.arange(pixels.size)
+    unknown = np.full((pixels.size, 4), -1)
+    for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
+        unknown[inside, k] = number[other]
+    return unknown
 
 
 def _hit_or_miss(mask: NDArray[np.bool_], element: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -192,3 +374,37 @@ def _taps(
         (np.clip(base.astype(np.int64) + first + k, 0, small - 1), weight)
         for k, weight in enumerate(weights)
     ]
+
+
+def _aggregate(
+    off: sparse.csr_array, excess: NDArray[np.float64], diagonal: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """Return aggregates by pairing twice; see kernels/cpu/aggregation.cpp for the rules."""
+    weight = off.toarray()
+    group = np.where(excess > 0.5 * (diagonal - excess), -1, 0).astype(np.int32)
+    group[group == 0] = np.arange(np.count_nonzero(group == 0))
+    for _ in range(2):
+        count = group.max(initial=-1) + 1
+        p = (group[:, np.newaxis] == np.arange(count)).astype(np.float64)
+        link, size = p.T @ weight @ p, p.T @ diagonal
+        np.fill_diagonal(link, 0)
+        merged = np.full(count, -1)
+        found = 0
+        for a in range(count):
+            if merged[a] >= 0:
+                continue
+            quality = link[a] * (size[a] + size) / (size[a] * size)
+            partners = (
+                (merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 1 / 3)
+            ) & (link[a] > 0)
+            hosts = (merged >= 0) & (size[a] <= size) & (quality >= 0.25)
+            if partners.any():
+                merged[[a, np.argmax(np.where(partners, link[a], -1))]] = found
+            elif hosts.any():
+                merged[a] = merged[np.argmax(np.where(hosts, quality, -1))]
+                continue
+            else:
+                merged[a] = found
+            found += 1
+        group = np.where(group >= 0, merged[group], -1).astype(np.int32)
+    return group

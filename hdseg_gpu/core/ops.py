@@ -23,6 +23,45 @@ class CsrMatrix(NamedTuple):
     indptr: NDArray[np.int32]
 
 
+class Band(NamedTuple):
+    """The unknown pixels as runs: run r has the pixels pixel[r], pixel[r] + 1, ... of one row.
+
+    They have the positions start[r] .. start[r + 1] - 1 in the band.
+    """
+
+    shape: Shape
+    pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
+    start: NDArray[np.int32]  # (runs + 1,)
+
+    @property
+    def size(self) -> int:
+        """Return the number of unknown pixels n."""
+        return int(self.start[-1])
+
+    def select(self, runs: NDArray[np.bool_]) -> "Band":
+        """Return the band of some of the runs; runs that touch must stay together."""
+        lengths = np.diff(self.start)[runs]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return Band(self.shape, self.pixel[runs], start)
+
+    def pixels(self, first: int = 0, last: int | None = None) -> NDArray[np.int64]:
+        """Return the flat indices of the pixels of runs first .. last - 1."""
+        start = self.start[first:] if last is None else self.start[first : last + 1]
+        offset = self.pixel[first : first + len(start) - 1] - start[:-1]
+        positions = np.arange(start[0], start[-1], dtype=np.int64)
+        return positions + np.repeat(offset, np.diff(start))
+
+
+class Edges:
+    """The matrix A = L_UU + gamma I of a band, kept as its backend likes it."""
+
+
+class Level:
+    """A symmetric M-matrix of the multigrid hierarchy, kept as its backend likes it."""
+
+    size: int
+
+
 class Ops(ABC):
     """All primitives of one backend, without any state."""
 
@@ -65,49 +104,169 @@ class Ops(ABC):
         """Return the standard deviation of all values, in their own units, summed in float64."""
 
     @abstractmethod
-    def band(self, seeds: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return the band: the indices of the pixels with seed 0, ascending."""
+    def band(self, seeds: NDArray[Any]) -> Band:
+        """Return the pixels with seed 0."""
 
     @abstractmethod
-    def edge_weights(
-        self, features: NDArray[Any], pixels: NDArray[np.int64], rule: str, strength: float
-    ) -> NDArray[np.float64]:
-        """Return the (n, 4) edge weights, 0 for edges that leave the image.
-
-        features is (H, W, C). Rule "intensity": exp(-strength sum_c (I_i - I_j)^2) + 1e-10.
-        Rule "boundary": exp(-strength sum_c (g_i + g_j)^2) + 1e-10.
-        """
-
-    @abstractmethod
-    def neighbours(self, pixels: NDArray[np.int64], shape: Shape) -> NDArray[np.int32]:
-        """Return the (n, 4) positions of the neighbours in `pixels`, -1 where they are not."""
-
-    @abstractmethod
-    def components(self, neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the 4-connected component of each pixel, numbered by their first pixel: (n,)."""
+    def components(self, band: Band) -> NDArray[np.int32]:
+        """Return the 4-connected component of each run, numbered by their first pixel: (runs,)."""
 
     @abstractmethod
     def contacts(
-        self,
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        component: NDArray[np.int32],
-        count: int,
+        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
         """Return (components, K): whether a seed of the class adjoins the component."""
 
     @abstractmethod
-    def laplacian(
-        self, weights: NDArray[np.float64], neighbours: NDArray[np.int32], gamma: float
-    ) -> CsrMatrix:
-        """Return L_UU + gamma I for whole components of the band."""
+    def assemble(
+        self,
+        band: Band,
+        features: NDArray[Any],
+        rule: str,
+        strength: float,
+        seeds: NDArray[Any],
+        labels: NDArray[Any],
+        gamma: float,
+    ) -> tuple[Edges, NDArray[Any]]:
+        """Return A = L_UU + gamma I, and -L_US m as columns.
+
+        features is (H, W, C). Rule "intensity": w_ij = exp(-strength sum_c (I_i - I_j)^2) + 1e-10;
+        rule "boundary": w_ij = exp(-strength sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is
+        the sum of the weights of the edges from pixel i to seeds with its run's label,
+        labels[run, j]; labels (runs, m) are of the seeds' dtype.
+        """
 
     @abstractmethod
-    def flux_from_seeds(
+    def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
+        """Return A in compressed sparse rows."""
+
+    @abstractmethod
+    def reduce(self, band: Band, edges: Edges) -> Level:
+        """Return S = A_bb - A_br A_rr^-1 A_rb, on the black pixels: those with even x + y."""
+
+    @abstractmethod
+    def reduce_columns(
+        self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Return b_b - A_br A_rr^-1 b_r for each column of b."""
+
+    @abstractmethod
+    def expand(
+        self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Return the columns x at black pixels, A_rr^-1 (b_r - A_rb x) at red ones; b may go."""
+
+    # Columns are (m, ...) arrays of a backend's own layout; `body` shows their entries.
+
+    @abstractmethod
+    def zeros(self, size: int, columns: int, dtype: Any = np.float32) -> NDArray[Any]:
+        """Return columns of so many entries, all 0."""
+
+    @abstractmethod
+    def body(self, columns: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of the entries of columns: (m, n)."""
+
+    @abstractmethod
+    def dominance(self, level: Level) -> float:
+        """Return the smallest row sum in units of the diagonal: min (A 1)_i / a_ii."""
+
+    @abstractmethod
+    def diagonal(self, level: Level) -> NDArray[Any]:
+        """Return the diagonal (n,)."""
+
+    @abstractmethod
+    def row_sums(self, level: Level) -> NDArray[Any]:
+        """Return A 1, (n,)."""
+
+    @abstractmethod
+    def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
+        """Return the aggregate of each entry, -1 for none, and the coarse matrix P^T A P.
+
+        P repeats the value of an aggregate at its entries. Left out are entries that the smoother
+        alone can handle: their row sum dominates.
+        """
+
+    @abstractmethod
+    def dense(self, level: Level) -> NDArray[np.float64]:
+        """Return the matrix of a small level, (n, n)."""
+
+    @abstractmethod
+    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+        """Return the chosen rows and columns of the matrix."""
+
+    @abstractmethod
+    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
+        """Set out = A x; return x . out of each column, summed in float64."""
+
+    @abstractmethod
+    def residual(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
+    ) -> None:
+        """Set out = b - A x, computed in float64."""
+
+    @abstractmethod
+    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+        """Set out = D^-1 r, D the diagonal."""
+
+    @abstractmethod
+    def descend(
         self,
-        weights: NDArray[np.float64],
-        pixels: NDArray[np.int64],
-        seeds: NDArray[np.int32],
-        label: NDArray[np.int32],
-    ) -> NDArray[np.float64]:
-        """Return -L_US m: for each pixel, the weights of its edges to seeds with its label."""
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        x: NDArray[Any],
+        coarse: NDArray[Any],
+    ) -> None:
+        """Set x = 0.8 D^-1 r and coarse = P^T (r - A x)."""
+
+    @abstractmethod
+    def ascend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        coarse: NDArray[Any],
+        x: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        """Set x += P coarse, then out = x + 0.8 D^-1 (r - A x)."""
+
+    @abstractmethod
+    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+        """Return x . y of each column, summed in float64: (m,)."""
+
+    @abstractmethod
+    def combine(
+        self,
+        a: NDArray[np.float64],
+        x: NDArray[Any],
+        b: NDArray[np.float64],
+        y: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        """Set out = a x + b y, with a and b of each column; out may be x or y."""
+
+    @abstractmethod
+    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
+        """Set x += a p, with x in float64."""
+
+    @abstractmethod
+    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return max abs(x) of each column: (m,)."""
+
+    @abstractmethod
+    def decide(
+        self,
+        band: Band,
+        x: NDArray[Any],
+        classes: NDArray[Any],
+        bound: NDArray[Any] | float,
+        seeds: NDArray[Any],
+    ) -> int:
+        """Give each pixel of the band the label of its largest potential, in seeds.
+
+        x: columns (m, n); the potential of the last class is 1 minus their sum. classes: (runs,
+        m + 1). A label is certain when the largest two potentials are further apart than their
+        errors may add up to: `bound` for each column, m bound for the last. The lowest class wins
+        a tie. Returns how many labels are not certain.
+        """

@@ -13,8 +13,8 @@ Progress = Callable[[str, float], None]
 class Report:
     """What one call of ``refine`` did, with which settings, and how long it took.
 
-    ``solver`` is the solver that gave the answer: "amg", "direct", both joined by "+" when some
-    components needed the other one, or "none" when there was nothing to solve.
+    ``solver`` is the solver that gave the answer: "multigrid", "amg", "direct", several joined by
+    "+" when some components needed another one, or "none" when there was nothing to solve.
     """
 
     shape: tuple[int, int]
@@ -29,11 +29,16 @@ class Report:
     beta: float
     gamma: float
     sigma: float
+    tolerance: float  # bound asked for on the error of the potentials
     unknown_pixels: int
+    # Labels whose potentials lie so close together that the proven bound on their errors does not
+    # decide between them; None for "amg", which only estimates its error.
+    uncertified_pixels: int | None
+    refined_pixels: int  # handed to the direct solver for want of a proof
     systems: int  # linear systems with a matrix of their own
     right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes
-    error_estimate: float  # of the potentials, the largest over systems; 0 for "direct"
+    error_estimate: float  # of the potentials, the largest over systems; a bound where certified
     fallbacks: tuple[str, ...]  # one sentence for each time solver="auto" changed its mind
     notes: tuple[str, ...]  # what was assumed, ignored or replaced
     seconds: dict[str, float]  # per stage, in order, and "total"

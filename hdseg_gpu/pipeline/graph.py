@@ -1,83 +1,94 @@
 """The unknown band as a few independent linear systems."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import CsrMatrix, Ops
+from hdseg_gpu.core.ops import Band, Ops
+from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.solvers import System
+
+# Pixels -> (n, K) evidence, at least 0 and summing to 1 over the classes.
+Evidence = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+# Pixels whose evidence is held at a time.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Band:
-    """The unknown pixels, their edge weights, and which classes reach which component."""
-
-    pixels: NDArray[np.int64]  # (n,) flat indices, ascending
-    weights: NDArray[np.float64]  # (n, 4)
-    component: NDArray[np.int32]  # (n,)
-    reach: NDArray[np.bool_]  # (components, K)
-    prior: NDArray[np.float64] | None  # (n, K) evidence
-
-    def class_counts(self) -> NDArray[np.int64]:
-        """Return for each component how many classes reach it."""
-        counts: NDArray[np.int64] = self.reach.sum(axis=1)
-        return counts
-
-
-@dataclass(frozen=True)
-class System:
-    """(L_UU + gamma I) x^j = -L_US m^j + gamma lambda^j on the components that m classes reach.
+class Region:
+    """The components of the band that m classes reach: one system with m - 1 right-hand sides.
 
     Component by component, j counts the classes that reach it, so components with different
-    classes share the matrix and its m - 1 right-hand sides. The potentials sum to 1: there is
-    none for the last class.
+    classes share the matrix and its right-hand sides. The potentials sum to 1: there is none for
+    the last class.
     """
 
-    rows: NDArray[np.int64]  # (n,) positions in the band
-    classes: NDArray[np.int32]  # (n, m) for each pixel the classes that reach it, ascending
-    matrix: CsrMatrix
-    b: NDArray[np.float64]  # (n, m - 1)
+    band: Band
+    labels: NDArray[Any]  # (runs, m) for each run the labels (class + 1) that reach it, ascending
 
 
-def build_band(
-    ops: Ops,
-    pixels: NDArray[np.int64],
-    seeds: NDArray[np.int32],
-    weights: NDArray[np.float64],
-    prior: NDArray[np.float64] | None,
-    count: int,
-) -> Band:
-    """Return the band with the classes that reach each of its components.
+def regions(
+    ops: Ops, band: Band, seeds: NDArray[Any], count: int, evidence: Evidence | None
+) -> Iterator[Region]:
+    """Yield the regions of a band.
 
     A class reaches a component when one of its seeds adjoins it or, with evidence, when it has
     some there. Components are independent of one another: a class costs nothing where it has no
     say.
     """
-    component = ops.components(ops.neighbours(pixels, seeds.shape))
-    reach = ops.contacts(pixels, seeds, component, count)
-    if prior is not None:
-        for k in range(count):
-            reach[component[prior[:, k] > 0], k] = True
-    return Band(pixels, weights, component, reach, prior)
+    component = ops.components(band)
+    reach = ops.contacts(band, seeds, component, count)
+    if evidence is not None:
+        for first, last in _blocks(band):
+            has = evidence(band.pixels(first, last)) > 0
+            starts = band.start[first:last] - band.start[first]
+            by_run = np.logical_or.reduceat(has, starts, axis=0)
+            np.logical_or.at(reach, component[first:last], by_run)
+    counts = reach.sum(axis=1)
+    for m in np.unique(counts).tolist():
+        runs = counts[component] == m
+        # Row by row, nonzero() lists the classes of one component after the other.
+        chosen = np.flatnonzero(counts == m)
+        table = np.empty((counts.size, m), seeds.dtype)
+        table[chosen] = np.nonzero(reach[chosen])[1].reshape(-1, m) + 1
+        part = band if len(chosen) == counts.size else band.select(runs)
+        yield Region(part, table[component[runs]])
 
 
 def assemble(
-    ops: Ops, band: Band, seeds: NDArray[np.int32], class_count: int, gamma: float
+    ops: Ops,
+    region: Region,
+    features: NDArray[Any],
+    seeds: NDArray[Any],
+    params: Params,
+    frozen: Survey,
+    evidence: Evidence | None,
 ) -> System:
-    """Return the system of all components that so many classes reach."""
-    counts = band.class_counts()
-    rows = np.flatnonzero(counts[band.component] == class_count)
-    # Row by row, nonzero() lists the classes of one component after the other.
-    chosen = np.flatnonzero(counts == class_count)
-    table = np.empty((counts.size, class_count), np.int32)
-    table[chosen] = np.nonzero(band.reach[chosen])[1].reshape(-1, class_count)
-    classes = table[band.component[rows]]
-    pixels, weights = band.pixels[rows], band.weights[rows]
-    b = np.empty((rows.size, class_count - 1), order="F")
-    for j in range(class_count - 1):
-        label = classes[:, j] + np.int32(1)
-        b[:, j] = ops.flux_from_seeds(weights, pixels, seeds, label)
-        if band.prior is not None:
-            b[:, j] += gamma * band.prior[rows, classes[:, j]]
-    matrix = ops.laplacian(weights, ops.neighbours(pixels, seeds.shape), gamma)
-    return System(rows, classes, matrix, b)
+    """Return (L_UU + gamma I) x^j = -L_US m^j + gamma lambda^j on a region."""
+    band = region.band
+    solved = np.ascontiguousarray(region.labels[:, :-1])
+    edges, b = ops.assemble(
+        band, features, params.edges, frozen.strength, seeds, solved, params.gamma
+    )
+    if evidence is not None and solved.shape[1] > 0:
+        for first, last in _blocks(band):
+            prior = evidence(band.pixels(first, last))
+            lengths = np.diff(band.start[first : last + 1])
+            classes = np.repeat(solved[first:last].astype(np.intp) - 1, lengths, axis=0)
+            part = ops.body(b)[:, band.start[first] : band.start[last]]
+            part += params.gamma * np.take_along_axis(prior, classes, axis=1).T
+    return System(band, edges, b)
+
+
+def _blocks(band: Band) -> Iterator[tuple[int, int]]:
+    """Yield ranges of runs with about so many pixels each."""
+    first = 0
+    while first < band.pixel.size:
+        last = int(np.searchsorted(band.start, band.start[first] + _BLOCK, side="right")) - 1
+        last = min(max(last, first + 1), band.pixel.size)
+        yield first, last
+        first = last

@@ -1,6 +1,7 @@
 """One tile: seeds, evidence, graph, solve, labels. A small picture is one tile."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,21 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.pipeline.evidence import evidence
-from hdseg_gpu.pipeline.graph import System, assemble, build_band
-from hdseg_gpu.pipeline.labels import complete, seed_probabilities, winners
+from hdseg_gpu.pipeline.evidence import evidence_at
+from hdseg_gpu.pipeline.graph import assemble, regions
+from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
 from hdseg_gpu.pipeline.seeds import check_band, check_seeds
 from hdseg_gpu.solvers import Solution, solve
 
 
 @dataclass(frozen=True)
 class TileResult:
-    """Class indices of the tile, and what it took to find them."""
+    """Labels of the tile, and what it took to find them."""
 
-    classes: NDArray[np.int32]  # (H, W)
+    labels: NDArray[Any]  # (H, W) class index + 1
     probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
     unknown_pixels: int
+    uncertified_pixels: int | None  # labels that are not proven; None where nothing can be
     solutions: tuple[Solution, ...]  # one for each system, without the potentials
 
 
@@ -30,56 +32,55 @@ def refine_tile(
     ops: Ops,
     features: NDArray[Any],
     coarse: Coarse,
-    classes: NDArray[np.int32],
+    classes: NDArray[Any],
     params: Params,
     frozen: Survey,
     stages: Stages,
     with_probabilities: bool = False,
 ) -> TileResult:
-    """Return the refined classes of a tile, from its upsampled classes (H, W)."""
+    """Return the refined labels of a tile, from its upsampled classes (H, W)."""
     with stages("seeds"):
         seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        check_seeds(classes, seeds, coarse, params.passes, stages, params.gamma)
-        pixels = ops.band(seeds)
-        check_band(pixels, params.passes)
-    refined = seeds - 1
+        check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
+    del classes
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
+    evidence = None
+    if params.gamma > 0:
+        with stages.timed("evidence"):
+            evidence = evidence_at(ops, coarse, seeds.shape, params)
+    with stages("graph"):
+        band = ops.band(seeds)
+        check_band(band.size, params.passes)
+        parts = regions(ops, band, seeds, coarse.count, evidence)
     solutions: list[Solution] = []
-    if pixels.size > 0:
-        prior = None
-        if params.gamma > 0:
-            with stages("evidence"):
-                prior = evidence(ops, coarse, classes.shape, pixels, params)
-        with stages("graph"):
-            weights = ops.edge_weights(features, pixels, params.edges, frozen.strength)
-            band = build_band(ops, pixels, seeds, weights, prior, coarse.count)
-        solved = 0.0
-        for class_count in np.unique(band.class_counts()).tolist():
-            with stages.timed("graph"):
-                system = assemble(ops, band, seeds, class_count, params.gamma)
-            share = system.rows.size / pixels.size
-            with stages.timed("solve"):
-                solution = _solve(system, params, stages, solved, share)
-            with stages.timed("labels"):
-                potentials = complete(solution.x)
-                chosen = pixels[system.rows]
-                refined.reshape(-1)[chosen] = winners(system, potentials)
-                if probabilities is not None:
-                    flat = probabilities.reshape(coarse.count, -1)
-                    for j in range(class_count):
-                        flat[system.classes[:, j], chosen] = potentials[:, j]
-            solved += share
-            solutions.append(solution.without_potentials())
+    uncertain: int | None = 0
+    solved = 0.0
+    for region in parts:
+        with stages.timed("graph"):
+            system = assemble(ops, region, features, seeds, params, frozen, evidence)
+        share = region.band.size / band.size
+        with stages.timed("solve"):
+            solution = solve(
+                ops,
+                system,
+                params.solver,
+                params.tolerance,
+                partial(_advance, stages, solved, share),
+            )
+        with stages.timed("labels"):
+            if probabilities is not None:
+                write_probabilities(region, ops.body(solution.x), probabilities)
+            bound = 0.0 if solution.bound is None else solution.bound
+            # The seeds become the labels: components do not touch, no other region looks here.
+            found = ops.decide(region.band, solution.x, region.labels, bound, seeds)
+            uncertain = None if solution.bound is None or uncertain is None else uncertain + found
+        solved += share
+        solutions.append(solution.without_potentials())
+    if solutions:
         stages.advance("solve", 1.0)
-    return TileResult(refined, probabilities, pixels.size, tuple(solutions))
+    return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions))
 
 
-def _solve(system: System, params: Params, stages: Stages, before: float, share: float) -> Solution:
-    """Solve one system, a share of the band; `before` is the share solved already."""
-    return solve(
-        system.matrix,
-        system.b,
-        params.solver,
-        params.tolerance,
-        lambda fraction: stages.advance("solve", min(1.0, before + share * fraction)),
-    )
+def _advance(stages: Stages, before: float, share: float, fraction: float) -> None:
+    """Tell the progress of a system that is a share of the band, `before` being solved already."""
+    stages.advance("solve", min(1.0, before + share * fraction))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.report import Stages
 
@@ -13,6 +14,7 @@ _BLOCK = 1 << 20
 
 
 def check_seeds(
+    ops: Ops,
     classes: NDArray[np.int32],
     seeds: NDArray[np.int32],
     coarse: Coarse,
@@ -39,11 +41,11 @@ def check_seeds(
         )
 
 
-def check_band(pixels: NDArray[np.int64], passes: int) -> None:
+def check_band(size: int, passes: int) -> None:
     """Refuse a band whose matrix could not be indexed."""
-    if pixels.size > MAX_UNKNOWN:
+    if size > MAX_UNKNOWN:
         raise InvalidInput(
-            f"passes={passes} made {pixels.size} pixels unknown; at most {MAX_UNKNOWN} can be "
+            f"passes={passes} made {size} pixels unknown; at most {MAX_UNKNOWN} can be "
             "solved in one call: use fewer passes, or refine parts of the image."
         )
 

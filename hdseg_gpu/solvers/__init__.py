@@ -2,99 +2,128 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import HdsegError, NotConverged
-from hdseg_gpu.core.ops import CsrMatrix
+from hdseg_gpu.core.ops import Band, Edges, Ops
 
-NAMES = ("auto", "amg", "direct")
+NAMES = ("auto", "multigrid", "amg", "direct")
+
+
+@dataclass(frozen=True)
+class System:
+    """A x^j = b^j on a band, one column j for each right-hand side; the solver may use b up."""
+
+    band: Band
+    edges: Edges
+    b: NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Solution:
     """What a solver returns; what to make of it is decided in ``solve`` alone."""
 
-    x: NDArray[np.float64]  # (n, m), one column for each right-hand side
+    x: NDArray[Any]  # columns (m, n)
     solver: str
     iterations: int = 0  # the largest over the columns
-    error_estimate: float = 0.0  # of any entry of x, and of 1 minus the sum of a row
+    error: float = 0.0  # of any potential, also of the last class: a bound, or an estimate
+    # Proven bound on the error of each potential but the last class's: (n,) or for all of them;
+    # None where the solver proves nothing.
+    bound: NDArray[np.float32] | float | None = None
     converged: bool = True
+    refined: int = 0  # pixels handed to the direct solver for want of a proof
     fallback: str | None = None  # why another solver than the first choice gave the answer
 
     def without_potentials(self) -> "Solution":
         """Return the figures alone."""
-        return replace(self, x=np.empty((0, self.x.shape[1])))
+        return replace(self, x=np.empty((len(self.x), 0)), bound=None)
 
 
 def solve(
-    matrix: CsrMatrix,
-    b: NDArray[np.float64],
+    ops: Ops,
+    system: System,
     solver: str,
     tolerance: float,
     progress: Callable[[float], None],
+    *,
+    certify: bool = True,
 ) -> Solution:
-    """Return x with A x = b, each entry within about `tolerance` of the exact solution.
+    """Return x with A x = b, each potential within `tolerance` of the exact solution.
 
     Parameters
     ----------
-    matrix : CsrMatrix
-        Symmetric positive definite M-matrix A, (n, n).
-    b : ndarray of float64, shape (n, m)
-        Right-hand sides.
-    solver : {"auto", "amg", "direct"}
-        An explicit name is final. "auto" is "amg", and "direct" where that fails.
+    ops : Ops
+        The backend of the system.
+    system : System
+        A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
+    solver : {"auto", "multigrid", "amg", "direct"}
+        An explicit name is final. "auto" is "multigrid"; what that cannot prove it hands to
+        "direct": single clusters, or everything where it does not converge.
     tolerance : float
-        Bound on the estimated error of each entry of x.
+        Bound on the error of each potential.
     progress : callable
         Told the fraction done.
+    certify : bool
+        Whether "multigrid" and "auto" prove the bound, or are content with an estimate.
 
     Raises
     ------
     NotConverged
-        solver="amg" stayed above the tolerance.
+        solver="multigrid" or "amg" stayed above the tolerance.
     """
-    if b.shape[1] == 0:  # one class alone reaches these pixels: its potential is 1
-        return Solution(b, "none")
+    if len(system.b) == 0:  # one class alone reaches these pixels: its potential is 1
+        return Solution(system.b, "none", bound=0.0)
     if solver == "direct":
-        return _direct(matrix, b)
-    try:
-        solution = _amg(matrix, b, tolerance, progress)
-    except ImportError as error:
-        if solver == "amg":
-            raise HdsegError(
-                f"solver='amg' needs pyamg, which did not load ({error}); "
-                "run `pip install pyamg`, or use solver='direct'."
-            ) from error
-        reason = f"pyamg did not load ({error})"
-    else:
-        if solution.converged:
-            return solution
-        reason = (
-            f"an estimated error of {solution.error_estimate:.1e} was left after "
-            f"{solution.iterations} iterations on {len(b)} unknowns (tolerance {tolerance:.0e})"
+        return _direct(ops, system)
+    if solver == "amg":
+        return _amg(ops, system, tolerance, progress)
+    from hdseg_gpu.solvers.multigrid import multigrid
+
+    solution = multigrid(ops, system, tolerance, progress, certify=certify, repair=solver == "auto")
+    if solution.converged:
+        return solution
+    reason = (
+        f"an error of {solution.error:.1e} was possible after {solution.iterations} iterations "
+        f"on {system.band.size} unknowns (tolerance {tolerance:.0e})"
+    )
+    if solver == "multigrid":
+        raise NotConverged(
+            f"solver='multigrid' did not converge: {reason}; use solver='auto' or 'direct', "
+            "a larger tol, or a smaller beta."
         )
-        if solver == "amg":
-            raise NotConverged(
-                f"solver='amg' did not converge: {reason}; "
-                "use solver='auto' or 'direct', or a smaller beta."
-            )
-    return replace(_direct(matrix, b), fallback=f"direct instead of amg: {reason}")
+    return replace(_direct(ops, system), fallback=f"direct instead of multigrid: {reason}")
 
 
-def _direct(matrix: CsrMatrix, b: NDArray[np.float64]) -> Solution:
-    from hdseg_gpu.solvers.direct import direct
+def _direct(ops: Ops, system: System) -> Solution:
+    from hdseg_gpu.solvers.direct import ROUNDING, factorise
 
-    return direct(matrix, b)
+    matrix = ops.laplacian(system.band, system.edges)
+    b = ops.body(system.b)
+    b[:] = factorise(matrix)(b.T.astype(np.float64)).T
+    return Solution(system.b, "direct", error=ROUNDING * len(b), bound=ROUNDING)
 
 
-def _amg(
-    matrix: CsrMatrix,
-    b: NDArray[np.float64],
-    tolerance: float,
-    progress: Callable[[float], None],
-) -> Solution:
-    from hdseg_gpu.solvers.amg import amg
-
-    return amg(matrix, b, tolerance, progress)
+def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float], None]) -> Solution:
+    try:
+        from hdseg_gpu.solvers.amg import amg
+    except ImportError as error:
+        raise HdsegError(
+            f"solver='amg' needs pyamg, which did not load ({error}); "
+            "run `pip install pyamg`, or use solver='auto'."
+        ) from error
+    matrix = ops.laplacian(system.band, system.edges)
+    b = ops.body(system.b)
+    x, iterations, estimate, converged = amg(
+        matrix, b.T.astype(np.float64, order="F"), tolerance, progress
+    )
+    if not converged:
+        raise NotConverged(
+            f"solver='amg' did not converge: an estimated error of {estimate:.1e} was left after "
+            f"{iterations} iterations on {len(x)} unknowns (tolerance {tolerance:.0e}); "
+            "use solver='auto' or 'direct', or a smaller beta."
+        )
+    b[:] = x.T
+    return Solution(system.b, "amg", iterations, estimate)

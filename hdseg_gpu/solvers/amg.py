@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from hdseg_gpu.core.ops import CsrMatrix
-from hdseg_gpu.solvers import Solution
 from hdseg_gpu.solvers.pcg import pcg
 
 # Measured need: 4 to 16 iterations (docs/decisions/0003-solvers.md).
@@ -22,11 +21,12 @@ def amg(
     b: NDArray[np.float64],
     tolerance: float,
     progress: Callable[[float], None],
-) -> Solution:
-    """Return the solution by algebraic multigrid, one right-hand side after the other.
+) -> tuple[NDArray[np.float64], int, float, bool]:
+    """Return x (n, m), iterations, error estimate, and whether that is within the tolerance.
 
-    The hierarchy is built once for the matrix, which holds the unknown band alone, never the
-    image. Source: Ruge & Stueben, *Algebraic Multigrid*, in *Multigrid Methods* (SIAM 1987);
+    One right-hand side after the other. The hierarchy is built once for the matrix, which holds the
+    unknown band alone, never the image. Source: Ruge & Stueben, *Algebraic Multigrid*, in
+    *Multigrid Methods* (SIAM 1987);
     Bell, Olson, Schroder, Southworth: PyAMG, JOSS 2023.
     """
     n = len(b)
@@ -56,4 +56,4 @@ def amg(
     # Where rounding ended the iteration, no other solver gets further: then the estimate itself
     # is enough.
     required = tolerance if most < MAX_ITERATIONS else tolerance / safety
-    return Solution(x, "amg", most, safety * total, converged=total <= required)
+    return x, most, safety * total, total <= required

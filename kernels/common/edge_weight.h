@@ -1,27 +1,47 @@
 // Edge weights between neighbouring pixels.
 #pragma once
-#include "portable.h"
+#include "exponential.h"
 
 namespace hdseg {
 
 enum class EdgeRule : int32_t {
   kIntensity = 0,  // exp(-strength * sum_c (I_i - I_j)^2) + eps   (Grady 2006)
-  kBoundary = 1    // exp(-strength * (g_i + g_j)^2) + eps          (Saravanan, Challa, Danda 2022)
+  kBoundary = 1    // exp(-strength * sum_c (g_i + g_j)^2) + eps    (Saravanan, Challa, Danda 2022)
 };
 
 // Keeps every pixel tied to its neighbours, however sharp the edge, so that the system is regular.
-constexpr double kEdgeFloor = 1e-10;
+constexpr float kEdgeFloor = 1e-10f;
 
+// What squares are summed in: integers of 8 and 16 bits fit float32, floats may be of any size.
 template <class T>
-HDSEG_FN double edge_weight(const T* a, const T* b, int64_t channels, EdgeRule rule,
-                            double strength) {
-  double sum = 0.0;
+struct Exact {
+  using Sum = float;
+};
+template <>
+struct Exact<float> {
+  using Sum = double;
+};
+template <>
+struct Exact<double> {
+  using Sum = double;
+};
+
+// sum_c (a_c - b_c)^2, or (a_c + b_c)^2.
+template <class T, EdgeRule kRule>
+HDSEG_FN typename Exact<T>::Sum squared(const T* a, const T* b, int64_t channels) {
+  using Sum = typename Exact<T>::Sum;
+  Sum sum = 0;
   for (int64_t c = 0; c < channels; ++c) {
-    const double p = static_cast<double>(a[c]), q = static_cast<double>(b[c]);
-    const double d = rule == EdgeRule::kIntensity ? p - q : p + q;
+    const Sum p = static_cast<Sum>(a[c]), q = static_cast<Sum>(b[c]);
+    const Sum d = kRule == EdgeRule::kIntensity ? p - q : p + q;
     sum += d * d;
   }
-  return exp(-strength * sum) + kEdgeFloor;
+  return sum;
+}
+
+template <class Sum>
+HDSEG_FN float edge_weight(Sum squares, Sum strength) {
+  return exp_of_negative(static_cast<float>(-strength * squares)) + kEdgeFloor;
 }
 
 }  // namespace hdseg

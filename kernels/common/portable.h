@@ -11,8 +11,36 @@
 using int8_t = signed char;
 using int32_t = int;
 using int64_t = long long;
+using uint16_t = unsigned short;
+using uint32_t = unsigned int;
 using uint64_t = unsigned long long;
 #else
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #endif
+
+namespace hdseg {
+
+// The float whose bits these are.
+HDSEG_FN float float_of_bits(uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __uint_as_float(bits);
+#else
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+#endif
+}
+
+HDSEG_FN uint32_t bits_of_float(float value) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_uint(value);
+#else
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+#endif
+}
+
+}  // namespace hdseg

@@ -3,6 +3,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <utility>
+#include <vector>
+
 #include "common/grid.h"
 
 namespace hdseg {
@@ -32,8 +35,18 @@ Grid grid_of(const A& array, size_t axis = 0) {
 // What the kernels do while other Python threads go on.
 using WithoutGil = nb::call_guard<nb::gil_scoped_release>;
 
+// A NumPy array that takes over a vector whose length only the kernel could know.
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> owned(std::vector<T> values) {
+  auto* kept = new std::vector<T>(std::move(values));
+  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return {kept->data(), {kept->size()}, owner};
+}
+
 void bind_thinning(nb::module_& m);
 void bind_upsampling(nb::module_& m);
 void bind_graph(nb::module_& m);
+void bind_band(nb::module_& m);
+void bind_level(nb::module_& m);
 
 }  // namespace hdseg

@@ -46,4 +46,6 @@ NB_MODULE(HDSEG_MODULE, m) {
   hdseg::bind_thinning(m);
   hdseg::bind_upsampling(m);
   hdseg::bind_graph(m);
+  hdseg::bind_band(m);
+  hdseg::bind_level(m);
 }

@@ -1,0 +1,81 @@
+"""Flexible preconditioned conjugate gradients, step by step.
+
+Sources: Hestenes & Stiefel 1952; Notay, Flexible conjugate gradients, SIAM J. Sci. Comput. 2000.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import Level, Ops
+
+Columns = NDArray[Any]
+Precondition = Callable[[Columns, Columns], None]
+
+
+def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a / b, 0 where b is: a column that is solved already."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+
+class Iteration:
+    """Flexible conjugate gradients for S x = b: x in float64, everything else as columns.
+
+    r is the residual; by rounding it drifts away from b - S x, which ``refresh`` computes anew.
+    """
+
+    def __init__(self, ops: Ops, level: Level, b: Columns, precondition: Precondition) -> None:
+        self.ops, self.level, self.b = ops, level, b
+        self._precondition = precondition
+        columns, size = len(b), level.size
+        self.x = ops.zeros(size, columns, np.float64)
+        self.r = b.copy()
+        self._z, self._p, self._q = (ops.zeros(size, columns) for _ in range(3))
+        self._energy: NDArray[np.float64] | None = None  # p . S p
+        self._prepared = False  # z = M^-1 r
+        self.count = 0
+
+    def correction(self) -> NDArray[Any]:
+        """Return max abs(M^-1 r) of each column, which is about the error."""
+        self._prepare()
+        return self.ops.largest(self._z)
+
+    def relative_residual(self) -> NDArray[Any]:
+        """Return max abs(D^-1 r) of each column, D the diagonal."""
+        self.ops.relax(self.level, self.r, self._z)
+        self._prepared = False
+        return self.ops.largest(self._z)
+
+    def step(self) -> None:
+        """Go one step. 1 precondition, 1 apply, 2 dots, 3 axpys."""
+        ops = self.ops
+        self._prepare()
+        one = np.ones(len(self.b))
+        if self._energy is None:
+            self._p[:] = self._z
+        else:
+            beta = ratio(ops.dot(self._z, self._q), self._energy)
+            ops.combine(one, self._z, -beta, self._p, self._p)
+        self._energy = ops.apply(self.level, self._p, self._q)
+        alpha = ratio(ops.dot(self._p, self.r), self._energy)
+        ops.advance(alpha, self._p, self.x)
+        ops.combine(one, self.r, -alpha, self._q, self.r)
+        self._prepared = False
+        self.count += 1
+
+    def refresh(self) -> bool:
+        """Compute the residual from x; return whether it had drifted, and if so start anew."""
+        before = self.ops.dot(self.r, self.r)
+        self.ops.residual(self.level, self.b, self.x, self.r)
+        after = self.ops.dot(self.r, self.r)
+        if np.all(after <= 1.2 * before):
+            return False
+        self._energy, self._prepared = None, False
+        return True
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            self._precondition(self.r, self._z)
+            self._prepared = True

@@ -1,0 +1,34 @@
+// The label of a pixel, from the potentials of all classes but the last.
+#pragma once
+#include "portable.h"
+
+namespace hdseg {
+
+struct Winner {
+  int64_t index;
+  bool certain;
+};
+
+// The potentials are x[0], x[stride], ..., clipped to [0, 1]; the last class has 1 minus their sum.
+// Each may be off by `bound`, the last by as much as all others together. The lowest index wins a
+// tie.
+HDSEG_FN Winner winner(const float* x, int64_t stride, int64_t columns, float bound) {
+  float best = -1.0f, second = -1.0f, rest = 1.0f;
+  int64_t index = 0;
+  for (int64_t j = 0; j <= columns; ++j) {
+    float value = j < columns ? x[j * stride] : rest;
+    value = value < 0.0f ? 0.0f : (value > 1.0f ? 1.0f : value);
+    rest -= value;
+    if (value > best) {
+      second = best;
+      best = value;
+      index = j;
+    } else if (value > second) {
+      second = value;
+    }
+  }
+  const float errors = bound * static_cast<float>(columns + 1);
+  return {index, columns == 0 || best - second > errors};
+}
+
+}  // namespace hdseg

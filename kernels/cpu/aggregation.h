@@ -1,0 +1,18 @@
+// Coarsening by aggregation: pairs of entries, then pairs of pairs (Notay 2010), and the Galerkin
+// matrix P^T A P for the piecewise constant P that the aggregates stand for.
+#pragma once
+#include "cpu/level.h"
+
+namespace hdseg {
+
+struct Coarse {
+  std::vector<int32_t> row_start, column;
+  std::vector<float> value, excess, diagonal;
+};
+
+// Fills aggregate (size), -1 for entries that the smoother alone can handle, and returns the coarse
+// matrix. diagonal: of the fine matrix.
+template <class Level>
+Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate);
+
+}  // namespace hdseg

@@ -1,0 +1,176 @@
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
+
+#include "cpu/arrays.h"
+#include "cpu/reduction.h"
+
+using namespace nanobind::literals;
+
+namespace hdseg {
+namespace {
+
+Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+             int64_t width) {
+  return {{height, width}, pixel.data(), start.data(), extent(pixel, 0)};
+}
+
+// Rows of the edge array: north, east, south, excess.
+Edges edges_of(const Matrix<const float>& edges) {
+  const float* first = edges.data() + kPadding;
+  const int64_t stride = extent(edges, 1);
+  return {first, first + stride, first + 2 * stride, first + 3 * stride};
+}
+
+// Flattens a vector of structs of int32 into rows.
+template <class Struct>
+std::vector<int32_t> flat(const std::vector<Struct>& structs) {
+  const auto* first = reinterpret_cast<const int32_t*>(structs.data());
+  return {first, first + structs.size() * (sizeof(Struct) / sizeof(int32_t))};
+}
+
+template <class Seed>
+void bind_seeds(nb::module_& m) {
+  m.def(
+      "find_runs",
+      [](const Matrix<const Seed>& seeds) {
+        OwnedRuns runs;
+        {
+          nb::gil_scoped_release release;
+          runs = find_runs(seeds.data(), grid_of(seeds));
+        }
+        return std::make_pair(owned(std::move(runs.pixel)), owned(std::move(runs.start)));
+      },
+      "seeds"_a.noconvert());
+  m.def(
+      "contacts",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Matrix<const Seed>& seeds, const Vector<const int32_t>& component,
+         const Matrix<bool>& touches) {
+        contacts(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)), seeds.data(),
+                 component.data(), static_cast<int32_t>(extent(touches, 1)), touches.data());
+      },
+      "pixel"_a, "start"_a, "seeds"_a.noconvert(), "component"_a, "touches"_a, WithoutGil());
+  m.def(
+      "decide",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Matrix<const float>& x, const Matrix<const Seed>& label,
+         const Vector<const float>& bound, const Matrix<Seed>& seeds) {
+        return decide(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)),
+                      x.data() + kPadding, extent(x, 0), extent(x, 1), label.data(), bound.data(),
+                      extent(bound, 0) > 1 ? 1 : 0, seeds.data());
+      },
+      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "bound"_a, "seeds"_a.noconvert(),
+      WithoutGil());
+}
+
+template <class T, class Seed>
+void bind_assemble(nb::module_& m) {
+  m.def(
+      "assemble",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Stack<const T>& features, int32_t rule, double strength,
+         const Matrix<const Seed>& seeds, const Matrix<const Seed>& label, float gamma,
+         const Matrix<float>& edges, const Matrix<float>& flux) {
+        float* first = edges.data() + kPadding;
+        const int64_t stride = extent(edges, 1);
+        assemble(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)),
+                 Features<T>{features.data(), extent(features, 2), static_cast<EdgeRule>(rule),
+                             strength},
+                 seeds.data(), label.data(), extent(label, 1), gamma, first, first + stride,
+                 first + 2 * stride, first + 3 * stride, flux.data() + kPadding, stride);
+      },
+      "pixel"_a, "start"_a, "features"_a.noconvert(), "rule"_a, "strength"_a, "seeds"_a.noconvert(),
+      "label"_a.noconvert(), "gamma"_a, "edges"_a, "flux"_a, WithoutGil());
+}
+
+}  // namespace
+
+void bind_band(nb::module_& m) {
+  m.attr("padding") = kPadding;
+  bind_seeds<uint8_t>(m);
+  bind_seeds<uint16_t>(m);
+  bind_assemble<uint8_t, uint8_t>(m);
+  bind_assemble<uint8_t, uint16_t>(m);
+  bind_assemble<uint16_t, uint8_t>(m);
+  bind_assemble<uint16_t, uint16_t>(m);
+  bind_assemble<float, uint8_t>(m);
+  bind_assemble<float, uint16_t>(m);
+  bind_assemble<double, uint8_t>(m);
+  bind_assemble<double, uint16_t>(m);
+  m.def(
+      "components",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Vector<int32_t>& component) {
+        return components(band_of(pixel, start, height, width), component.data());
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "component"_a, WithoutGil());
+  m.def(
+      "row_starts",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Matrix<const float>& edges, const Vector<int32_t>& row_start) {
+        return row_starts(band_of(pixel, start, height, width), edges_of(edges), row_start.data());
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, WithoutGil());
+  m.def(
+      "laplacian",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& row_start,
+         const Vector<int32_t>& column, const Vector<double>& value) {
+        laplacian(band_of(pixel, start, height, width), edges_of(edges), row_start.data(),
+                  column.data(), value.data());
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, "column"_a, "value"_a,
+      WithoutGil());
+  m.def(
+      "link_black",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width) {
+        BlackLinks links;
+        std::vector<int64_t> chunks;
+        {
+          nb::gil_scoped_release release;
+          links = link_black(band_of(pixel, start, height, width));
+          chunks = chunk_pieces(links.pieces);
+        }
+        return std::make_tuple(owned(flat(links.pieces)), owned(std::move(links.first)),
+                               owned(std::move(chunks)));
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a);
+  m.def(
+      "reduce",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+         const Matrix<float>& weights, const Vector<float>& excess, const Vector<float>& diagonal) {
+        float* weight[kStencil];
+        for (int d = 0; d < kStencil; ++d) {
+          weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
+        }
+        reduce(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(), weight,
+               excess.data() + kPadding, diagonal.data() + kPadding);
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "weights"_a,
+      "excess"_a, "diagonal"_a, WithoutGil());
+  m.def(
+      "reduce_columns",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+         const Matrix<const float>& b, const Matrix<float>& rhs) {
+        reduce_columns(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(),
+                       b.data() + kPadding, extent(b, 1), extent(b, 0), rhs.data() + kPadding,
+                       extent(rhs, 1));
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "b"_a, "rhs"_a,
+      WithoutGil());
+  m.def(
+      "expand",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
+         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+         const Matrix<const float>& x, const Matrix<float>& b) {
+        expand(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(),
+               x.data() + kPadding, extent(x, 1), extent(b, 0), b.data() + kPadding, extent(b, 1));
+      },
+      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a,
+      WithoutGil());
+}
+
+}  // namespace hdseg

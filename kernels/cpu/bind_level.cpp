@@ -1,0 +1,128 @@
+#include <nanobind/stl/tuple.h>
+
+#include <string>
+
+#include "cpu/aggregation.h"
+#include "cpu/arrays.h"
+
+using namespace nanobind::literals;
+
+namespace hdseg {
+namespace {
+
+using Floats = Vector<const float>;
+using Columns = Matrix<const float>;
+using OutColumns = Matrix<float>;
+
+// Vectors of a level are (columns, stride) with kPadding entries before and behind.
+const float* body(const Columns& v) { return v.data() + kPadding; }
+float* body(const OutColumns& v) { return v.data() + kPadding; }
+const float* body(const Floats& v) { return v.data() + kPadding; }
+
+StencilLevel level_of(const Matrix<const int32_t>& pieces, const Vector<const int64_t>& chunk,
+                      const Columns& weights, const Floats& excess) {
+  StencilLevel level{extent(excess, 0) - 2 * kPadding,
+                     reinterpret_cast<const BlackPiece*>(pieces.data()),
+                     chunk.data(),
+                     extent(chunk, 0) - 1,
+                     {},
+                     body(excess)};
+  for (int d = 0; d < kStencil; ++d) level.weight[d] = body(weights) + d * extent(weights, 1);
+  return level;
+}
+
+SparseLevel level_of(const Vector<const int32_t>& row_start, const Vector<const int32_t>& column,
+                     const Floats& value, const Floats& excess) {
+  return {extent(row_start, 0) - 1, row_start.data(), column.data(), value.data(), body(excess)};
+}
+
+// Each verb for one kind of level, whose arrays are Parts.
+template <class... Parts>
+void bind_verbs(nb::module_& m, const std::string& kind) {
+  m.def((kind + "_apply").c_str(),
+        [](const Parts&... parts, const Columns& x, const OutColumns& y,
+           const Vector<double>& product) {
+          apply(level_of(parts...), body(x), body(y), product.data(), extent(x, 0), extent(x, 1));
+        },
+        WithoutGil());
+  m.def((kind + "_descend").c_str(),
+        [](const Parts&... parts, const Floats& scale, const Vector<const int32_t>& aggregate,
+           const Columns& r, const OutColumns& x, const OutColumns& coarse) {
+          descend(level_of(parts...), body(scale), aggregate.data(), body(r), body(x), extent(r, 0),
+                  extent(r, 1), body(coarse), extent(coarse, 1));
+        },
+        WithoutGil());
+  m.def((kind + "_ascend").c_str(),
+        [](const Parts&... parts, const Floats& scale, const Vector<const int32_t>& aggregate,
+           const Columns& r, const Columns& coarse, const OutColumns& x, const OutColumns& out) {
+          ascend(level_of(parts...), body(scale), aggregate.data(), body(r), body(coarse),
+                 extent(coarse, 1), body(x), body(out), extent(r, 0), extent(r, 1));
+        },
+        WithoutGil());
+  m.def((kind + "_residual").c_str(),
+        [](const Parts&... parts, const Columns& b, const Matrix<const double>& x,
+           const OutColumns& r) {
+          residual(level_of(parts...), body(b), x.data() + kPadding, body(r), extent(b, 0),
+                   extent(b, 1));
+        },
+        WithoutGil());
+  m.def((kind + "_submatrix").c_str(),
+        [](const Parts&... parts, const Vector<const int32_t>& number) {
+          std::vector<int32_t> row_start, column;
+          std::vector<double> value;
+          {
+            nb::gil_scoped_release release;
+            submatrix(level_of(parts...), number.data(), row_start, column, value);
+          }
+          return std::make_tuple(owned(std::move(value)), owned(std::move(column)),
+                                 owned(std::move(row_start)));
+        });
+  m.def((kind + "_coarsen").c_str(), [](const Parts&... parts, const Floats& diagonal,
+                                        const Vector<int32_t>& aggregate) {
+    Coarse coarse;
+    {
+      nb::gil_scoped_release release;
+      coarse = coarsen(level_of(parts...), body(diagonal), aggregate.data());
+    }
+    return std::make_tuple(owned(std::move(coarse.row_start)), owned(std::move(coarse.column)),
+                           owned(std::move(coarse.value)), owned(std::move(coarse.excess)),
+                           owned(std::move(coarse.diagonal)));
+  });
+}
+
+}  // namespace
+
+void bind_level(nb::module_& m) {
+  bind_verbs<Matrix<const int32_t>, Vector<const int64_t>, Columns, Floats>(m, "stencil");
+  bind_verbs<Vector<const int32_t>, Vector<const int32_t>, Floats, Floats>(m, "sparse");
+  m.def(
+      "dot",
+      [](const Columns& x, const Columns& y, const Vector<double>& product) {
+        dot(body(x), body(y), extent(x, 1) - 2 * kPadding, product.data(), extent(x, 0),
+            extent(x, 1));
+      },
+      "x"_a, "y"_a, "product"_a, WithoutGil());
+  m.def(
+      "combine",
+      [](const Vector<const double>& a, const Columns& x, const Vector<const double>& b,
+         const Columns& y, const OutColumns& out) {
+        combine(a.data(), body(x), b.data(), body(y), body(out), extent(x, 1) - 2 * kPadding,
+                extent(x, 0), extent(x, 1));
+      },
+      "a"_a, "x"_a, "b"_a, "y"_a, "out"_a, WithoutGil());
+  m.def(
+      "advance",
+      [](const Vector<const double>& a, const Columns& p, const Matrix<double>& x) {
+        advance(a.data(), body(p), x.data() + kPadding, extent(p, 1) - 2 * kPadding, extent(p, 0),
+                extent(p, 1));
+      },
+      "a"_a, "p"_a, "x"_a, WithoutGil());
+  m.def(
+      "largest",
+      [](const Columns& x, const Vector<float>& most) {
+        largest(body(x), extent(x, 1) - 2 * kPadding, most.data(), extent(x, 0), extent(x, 1));
+      },
+      "x"_a, "most"_a, WithoutGil());
+}
+
+}  // namespace hdseg

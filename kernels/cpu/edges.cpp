@@ -1,0 +1,167 @@
+#include "cpu/edges.h"
+
+#include <algorithm>
+
+namespace hdseg {
+namespace {
+
+// Weights of the edges a[i] - b[i] between two rows of pixels.
+template <class T, EdgeRule kRule, int64_t kChannels>
+void row_weights(const T* a, const T* b, int64_t count, int64_t channels, double strength,
+                 float* weight) {
+  using Sum = typename Exact<T>::Sum;
+  const Sum factor = static_cast<Sum>(strength);
+  if constexpr (kChannels > 0) channels = kChannels;  // known to the compiler: it vectorises
+  constexpr int64_t kBlock = 64;
+  Sum squares[kBlock];
+  for (int64_t start = 0; start < count; start += kBlock) {
+    const int64_t n = std::min(kBlock, count - start);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = (start + i) * channels;
+      squares[i] = squared<T, kRule>(a + at, b + at, channels);
+    }
+    for (int64_t i = 0; i < n; ++i) weight[start + i] = edge_weight(squares[i], factor);
+  }
+}
+
+template <class T>
+using RowWeights = void (*)(const T*, const T*, int64_t, int64_t, double, float*);
+
+template <class T>
+RowWeights<T> row_weights_for(const Features<T>& features) {
+  if (features.rule == EdgeRule::kBoundary) return row_weights<T, EdgeRule::kBoundary, 1>;
+  switch (features.channels) {
+    case 1:
+      return row_weights<T, EdgeRule::kIntensity, 1>;
+    case 3:
+      return row_weights<T, EdgeRule::kIntensity, 3>;
+    default:
+      return row_weights<T, EdgeRule::kIntensity, 0>;
+  }
+}
+
+// Shares the weights of edges into pixels `other` out: to `inner` where they are unknown, to the
+// excess and to the flux of their label where they are seeds.
+template <class Seed>
+void share(const float* weight, const Seed* other, int64_t count, const Seed* label,
+           int64_t columns, float* inner, float* excess, float* flux, int64_t stride) {
+  for (int64_t i = 0; i < count; ++i) {
+    inner[i] = other[i] == 0 ? weight[i] : 0.0f;
+    excess[i] += other[i] == 0 ? 0.0f : weight[i];
+  }
+  for (int64_t j = 0; j < columns; ++j) {
+    float* to = flux + j * stride;
+    for (int64_t i = 0; i < count; ++i) to[i] += other[i] == label[j] ? weight[i] : 0.0f;
+  }
+}
+
+}  // namespace
+
+template <class T, class Seed>
+void assemble(const Band& band, const Features<T>& features, const Seed* seeds, const Seed* label,
+              int64_t columns, float gamma, float* north, float* east, float* south, float* excess,
+              float* flux, int64_t stride) {
+  const int64_t width = band.grid.width, channels = features.channels;
+  const RowWeights<T> weigh = row_weights_for(features);
+  const auto weigh_rows = [&](int64_t pixel, int64_t other, int64_t count, float* weight) {
+    weigh(features.values + pixel * channels, features.values + other * channels, count, channels,
+          features.strength, weight);
+  };
+#pragma omp parallel
+  {
+    std::vector<float> buffer(static_cast<size_t>(width) + 1);
+    float* weight = buffer.data();
+#pragma omp for schedule(dynamic, 64)
+    for (int64_t r = 0; r < band.runs; ++r) {
+      const int64_t first = band.pixel[r], count = band.length(r), end = first + count;
+      const int64_t at = band.start[r];
+      const Seed* labels = label + r * columns;
+      std::fill(excess + at, excess + at + count, gamma);
+      for (int64_t j = 0; j < columns; ++j) {
+        std::fill(flux + j * stride + at, flux + j * stride + at + count, 0.0f);
+      }
+      const auto across = [&](bool exists, int64_t down, float* inner) {
+        if (!exists) {
+          std::fill(inner + at, inner + at + count, 0.0f);
+          return;
+        }
+        weigh_rows(first, first + down, count, weight);
+        share(weight, seeds + first + down, count, labels, columns, inner + at, excess + at,
+              flux + at, stride);
+      };
+      across(first >= width, -width, north);
+      across(end + width <= band.grid.height * width, width, south);
+      // A run ends where the image does or at a seed; inside, all edges are to unknown pixels.
+      const auto meet = [&](int64_t seed, int64_t position, float w) {
+        excess[position] += w;
+        for (int64_t j = 0; j < columns; ++j) {
+          if (seeds[seed] == labels[j]) flux[j * stride + position] += w;
+        }
+      };
+      weigh_rows(first, first + 1, count - 1, east + at);
+      east[at + count - 1] = 0.0f;
+      if (first % width > 0) {
+        weigh_rows(first - 1, first, 1, weight);
+        meet(first - 1, at, weight[0]);
+      }
+      if (end % width > 0) {
+        weigh_rows(end - 1, end, 1, weight);
+        meet(end, at + count - 1, weight[0]);
+      }
+    }
+  }
+}
+
+int64_t row_starts(const Band& band, const Edges& edges, int32_t* row_start) {
+  int32_t total = 0;
+  for (int64_t i = 0; i < band.size(); ++i) {
+    row_start[i] = total;
+    // A weight is at least eps where there is an edge.
+    total += 1 + (edges.north[i] > 0) + (edges.east[i - 1] > 0) + (edges.east[i] > 0) +
+             (edges.south[i] > 0);
+  }
+  row_start[band.size()] = total;
+  return total;
+}
+
+void laplacian(const Band& band, const Edges& edges, const int32_t* row_start, int32_t* column,
+               double* value) {
+  const std::vector<Piece> pieces = link_pixels(band);
+  const int64_t count = static_cast<int64_t>(pieces.size());
+#pragma omp parallel for schedule(static)
+  for (int64_t p = 0; p < count; ++p) {
+    const Piece piece = pieces[static_cast<size_t>(p)];
+    for (int32_t i = piece.start; i < piece.end; ++i) {
+      int32_t* to = column + row_start[i];
+      double* entry = value + row_start[i];
+      double diagonal = edges.excess[i];
+      const auto write = [&](int32_t j, float weight) {
+        if (weight == 0.0f) return;
+        diagonal += static_cast<double>(weight);
+        *to++ = j;
+        *entry++ = -static_cast<double>(weight);
+      };
+      write(i + piece.north, edges.north[i]);
+      write(i - 1, edges.east[i - 1]);
+      double* middle = entry++;
+      *to++ = i;
+      write(i + 1, edges.east[i]);
+      write(i + piece.south, edges.south[i]);
+      *middle = diagonal;
+    }
+  }
+}
+
+#define HDSEG_INSTANTIATE(T, Seed)                                                           \
+  template void assemble<T, Seed>(const Band&, const Features<T>&, const Seed*, const Seed*, \
+                                  int64_t, float, float*, float*, float*, float*, float*,    \
+                                  int64_t);
+#define HDSEG_INSTANTIATE_SEEDS(T) HDSEG_INSTANTIATE(T, uint8_t) HDSEG_INSTANTIATE(T, uint16_t)
+HDSEG_INSTANTIATE_SEEDS(uint8_t)
+HDSEG_INSTANTIATE_SEEDS(uint16_t)
+HDSEG_INSTANTIATE_SEEDS(float)
+HDSEG_INSTANTIATE_SEEDS(double)
+#undef HDSEG_INSTANTIATE_SEEDS
+#undef HDSEG_INSTANTIATE
+
+}  // namespace hdseg

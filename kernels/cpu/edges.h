@@ -1,0 +1,35 @@
+// A = L_UU + gamma I on a band, and its right-hand sides, from the image in one pass.
+#pragma once
+#include "common/edge_weight.h"
+#include "cpu/band.h"
+
+namespace hdseg {
+
+// All vectors have kPadding more entries before and behind, which hold 0 (excess: 1).
+struct Edges {
+  const float *north, *east, *south;  // weights to unknown neighbours; 0 where there is none
+  const float* excess;                // weights to seeds, plus gamma: the row sums of A
+};
+
+template <class T>
+struct Features {  // (height, width, channels) of the image
+  const T* values;
+  int64_t channels;
+  EdgeRule rule;
+  double strength;
+};
+
+// Fills edges and flux: flux[j] is -L_US m, the weights to the seeds with label[run * columns + j],
+// for each pixel; `stride` floats from column to column.
+template <class T, class Seed>
+void assemble(const Band& band, const Features<T>& features, const Seed* seeds, const Seed* label,
+              int64_t columns, float gamma, float* north, float* east, float* south, float* excess,
+              float* flux, int64_t stride);
+
+// The same matrix in compressed sparse rows, columns ascending. row_start has size + 1 entries and
+// is filled first by row_starts(), whose result is the length of column and value.
+int64_t row_starts(const Band& band, const Edges& edges, int32_t* row_start);
+void laplacian(const Band& band, const Edges& edges, const int32_t* row_start, int32_t* column,
+               double* value);
+
+}  // namespace hdseg

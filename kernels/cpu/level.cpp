@@ -1,0 +1,235 @@
+#include "cpu/level.h"
+
+#include <algorithm>
+
+namespace hdseg {
+namespace {
+
+// Below this, waking the other threads takes longer than the work.
+constexpr int64_t kFew = 16384;
+
+// Calls row(i, (A x)_i) for the entries of chunk c, in vectors: row may be called for a few entries
+// behind a piece, too, but what it stores there is stored again by the next piece.
+template <class Real, class Row>
+void product(const StencilLevel& level, int64_t c, const Real* x, Row row) {
+  constexpr int64_t kLanes = 16;
+  const int64_t chunk_end = level.first(c + 1);
+  const float* excess = level.excess;
+  const float *up2 = level.weight[0], *up_left = level.weight[1], *up_right = level.weight[2],
+              *right2 = level.weight[3], *down_left = level.weight[4],
+              *down_right = level.weight[5], *down2 = level.weight[6];
+  for (int64_t p = level.chunk[c]; p < level.chunk[c + 1]; ++p) {
+    const BlackPiece piece = level.pieces[p];
+    const Real *xu2 = x + piece.up2, *xu = x + piece.up, *xd = x + piece.down,
+               *xd2 = x + piece.down2;
+    const auto at = [&](int64_t i) {
+      const Real v = x[i];
+      return excess[i] * v + up2[i] * (v - xu2[i]) + up_left[i] * (v - xu[i - 1]) +
+             up_right[i] * (v - xu[i]) + right2[i - 1] * (v - x[i - 1]) +
+             right2[i] * (v - x[i + 1]) + down_left[i] * (v - xd[i - 1]) +
+             down_right[i] * (v - xd[i]) + down2[i] * (v - xd2[i]);
+    };
+    int64_t i = piece.start;
+    for (; i < piece.end && i + kLanes <= chunk_end; i += kLanes) {
+      Real result[kLanes];
+#pragma omp simd
+      for (int64_t l = 0; l < kLanes; ++l) result[l] = at(i + l);
+#pragma omp simd
+      for (int64_t l = 0; l < kLanes; ++l) row(i + l, result[l]);
+    }
+    for (; i < piece.end; ++i) row(i, at(i));
+  }
+}
+
+template <class Real, class Row>
+void product(const SparseLevel& level, int64_t c, const Real* x, Row row) {
+  for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
+    const Real v = x[i];
+    Real sum = level.excess[i] * v;
+    for (int32_t k = level.row_start[i]; k < level.row_start[i + 1]; ++k) {
+      sum += level.value[k] * (v - x[level.column[k]]);
+    }
+    row(i, sum);
+  }
+}
+
+double block_dot(const float* x, const float* y, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  double lane[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+#pragma omp simd
+    for (int64_t l = 0; l < kLanes; ++l) {
+      lane[l] += static_cast<double>(x[i + l]) * static_cast<double>(y[i + l]);
+    }
+  }
+  for (; i < count; ++i) lane[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  double sum = 0.0;
+  for (const double v : lane) sum += v;
+  return sum;
+}
+
+void add_up(const std::vector<double>& parts, int64_t chunks, double* product, int64_t columns) {
+  for (int64_t j = 0; j < columns; ++j) {
+    product[j] = 0.0;
+    for (int64_t c = 0; c < chunks; ++c) {
+      product[j] += parts[static_cast<size_t>(j * chunks + c)];
+    }
+  }
+}
+
+}  // namespace
+
+template <class Level>
+void apply(const Level& level, const float* x, float* y, double* products, int64_t columns,
+           int64_t stride) {
+  std::vector<double> parts(static_cast<size_t>(columns * level.chunks));
+#pragma omp parallel for schedule(static) if (level.size > kFew)
+  for (int64_t c = 0; c < level.chunks; ++c) {
+    const int64_t first = level.first(c);
+    for (int64_t j = 0; j < columns; ++j) {
+      const float* from = x + j * stride;
+      float* to = y + j * stride;
+      product(level, c, from, [to](int64_t i, float value) { to[i] = value; });
+      parts[static_cast<size_t>(j * level.chunks + c)] =
+          block_dot(from + first, to + first, level.first(c + 1) - first);
+    }
+  }
+  add_up(parts, level.chunks, products, columns);
+}
+
+template <class Level>
+void descend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+             float* x, int64_t columns, int64_t stride, float* coarse, int64_t coarse_stride) {
+#pragma omp parallel if (level.size > kFew)
+  {
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      for (int64_t j = 0; j < columns; ++j) {
+#pragma omp simd
+        for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
+          x[j * stride + i] = scale[i] * r[j * stride + i];
+        }
+      }
+    }
+    std::vector<float> buffer;
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      const int64_t first = level.first(c), last = level.first(c + 1);
+      buffer.resize(static_cast<size_t>(last - first));
+      for (int64_t j = 0; j < columns; ++j) {
+        const float* from = r + j * stride;
+        float* rest = buffer.data();
+        product(level, c, x + j * stride,
+                [=](int64_t i, float value) { rest[i - first] = from[i] - value; });
+        // Aggregates do not cross chunks, and a chunk's ascend: no one else adds to these.
+        float* to = coarse + j * coarse_stride;
+        for (int64_t i = first; i < last; ++i) {
+          if (aggregate[i] >= 0) to[aggregate[i]] += rest[i - first];
+        }
+      }
+    }
+  }
+}
+
+template <class Level>
+void ascend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+            const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
+            int64_t stride) {
+#pragma omp parallel if (level.size > kFew)
+  {
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      for (int64_t j = 0; j < columns; ++j) {
+        for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
+          if (aggregate[i] >= 0) x[j * stride + i] += coarse[j * coarse_stride + aggregate[i]];
+        }
+      }
+    }
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      for (int64_t j = 0; j < columns; ++j) {
+        const float *from = r + j * stride, *now = x + j * stride;
+        float* to = out + j * stride;
+        product(level, c, now,
+                [=](int64_t i, float value) { to[i] = now[i] + scale[i] * (from[i] - value); });
+      }
+    }
+  }
+}
+
+template <class Level>
+void residual(const Level& level, const float* b, const double* x, float* r, int64_t columns,
+              int64_t stride) {
+#pragma omp parallel for schedule(static) if (level.size > kFew)
+  for (int64_t c = 0; c < level.chunks; ++c) {
+    for (int64_t j = 0; j < columns; ++j) {
+      const float* from = b + j * stride;
+      float* to = r + j * stride;
+      product<double>(level, c, x + j * stride, [=](int64_t i, double value) {
+        to[i] = static_cast<float>(static_cast<double>(from[i]) - value);
+      });
+    }
+  }
+}
+
+void dot(const float* x, const float* y, int64_t size, double* product, int64_t columns,
+         int64_t stride) {
+  const int64_t blocks = (size + kFew - 1) / kFew;
+  std::vector<double> parts(static_cast<size_t>(columns * blocks));
+#pragma omp parallel for schedule(static) if (size > kFew)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t first = b * kFew, count = std::min(kFew, size - first);
+    for (int64_t j = 0; j < columns; ++j) {
+      parts[static_cast<size_t>(j * blocks + b)] =
+          block_dot(x + j * stride + first, y + j * stride + first, count);
+    }
+  }
+  add_up(parts, blocks, product, columns);
+}
+
+void combine(const double* a, const float* x, const double* b, const float* y, float* out,
+             int64_t size, int64_t columns, int64_t stride) {
+  for (int64_t j = 0; j < columns; ++j) {
+    const float p = static_cast<float>(a[j]), q = static_cast<float>(b[j]);
+    const int64_t from = j * stride;
+#pragma omp parallel for simd schedule(static) if (size > kFew)
+    for (int64_t i = from; i < from + size; ++i) out[i] = p * x[i] + q * y[i];
+  }
+}
+
+void advance(const double* a, const float* p, double* x, int64_t size, int64_t columns,
+             int64_t stride) {
+  for (int64_t j = 0; j < columns; ++j) {
+#pragma omp parallel for simd schedule(static) if (size > kFew)
+    for (int64_t i = j * stride; i < j * stride + size; ++i) {
+      x[i] += a[j] * static_cast<double>(p[i]);
+    }
+  }
+}
+
+void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride) {
+  for (int64_t j = 0; j < columns; ++j) {
+    float top = 0.0f;
+#pragma omp parallel for simd schedule(static) reduction(max : top) if (size > kFew)
+    for (int64_t i = j * stride; i < j * stride + size; ++i) {
+      const float v = x[i] < 0 ? -x[i] : x[i];
+      top = v > top ? v : top;
+    }
+    most[j] = top;
+  }
+}
+
+#define HDSEG_INSTANTIATE(Level)                                                                 \
+  template void apply<Level>(const Level&, const float*, float*, double*, int64_t, int64_t);     \
+  template void descend<Level>(const Level&, const float*, const int32_t*, const float*, float*, \
+                               int64_t, int64_t, float*, int64_t);                               \
+  template void residual<Level>(const Level&, const float*, const double*, float*, int64_t,      \
+                                int64_t);                                                        \
+  template void ascend<Level>(const Level&, const float*, const int32_t*, const float*,          \
+                              const float*, int64_t, float*, float*, int64_t, int64_t);
+HDSEG_INSTANTIATE(StencilLevel)
+HDSEG_INSTANTIATE(SparseLevel)
+#undef HDSEG_INSTANTIATE
+
+}  // namespace hdseg
