@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import Classes
 
+_U8 = NDArray[np.uint8]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
 _F64 = NDArray[np.float64]
@@ -31,18 +33,23 @@ class Kernels(Protocol):
 
     def cpu_features(self) -> dict[str, bool]: ...
     def thread_count(self) -> int: ...
-    def thinning(
-        self,
-        mask: NDArray[np.bool_],
-        elements: NDArray[np.int8],
-        passes: int,
-        thinned: NDArray[np.bool_],
+    def thin_bytes(
+        self, mask: _U8, elements: NDArray[np.int8], passes: int, thinned: _U8
+    ) -> None: ...
+    def thin_bits(
+        self, mask: _U8, width: int, elements: NDArray[np.int8], passes: int, thinned: _U8
     ) -> None: ...
     def seeds(
-        self, classes: _I32, class_count: int, elements: NDArray[np.int8], passes: int, seeds: _I32
+        self,
+        classes: Classes,
+        class_count: int,
+        elements: NDArray[np.int8],
+        passes: int,
+        seeds: Classes,
     ) -> None: ...
-    def upsample_labels(self, coarse: _I32, fine: _I32) -> None: ...
-    def upsample_argmax(self, planes: NDArray[np.float32], how: int, fine: _I32) -> None: ...
+    def histogram(self, values: Classes, counts: _I64) -> None: ...
+    def upsample_labels(self, coarse: Classes, fine: Classes) -> None: ...
+    def upsample_argmax(self, planes: NDArray[np.float32], how: int, fine: Classes) -> None: ...
     def sample_planes(
         self,
         planes: NDArray[np.float32],

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hdseg_gpu.core.ops import CsrMatrix, Ops, Shape
+from hdseg_gpu.core.ops import Classes, CsrMatrix, Mask, Ops, Shape, class_dtype
 
 _EDGE_FLOOR = 1e-10
 _NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
@@ -18,41 +18,49 @@ class ReferenceOps(Ops):
 
     name = "reference"
 
-    def thinning(
-        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.bool_]:
-        thinned = mask.copy()
+    def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
+        inside = mask != 0
         for _ in range(passes):
-            before = thinned.copy()
+            before = inside.copy()
             for element in elements:
-                thinned &= ~_hit_or_miss(thinned, element)
-            if np.array_equal(thinned, before):
+                inside &= ~_hit_or_miss(inside, element)
+            if np.array_equal(inside, before):
                 break
+        thinned: Mask = mask * inside
         return thinned
 
+    def thinning_packed(
+        self, mask: NDArray[np.uint8], width: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.uint8]:
+        bits = np.unpackbits(mask, axis=1, count=width, bitorder="little")
+        return np.packbits(self.thinning(bits, elements, passes), axis=1, bitorder="little")
+
     def seeds(
-        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.int32]:
-        seeds = np.zeros(classes.shape, np.int32)
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
+    ) -> Classes:
+        seeds = np.zeros_like(classes)
         for k in range(count):
             seeds[self.thinning(classes == k, elements, passes)] = k + 1
         return seeds
 
-    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+    def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
+        return np.bincount(values.ravel(), minlength=count).astype(np.int64)
+
+    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
         rows, columns = (
             (2 * np.arange(fine) + 1) * small // (2 * fine)
             for small, fine in zip(coarse.shape, shape, strict=True)
         )
-        fine: NDArray[np.int32] = coarse[rows][:, columns]
+        fine: Classes = coarse[rows][:, columns]
         return fine
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
-    ) -> NDArray[np.int32]:
+    ) -> Classes:
         pixels = np.arange(shape[0] * shape[1])
         samples = self.sample_planes(planes, shape, pixels, interpolation)
         first_largest: NDArray[np.int64] = samples.argmax(axis=1)
-        return first_largest.reshape(shape).astype(np.int32)
+        return first_largest.reshape(shape).astype(class_dtype(len(planes)))
 
     def sample_planes(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.evidence import evidence
@@ -30,7 +30,7 @@ def refine_tile(
     ops: Ops,
     features: NDArray[Any],
     coarse: Coarse,
-    classes: NDArray[np.int32],
+    classes: Classes,
     params: Params,
     frozen: Survey,
     stages: Stages,
@@ -38,8 +38,9 @@ def refine_tile(
 ) -> TileResult:
     """Return the refined classes of a tile, from its upsampled classes (H, W)."""
     with stages("seeds"):
-        seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        check_seeds(classes, seeds, coarse, params.passes, stages, params.gamma)
+        thinned = ops.seeds(classes, coarse.count, params.elements, params.passes)
+        check_seeds(ops, classes, thinned, coarse, params.passes, stages, params.gamma)
+        seeds = thinned.astype(np.int32)
         pixels = ops.band(seeds)
         check_band(pixels, params.passes)
     refined = seeds - 1

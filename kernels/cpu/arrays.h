@@ -32,6 +32,7 @@ Grid grid_of(const A& array, size_t axis = 0) {
 // What the kernels do while other Python threads go on.
 using WithoutGil = nb::call_guard<nb::gil_scoped_release>;
 
+void bind_statistics(nb::module_& m);
 void bind_thinning(nb::module_& m);
 void bind_upsampling(nb::module_& m);
 void bind_graph(nb::module_& m);

@@ -9,10 +9,6 @@ namespace {
 template <class T>
 void bind_pixel_type(nb::module_& m) {
   m.def(
-      "variance",
-      [](const Vector<const T>& values) { return variance(values.data(), extent(values, 0)); },
-      "values"_a.noconvert(), WithoutGil());
-  m.def(
       "edge_weights",
       [](const Stack<const T>& features, const Vector<const int64_t>& pixels, int32_t rule,
          double strength, const Matrix<double>& weights) {

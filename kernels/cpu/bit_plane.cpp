@@ -7,15 +7,28 @@
 
 namespace hdseg {
 
-// A column's last rows of padding share the eight words above the next column: four each.
+namespace {
+
+int64_t words_for(int64_t width) { return (width + 63) / 64; }
+
+// The last rows of a column's padding lie in the unread half of the padding above the next column.
+int64_t stride_for(int64_t height, int64_t above) {
+  return (height + above - 1) / above * above + above;
+}
+
+}  // namespace
+
+int64_t BitPlane::bytes(int64_t height, int64_t width) {
+  return ((words_for(width) + 2) * stride_for(height, kAbove) + kAbove) * 8;
+}
+
 BitPlane::BitPlane(int64_t height, int64_t width)
     : height_(height),
       width_(width),
-      words_((width + 63) / 64),
-      stride_((height + kAbove - 1) / kAbove * kAbove + kAbove),
+      words_(words_for(width)),
+      stride_(stride_for(height, kAbove)),
       // calloc: the system hands out zeroed pages, each when it is first written.
-      data_(static_cast<uint64_t*>(
-          std::calloc(static_cast<size_t>((words_ + 2) * stride_ + kAbove), sizeof(uint64_t)))) {
+      data_(static_cast<uint64_t*>(std::calloc(static_cast<size_t>(bytes(height, width)), 1))) {
   if (!data_) throw std::bad_alloc();
 }
 

@@ -19,6 +19,9 @@ class BitPlane {
  public:
   BitPlane(int64_t height, int64_t width);
 
+  // What a plane takes where it is not empty.
+  static int64_t bytes(int64_t height, int64_t width);
+
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
   int64_t words() const { return words_; }  // in a row, without padding

@@ -52,8 +52,8 @@ struct Element {
 
 struct ElementSet {
   std::vector<Element> elements;
-  int64_t reach;      // pixels that a change can influence in one pass, in either direction
-  bool at_boundaries; // a match needs a pixel outside the set: none where all are alike
+  int64_t reach;       // pixels that a change can influence in one pass, in either direction
+  bool at_boundaries;  // a match needs a pixel outside the set: none where all are alike
 };
 
 // (count, size, size) cells of +1 hit, -1 miss, 0 don't care; size odd, at most 9.

@@ -8,26 +8,6 @@
 namespace hdseg {
 namespace {
 
-// Sum of term(value) over fixed blocks, the blocks added one after the other: the same bits for
-// any number of threads.
-template <class T, class Term>
-double blockwise_sum(const T* values, int64_t count, Term term) {
-  constexpr int64_t kBlock = 1 << 14;
-  const int64_t blocks = (count + kBlock - 1) / kBlock;
-  std::vector<double> sums(static_cast<size_t>(blocks));
-#pragma omp parallel for schedule(static)
-  for (int64_t b = 0; b < blocks; ++b) {
-    double sum = 0.0;
-    for (int64_t i = b * kBlock; i < std::min(count, (b + 1) * kBlock); ++i) {
-      sum += term(static_cast<double>(values[i]));
-    }
-    sums[static_cast<size_t>(b)] = sum;
-  }
-  double total = 0.0;
-  for (const double sum : sums) total += sum;
-  return total;
-}
-
 int32_t root(std::vector<int32_t>& parent, int32_t i) {
   while (parent[static_cast<size_t>(i)] != i) {
     int32_t& up = parent[static_cast<size_t>(i)];
@@ -38,16 +18,6 @@ int32_t root(std::vector<int32_t>& parent, int32_t i) {
 }
 
 }  // namespace
-
-template <class T>
-double variance(const T* values, int64_t count) {
-  const double n = static_cast<double>(count);
-  // Relative to the first value, so that a constant picture has a variance of exactly 0.
-  const double first = static_cast<double>(values[0]);
-  const double mean = blockwise_sum(values, count, [=](double v) { return v - first; }) / n;
-  const auto squared = [=](double v) { return (v - first - mean) * (v - first - mean); };
-  return blockwise_sum(values, count, squared) / n;
-}
 
 template <class T>
 void edge_weights(const T* features, const Grid& grid, int64_t channels, const int64_t* pixels,
@@ -143,7 +113,6 @@ void flux_from_seeds(const double* weights, const int64_t* pixels, int64_t count
 }
 
 #define HDSEG_INSTANTIATE(T)                                                                       \
-  template double variance<T>(const T*, int64_t);                                                  \
   template void edge_weights<T>(const T*, const Grid&, int64_t, const int64_t*, int64_t, EdgeRule, \
                                 double, double*);
 HDSEG_INSTANTIATE(uint8_t)

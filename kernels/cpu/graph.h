@@ -6,10 +6,6 @@
 
 namespace hdseg {
 
-// Mean of (x - mean(x))^2 over all values, summed in an order that no thread count changes.
-template <class T>
-double variance(const T* values, int64_t count);
-
 // (count, 4) weights of the edges to north, west, east, south; 0 where the edge leaves the image.
 template <class T>
 void edge_weights(const T* features, const Grid& grid, int64_t channels, const int64_t* pixels,

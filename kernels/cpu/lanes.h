@@ -65,9 +65,7 @@ inline Lanes load(const uint64_t* words) {
   return lanewise([&](int i) { return from[i]; });
 }
 
-inline void store(const Lanes& lanes, uint64_t* words) {
-  std::memcpy(words, &lanes, sizeof lanes);
-}
+inline void store(const Lanes& lanes, uint64_t* words) { std::memcpy(words, &lanes, sizeof lanes); }
 
 inline bool any(const Lanes& lanes) {
   Lanes::Register all = lanes.part[0];

@@ -18,8 +18,7 @@ ThinPlane::ThinPlane(int64_t height, int64_t width)
 int threads_for(int64_t tiles) {
 #if defined(_OPENMP)
   constexpr int64_t kTilesPerThread = 32;
-  return static_cast<int>(
-      std::clamp<int64_t>(tiles / kTilesPerThread, 1, omp_get_max_threads()));
+  return static_cast<int>(std::clamp<int64_t>(tiles / kTilesPerThread, 1, omp_get_max_threads()));
 #else
   return tiles >= 0 ? 1 : 0;
 #endif
