@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from hdseg_gpu import backends, solvers
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.ops import Mask
 from hdseg_gpu.core.params import (
     DEFAULT_BETA,
     DEFAULT_GAMMA,
@@ -222,7 +223,7 @@ def seeds(
     ops = backends.select(backend)
     assert classes.classes is not None
     thinned = ops.seeds(classes.classes, classes.count, cells, count)
-    check_seeds(classes.classes, thinned, classes, count, stages)
+    check_seeds(ops, classes.classes, thinned, classes, count, stages)
     _warn(stages)
     largest = int(classes.values[-1]) + 1
     dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
@@ -231,24 +232,34 @@ def seeds(
 
 
 def thinning(
-    mask: ArrayLike, elements: str | ArrayLike, passes: int, *, backend: str = "auto"
-) -> NDArray[np.bool_]:
+    mask: ArrayLike,
+    elements: str | ArrayLike,
+    passes: int,
+    *,
+    packed_width: int | None = None,
+    backend: str = "auto",
+) -> Mask:
     """Return the mask thinned: what no element matched in any of the passes.
 
     Parameters
     ----------
-    mask : array of bool, shape (H, W)
-        The set X.
+    mask : array of bool or uint8, shape (H, W)
+        The set X: where the mask is not 0. With `packed_width`, uint8 of shape (H, ceil(W / 8)):
+        one bit for each pixel, as from ``numpy.packbits(mask, axis=1, bitorder="little")``.
     elements : {"9x9", "3x3"} or array of int8, shape (m, n, n)
         Structuring elements B_1..B_m, see ``structuring_elements``.
     passes : int
         How often all of them are applied, one after the other.
+    packed_width : int, optional
+        W, if the mask is packed.
     backend : {"auto", "cpu", "reference"}
         Where it runs.
 
     Returns
     -------
-    ndarray of bool, shape (H, W)
+    ndarray like the mask
+        Pixels that survive keep their value, the others are 0 or False; packed if the mask is,
+        the unused bits of each row's last byte 0.
 
     Raises
     ------
@@ -260,6 +271,10 @@ def thinning(
     X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
     outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
     """
+    if packed_width is not None:
+        bits = validate.packed_mask(mask, packed_width)
+        cells, count = validate.element_set(elements), validate.pass_count(passes, 1.0)
+        return backends.select(backend).thinning_packed(bits, int(packed_width), cells, count)
     array = validate.binary_mask(mask)
     return backends.select(backend).thinning(
         array, validate.element_set(elements), validate.pass_count(passes, 1.0)

@@ -47,14 +47,14 @@ def test_signatures_are_the_contracts():
 def test_labels_are_enlarged_alike(ops, reference, shape):
     rng = np.random.default_rng(29)
     for small in {(1, 1), (max(1, shape[0] // 3), max(1, shape[1] // 2)), shape}:
-        coarse = rng.integers(0, 9, small).astype(np.int32)
+        coarse = rng.integers(0, 9, small).astype(np.uint8)
         np.testing.assert_array_equal(
             ops.upsample_labels(coarse, shape), reference.upsample_labels(coarse, shape)
         )
 
 
 def test_labels_are_enlarged_by_half_pixel_centres(reference):
-    coarse = np.array([[1, 2, 3]], np.int32)
+    coarse = np.array([[1, 2, 3]], np.uint8)
     # floor((i + 1/2) 3 / 7) for i = 0..6
     expected = [[1, 1, 2, 2, 2, 3, 3]]
     np.testing.assert_array_equal(reference.upsample_labels(coarse, (1, 7)), expected)

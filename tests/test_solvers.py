@@ -22,9 +22,9 @@ def quiet(fraction):
 def band_system(beta, shape=(81, 93), passes=5, gamma=0.0, classes=2):
     """Return the whole band of a textured picture as one system, right-hand sides included."""
     ops = backends.load("cpu")
-    labels = blobs(shape, classes).astype(np.int32)
+    labels = blobs(shape, classes)
     image = photograph(labels.astype(np.uint8), 3, "float64")
-    seeds = ops.seeds(labels, classes, structuring_elements("9x9"), passes)
+    seeds = ops.seeds(labels, classes, structuring_elements("9x9"), passes).astype(np.int32)
     pixels = ops.band(seeds)
     strength = beta / (10 * image.std() * 3**0.5)
     weights = ops.edge_weights(image, pixels, "intensity", strength)

@@ -107,7 +107,7 @@ def test_frame_is_not_eaten():
 @pytest.mark.parametrize("elements", SETS)
 def test_class_by_class_agrees_with_reference(ops, reference, classes, elements):
     # One class is missing on purpose, and labels reach the frame.
-    labels = blobs((53, 97), classes).astype(np.int32)
+    labels = blobs((53, 97), classes)
     labels[labels == 1] = 0
     for passes in (0, 1, 3, 50):
         expected = reference.seeds(labels, classes, SETS[elements], passes)

@@ -12,9 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends import isa
-from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Level, Ops, Shape
+from hdseg_gpu.core.ops import (
+    Band,
+    Classes,
+    CsrMatrix,
+    Edges,
+    Level,
+    Mask,
+    Ops,
+    Shape,
+    class_dtype,
+)
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
-
 
 # Of the Jacobi steps; the eigenvalues of D^-1 S lie in (0, 2).
 _JACOBI = np.float32(0.8)
@@ -31,10 +40,14 @@ class _Level(Level):
 
     kind: str  # "stencil": pieces, chunks, weights, excess; "sparse": rows, columns, values, excess
     parts: tuple[NDArray[Any], ...]
-    size: int
     diagonal: NDArray[np.float32]  # padded
     scale: NDArray[np.float32]  # 0.8 / diagonal, padded with 0
+    entries: int
     first_entry: NDArray[np.int32] | None = None  # "stencil": of each run of the band
+
+    @property
+    def size(self) -> int:
+        return self.entries
 
 
 class CpuOps(Ops):
@@ -49,29 +62,39 @@ class CpuOps(Ops):
     def __init__(self, instruction_set: str | None = None) -> None:
         self.instruction_set, self._kernels = isa.load(instruction_set)
 
-    def thinning(
-        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.bool_]:
+    def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
         thinned = np.empty_like(mask)
-        self._kernels.thinning(mask, elements, passes, thinned)
+        self._kernels.thin_bytes(mask.view(np.uint8), elements, passes, thinned.view(np.uint8))
+        return thinned
+
+    def thinning_packed(
+        self, mask: NDArray[np.uint8], width: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.uint8]:
+        thinned = np.empty_like(mask)
+        self._kernels.thin_bits(mask, width, elements, passes, thinned)
         return thinned
 
     def seeds(
-        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.int32]:
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
+    ) -> Classes:
         seeds = np.empty_like(classes)
         self._kernels.seeds(classes, count, elements, passes, seeds)
         return seeds
 
-    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
-        fine = np.empty(shape, np.int32)
+    def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
+        counts = np.empty(count, np.int64)
+        self._kernels.histogram(values.reshape(-1), counts)
+        return counts
+
+    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
+        fine = np.empty(shape, coarse.dtype)
         self._kernels.upsample_labels(coarse, fine)
         return fine
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
-    ) -> NDArray[np.int32]:
-        fine = np.empty(shape, np.int32)
+    ) -> Classes:
+        fine = np.empty(shape, class_dtype(len(planes)))
         self._kernels.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
         return fine
 
@@ -294,7 +317,7 @@ class CpuOps(Ops):
     ) -> Level:
         scale = _JACOBI / diagonal
         self._ends(scale, 0.0)
-        return _Level(kind, parts, self.body(diagonal).size, diagonal, scale, first_entry)
+        return _Level(kind, parts, diagonal, scale, self.body(diagonal).size, first_entry)
 
     def _ends(self, padded: NDArray[np.float32], value: float) -> None:
         padded[: self._kernels.padding] = padded[-self._kernels.padding :] = value

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import Classes
 
+_U8 = NDArray[np.uint8]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
 _F32 = NDArray[np.float32]
@@ -32,18 +34,23 @@ class Kernels(Protocol):
 
     def cpu_features(self) -> dict[str, bool]: ...
     def thread_count(self) -> int: ...
-    def thinning(
-        self,
-        mask: NDArray[np.bool_],
-        elements: NDArray[np.int8],
-        passes: int,
-        thinned: NDArray[np.bool_],
+    def thin_bytes(
+        self, mask: _U8, elements: NDArray[np.int8], passes: int, thinned: _U8
+    ) -> None: ...
+    def thin_bits(
+        self, mask: _U8, width: int, elements: NDArray[np.int8], passes: int, thinned: _U8
     ) -> None: ...
     def seeds(
-        self, classes: _I32, class_count: int, elements: NDArray[np.int8], passes: int, seeds: _I32
+        self,
+        classes: Classes,
+        class_count: int,
+        elements: NDArray[np.int8],
+        passes: int,
+        seeds: Classes,
     ) -> None: ...
-    def upsample_labels(self, coarse: _I32, fine: _I32) -> None: ...
-    def upsample_argmax(self, planes: NDArray[np.float32], how: int, fine: _I32) -> None: ...
+    def histogram(self, values: Classes, counts: _I64) -> None: ...
+    def upsample_labels(self, coarse: Classes, fine: Classes) -> None: ...
+    def upsample_argmax(self, planes: NDArray[np.float32], how: int, fine: Classes) -> None: ...
     def sample_planes(
         self,
         planes: NDArray[np.float32],
@@ -144,6 +151,7 @@ class Kernels(Protocol):
     # Columns. Those of a level (apply, residual, descend, ascend, coarsen, submatrix) exist as
     # stencil_<verb> and sparse_<verb>, whose first arguments are the level's arrays.
     padding: int
+
     def dot(self, x: _F32, y: _F32, product: _F64) -> None: ...
     def combine(self, a: _F64, x: _F32, b: _F64, y: _F32, out: _F32) -> None: ...
     def advance(self, a: _F64, p: _F32, x: _F64) -> None: ...

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Level, Ops, Shape
+from hdseg_gpu.core.ops import (
+    Band,
+    Classes,
+    CsrMatrix,
+    Edges,
+    Level,
+    Mask,
+    Ops,
+    Shape,
+    class_dtype,
+)
 
 _EDGE_FLOOR = 1e-10
 _JACOBI = 0.8
@@ -20,41 +30,49 @@ class ReferenceOps(Ops):
 
     name = "reference"
 
-    def thinning(
-        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.bool_]:
-        thinned = mask.copy()
+    def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
+        inside = mask != 0
         for _ in range(passes):
-            before = thinned.copy()
+            before = inside.copy()
             for element in elements:
-                thinned &= ~_hit_or_miss(thinned, element)
-            if np.array_equal(thinned, before):
+                inside &= ~_hit_or_miss(inside, element)
+            if np.array_equal(inside, before):
                 break
+        thinned: Mask = mask * inside
         return thinned
 
+    def thinning_packed(
+        self, mask: NDArray[np.uint8], width: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.uint8]:
+        bits = np.unpackbits(mask, axis=1, count=width, bitorder="little")
+        return np.packbits(self.thinning(bits, elements, passes), axis=1, bitorder="little")
+
     def seeds(
-        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.int32]:
-        seeds = np.zeros(classes.shape, np.int32)
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
+    ) -> Classes:
+        seeds = np.zeros_like(classes)
         for k in range(count):
             seeds[self.thinning(classes == k, elements, passes)] = k + 1
         return seeds
 
-    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+    def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
+        return np.bincount(values.ravel(), minlength=count).astype(np.int64)
+
+    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
         rows, columns = (
             (2 * np.arange(fine) + 1) * small // (2 * fine)
             for small, fine in zip(coarse.shape, shape, strict=True)
         )
-        fine: NDArray[np.int32] = coarse[rows][:, columns]
+        fine: Classes = coarse[rows][:, columns]
         return fine
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
-    ) -> NDArray[np.int32]:
+    ) -> Classes:
         pixels = np.arange(shape[0] * shape[1])
         samples = self.sample_planes(planes, shape, pixels, interpolation)
         first_largest: NDArray[np.int64] = samples.argmax(axis=1)
-        return first_largest.reshape(shape).astype(np.int32)
+        return first_largest.reshape(shape).astype(class_dtype(len(planes)))
 
     def sample_planes(
         self,
@@ -122,7 +140,7 @@ class ReferenceOps(Ops):
         sign = -1.0 if rule == "intensity" else 1.0
         weights = np.zeros((n, 4))
         flux = np.zeros((labels.shape[1], n))
-        of_pixel = np.repeat(labels, np.diff(band.start), axis=0)
+        of_pixel: NDArray[Any] = np.repeat(labels, np.diff(band.start), axis=0)
         for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
             pairs = vectors[pixels[inside]] + sign * vectors[other]
             weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
@@ -198,7 +216,7 @@ class ReferenceOps(Ops):
         off = sparse.csr_array(p.T @ level.off @ p)
         off.setdiag(0)
         off.eliminate_zeros()
-        left_out = level.off @ (~kept).astype(np.float64)
+        left_out = level.off @ (~kept).astype(np.float64)  # seen as seeds of 0
         return aggregate, _Matrix(off, p.T @ (level.excess + left_out))
 
     def dense(self, level: Level) -> NDArray[np.float64]:
@@ -302,13 +320,11 @@ class _Matrix(Edges, Level):
     black: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.excess.size
 
     def matrix(self) -> sparse.csr_array:
-        return sparse.csr_array(
-            sparse.diags_array(self.excess + self.off.sum(axis=1)) - self.off
-        )
+        return sparse.csr_array(sparse.diags_array(self.excess + self.off.sum(axis=1)) - self.off)
 
     def red(self) -> NDArray[np.int64]:
         return np.setdiff1d(np.arange(self.size), self.black)
@@ -394,12 +410,12 @@ def _aggregate(
             if merged[a] >= 0:
                 continue
             quality = link[a] * (size[a] + size) / (size[a] * size)
-            partners = (
-                (merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 1 / 3)
-            ) & (link[a] > 0)
+            partners = ((merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 1 / 3)) & (
+                link[a] > 0
+            )
             hosts = (merged >= 0) & (size[a] <= size) & (quality >= 0.25)
             if partners.any():
-                merged[[a, np.argmax(np.where(partners, link[a], -1))]] = found
+                merged[a] = merged[np.argmax(np.where(partners, link[a], -1))] = found
             elif hosts.any():
                 merged[a] = merged[np.argmax(np.where(hosts, quality, -1))]
                 continue

@@ -2,7 +2,8 @@
 
 The pipeline is written against these verbs alone. Arguments have been checked at the door
 (``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
-pixels in a band, K the number of classes. A band is the ascending array of the flat indices of
+pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 255 classes, else
+uint16 (``class_dtype``): a seed K fits too. A band is the ascending array of the flat indices of
 its pixels. The four neighbours of a pixel come in the order north, west, east, south.
 """
 
@@ -13,6 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Shape = tuple[int, int]
+
+
+Classes = NDArray[np.uint8] | NDArray[np.uint16]
+Mask = NDArray[np.bool_] | NDArray[np.uint8]
+
+
+def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the dtype of the class indices 0..K-1, and of the seeds 0..K."""
+    return np.uint8 if count <= np.iinfo(np.uint8).max else np.uint16
 
 
 class CsrMatrix(NamedTuple):
@@ -59,7 +69,10 @@ class Edges:
 class Level:
     """A symmetric M-matrix of the multigrid hierarchy, kept as its backend likes it."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Return the number of entries of a vector."""
+        raise NotImplementedError
 
 
 class Ops(ABC):
@@ -68,25 +81,36 @@ class Ops(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def thinning(
-        self, mask: NDArray[np.bool_], elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.bool_]:
-        """Thin (H, W) by all elements in order, `passes` times; the border repeats its pixels."""
+    def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
+        """Thin (H, W) by all elements in order, `passes` times; the border repeats its pixels.
+
+        The set is where the mask is not 0; pixels that survive keep their value.
+        """
+
+    @abstractmethod
+    def thinning_packed(
+        self, mask: NDArray[np.uint8], width: int, elements: NDArray[np.int8], passes: int
+    ) -> NDArray[np.uint8]:
+        """Thin a mask of bits, (H, ceil(width / 8)), the lowest bit leftmost; unused bits are 0."""
 
     @abstractmethod
     def seeds(
-        self, classes: NDArray[np.int32], count: int, elements: NDArray[np.int8], passes: int
-    ) -> NDArray[np.int32]:
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
+    ) -> Classes:
         """Return k + 1 where a pixel survives in the thinned mask of its class k, else 0."""
 
     @abstractmethod
-    def upsample_labels(self, coarse: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+    def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
+        """Return how often each of 0..count-1 occurs, (count,); no value is larger."""
+
+    @abstractmethod
+    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
         """Enlarge (h, w) to `shape` by nearest neighbour: row i takes floor((i + 1/2) h / H)."""
 
     @abstractmethod
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
-    ) -> NDArray[np.int32]:
+    ) -> Classes:
         """Return the first largest of the (K, h, w) planes interpolated to `shape`."""
 
     @abstractmethod

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.ops import Classes
+
 EDGE_RULES = ("intensity", "boundary")
 INTERPOLATIONS = ("linear", "cubic")  # and "nearest", for label maps
 
@@ -40,7 +42,7 @@ class Coarse:
     """A coarse map, labels replaced by class indices 0..K-1 in ascending order of the labels."""
 
     values: NDArray[Any]  # (K,) the label of each class
-    classes: NDArray[np.int32] | None  # (h, w) class indices, or None for probabilities
+    classes: Classes | None  # (h, w) class indices, or None for probabilities
     probabilities: NDArray[np.float32] | None  # (K, h, w), summing to 1, or None for labels
 
     def indicator_planes(self) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import Mask, class_dtype
 from hdseg_gpu.core.params import ASSUMED_SCALE, INTERPOLATIONS, PASSES_PER_SCALE, Coarse
 from hdseg_gpu.core.report import Stages
 
@@ -172,12 +173,28 @@ def seed_labels(value: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def binary_mask(value: ArrayLike) -> NDArray[np.bool_]:
-    """Return a mask of bools (H, W)."""
+def binary_mask(value: ArrayLike) -> Mask:
+    """Return a mask of bools or uint8 (H, W)."""
     array = labels("mask", value)
-    if array.dtype.kind != "b":
+    if array.dtype.name not in ("bool", "uint8"):
         raise InvalidInput(
-            f"mask has dtype {array.dtype}; thinning takes bools, for example mask > 0."
+            f"mask has dtype {array.dtype}; thinning takes bools or uint8, for example mask > 0."
+        )
+    return array
+
+
+def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
+    """Return a mask of bits (H, ceil(width / 8)), the lowest bit of a byte leftmost."""
+    if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        raise InvalidInput(
+            f"packed_width={width!r} is not possible; pass the mask's width in pixels, at least 1."
+        )
+    array = labels("mask", value)
+    if array.dtype.name != "uint8" or array.shape[1] != -(-width // 8):
+        raise InvalidInput(
+            f"mask has dtype {array.dtype} and shape {array.shape}; packed_width={width} needs "
+            f"uint8 of shape (H, {-(-width // 8)}), as from "
+            'numpy.packbits(mask, axis=1, bitorder="little").'
         )
     return array
 
@@ -190,16 +207,16 @@ def label_classes(name: str, array: NDArray[Any]) -> Coarse:
         present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
         present[codes] = True
         values = np.flatnonzero(present).astype(array.dtype)
-        index = (np.cumsum(present) - 1).astype(np.int32)
-        classes = index[codes]
+        index = np.cumsum(present) - 1
     else:
-        values, inverse = np.unique(array, return_inverse=True)
-        classes = inverse.reshape(array.shape).astype(np.int32)
+        values, codes = np.unique(array, return_inverse=True)
+        index = np.arange(len(values))
     if len(values) > MAX_CLASSES:
         raise InvalidInput(
             f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
+    classes = index.astype(class_dtype(len(values)))[codes.reshape(array.shape)]
     return Coarse(values, np.ascontiguousarray(classes), None)
 
 

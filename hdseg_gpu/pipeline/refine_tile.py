@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.evidence import evidence_at
@@ -32,7 +32,7 @@ def refine_tile(
     ops: Ops,
     features: NDArray[Any],
     coarse: Coarse,
-    classes: NDArray[Any],
+    classes: Classes,
     params: Params,
     frozen: Survey,
     stages: Stages,

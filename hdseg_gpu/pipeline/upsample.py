@@ -1,13 +1,10 @@
 """From the coarse map to a class for each pixel of the image."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hdseg_gpu.core.ops import Ops, Shape
+from hdseg_gpu.core.ops import Classes, Ops, Shape
 from hdseg_gpu.core.params import Coarse, Params
 
 
-def upsample(ops: Ops, coarse: Coarse, shape: Shape, params: Params) -> NDArray[np.int32]:
+def upsample(ops: Ops, coarse: Coarse, shape: Shape, params: Params) -> Classes:
     """Return class indices (H, W).
 
     Labels are enlarged by nearest neighbour, or interpolated as one plane a class, which rounds

@@ -41,7 +41,8 @@ def hitting_time(ops: Ops, level: Level, hierarchy: Hierarchy) -> NDArray[np.flo
         # A few rows may lag behind for long: those of clusters that are as good as cut off.
         if np.mean(ops.body(rest)[0] > 1 - _REACHED) < _FEW:
             break
-    return ops.body(walk.x)[0].astype(np.float32)
+    time: NDArray[np.float32] = ops.body(walk.x)[0].astype(np.float32)
+    return time
 
 
 def needed_residual(time: NDArray[np.float32], tolerance: float) -> float:

@@ -35,6 +35,11 @@ class _Work:
     d: Columns
     w: Columns
 
+    def first(self, columns: int) -> "_Work":
+        """Return the first so many columns of all."""
+        every = (self.r, self.x, self.step, self.v, self.d, self.w)
+        return _Work(*(vector[:columns] for vector in every))
+
 
 @dataclass
 class Hierarchy:
@@ -61,13 +66,13 @@ class Hierarchy:
             self.levels.append(coarse)
             self.work.append(_Work(*(ops.zeros(coarse.size, columns) for _ in range(6))))
         if len(self.levels) > 1 and self.levels[-1].size <= COARSEST:
-            self.inverse = np.linalg.inv(ops.dense(self.levels[-1]))
+            self.inverse = np.asarray(np.linalg.inv(ops.dense(self.levels[-1])))
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
         """Set out to about S^-1 r."""
         assert self.step is not None
-        self._cycle(0, r, self.step, out)
+        self._cycle(0, r, self.step[: len(r)], out)
 
     def _cycle(self, i: int, r: Columns, step: Columns, out: Columns) -> None:
         """Smooth, correct by the coarse levels, smooth: out is about A_i^-1 r."""
@@ -77,7 +82,7 @@ class Hierarchy:
             else:
                 self.ops.body(out)[:] = self.ops.body(r) @ self.inverse
             return
-        below = self.work[i]
+        below = self.work[i].first(len(r))
         self.ops.descend(self.levels[i], self.aggregates[i], r, step, below.r)
         self._k_cycle(i + 1, below)
         self.ops.ascend(self.levels[i], self.aggregates[i], r, below.x, step, out)

@@ -4,32 +4,67 @@
 
 namespace hdseg {
 
-// A cell of a structuring element that matters (don't-cares are left out), relative to its origin.
-struct Cell {
-  int8_t dy, dx;
-  int8_t hit;  // 1: the pixel must lie in the set, 0: it must lie outside
-};
+// Bit 0 is the leftmost pixel of a word. Word is uint64_t, or several of them side by side.
 
-// The word whose bit b is the pixel dx to the right of bit b of `centre`; |dx| < 64.
-// Bit 0 is the leftmost pixel of a word.
-HDSEG_FN uint64_t shifted(uint64_t left, uint64_t centre, uint64_t right, int dx) {
-  if (dx > 0) return (centre >> dx) | (right << (64 - dx));
-  if (dx < 0) return (centre << -dx) | (left >> (64 + dx));
-  return centre;
+// The pixels dx to the right of those of `centre`, from it and the word to its right; 0 < dx < 64.
+template <class Word>
+HDSEG_FN Word from_right(const Word& centre, const Word& right, int dx) {
+  return (centre >> dx) | (right << (64 - dx));
 }
 
-// Pixels of word w of the set at which the element matches. rows(dy) is the row dy below, with one
-// word of padding on either side. Cells sorted by distance from the origin end the loop soonest:
-// away from boundaries the first miss cell already empties the word.
-template <class Rows>
-HDSEG_FN uint64_t hit_or_miss(const Rows& rows, int64_t w, const Cell* cells, int count) {
-  uint64_t match = rows(0)[w];  // thinning only ever removes pixels of the set
-  for (int i = 0; i < count && match != 0; ++i) {
-    const uint64_t* word = rows(cells[i].dy) + w;
-    const uint64_t pixels = shifted(word[-1], word[0], word[1], cells[i].dx);
-    match &= cells[i].hit ? pixels : ~pixels;
+// The pixels dx to the left.
+template <class Word>
+HDSEG_FN Word from_left(const Word& centre, const Word& left, int dx) {
+  return (centre << dx) | (left >> (64 - dx));
+}
+
+// A cell of a structuring element that matters, as the word of its row sees it.
+struct RowCell {
+  int64_t dy;
+  uint64_t flip;  // 0: a miss, a pixel of the set speaks against; all ones: a hit, a gap does
+};
+
+// The cells at one horizontal distance. They share one shift: what speaks against a match is
+// gathered over the rows first. If `fresh` is false, the cells of the column before are among them
+// and gathered already, and only the others are listed.
+struct CellColumn {
+  int32_t distance;
+  int32_t cells;
+  bool fresh;
+};
+
+// The cells of an element on one side of its centre, column by column.
+struct CellColumns {
+  const CellColumn* columns;
+  int32_t count;
+  const RowCell* cells;
+};
+
+// What speaks against a match in the centre's own column. load(side, dy): the word dy rows below,
+// in the same (0), the left (-1) or the right (1) column of words.
+template <class Word, class Load>
+HDSEG_FN Word against_in_centre(const Load& load, const RowCell* cells, int32_t count) {
+  Word found = Word{};
+  for (int32_t i = 0; i < count; ++i) found = found | (load(0, cells[i].dy) ^ cells[i].flip);
+  return found;
+}
+
+// What speaks against a match to the right (side = 1) or to the left (side = -1) of the centre.
+template <int side, class Word, class Load>
+HDSEG_FN Word against_on_side(const Load& load, const CellColumns& cells) {
+  Word found = Word{}, centre = Word{}, beside = Word{};
+  const RowCell* cell = cells.cells;
+  for (int32_t i = 0; i < cells.count; ++i) {
+    const CellColumn& column = cells.columns[i];
+    if (column.fresh) centre = beside = Word{};
+    for (const RowCell* end = cell + column.cells; cell != end; ++cell) {
+      centre = centre | (load(0, cell->dy) ^ cell->flip);
+      beside = beside | (load(side, cell->dy) ^ cell->flip);
+    }
+    found = found | (side > 0 ? from_right(centre, beside, column.distance)
+                              : from_left(centre, beside, column.distance));
   }
-  return match;
+  return found;
 }
 
 }  // namespace hdseg

@@ -5,20 +5,30 @@ using namespace nanobind::literals;
 
 namespace hdseg {
 
-void bind_upsampling(nb::module_& m) {
+namespace {
+
+template <class T>
+void bind_classes(nb::module_& m) {
   m.def(
       "upsample_labels",
-      [](const Matrix<const int32_t>& coarse, const Matrix<int32_t>& fine) {
+      [](const Matrix<const T>& coarse, const Matrix<T>& fine) {
         upsample_labels(coarse.data(), grid_of(coarse), fine.data(), grid_of(fine));
       },
-      "coarse"_a, "fine"_a, WithoutGil());
+      "coarse"_a.noconvert(), "fine"_a.noconvert(), WithoutGil());
   m.def(
       "upsample_argmax",
-      [](const Stack<const float>& planes, int32_t how, const Matrix<int32_t>& fine) {
+      [](const Stack<const float>& planes, int32_t how, const Matrix<T>& fine) {
         upsample_argmax(planes.data(), extent(planes, 0), grid_of(planes, 1),
                         static_cast<Interpolation>(how), fine.data(), grid_of(fine));
       },
-      "planes"_a, "how"_a, "fine"_a, WithoutGil());
+      "planes"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
+}
+
+}  // namespace
+
+void bind_upsampling(nb::module_& m) {
+  bind_classes<uint8_t>(m);
+  bind_classes<uint16_t>(m);
   m.def(
       "sample_planes",
       [](const Stack<const float>& planes, int32_t how, const Vector<const int64_t>& pixels,

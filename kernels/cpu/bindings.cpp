@@ -43,9 +43,9 @@ NB_MODULE(HDSEG_MODULE, m) {
   m.doc() = "Compiled kernels of the cpu backend, for one instruction set.";
   m.def("cpu_features", &cpu_features);
   m.def("thread_count", &thread_count);
+  hdseg::bind_statistics(m);
   hdseg::bind_thinning(m);
   hdseg::bind_upsampling(m);
-  hdseg::bind_graph(m);
   hdseg::bind_band(m);
   hdseg::bind_level(m);
 }

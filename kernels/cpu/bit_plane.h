@@ -1,52 +1,55 @@
 // One bit per pixel: 1 Gpx is 125 MB.
 #pragma once
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
 #include "common/portable.h"
 
 namespace hdseg {
 
-// A binary image packed into 64-pixel words, bit 0 leftmost. Each row carries one word of padding
-// on either side; padding and the unused bits of the last word repeat the row's edge pixels, so a
-// kernel reads across the border without asking.
+// A tile is one word (64 pixels) wide and this many rows high.
+constexpr int64_t kTileRows = 64;
+
+// A binary image packed into 64-pixel words, bit 0 leftmost, stored column after column of words:
+// the words of consecutive rows lie side by side, so that one instruction handles many rows.
+// Four rows of padding above and below, a column of words on either side and the unused bits of
+// the last word repeat the edge pixels, so a kernel reads across the border without asking.
+// A new plane is empty and takes no memory where it stays so.
 class BitPlane {
  public:
   BitPlane(int64_t height, int64_t width);
 
+  // What a plane takes where it is not empty.
+  static int64_t bytes(int64_t height, int64_t width);
+
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
-  int64_t words() const { return words_; }  // per row, without padding
+  int64_t words() const { return words_; }  // in a row, without padding
+  int64_t tile_rows() const { return (height_ + kTileRows - 1) / kTileRows; }
+  int64_t tiles() const { return tile_rows() * words_; }
 
-  // Row y, or the nearest row of the picture when y lies outside it.
-  const uint64_t* row(int64_t y) const {
-    return data_.data() + (y < 0 ? 0 : (y < height_ ? y : height_ - 1)) * stride_ + 1;
+  // The words of column w, beginning with row 0; the next column is stride() further on.
+  uint64_t* column(int64_t w) { return data_.get() + (w + 1) * stride_ + kAbove; }
+  const uint64_t* column(int64_t w) const { return data_.get() + (w + 1) * stride_ + kAbove; }
+  int64_t stride() const { return stride_; }
+
+  // The bits of column w that are pixels.
+  uint64_t pixels(int64_t w) const {
+    return w + 1 < words_ ? ~uint64_t{0} : ~uint64_t{0} >> (64 * words_ - width_);
   }
-  uint64_t* row(int64_t y) { return data_.data() + y * stride_ + 1; }
 
-  bool pixel(int64_t y, int64_t x) const { return row(y)[x / 64] >> (x % 64) & 1; }
-
-  // The bits of the last word of a row that are pixels.
-  uint64_t pixels_of_last_word() const { return ~uint64_t{0} >> (64 * words_ - width_); }
-
-  // Restores the padding of row y after its pixels have changed.
-  void repeat_edges(int64_t y);
+  // Restores the padding that repeats pixels of a tile, after these have changed.
+  void repeat_edges(int64_t w, int64_t tile_row);
 
  private:
-  int64_t height_, width_, words_, stride_;
-  std::vector<uint64_t> data_;
-};
+  static constexpr int64_t kAbove = 8;  // 4 are read; 8 keep row 0 aligned
 
-// Sets row y to the pixels x for which inside(x) holds.
-template <class Inside>
-void pack_row(BitPlane& plane, int64_t y, Inside inside) {
-  uint64_t* row = plane.row(y);
-  for (int64_t w = 0; w < plane.words(); ++w) {
-    const int64_t first = 64 * w, last = first + 64 < plane.width() ? first + 64 : plane.width();
-    uint64_t word = 0;
-    for (int64_t x = first; x < last; ++x) word |= static_cast<uint64_t>(inside(x)) << (x - first);
-    row[w] = word;
-  }
-  plane.repeat_edges(y);
-}
+  struct Free {
+    void operator()(uint64_t* words) const { std::free(words); }
+  };
+
+  int64_t height_, width_, words_, stride_;
+  std::unique_ptr<uint64_t[], Free> data_;
+};
 
 }  // namespace hdseg

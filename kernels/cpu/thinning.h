@@ -1,25 +1,41 @@
-// Thinning by hit-or-miss elements, and the seeds made of it.
+// Thinning of bit planes by hit-or-miss elements.
 #pragma once
 #include <vector>
 
-#include "common/hit_or_miss.h"
 #include "cpu/bit_plane.h"
+#include "cpu/elements.h"
 
 namespace hdseg {
 
-using Element = std::vector<Cell>;
+// What is known of a tile: whether its pixels are alike, and when it was last of interest.
+struct TileState {
+  enum Kind : uint8_t { kEmpty, kMixed, kFull };
 
-// (count, size, size) cells of +1 hit, -1 miss, 0 don't care; size odd.
-std::vector<Element> read_elements(const int8_t* cells, int64_t count, int64_t size);
+  int64_t active = -1;   // the last pass it was visited in
+  int64_t changed = -1;  // the last pass it lost pixels in
+  Kind kind = kEmpty;
+};
 
-// `passes` times all elements, one after the other; stops early when a pass changes nothing.
-void thin(BitPlane& plane, const std::vector<Element>& elements, int64_t passes);
+struct ThinPlane {
+  BitPlane plane;
+  std::vector<TileState> states;  // words x tile_rows
 
-void thin_mask(const bool* mask, int64_t height, int64_t width,
-               const std::vector<Element>& elements, int64_t passes, bool* thinned);
+  ThinPlane(int64_t height, int64_t width);
 
-// seeds = k + 1 where the pixel survives in the thinned mask of its class k, else 0.
-void thin_classes(const int32_t* classes, int64_t height, int64_t width, int32_t class_count,
-                  const std::vector<Element>& elements, int64_t passes, int32_t* seeds);
+  TileState& state(int64_t w, int64_t tile_row) {
+    return states[static_cast<size_t>(w * plane.tile_rows() + tile_row)];
+  }
+  bool ever_changed(int64_t w, int64_t tile_row) const {
+    return states[static_cast<size_t>(w * plane.tile_rows() + tile_row)].changed >= 0;
+  }
+};
+
+// `passes` times all elements, one after the other, on every plane; stops early when a pass
+// changes nothing. The planes' pixels are set, their padding need not be. Planes are thinned
+// together, so that many small ones keep all threads busy.
+void thin(std::vector<ThinPlane>& planes, const ElementSet& set, int64_t passes);
+
+// The number of threads worth waking for so many tiles.
+int threads_for(int64_t tiles);
 
 }  // namespace hdseg

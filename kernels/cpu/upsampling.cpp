@@ -1,9 +1,13 @@
 #include "cpu/upsampling.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace hdseg {
 namespace {
+
+// Fewer pixels take less time than waking other threads.
+constexpr int64_t kSmall = 1 << 16;
 
 Taps taps_for(Interpolation how, int64_t i, int64_t coarse, int64_t fine) {
   return how == Interpolation::kLinear ? linear_taps(i, coarse, fine) : cubic_taps(i, coarse, fine);
@@ -25,40 +29,129 @@ double interpolate(const float* plane, const Grid& grid, const Taps& rows, const
 
 }  // namespace
 
-void upsample_labels(const int32_t* coarse, const Grid& from, int32_t* fine, const Grid& to) {
-#pragma omp parallel for schedule(static)
-  for (int64_t y = 0; y < to.height; ++y) {
-    const int32_t* row = coarse + nearest(y, from.height, to.height) * from.width;
-    for (int64_t x = 0; x < to.width; ++x) {
-      fine[y * to.width + x] = row[nearest(x, from.width, to.width)];
+template <class T>
+void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to) {
+  std::vector<int64_t> columns(static_cast<size_t>(to.width));
+  for (int64_t x = 0; x < to.width; ++x) {
+    columns[static_cast<size_t>(x)] = nearest(x, from.width, to.width);
+  }
+  constexpr int64_t kRows = 64;
+#pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
+  for (int64_t top = 0; top < to.height; top += kRows) {
+    int64_t previous = -1;
+    for (int64_t y = top; y < std::min(top + kRows, to.height); ++y) {
+      const int64_t source = nearest(y, from.height, to.height);
+      T* out = fine + y * to.width;
+      if (source == previous) {
+        std::copy_n(out - to.width, to.width, out);
+        continue;
+      }
+      const T* row = coarse + source * from.width;
+      for (int64_t x = 0; x < to.width; ++x) out[x] = row[columns[static_cast<size_t>(x)]];
+      previous = source;
     }
   }
 }
 
-void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                     int32_t* fine, const Grid& to) {
-  std::vector<Taps> columns(static_cast<size_t>(to.width));
-  for (int64_t x = 0; x < to.width; ++x) {
-    columns[static_cast<size_t>(x)] = taps_for(how, x, from.width, to.width);
+namespace {
+
+// Interpolates one block of the fine grid, plane after plane, and keeps the index of the largest.
+class Block {
+ public:
+  static constexpr int64_t kRows = 32, kColumns = 512;
+
+  // Rows [top, top + kRows) and columns [left, left + kColumns), as far as the grid goes.
+  Block(const std::vector<Taps>& rows, const std::vector<Taps>& columns, int64_t top, int64_t left)
+      : rows_(rows.data() + top),
+        columns_(columns.data() + left),
+        height_(std::min(kRows, static_cast<int64_t>(rows.size()) - top)),
+        width_(std::min(kColumns, static_cast<int64_t>(columns.size()) - left)),
+        first_(rows_[0].index[0]),
+        largest_(static_cast<size_t>(height_ * width_)) {
+    const Taps& last = rows_[height_ - 1];
+    along_.resize(static_cast<size_t>((last.index[last.count - 1] - first_ + 1) * width_));
   }
-#pragma omp parallel for schedule(static)
-  for (int64_t y = 0; y < to.height; ++y) {
-    const Taps rows = taps_for(how, y, from.height, to.height);
-    for (int64_t x = 0; x < to.width; ++x) {
-      int32_t best = 0;
-      double largest = 0.0;
-      for (int64_t k = 0; k < classes; ++k) {
-        const double value = interpolate(planes + k * from.height * from.width, from, rows,
-                                         columns[static_cast<size_t>(x)]);
-        if (k == 0 || value > largest) {
-          largest = value;
-          best = static_cast<int32_t>(k);
-        }
+
+  template <class T>
+  void take(const float* plane, const Grid& from, T k, T* fine, int64_t stride) {
+    interpolate_along_rows(plane, from);
+    std::vector<double> values(static_cast<size_t>(width_));
+    for (int64_t y = 0; y < height_; ++y) {
+      const Taps& taps = rows_[y];
+      std::fill(values.begin(), values.end(), 0.0);
+      for (int i = 0; i < taps.count; ++i) {
+        const double* along = along_.data() + (taps.index[i] - first_) * width_;
+        const double weight = taps.weight[i];
+        for (int64_t x = 0; x < width_; ++x) values[static_cast<size_t>(x)] += weight * along[x];
       }
-      fine[y * to.width + x] = best;
+      double* largest = largest_.data() + y * width_;
+      T* best = fine + y * stride;
+      for (int64_t x = 0; x < width_; ++x) {
+        const double value = values[static_cast<size_t>(x)];
+        const bool larger = k == 0 || value > largest[x];
+        best[x] = larger ? k : best[x];
+        largest[x] = larger ? value : largest[x];
+      }
+    }
+  }
+
+ private:
+  // Columns first, then rows, as in interpolate(); a coarse row serves many fine ones.
+  void interpolate_along_rows(const float* plane, const Grid& from) {
+    double* along = along_.data();
+    const int64_t rows = static_cast<int64_t>(along_.size()) / width_;
+    for (int64_t i = first_; i < first_ + rows; ++i, along += width_) {
+      const float* row = plane + i * from.width;
+      for (int64_t x = 0; x < width_; ++x) {
+        const Taps& taps = columns_[x];
+        double sum = 0.0;
+        for (int j = 0; j < taps.count; ++j) {
+          sum += taps.weight[j] * static_cast<double>(row[taps.index[j]]);
+        }
+        along[x] = sum;
+      }
+    }
+  }
+
+  const Taps *rows_, *columns_;
+  int64_t height_, width_, first_;
+  std::vector<double> along_;    // the coarse rows in reach, at the block's columns
+  std::vector<double> largest_;  // of the planes so far
+};
+
+std::vector<Taps> all_taps(Interpolation how, int64_t coarse, int64_t fine) {
+  std::vector<Taps> taps(static_cast<size_t>(fine));
+  for (int64_t i = 0; i < fine; ++i) taps[static_cast<size_t>(i)] = taps_for(how, i, coarse, fine);
+  return taps;
+}
+
+}  // namespace
+
+template <class T>
+void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Interpolation how,
+                     T* fine, const Grid& to) {
+  const std::vector<Taps> rows = all_taps(how, from.height, to.height);
+  const std::vector<Taps> columns = all_taps(how, from.width, to.width);
+  const int64_t across = (to.width + Block::kColumns - 1) / Block::kColumns;
+  const int64_t blocks = across * ((to.height + Block::kRows - 1) / Block::kRows);
+#pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t top = b / across * Block::kRows, left = b % across * Block::kColumns;
+    Block block(rows, columns, top, left);
+    for (int64_t k = 0; k < classes; ++k) {
+      block.take(planes + k * from.height * from.width, from, static_cast<T>(k),
+                 fine + top * to.width + left, to.width);
     }
   }
 }
+
+#define HDSEG_INSTANTIATE(T)                                                              \
+  template void upsample_labels<T>(const T*, const Grid&, T*, const Grid&);               \
+  template void upsample_argmax<T>(const float*, int64_t, const Grid&, Interpolation, T*, \
+                                   const Grid&);
+HDSEG_INSTANTIATE(uint8_t)
+HDSEG_INSTANTIATE(uint16_t)
+#undef HDSEG_INSTANTIATE
 
 void sample_planes(const float* planes, int64_t classes, const Grid& from, Interpolation how,
                    const int64_t* pixels, int64_t count, double* samples, const Grid& to) {

@@ -6,12 +6,16 @@ namespace hdseg {
 
 enum class Interpolation : int32_t { kLinear = 0, kCubic = 1 };
 
+// Class indices T are uint8_t or uint16_t.
+
 // Nearest neighbour, half-pixel centres.
-void upsample_labels(const int32_t* coarse, const Grid& from, int32_t* fine, const Grid& to);
+template <class T>
+void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to);
 
 // Index of the largest interpolated plane; the first one wins a tie. planes: (classes, from).
+template <class T>
 void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                     int32_t* fine, const Grid& to);
+                     T* fine, const Grid& to);
 
 // All planes interpolated at some pixels of the fine grid: (count, classes).
 void sample_planes(const float* planes, int64_t classes, const Grid& from, Interpolation how,

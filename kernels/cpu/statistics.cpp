@@ -1,0 +1,122 @@
+#include "cpu/statistics.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+namespace hdseg {
+namespace {
+
+constexpr int64_t kBlock = 1 << 14;
+
+// Sum of term(value) over fixed blocks of a fixed number of lanes, the blocks added one after the
+// other: the same bits for any number of threads.
+template <class T, class Term>
+double blockwise_sum(const T* values, int64_t count, Term term) {
+  constexpr int kLanes = 16;
+  const int64_t blocks = (count + kBlock - 1) / kBlock;
+  std::vector<double> sums(static_cast<size_t>(blocks));
+#pragma omp parallel for schedule(static) if (blocks > 8)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const T* block = values + b * kBlock;
+    const int64_t size = std::min(kBlock, count - b * kBlock), whole = size / kLanes * kLanes;
+    double lanes[kLanes] = {};
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      for (int j = 0; j < kLanes; ++j) lanes[j] += term(static_cast<double>(block[i + j]));
+    }
+    for (int64_t i = whole; i < size; ++i) {
+      lanes[i - whole] += term(static_cast<double>(block[i]));
+    }
+    double sum = 0.0;
+    for (const double lane : lanes) sum += lane;
+    sums[static_cast<size_t>(b)] = sum;
+  }
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+template <class T>
+double float_variance(const T* values, int64_t count) {
+  const double n = static_cast<double>(count);
+  // Relative to the first value, so that a constant picture has a variance of exactly 0.
+  const double first = static_cast<double>(values[0]);
+  const double mean = blockwise_sum(values, count, [=](double v) { return v - first; }) / n;
+  const auto squared = [=](double v) { return (v - first - mean) * (v - first - mean); };
+  return blockwise_sum(values, count, squared) / n;
+}
+
+__extension__ typedef unsigned __int128 Wide;
+
+// (n sum(x^2) - sum(x)^2) / n^2, exact up to the division.
+template <class T>
+double integer_variance(const T* values, int64_t count) {
+  Wide sum = 0, squares = 0;
+#pragma omp parallel if (count > 8 * kBlock)
+  {
+    uint64_t thread_sum = 0;
+    Wide thread_squares = 0;
+#pragma omp for schedule(static)
+    for (int64_t start = 0; start < count; start += kBlock) {
+      const T* block = values + start;
+      const int64_t size = std::min(kBlock, count - start);
+      // The squares of 2^14 values of 8 bits fit into 32 bits; of 16 bits, each one does.
+      std::conditional_t<sizeof(T) == 1, uint32_t, uint64_t> block_squares = 0;
+      uint32_t block_sum = 0;
+      for (int64_t i = 0; i < size; ++i) {
+        const uint32_t value = block[i];
+        block_sum += value;
+        block_squares += value * value;
+      }
+      thread_sum += block_sum;
+      thread_squares += block_squares;
+    }
+#pragma omp critical
+    {
+      sum += thread_sum;
+      squares += thread_squares;
+    }
+  }
+  const Wide spread = static_cast<Wide>(count) * squares - sum * sum;
+  return static_cast<double>(spread) / (static_cast<double>(count) * static_cast<double>(count));
+}
+
+}  // namespace
+
+template <class T>
+double variance(const T* values, int64_t count) {
+  if constexpr (std::is_integral_v<T>) {
+    return integer_variance(values, count);
+  } else {
+    return float_variance(values, count);
+  }
+}
+
+template <class T>
+void histogram(const T* values, int64_t count, int64_t bins, int64_t* counts) {
+  std::fill(counts, counts + bins, 0);
+#pragma omp parallel if (count > 8 * kBlock)
+  {
+    // Four tables: equal values that follow one another do not wait for each other's increment.
+    constexpr int64_t kTables = 4;
+    std::vector<int64_t> found(static_cast<size_t>(kTables * bins));
+#pragma omp for schedule(static)
+    for (int64_t start = 0; start < count; start += kBlock) {
+      const int64_t end = std::min(count, start + kBlock);
+      for (int64_t i = start; i < end; ++i) {
+        ++found[static_cast<size_t>(i % kTables * bins + values[i])];
+      }
+    }
+#pragma omp critical
+    for (int64_t i = 0; i < kTables * bins; ++i) counts[i % bins] += found[static_cast<size_t>(i)];
+  }
+}
+
+template double variance<uint8_t>(const uint8_t*, int64_t);
+template double variance<uint16_t>(const uint16_t*, int64_t);
+template double variance<float>(const float*, int64_t);
+template double variance<double>(const double*, int64_t);
+template void histogram<uint8_t>(const uint8_t*, int64_t, int64_t, int64_t*);
+template void histogram<uint16_t>(const uint16_t*, int64_t, int64_t, int64_t*);
+
+}  // namespace hdseg
