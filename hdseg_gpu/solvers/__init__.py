@@ -60,8 +60,9 @@ def solve(
     system : System
         A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
     solver : {"auto", "multigrid", "amg", "direct"}
-        An explicit name is final. "auto" is "multigrid"; what that cannot prove it hands to
-        "direct": single clusters, or everything where it does not converge.
+        An explicit name is final. "multigrid" hands clusters that hang on all others by the
+        weakest of edges to a direct solver; "auto" is "multigrid", and "direct" where that still
+        does not reach the tolerance.
     tolerance : float
         Bound on the error of each potential.
     progress : callable
@@ -82,7 +83,7 @@ def solve(
         return _amg(ops, system, tolerance, progress)
     from hdseg_gpu.solvers.multigrid import multigrid
 
-    solution = multigrid(ops, system, tolerance, progress, certify=certify, repair=solver == "auto")
+    solution = multigrid(ops, system, tolerance, progress, certify=certify)
     if solution.converged:
         return solution
     reason = (

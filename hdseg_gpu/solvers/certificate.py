@@ -7,84 +7,124 @@ S is an M-matrix: if S v >= abs(S e) row by row, then abs(e) <= v. So for any v 
 With class evidence v = 1 will do, as S 1 > 0. Without, v is the hitting time: S v = D 1, the steps
 that a random walker needs from i to a seed. Only an approximate v is needed, since S v is computed.
 
-Pixels where that fails, because they hang on all others by edges as weak as 1e-10, are put into an
-excepted set. Their error is at most 1, as potentials lie in [0, 1], and what of it gets through the
-weak edges is counted among the others' residuals. Source: Berman & Plemmons, Nonnegative Matrices
-in the Mathematical Sciences, 1994.
+Clusters that hang on all others by edges as weak as 1e-10 have hitting times of 1e9 and would
+spoil the bound. On them, v is just harmonic, (S v)_C = 0, and a direct solver takes x: what is left
+of the residual there is rounding, and so is the error w = S_CC^-1 abs(r_C) that it makes. With w = 0
+elsewhere,
+
+    abs(e) <= c v + w      if      c (S v)_j >= abs(r_j) - (S w)_j  outside clusters.
+
+Source: Berman & Plemmons, Nonnegative Matrices in the Mathematical Sciences, 1994.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Level, Ops
+from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import Columns, Iteration
 
-# Of S v / D: what a row must reach, and how much of that is reserved for excepted neighbours.
-_REACHED, _RESERVED = 0.5, 0.25
-# Steps of a walker beyond which pixels are excepted: their bound would be no use.
-LONGEST = 1e4
-_MAX_ITERATIONS = 20
-_FEW = 1e-4
-_MAX_SPREADS = 50
+# Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
+_REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
+# Times longer by this factor than what most are below are those of clusters.
+_LONG, _MOST = 20.0, 0.9
+# Clusters grow by the rows for which they leave (S v)_j < d_j / 4, at most so often.
+_KEPT, _GROWTHS = 0.25, 4
+# Each correction leaves a residual that is smaller by the 1e-7 of float32.
+_CORRECTIONS = 3
 
 
-def hitting_time(ops: Ops, level: Level, hierarchy: Hierarchy) -> NDArray[np.float32]:
-    """Return about S^-1 D 1, (n,): good enough where (S v)_i >= d_i / 2."""
-    b = ops.zeros(level.size, 1)
-    ops.body(b)[0] = ops.diagonal(level)
-    walk = Iteration(ops, level, b, hierarchy.precondition)
-    rest = ops.zeros(level.size, 1)
-    while walk.count < _MAX_ITERATIONS:
-        walk.step()
-        ops.relax(level, walk.r, rest)
-        # A few rows may lag behind for long: those of clusters that are as good as cut off.
-        if np.mean(ops.body(rest)[0] > 1 - _REACHED) < _FEW:
-            break
-    time: NDArray[np.float32] = ops.body(walk.x)[0].astype(np.float32)
-    return time
+@dataclass
+class Certificate:
+    """What it takes to bound errors for one matrix, whatever the right-hand side."""
 
+    ops: Ops
+    level: Level
+    time: NDArray[np.float64]  # v as a column
+    cluster: NDArray[np.int64]  # entries for the direct solver
+    solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None  # on the cluster
 
-def needed_residual(time: NDArray[np.float32], tolerance: float) -> float:
-    """Return the max abs(D^-1 r) with which the bound is within the tolerance nearly everywhere."""
-    sample = time[:: max(1, time.size // 10_000)]
-    usual = float(np.quantile(np.minimum(sample, LONGEST), 0.999)) if sample.size else 1.0
-    return tolerance * (_REACHED - _RESERVED) / max(usual, 1.0)
+    @classmethod
+    def prepare(cls, ops: Ops, level: Level, hierarchy: Hierarchy) -> "Certificate":
+        """Walk: find v, and the clusters."""
+        diagonal = ops.diagonal(level)
+        b, rest = ops.zeros(level.size, 1), ops.zeros(level.size, 1)
+        ops.body(b)[0] = diagonal
+        walk = Iteration(ops, level, b, hierarchy.precondition)
+        lagging = np.ones(level.size, np.bool_)
+        while np.mean(lagging) > _FEW and walk.count < _MAX_ITERATIONS:
+            walk.step()
+            ops.relax(level, walk.r, rest)
+            lagging = ops.body(rest)[0] > 1 - _REACHED
+        v = ops.body(walk.x)[0]
+        usual = float(np.quantile(v[:: max(1, v.size // 10_000)], _MOST)) if v.size else 1.0
+        strange = lagging | (v > _LONG * usual) | (v <= 0)
+        self = cls(ops, level, walk.x, np.flatnonzero(strange), None)
+        for _ in range(_GROWTHS):
+            if not strange.any():
+                break
+            self.cluster = np.flatnonzero(strange)
+            self.solve = factorise(ops.submatrix(level, strange))
+            self._correct(0 * b, walk.x)
+            lost = (self._product(walk.x) < _KEPT * diagonal) & ~strange
+            if not lost.any():
+                break
+            strange |= lost
+        return self
 
+    def needed(self, tolerance: float) -> float:
+        """Return the max abs(r_j) / d_j outside clusters with which the bound is the tolerance."""
+        longest = float(self.ops.body(self.time).max(initial=1.0))
+        return tolerance * _KEPT / longest
 
-def bound_of(
-    ops: Ops, level: Level, time: NDArray[np.float32], r: Columns, tolerance: float
-) -> NDArray[np.float32]:
-    """Return the proven bound on the error of each entry, (n,): 1 where nothing is proven.
+    def relative_residual(self, run: Iteration) -> float:
+        """Return max abs(r_j) / d_j outside clusters."""
+        share = run.relative_residuals()
+        self.ops.body(share)[:, self.cluster] = 0.0
+        return float(self.ops.largest(share).max(initial=0.0))
 
-    Parameters
-    ----------
-    time : ndarray, (n,)
-        About the hitting time; any positive values give a valid bound.
-    r : columns
-        Residuals b - S x, computed in float64.
-    tolerance : float
-        The bound that is wanted: excepted is what could not meet it anyway.
-    """
-    diagonal = ops.diagonal(level)
-    residual = np.abs(ops.body(r)).max(axis=0) / diagonal
-    v, product = ops.zeros(level.size, 1), ops.zeros(level.size, 1)
-    ops.body(v)[0] = time
-    ops.apply(level, v, product)
-    good = (ops.body(product)[0] >= _REACHED * diagonal) & (time <= LONGEST) & (time > 0)
-    for _ in range(_MAX_SPREADS):
-        factor = max(
-            float(residual[good].max(initial=0.0)) / (_REACHED - _RESERVED), tolerance / LONGEST
-        )
-        if good.all():
-            break
-        # What errors of 1 send over from the excepted entries: (W 1)_j = -(S 1)_j.
-        ops.body(v)[0] = ~good
-        ops.apply(level, v, product)
-        reached = good & (-ops.body(product)[0] > factor * _RESERVED * diagonal)
-        if not reached.any():
-            break
-        good &= ~reached
-    else:
-        good[:] = False
-    return np.where(good, np.minimum(factor * time, 1.0), 1.0).astype(np.float32)
+    def bound(self, run: Iteration) -> NDArray[np.float64]:
+        """Solve the clusters; return the proven bound on the error of each entry, (n,)."""
+        ops, v, cluster = self.ops, self.ops.body(self.time)[0], self.cluster
+        if self.solve is not None:
+            self._correct(run.b, run.x)
+        run.refresh()
+        residual = np.abs(ops.body(run.r)).max(axis=0).astype(np.float64)
+        product = self._product(self.time)
+        outside = np.ones(v.size, np.bool_)
+        outside[cluster] = False
+        if not (np.all(product[outside] > 0) and np.all(v > 0)):
+            return np.ones(v.size)
+        factor = float((residual[outside] / product[outside]).max(initial=0.0))
+        w = ops.zeros(self.level.size, 1, np.float64)
+        if self.solve is not None:
+            # Twice: the second term is for a factor that grows by what w sends over.
+            noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
+            ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
+            rest = residual[outside] - self._product(w)[outside]
+            grown = float((rest / product[outside]).max(initial=0.0))
+            if grown > 2 * factor:
+                return np.ones(v.size)
+            factor = max(factor, grown)
+        bound: NDArray[np.float64] = np.minimum(factor * v + ops.body(w)[0], 1.0)
+        return bound
+
+    def _product(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return S v, (n,), computed in float64."""
+        nothing, out = (self.ops.zeros(self.level.size, 1) for _ in range(2))
+        self.ops.residual(self.level, nothing, v, out)
+        product: NDArray[np.float64] = -self.ops.body(out)[0].astype(np.float64)
+        return product
+
+    def _correct(self, b: Columns, x: NDArray[np.float64]) -> None:
+        """Make the residual vanish on the clusters, all other entries of x as they are."""
+        assert self.solve is not None
+        r = self.ops.zeros(self.level.size, len(b))
+        for _ in range(_CORRECTIONS):
+            self.ops.residual(self.level, b, x, r)
+            rest = self.ops.body(r)[:, self.cluster].T.astype(np.float64)
+            self.ops.body(x)[:, self.cluster] += self.solve(rest).T

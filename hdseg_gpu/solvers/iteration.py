@@ -42,11 +42,11 @@ class Iteration:
         self._prepare()
         return self.ops.largest(self._z)
 
-    def relative_residual(self) -> NDArray[Any]:
-        """Return max abs(D^-1 r) of each column, D the diagonal."""
+    def relative_residuals(self) -> Columns:
+        """Return D^-1 r, D the diagonal; valid until the next call."""
         self.ops.relax(self.level, self.r, self._z)
         self._prepared = False
-        return self.ops.largest(self._z)
+        return self._z
 
     def step(self) -> None:
         """Go one step. 1 precondition, 1 apply, 2 dots, 3 axpys."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.solvers import Solution, System
-from hdseg_gpu.solvers.certificate import bound_of, hitting_time, needed_residual
+from hdseg_gpu.solvers.certificate import Certificate
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import Iteration
 
@@ -27,8 +27,6 @@ MAX_ITERATIONS = 100
 _MANY = 45
 # max abs(M^-1 r) has been measured up to 3 times smaller than the error.
 _SAFETY = 3.0
-# When more than this share of the unknowns lacks a proof, the direct solver takes them all.
-_HOPELESS = 0.25
 
 
 def multigrid(
@@ -38,9 +36,8 @@ def multigrid(
     progress: Callable[[float], None],
     *,
     certify: bool,
-    repair: bool,
 ) -> Solution:
-    """Return x with A x = b; uses up b.
+    """Return x with A x = b; uses up b if it converges.
 
     Parameters
     ----------
@@ -48,37 +45,32 @@ def multigrid(
         Bound on the error of each potential, the last class's included.
     certify : bool
         Whether the bound is to be proven (see ``certificate``), or may be an estimate.
-    repair : bool
-        Hand the unknowns for which nothing could be proven to the direct solver.
     """
     band, edges = system.band, system.edges
     level = ops.reduce(band, edges)
     b = ops.reduce_columns(band, edges, level, system.b)
     each = tolerance / len(b)  # the last class is 1 minus the others, and has all their errors
     dominance = ops.dominance(level)
-    bound: NDArray[np.float32] | float | None = None
+    bound: NDArray[Any] | float | None = None
     refined = 0
     if diagonal_is_enough(dominance, each):
         # v = 1 in the comparison principle: |e| <= max |r_i| / (S 1)_i.
         run = Iteration(ops, level, b, lambda r, out: ops.relax(level, r, out))
-        error = _iterate(run, lambda: _most(run.relative_residual()) / dominance, each, progress)
+        error = _iterate(run, lambda: _most(run.correction()) / dominance, each, progress)
         bound = error
     else:
         hierarchy = Hierarchy.build(ops, level, len(b))
         run = Iteration(ops, level, b, hierarchy.precondition)
         error = _iterate(run, lambda: _SAFETY * _most(run.correction()), each, progress)
         if certify and error <= each:
-            time = hitting_time(ops, level, hierarchy)
-            needed = needed_residual(time, each)
-            _iterate(run, lambda: _most(run.relative_residual()) / needed * each, each, progress)
-            bound = bound_of(ops, level, time, run.r, each)
-            unproven = bound > each
-            refined = int(np.count_nonzero(unproven))
-            if refined > _HOPELESS * level.size:
-                error = float(bound.max())
-            elif refined and repair:
-                _repair(ops, run, unproven)
-                bound[unproven] = each
+            certificate = Certificate.prepare(ops, level, hierarchy)
+            refined = certificate.cluster.size
+            goal = certificate.needed(each)
+            _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
+            bound = certificate.bound(run)
+            error = float(bound.max(initial=0.0))
+    if not error <= each:
+        return Solution(system.b, "multigrid", run.count, error * len(b), converged=False)
     x = ops.expand(band, edges, level, run.x, system.b)
     if isinstance(bound, np.ndarray):
         columns = ops.zeros(band.size, 1)
@@ -91,8 +83,7 @@ def multigrid(
         iterations=run.count,
         error=error * len(b),
         bound=bound,
-        converged=error <= each,
-        refined=refined if repair else 0,
+        refined=refined,
     )
 
 
@@ -132,12 +123,3 @@ def _iterate(
 
 def _most(columns: NDArray[Any]) -> float:
     return float(columns.max(initial=0.0))
-
-
-def _repair(ops: Ops, run: Iteration, chosen: NDArray[np.bool_]) -> None:
-    """Solve for the chosen unknowns exactly, with all others as they are."""
-    from hdseg_gpu.solvers.direct import factorise
-
-    correct = factorise(ops.submatrix(run.level, chosen))
-    x, r = ops.body(run.x), ops.body(run.r)
-    x[:, chosen] += correct(r[:, chosen].T.astype(np.float64)).T
