@@ -10,30 +10,29 @@ namespace {
 // Chosen by measurement: docs/decisions/0005-solver.md.
 constexpr int kPairings = 2;
 // Entries whose row sum exceeds this share of their weights are left to the smoother.
-constexpr float kDominant = 0.3f;
+constexpr float kDominant = 0.5f;
 // A pair (a, b) is good when the modes that it cannot represent are high in energy:
 // w_ab >= kQuality d_a d_b / (d_a + d_b), with d the diagonals summed over each aggregate. Without
 // this, clusters that hang on the rest by weak edges get glued to it and never converge.
-constexpr float kQuality = 0.3f;
+constexpr float kQuality = 1.0f / 3.0f;
 // The share of its strongest neighbour that a partner must have.
 constexpr float kStrong = 0.25f;
 // What finds no partner may join an aggregate, if it is the smaller one and tied to it like this.
-constexpr float kJoin = 0.3f;
+constexpr float kJoin = 0.25f;
 
 // Members of each group of a partition: group g has member[start[g] .. start[g + 1]).
 struct Groups {
   std::vector<int32_t> start, member;
 
+  // Entries of group `groups` are in none.
   void sort(const int32_t* group, int32_t entries, int32_t groups) {
-    start.assign(static_cast<size_t>(groups) + 1, 0);
-    for (int32_t i = 0; i < entries; ++i) {
-      if (group[i] >= 0) ++start[static_cast<size_t>(group[i]) + 1];
-    }
+    start.assign(static_cast<size_t>(groups) + 2, 0);
+    for (int32_t i = 0; i < entries; ++i) ++start[static_cast<size_t>(group[i]) + 1];
     for (size_t g = 1; g < start.size(); ++g) start[g] += start[g - 1];
-    member.resize(static_cast<size_t>(start.back()));
+    member.resize(static_cast<size_t>(entries));
     next_.assign(start.begin(), start.end() - 1);
     for (int32_t i = 0; i < entries; ++i) {
-      if (group[i] >= 0) member[static_cast<size_t>(next_[static_cast<size_t>(group[i])]++)] = i;
+      member[static_cast<size_t>(next_[static_cast<size_t>(group[i])]++)] = i;
     }
   }
 
@@ -41,120 +40,142 @@ struct Groups {
   std::vector<int32_t> next_;
 };
 
-// Sums of weights by neighbouring group, in the order they are met.
+// Sums of weights by neighbouring group, in the order they are met. No branches: whether a group
+// has been met before cannot be predicted.
 class Sums {
  public:
   void make_room(size_t groups) {
-    if (place_.size() < groups) place_.resize(groups, -1);
+    if (place_.size() >= groups) return;
+    place_.resize(groups, -1);
+    group_.resize(groups + 1);
+    sum_.resize(groups + 1);
   }
   void add(int32_t group, float weight) {
-    int32_t& place = place_[static_cast<size_t>(group)];
-    if (place < 0) {
-      place = static_cast<int32_t>(group_.size());
-      group_.push_back(group);
-      sum_.push_back(0.0f);
-    }
-    sum_[static_cast<size_t>(place)] += weight;
+    const int32_t known = place_[static_cast<size_t>(group)];
+    const bool fresh = known < 0;
+    const int32_t place = fresh ? size_ : known;
+    const auto at = static_cast<size_t>(place);
+    place_[static_cast<size_t>(group)] = place;
+    group_[at] = group;
+    sum_[at] = (fresh ? 0.0f : sum_[at]) + weight;
+    size_ += fresh;
   }
   void reset() {
-    for (const int32_t group : group_) place_[static_cast<size_t>(group)] = -1;
-    group_.clear();
-    sum_.clear();
+    for (int32_t q = 0; q < size_; ++q) place_[static_cast<size_t>(group(q))] = -1;
+    size_ = 0;
   }
-  size_t size() const { return group_.size(); }
-  int32_t group(size_t q) const { return group_[q]; }
-  float sum(size_t q) const { return sum_[q]; }
+  int32_t size() const { return size_; }
+  int32_t group(int32_t q) const { return group_[static_cast<size_t>(q)]; }
+  float sum(int32_t q) const { return sum_[static_cast<size_t>(q)]; }
 
  private:
   std::vector<int32_t> place_, group_;
   std::vector<float> sum_;
+  int32_t size_ = 0;
 };
 
 struct Workspace {
+  RowReader reader;
   Rows rows;
   Groups groups;
   Sums sums;
   std::vector<float> diagonal;  // summed over each group
-  std::vector<int32_t> next;
+  std::vector<int32_t> group, next;
+
+  // Sums the weights from the members of group a; at(j) is the group of entry j of the level.
+  template <class At>
+  void add_up(int32_t a, At at) {
+    for (int32_t m = groups.start[static_cast<size_t>(a)];
+         m < groups.start[static_cast<size_t>(a) + 1]; ++m) {
+      const int32_t i = groups.member[static_cast<size_t>(m)];
+      for (int32_t k = rows.start[i]; k < rows.start[i + 1]; ++k) {
+        sums.add(at(rows.column[k]), rows.weight[k]);
+      }
+    }
+  }
 };
 
 // The aggregate to put `a` into: another one as a partner, one that is merged already to join, or
-// -1. merged[g] < 0 where g is still free.
-int32_t choose(const Sums& sums, int32_t a, const std::vector<float>& diagonal,
-               const std::vector<int32_t>& merged) {
+// -1. next[g] < 0 where g is still free; group `none` stands for all that is not to be chosen.
+int32_t choose(const Workspace& work, int32_t a, int32_t none) {
+  const Sums& sums = work.sums;
+  const float da = work.diagonal[static_cast<size_t>(a)];
   float strongest = 0.0f;
-  for (size_t q = 0; q < sums.size(); ++q) strongest = std::max(strongest, sums.sum(q));
-  const float da = diagonal[static_cast<size_t>(a)];
+  for (int32_t q = 0; q < sums.size(); ++q) {
+    const bool other = sums.group(q) != a && sums.group(q) != none;
+    strongest = std::max(strongest, other ? sums.sum(q) : 0.0f);
+  }
   int32_t partner = -1, host = -1;
   float best = 0.0f, tied = 0.0f;
-  for (size_t q = 0; q < sums.size(); ++q) {
-    const auto b = static_cast<size_t>(sums.group(q));
-    const float db = diagonal[b], w = sums.sum(q), ratio = w * (da + db) / (da * db);
-    if (merged[b] < 0) {
-      if (w >= kStrong * strongest && ratio >= kQuality && w > best) {
-        best = w;
-        partner = sums.group(q);
-      }
-    } else if (da <= db && ratio >= kJoin && ratio > tied) {
-      tied = ratio;
-      host = sums.group(q);
+  for (int32_t q = 0; q < sums.size(); ++q) {
+    const int32_t b = sums.group(q);
+    if (b == a || b == none) continue;
+    const float db = work.diagonal[static_cast<size_t>(b)], w = sums.sum(q);
+    const float quality = w * (da + db), limit = da * db;
+    if (work.next[static_cast<size_t>(b)] < 0) {
+      const bool better = (w >= kStrong * strongest) & (quality >= kQuality * limit) & (w > best);
+      best = better ? w : best;
+      partner = better ? b : partner;
+    } else if ((da <= db) & (quality >= kJoin * limit) & (quality > tied * limit)) {
+      tied = quality / limit;
+      host = b;
     }
   }
   return partner >= 0 ? partner : host;
 }
 
-// Merges groups of the chunk's entries in pairs; group holds the old numbers and then the new ones.
-int32_t pair_up(Workspace& work, const float* diagonal, int32_t* group, int32_t groups) {
+// Merges the chunk's groups in pairs; work.group holds the old numbers and then the new ones, the
+// number of groups for entries that are in none.
+int32_t pair_up(Workspace& work, const float* diagonal, int32_t groups) {
   const Rows& rows = work.rows;
-  const int32_t entries = rows.count();
-  work.groups.sort(group, entries, groups);
-  work.diagonal.assign(static_cast<size_t>(groups), 0.0f);
-  for (int32_t i = 0; i < entries; ++i) {
-    if (group[i] >= 0) work.diagonal[static_cast<size_t>(group[i])] += diagonal[rows.first + i];
+  int32_t* group = work.group.data();
+  work.groups.sort(group, rows.count, groups);
+  work.diagonal.assign(static_cast<size_t>(groups) + 1, 0.0f);
+  for (int32_t i = 0; i < rows.count; ++i) {
+    work.diagonal[static_cast<size_t>(group[i])] += diagonal[rows.first + i];
   }
-  work.sums.make_room(static_cast<size_t>(groups));
-  work.next.assign(static_cast<size_t>(groups), -1);
+  work.sums.make_room(static_cast<size_t>(groups) + 1);
+  work.next.assign(static_cast<size_t>(groups) + 1, -1);
   int32_t found = 0;
   for (int32_t a = 0; a < groups; ++a) {
-    if (work.next[static_cast<size_t>(a)] >= 0) continue;
-    for (int32_t m = work.groups.start[static_cast<size_t>(a)];
-         m < work.groups.start[static_cast<size_t>(a) + 1]; ++m) {
-      const auto i = static_cast<size_t>(work.groups.member[static_cast<size_t>(m)]);
-      for (auto k = static_cast<size_t>(rows.start[i]); k < static_cast<size_t>(rows.start[i + 1]);
-           ++k) {
-        const int64_t j = rows.column[k] - rows.first;
-        if (j < 0 || j >= entries || group[j] < 0 || group[j] == a) continue;
-        work.sums.add(group[j], rows.weight[k]);
-      }
-    }
-    const int32_t b = choose(work.sums, a, work.diagonal, work.next);
+    int32_t& next = work.next[static_cast<size_t>(a)];
+    if (next >= 0) continue;
+    work.add_up(a, [&](int32_t column) {
+      const int64_t j = column - rows.first;
+      return j >= 0 && j < rows.count ? group[j] : groups;
+    });
+    const int32_t b = choose(work, a, groups);
     work.sums.reset();
     if (b >= 0 && work.next[static_cast<size_t>(b)] >= 0) {
-      work.next[static_cast<size_t>(a)] = work.next[static_cast<size_t>(b)];
+      next = work.next[static_cast<size_t>(b)];
       continue;
     }
-    work.next[static_cast<size_t>(a)] = found;
+    next = found;
     if (b >= 0) work.next[static_cast<size_t>(b)] = found;
     ++found;
   }
-  for (int32_t i = 0; i < entries; ++i) {
-    if (group[i] >= 0) group[i] = work.next[static_cast<size_t>(group[i])];
-  }
+  work.next[static_cast<size_t>(groups)] = found;
+  for (int32_t i = 0; i < rows.count; ++i) group[i] = work.next[static_cast<size_t>(group[i])];
   return found;
 }
 
 // Numbers the chunk's aggregates from 0 and returns how many there are.
 int32_t aggregate_chunk(Workspace& work, const float* diagonal, const float* excess,
                         int32_t* aggregate) {
-  const int32_t entries = work.rows.count();
+  const Rows& rows = work.rows;
+  work.group.resize(static_cast<size_t>(rows.count));
+  int32_t* group = work.group.data();
   int32_t groups = 0;
-  for (int32_t i = 0; i < entries; ++i) {
-    const int64_t at = work.rows.first + i;
-    const bool dominant = excess[at] > kDominant * (diagonal[at] - excess[at]);
-    aggregate[at] = dominant ? -1 : groups++;
+  for (int32_t i = 0; i < rows.count; ++i) {
+    const float sum = excess[rows.first + i];
+    const bool dominant = sum > kDominant * (diagonal[rows.first + i] - sum);
+    group[i] = dominant ? rows.count : groups;
+    groups += !dominant;
   }
-  for (int pairing = 0; pairing < kPairings; ++pairing) {
-    groups = pair_up(work, diagonal, aggregate + work.rows.first, groups);
+  for (int32_t i = 0; i < rows.count; ++i) group[i] = std::min(group[i], groups);
+  for (int pairing = 0; pairing < kPairings; ++pairing) groups = pair_up(work, diagonal, groups);
+  for (int32_t i = 0; i < rows.count; ++i) {
+    aggregate[rows.first + i] = group[i] < groups ? group[i] : -1;
   }
   return groups;
 }
@@ -163,40 +184,35 @@ int32_t aggregate_chunk(Workspace& work, const float* diagonal, const float* exc
 void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggregate,
                     int32_t first_group, int32_t groups, int32_t all_groups, Coarse& coarse) {
   const Rows& rows = work.rows;
-  const int32_t entries = rows.count();
-  std::vector<int32_t>& local = work.next;
-  local.resize(static_cast<size_t>(entries));
-  for (int32_t i = 0; i < entries; ++i) {
+  work.group.resize(static_cast<size_t>(rows.count));
+  for (int32_t i = 0; i < rows.count; ++i) {
     const int32_t a = aggregate[rows.first + i];
-    local[static_cast<size_t>(i)] = a < 0 ? -1 : a - first_group;
+    work.group[static_cast<size_t>(i)] = a < 0 ? groups : a - first_group;
   }
-  work.groups.sort(local.data(), entries, groups);
-  work.sums.make_room(static_cast<size_t>(all_groups));
+  work.groups.sort(work.group.data(), rows.count, groups);
+  work.sums.make_room(static_cast<size_t>(all_groups) + 1);
   for (int32_t a = 0; a < groups; ++a) {
-    float tied = 0.0f;
+    float tied = 0.0f, diagonal = 0.0f;
     for (int32_t m = work.groups.start[static_cast<size_t>(a)];
          m < work.groups.start[static_cast<size_t>(a) + 1]; ++m) {
-      const auto i = static_cast<size_t>(work.groups.member[static_cast<size_t>(m)]);
-      tied += excess[rows.first + static_cast<int64_t>(i)];
-      for (auto k = static_cast<size_t>(rows.start[i]); k < static_cast<size_t>(rows.start[i + 1]);
-           ++k) {
-        const int32_t other = aggregate[rows.column[k]];
-        if (other < 0) {
-          tied += rows.weight[k];
-        } else if (other != first_group + a) {
-          work.sums.add(other, rows.weight[k]);
-        }
-      }
+      tied += excess[rows.first + work.groups.member[static_cast<size_t>(m)]];
     }
-    coarse.excess.push_back(tied);
-    for (size_t q = 0; q < work.sums.size(); ++q) {
-      coarse.column.push_back(work.sums.group(q));
-      coarse.value.push_back(work.sums.sum(q));
-      tied += work.sums.sum(q);
+    work.add_up(
+        a, [&](int32_t column) { return aggregate[column] < 0 ? all_groups : aggregate[column]; });
+    for (int32_t q = 0; q < work.sums.size(); ++q) {
+      const int32_t other = work.sums.group(q);
+      if (other == all_groups) {
+        tied += work.sums.sum(q);
+      } else if (other != first_group + a) {
+        coarse.column.push_back(other);
+        coarse.value.push_back(work.sums.sum(q));
+        diagonal += work.sums.sum(q);
+      }
     }
     work.sums.reset();
     coarse.row_start.push_back(static_cast<int32_t>(coarse.column.size()));
-    coarse.diagonal.push_back(tied);
+    coarse.excess.push_back(tied);
+    coarse.diagonal.push_back(diagonal + tied);
   }
 }
 
@@ -212,7 +228,7 @@ Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate) {
     Workspace work;
 #pragma omp for schedule(dynamic)
     for (int64_t c = 0; c < level.chunks; ++c) {
-      read_rows(level, c, work.rows);
+      work.rows = work.reader.read(level, c);
       first[static_cast<size_t>(c) + 1] = aggregate_chunk(work, diagonal, level.excess, aggregate);
     }
 #pragma omp single
@@ -226,7 +242,7 @@ Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate) {
 #pragma omp for schedule(dynamic)
     for (int64_t c = 0; c < level.chunks; ++c) {
       const auto at = static_cast<size_t>(c);
-      read_rows(level, c, work.rows);
+      work.rows = work.reader.read(level, c);
       galerkin_chunk(work, level.excess, aggregate, first[at], first[at + 1] - first[at],
                      first[chunks], parts[at]);
     }
@@ -248,12 +264,12 @@ Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate) {
 template <class Level>
 void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& row_start,
                std::vector<int32_t>& column, std::vector<double>& value) {
-  Rows rows;
+  RowReader reader;
   row_start.assign(1, 0);
   for (int64_t c = 0; c < level.chunks; ++c) {
     const int64_t first = level.first(c), last = level.first(c + 1);
     if (std::all_of(number + first, number + last, [](int32_t k) { return k < 0; })) continue;
-    read_rows(level, c, rows);
+    const Rows rows = reader.read(level, c);
     for (int64_t i = first; i < last; ++i) {
       if (number[i] < 0) continue;
       const auto at = static_cast<size_t>(i - first);

@@ -4,55 +4,59 @@
 
 namespace hdseg {
 
-// The rows of one chunk: all neighbours, by their index in the whole level.
+// The rows of one chunk: row i has the neighbours column[k] (of the whole level) with weight[k] >
+// 0, start[i] <= k < start[i + 1].
 struct Rows {
   int64_t first = 0;
-  std::vector<int32_t> start, column;
-  std::vector<float> weight;
-
-  void clear(int64_t from) {
-    first = from;
-    start.assign(1, 0);
-    column.clear();
-    weight.clear();
-  }
-  void add(int64_t j, float w) {
-    if (w > 0.0f) {
-      column.push_back(static_cast<int32_t>(j));
-      weight.push_back(w);
-    }
-  }
-  void end_row() { start.push_back(static_cast<int32_t>(column.size())); }
-  int32_t count() const { return static_cast<int32_t>(start.size()) - 1; }
+  int32_t count = 0;
+  const int32_t *start = nullptr, *column = nullptr;
+  const float* weight = nullptr;
 };
 
-inline void read_rows(const StencilLevel& level, int64_t chunk, Rows& rows) {
-  rows.clear(level.first(chunk));
-  const float* const* w = level.weight;
-  for (int64_t p = level.chunk[chunk]; p < level.chunk[chunk + 1]; ++p) {
-    const BlackPiece& piece = level.pieces[p];
-    for (int64_t i = piece.start; i < piece.end; ++i) {
-      rows.add(i + piece.up2, w[0][i]);
-      rows.add(i + piece.up - 1, w[1][i]);
-      rows.add(i + piece.up, w[2][i]);
-      rows.add(i - 1, w[3][i - 1]);
-      rows.add(i + 1, w[3][i]);
-      rows.add(i + piece.down - 1, w[4][i]);
-      rows.add(i + piece.down, w[5][i]);
-      rows.add(i + piece.down2, w[6][i]);
-      rows.end_row();
+// Reads rows, and keeps the memory for them where the level has none of its own.
+class RowReader {
+ public:
+  Rows read(const StencilLevel& level, int64_t chunk) {
+    const int64_t first = level.first(chunk), count = level.first(chunk + 1) - first;
+    start_.resize(static_cast<size_t>(count) + 1);
+    column_.resize(static_cast<size_t>(count) * 8);
+    weight_.resize(static_cast<size_t>(count) * 8);
+    const float* const* w = level.weight;
+    int32_t *column = column_.data(), *start = start_.data();
+    float* weight = weight_.data();
+    int32_t end = 0;
+    const auto add = [&](int64_t j, float value) {
+      column[end] = static_cast<int32_t>(j);  // without a branch: overwritten if there is no edge
+      weight[end] = value;
+      end += value > 0.0f;
+    };
+    *start++ = 0;
+    for (int64_t p = level.chunk[chunk]; p < level.chunk[chunk + 1]; ++p) {
+      const BlackPiece& piece = level.pieces[p];
+      for (int64_t i = piece.start; i < piece.end; ++i) {
+        add(i + piece.up2, w[0][i]);
+        add(i + piece.up - 1, w[1][i]);
+        add(i + piece.up, w[2][i]);
+        add(i - 1, w[3][i - 1]);
+        add(i + 1, w[3][i]);
+        add(i + piece.down - 1, w[4][i]);
+        add(i + piece.down, w[5][i]);
+        add(i + piece.down2, w[6][i]);
+        *start++ = end;
+      }
     }
+    return {first, static_cast<int32_t>(count), start_.data(), column_.data(), weight_.data()};
   }
-}
 
-inline void read_rows(const SparseLevel& level, int64_t chunk, Rows& rows) {
-  rows.clear(level.first(chunk));
-  for (int64_t i = level.first(chunk); i < level.first(chunk + 1); ++i) {
-    for (int32_t k = level.row_start[i]; k < level.row_start[i + 1]; ++k) {
-      rows.add(level.column[k], level.value[k]);
-    }
-    rows.end_row();
+  Rows read(const SparseLevel& level, int64_t chunk) {
+    const int64_t first = level.first(chunk);
+    return {first, static_cast<int32_t>(level.first(chunk + 1) - first), level.row_start + first,
+            level.column, level.value};
   }
-}
+
+ private:
+  std::vector<int32_t> start_, column_;
+  std::vector<float> weight_;
+};
 
 }  // namespace hdseg
