@@ -31,7 +31,8 @@ def system(
     ops = backends.load("cpu")
     coarse = label_classes("labels", labels > 0)
     assert coarse.classes is not None
-    seeds = ops.seeds(coarse.classes, 2, structuring_elements("9x9"), passes)
+    thinned = ops.seeds(coarse.classes, 2, structuring_elements("9x9"), passes)
+    seeds = thinned.astype(np.int32)
     pixels = ops.band(seeds)
     scaled = image / np.float32(255)
     strength = beta / (10 * float(scaled.std()) * image.shape[2] ** 0.5)

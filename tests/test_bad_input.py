@@ -286,7 +286,7 @@ def test_seeds_refuses(case):
 
 
 THINNING = {
-    "labels": (MASK, "3x3", 2, "auto", ["mask", "uint8", "mask > 0"]),
+    "labels": (MASK.astype(int), "3x3", 2, "auto", ["mask", "int64", "uint8", "mask > 0"]),
     "floats": (MASK / 5.0, "3x3", 2, "auto", ["mask", "float64", "bools"]),
     "3-D": (MASK[None] > 0, "3x3", 2, "auto", ["mask", "3 dimensions", "(1, 44, 56)"]),
     "empty": (MASK[:, :0] > 0, "3x3", 2, "auto", ["mask is empty", "(44, 0)"]),
@@ -302,6 +302,27 @@ def test_thinning_refuses(case):
     mask, elements, passes, backend, parts = THINNING[case]
     with refused(*parts):
         thinning(mask, elements, passes, backend=backend)
+
+
+PACKED = np.packbits(MASK > 0, axis=1, bitorder="little")  # 56 pixels, 7 bytes a row
+THINNING_PACKED = {
+    "too wide": (PACKED, 57, ["packed_width=57", "uint8 of shape (H, 8)", "(44, 7)"]),
+    "too narrow": (PACKED, 48, ["packed_width=48", "uint8 of shape (H, 6)", "(44, 7)"]),
+    "not packed": (MASK > 0, 56, ["packed_width=56", "bool", "numpy.packbits"]),
+    "other integers": (PACKED.astype(np.uint16), 56, ["uint16", "packed_width=56"]),
+    "3-D": (PACKED[None], 56, ["mask", "3 dimensions", "(1, 44, 7)"]),
+    "no width": (PACKED, 0, ["packed_width=0", "at least 1"]),
+    "negative width": (PACKED, -8, ["packed_width=-8", "at least 1"]),
+    "bool width": (PACKED, True, ["packed_width=True"]),
+    "float width": (PACKED, 56.0, ["packed_width=56.0", "pixels"]),
+}
+
+
+@pytest.mark.parametrize("case", THINNING_PACKED)
+def test_thinning_refuses_packed(case):
+    mask, width, parts = THINNING_PACKED[case]
+    with refused(*parts):
+        thinning(mask, "3x3", 2, packed_width=width)
 
 
 # ---- unusual, but not wrong ------------------------------------------------------------------

@@ -76,6 +76,56 @@ def test_planes_are_interpolated_alike(ops, reference, shape, how):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_histograms_agree(ops, reference, shape, dtype):
+    values = np.random.default_rng(43).integers(0, 200, shape).astype(dtype)
+    for count in (200, 255):
+        expected = reference.histogram(values, count)
+        np.testing.assert_array_equal(ops.histogram(values, count), expected, strict=True)
+        assert expected.sum() == values.size
+
+
+def test_large_histograms_and_deviations_are_exact(ops):
+    """More than one block and thread; values at both ends of their type."""
+    rng = np.random.default_rng(83)
+    for dtype in (np.uint8, np.uint16):
+        top = np.iinfo(dtype).max
+        values = rng.choice(np.array([0, top - 1, top], dtype), (701, 523))
+        counts = ops.histogram(values, top + 1)
+        np.testing.assert_array_equal(counts, np.bincount(values.ravel(), minlength=top + 1))
+        total, squares = (sum(int(c) * int(v) ** p for v, c in enumerate(counts)) for p in (1, 2))
+        exact = math.sqrt((values.size * squares - total**2) / values.size**2)
+        assert math.isclose(ops.standard_deviation(values), exact, rel_tol=1e-15)
+        assert ops.standard_deviation(np.full((701, 523), top, dtype)) == 0
+    assert ops.standard_deviation(np.full((701, 523), 0.1, np.float32)) == 0
+
+
+def test_planes_are_enlarged_alike_beyond_one_block(ops, reference):
+    planes = np.random.default_rng(89).random((3, 41, 37), np.float32)
+    planes[2] = planes[1]  # ties
+    for how in ("linear", "cubic"):
+        np.testing.assert_array_equal(
+            ops.upsample_argmax(planes, (97, 1100), how),
+            reference.upsample_argmax(planes, (97, 1100), how),
+            strict=True,
+        )
+
+
+def test_many_planes_need_larger_indices(ops, reference):
+    planes = np.random.default_rng(97).random((300, 3, 4), np.float32)
+    found = ops.upsample_argmax(planes, (9, 11), "linear")
+    np.testing.assert_array_equal(
+        found, reference.upsample_argmax(planes, (9, 11), "linear"), strict=True
+    )
+    assert found.dtype == np.uint16
+    labels = np.arange(300, dtype=np.uint16).reshape(20, 15)
+    np.testing.assert_array_equal(
+        ops.upsample_labels(labels, (201, 33)),
+        reference.upsample_labels(labels, (201, 33)),
+        strict=True,
+    )
+
+
 @pytest.mark.parametrize("how", ["linear", "cubic"])
 def test_interpolation_at_the_same_size_is_the_identity(reference, how):
     planes = np.random.default_rng(37).random((2, 5, 6), np.float32)

@@ -50,7 +50,7 @@ class ReferenceOps(Ops):
     def seeds(
         self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
     ) -> Classes:
-        seeds = np.zeros_like(classes)
+        seeds = np.zeros(classes.shape, classes.dtype)
         for k in range(count):
             seeds[self.thinning(classes == k, elements, passes)] = k + 1
         return seeds

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 Shape = tuple[int, int]
 
 
-Classes = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_] | NDArray[np.uint8]
+Classes = NDArray[np.uint8 | np.uint16]
+Mask = NDArray[np.bool_ | np.uint8]
 
 
 def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:

@@ -1,4 +1,4 @@
-// The preset structuring elements as compile-time constants: their tests become straight code.
+// The preset structuring elements, known when the kernels are built: their tests are straight code.
 #pragma once
 #include "hit_or_miss.h"
 

@@ -8,7 +8,7 @@
 namespace hdseg {
 
 // A tile is one word (64 pixels) wide and this many rows high.
-constexpr int64_t kTileRows = 64;
+constexpr int64_t kTileRows = 128;
 
 // A binary image packed into 64-pixel words, bit 0 leftmost, stored column after column of words:
 // the words of consecutive rows lie side by side, so that one instruction handles many rows.

@@ -18,7 +18,6 @@ class Cells {
   const std::vector<RowCell>& centre() const { return centre_; }
   CellColumns right() const { return right_.view(); }
   CellColumns left() const { return left_.view(); }
-  bool empty() const { return centre_.empty() && right_.columns.empty() && left_.columns.empty(); }
 
  private:
   struct Side {

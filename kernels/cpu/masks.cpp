@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "common/bits.h"
 #include "cpu/thinning.h"
@@ -9,32 +10,44 @@
 namespace hdseg {
 namespace {
 
-// Bit i is whether byte i is not 0, for up to 64 bytes.
-uint64_t word_of_bytes(const uint8_t* bytes, int64_t count) {
+// Bit i is whether byte i is not 0.
+uint64_t word_of_bytes(const uint8_t* bytes) {
   uint64_t word = 0;
-  for (int64_t i = 0; i < count; i += 8) {
-    uint64_t eight = 0;
-    std::memcpy(&eight, bytes + i, static_cast<size_t>(std::min<int64_t>(8, count - i)));
+  for (int i = 0; i < 64; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, bytes + i, 8);
     word |= gathered(nonzero_bytes(eight)) << i;
   }
   return word;
 }
 
 // Clears the bytes whose bit is 0.
-void keep_bytes(uint64_t word, uint8_t* bytes, int64_t count) {
-  for (int64_t i = 0; i < count; i += 8) {
-    const size_t length = static_cast<size_t>(std::min<int64_t>(8, count - i));
-    uint64_t eight = 0;
-    std::memcpy(&eight, bytes + i, length);
+void keep_bytes(uint64_t word, uint8_t* bytes) {
+  for (int i = 0; i < 64; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, bytes + i, 8);
     eight &= spread(word >> i);
-    std::memcpy(bytes + i, &eight, length);
+    std::memcpy(bytes + i, &eight, 8);
   }
 }
 
-// Calls row(y, words) for each row of the plane with its words side by side, tile row by tile
-// row: a column's words of eight rows share a cache line.
-template <class Row>
-void for_each_strip(const BitPlane& plane, Row strip) {
+// Calls act(bytes) for up to 64 bytes, filled up by zeros.
+template <class Byte, class Act>
+auto with_64_bytes(Byte* bytes, int64_t count, Act act) {
+  if (count == 64) return act(bytes);
+  std::remove_const_t<Byte> padded[64] = {};
+  std::copy_n(bytes, count, padded);
+  if constexpr (std::is_const_v<Byte>) {
+    return act(padded);
+  } else {
+    act(padded);
+    std::copy_n(padded, count, bytes);
+  }
+}
+
+// Calls strip(top, bottom) for every eight rows: a column's words of these share a cache line.
+template <class Strip>
+void for_each_strip(const BitPlane& plane, Strip strip) {
   const int threads = threads_for(plane.tiles() / 8);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t top = 0; top < plane.height(); top += 8) {
@@ -69,7 +82,7 @@ void thin_bytes(const uint8_t* mask, int64_t height, int64_t width, const Elemen
                 int64_t passes, uint8_t* thinned) {
   std::vector<ThinPlane> planes = one_plane(height, width);
   pack(planes[0].plane, [&](int64_t y, int64_t x, int64_t count) {
-    return word_of_bytes(mask + y * width + x, count);
+    return with_64_bytes(mask + y * width + x, count, word_of_bytes);
   });
   thin(planes, set, passes);
   const ThinPlane& result = planes[0];
@@ -81,7 +94,8 @@ void thin_bytes(const uint8_t* mask, int64_t height, int64_t width, const Elemen
       const int64_t count = std::min<int64_t>(64, width - 64 * w);
       const uint64_t* words = result.plane.column(w);
       for (int64_t y = top; y < bottom; ++y) {
-        keep_bytes(words[y], thinned + y * width + 64 * w, count);
+        with_64_bytes(thinned + y * width + 64 * w, count,
+                      [&](uint8_t* bytes) { keep_bytes(words[y], bytes); });
       }
     }
   });

@@ -20,7 +20,8 @@ int threads_for(int64_t tiles) {
   constexpr int64_t kTilesPerThread = 32;
   return static_cast<int>(std::clamp<int64_t>(tiles / kTilesPerThread, 1, omp_get_max_threads()));
 #else
-  return tiles >= 0 ? 1 : 0;
+  static_cast<void>(tiles);
+  return 1;
 #endif
 }
 
@@ -30,13 +31,23 @@ struct Tile {
   int32_t plane;
   int32_t tile_row;
   int64_t w;
+  bool asleep;  // for the rest of the pass
 };
 
 // Pixels that an element matched, in kLanes words that lie side by side.
 struct Match {
   uint64_t* words;
-  Lanes pixels;
+  uint64_t pixels[kLanes];
 };
+
+// The bits that are pixels, in the first words of kLanes.
+Lanes inside(uint64_t pixels, int64_t rows) {
+  uint64_t words[kLanes];
+  for (int64_t y = 0; y < kLanes; ++y) words[y] = y < rows ? pixels : 0;
+  return load(words);
+}
+
+int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 
 // Where kLanes words and their neighbours are read.
 struct Window {
@@ -90,28 +101,42 @@ struct PresetElement {
 };
 
 // Appends what the element matches in a tile; false if it matches nothing.
+//
+// Each of three ever stricter tests goes over the whole tile before the next: the processor
+// foresees where a loop over what is left ends, but not which words a test rules out.
 template <class Test>
 bool find_matches(BitPlane& plane, const Tile& tile, const Element& element,
                   std::vector<Match>& matches) {
+  constexpr int kParts = static_cast<int>(kTileRows / kLanes);
+  static_assert(kParts <= 64, "one bit for each part of a tile");
+  const int64_t top = tile.tile_row * kTileRows, rows = std::min(kTileRows, plane.height() - top);
+  uint64_t* const column = plane.column(tile.w) + top;
+  const int parts = static_cast<int>((rows + kLanes - 1) / kLanes);
+  Lanes match[kParts];
+  const auto window = [&](int part) { return Window{column + part * kLanes, plane.stride()}; };
+
+  uint64_t left = 0;
+  for (int part = 0; part < parts; ++part) {
+    match[part] = Test::first(element, window(part), window(part)(0, 0));
+    left |= static_cast<uint64_t>(any(match[part])) << part;
+  }
+  uint64_t candidates = 0;
+  for (; left != 0; left &= left - 1) {
+    const int part = lowest_bit(left);
+    match[part] = Test::near(element, window(part), match[part]);
+    candidates |= static_cast<uint64_t>(any(match[part])) << part;
+  }
   const size_t before = matches.size();
-  const Lanes pixels = broadcast(plane.pixels(tile.w));
-  const int64_t top = tile.tile_row * kTileRows;
-  const int64_t bottom = std::min(top + kTileRows, plane.height());
-  uint64_t* const column = plane.column(tile.w);
-  for (int64_t y = top; y < bottom; y += kLanes) {
-    const Window window{column + y, plane.stride()};
-    Lanes match = Test::first(element, window, window(0, 0));
-    if (!any(match)) continue;
-    match = Test::near(element, window, match);
-    if (!any(match)) continue;
-    match = Test::far(element, window, match) & pixels;  // padding may match for ever
-    if (y + kLanes > bottom) {
-      uint64_t words[kLanes];
-      store(match, words);
-      std::fill(words + (bottom - y), words + kLanes, uint64_t{0});
-      match = load(words);
-    }
-    if (any(match)) matches.push_back({column + y, match});
+  const uint64_t pixels = plane.pixels(tile.w);
+  const bool at_edge = rows < kTileRows || ~pixels != 0;  // padding may match for ever
+  for (; candidates != 0; candidates &= candidates - 1) {
+    const int part = lowest_bit(candidates);
+    Lanes found = Test::far(element, window(part), match[part]);
+    if (at_edge) found = found & inside(pixels, rows - part * kLanes);
+    if (!any(found)) continue;
+    matches.emplace_back();
+    matches.back().words = column + part * kLanes;
+    store(found, matches.back().pixels);
   }
   return matches.size() > before;
 }
@@ -156,7 +181,7 @@ class Work {
 
  private:
   void survey();
-  bool at_boundary(ThinPlane& thinned, int64_t w, int64_t tile_row) const;
+  bool may_match(const Tile& tile);
   void run_as_one_of_many(int64_t passes);
   void activate_around(const std::vector<Tile>& changed, int64_t pass);
 
@@ -172,58 +197,69 @@ bool on_frame(const BitPlane& plane, const Tile& tile) {
          tile.tile_row + 1 == plane.tile_rows();
 }
 
-TileState::Kind kind_of(const BitPlane& plane, const Tile& tile) {
-  const int64_t top = tile.tile_row * kTileRows;
-  const int64_t bottom = std::min(top + kTileRows, plane.height());
-  const uint64_t* words = plane.column(tile.w);
-  uint64_t some = 0, all = ~uint64_t{0};
-  for (int64_t y = top; y < bottom; ++y) {
-    some |= words[y];
-    all &= words[y];
-  }
-  return some == 0 ? TileState::kEmpty : ~all == 0 ? TileState::kFull : TileState::kMixed;
+// Whether all words of some rows, or all of the bits that matter of each, are `value`.
+bool all_are(const uint64_t* words, int64_t top, int64_t bottom, uint64_t bits, bool value) {
+  const uint64_t flip = value ? ~uint64_t{0} : 0;
+  uint64_t other = 0;
+  for (int64_t y = top; y < bottom; ++y) other |= words[y] ^ flip;
+  return (other & bits) == 0;
 }
 
 // Sets the padding, and makes every tile active in which some element may match.
 void Work::survey() {
-  int64_t tiles = 0;
-  for (const ThinPlane& p : planes_) tiles += p.plane.tiles();
-  const int threads = threads_for(tiles / 8);
+  std::vector<Tile> columns;
   for (size_t p = 0; p < planes_.size(); ++p) {
-    ThinPlane& thinned = planes_[p];
+    for (int64_t w = 0; w < planes_[p].plane.words(); ++w) {
+      columns.push_back({static_cast<int32_t>(p), 0, w, false});
+    }
+  }
+  std::vector<Tile> sources;
+#pragma omp parallel for schedule(dynamic, 8) \
+    num_threads(threads_for(static_cast<int64_t>(columns.size())))
+  for (size_t i = 0; i < columns.size(); ++i) {
+    std::vector<Tile> found;
+    ThinPlane& thinned = planes_[static_cast<size_t>(columns[i].plane)];
     BitPlane& plane = thinned.plane;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t w = 0; w < plane.words(); ++w) {
-      for (int64_t t = 0; t < plane.tile_rows(); ++t) {
-        const Tile tile{static_cast<int32_t>(p), static_cast<int32_t>(t), w};
-        if (on_frame(plane, tile)) plane.repeat_edges(w, t);
-        thinned.state(w, t).kind = kind_of(plane, tile);
+    for (Tile tile = columns[i]; tile.tile_row < plane.tile_rows(); ++tile.tile_row) {
+      if (on_frame(plane, tile)) plane.repeat_edges(tile.w, tile.tile_row);
+      const uint64_t* words = plane.column(tile.w);
+      const int64_t top = tile.tile_row * kTileRows;
+      const int64_t bottom = std::min(top + kTileRows, plane.height());
+      thinned.state(tile.w, tile.tile_row).empty = all_are(words, top, bottom, ~uint64_t{0}, false);
+      if (!set_.at_boundaries || !all_are(words, top, bottom, ~uint64_t{0}, true)) {
+        found.push_back(tile);
       }
     }
-    for (int64_t w = 0; w < plane.words(); ++w) {
-      for (int64_t t = 0; t < plane.tile_rows(); ++t) {
-        TileState& state = thinned.state(w, t);
-        if (state.kind == TileState::kEmpty) continue;
-        if (set_.at_boundaries && !at_boundary(thinned, w, t)) continue;
-        state.active = 0;
-        active_.push_back({static_cast<int32_t>(p), static_cast<int32_t>(t), w});
-      }
-    }
+#pragma omp critical
+    sources.insert(sources.end(), found.begin(), found.end());
   }
+  activate_around(sources, 0);
 }
 
-bool Work::at_boundary(ThinPlane& thinned, int64_t w, int64_t tile_row) const {
+// Whether the coming pass can change anything in a tile.
+bool Work::may_match(const Tile& tile) {
+  ThinPlane& thinned = planes_[static_cast<size_t>(tile.plane)];
   const BitPlane& plane = thinned.plane;
-  for (int64_t v = std::max<int64_t>(w - 1, 0); v < std::min(w + 2, plane.words()); ++v) {
-    for (int64_t t = std::max<int64_t>(tile_row - 1, 0);
-         t < std::min(tile_row + 2, plane.tile_rows()); ++t) {
-      if (thinned.state(v, t).kind != TileState::kFull) return true;
-    }
+  const int64_t reach = set_.reach, top = tile.tile_row * kTileRows;
+  const int64_t bottom = std::min(top + kTileRows, plane.height());
+  const uint64_t* words = plane.column(tile.w);
+  if (all_are(words, top, bottom, ~uint64_t{0}, false)) {
+    thinned.state(tile.w, tile.tile_row).empty = true;
+    return false;
   }
-  return false;
+  if (!set_.at_boundaries || reach >= 64) return true;
+  if (!all_are(words, top, bottom, ~uint64_t{0}, true)) return true;
+  // A full tile can lose pixels only if there is a gap within reach of it.
+  const int64_t first = std::max<int64_t>(top - reach, 0);
+  const int64_t last = std::min(bottom + reach, plane.height());
+  const uint64_t rightmost = ~(~uint64_t{0} >> reach), leftmost = ~(~uint64_t{0} << reach);
+  return !all_are(words, first, last, ~uint64_t{0}, true) ||
+         (tile.w > 0 && !all_are(words - plane.stride(), first, last, rightmost, true)) ||
+         (tile.w + 1 < plane.words() &&
+          !all_are(words + plane.stride(), first, last, leftmost, true));
 }
 
-// Every change of the last pass can have led to a match within set_.reach pixels of it.
+// Makes the tiles active that are within reach, in one pass, of those that were a source of change.
 void Work::activate_around(const std::vector<Tile>& changed, int64_t pass) {
   const int64_t across = (set_.reach + 63) / 64;
   const int64_t along = (set_.reach + kTileRows - 1) / kTileRows;
@@ -236,9 +272,9 @@ void Work::activate_around(const std::vector<Tile>& changed, int64_t pass) {
     for (int64_t w = std::max<int64_t>(tile.w - across, 0); w <= right; ++w) {
       for (int64_t t = std::max<int64_t>(tile.tile_row - along, 0); t <= bottom; ++t) {
         TileState& state = thinned.state(w, t);
-        if (state.active == pass || state.kind == TileState::kEmpty) continue;
+        if (state.active == pass || state.empty) continue;
         state.active = pass;
-        active_.push_back({tile.plane, static_cast<int32_t>(t), w});
+        active_.push_back({tile.plane, static_cast<int32_t>(t), w, false});
       }
     }
   }
@@ -257,12 +293,14 @@ void Work::run_as_one_of_many(int64_t passes) {
       // First everybody looks, then everybody removes: an element sees the plane as it was.
 #pragma omp for schedule(dynamic, 16)
       for (size_t i = 0; i < active_.size(); ++i) {
-        const Tile& tile = active_[i];
+        Tile& tile = active_[i];
+        if (e == 0) tile.asleep = !may_match(tile);
+        if (tile.asleep) continue;
         BitPlane& plane = planes_[static_cast<size_t>(tile.plane)].plane;
         if (find(plane, tile, element, matches)) touched.push_back(tile);
       }
       for (const Match& match : matches) {
-        store(load(match.words) & ~match.pixels, match.words);
+        store(load(match.words) & ~load(match.pixels), match.words);
       }
       for (const Tile& tile : touched) {
         ThinPlane& thinned = planes_[static_cast<size_t>(tile.plane)];

@@ -7,13 +7,11 @@
 
 namespace hdseg {
 
-// What is known of a tile: whether its pixels are alike, and when it was last of interest.
+// What is known of a tile.
 struct TileState {
-  enum Kind : uint8_t { kEmpty, kMixed, kFull };
-
-  int64_t active = -1;   // the last pass it was visited in
+  int64_t active = -1;   // the last pass it was to be visited in
   int64_t changed = -1;  // the last pass it lost pixels in
-  Kind kind = kEmpty;
+  bool empty = false;
 };
 
 struct ThinPlane {
