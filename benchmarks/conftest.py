@@ -1,0 +1,91 @@
+"""Fixtures of the suites: input files, and a competition in child processes."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Last, so that the installed package comes before the source folder beside the benchmarks.
+sys.path.append(str(Path(__file__).parent.parent))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from numpy.typing import NDArray
+
+from benchmarks.child import Child, Contestant, clock
+from benchmarks.inputs import Case, Files
+from benchmarks.machine import describe
+
+PATIENCE = 3.0  # seconds after which a peer's first run is its only one
+Compete = Callable[..., NDArray[Any]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let children keep the time, and take as long as they need."""
+    for item in items:
+        item.add_marker(pytest.mark.benchmark(timer=clock))
+        item.add_marker(pytest.mark.timeout(0))
+
+
+def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
+    """Put the machine's line for the report into the JSON."""
+    machine_info["described"] = describe()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
+    """Return the inputs' files."""
+    yield Files(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def present(case: Case, files: Files) -> Case:
+    """Return the case, or skip where its pictures are not there."""
+    try:
+        files.picture(case)
+    except FileNotFoundError as error:
+        pytest.skip(f"no such picture: {error}")
+    return case
+
+
+@pytest.fixture
+def compete(benchmark: Any) -> Compete:
+    """Return the function that times one contestant and returns its array.
+
+    The first run tells the peak memory and warms up; the timed ones follow. A peer that takes
+    long is timed by its first run alone, unless it says with which options it is to be timed.
+    """
+
+    def run(
+        group: str,
+        contestant: Contestant,
+        folder: Path,
+        *,
+        threads: int | None = None,
+        peer: bool = True,
+        facts: dict[str, Any],
+        **options: Any,
+    ) -> NDArray[Any]:
+        with Child(contestant, folder, threads) as child:
+            first = child.run(**options)
+            timed = first.remarks.pop("timed", None)
+            once = peer and first.seconds > PATIENCE and timed is None
+            last = first
+
+            def one_round() -> None:
+                nonlocal last
+                if not once:
+                    last = child.run(**options, **(timed or {}))
+                clock.now += last.seconds
+
+            quick = first.seconds < PATIENCE / 3
+            benchmark.group = group
+            benchmark.pedantic(one_round, rounds=1 if once else 5 if quick else 3)
+            benchmark.extra_info.update(
+                facts, peak_mib=first.peak_mib, threads=threads or os.cpu_count(), **last.remarks
+            )
+            return child.result()
+
+    return run
