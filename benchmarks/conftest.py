@@ -18,7 +18,7 @@ from benchmarks.child import Child, Contestant, clock
 from benchmarks.inputs import Case, Files
 from benchmarks.machine import describe
 
-PATIENCE = 3.0  # seconds after which a peer's first run is its only one
+PATIENCE = 1.0  # seconds after which a peer's first run is its only one
 Compete = Callable[..., NDArray[Any]]
 
 
@@ -80,9 +80,9 @@ def compete(benchmark: Any) -> Compete:
                     last = child.run(**options, **(timed or {}))
                 clock.now += last.seconds
 
-            quick = first.seconds < PATIENCE / 3
+            rounds = 1 if once else 3 if peer else 5
             benchmark.group = group
-            benchmark.pedantic(one_round, rounds=1 if once else 5 if quick else 3)
+            benchmark.pedantic(one_round, rounds=rounds)
             benchmark.extra_info.update(
                 facts, peak_mib=first.peak_mib, threads=threads or os.cpu_count(), **last.remarks
             )

@@ -71,14 +71,14 @@ class Scene(NamedTuple):
     coarse: NDArray[np.uint8]  # (h, w), 0 or 1
 
 
-# name -> megapixels, rounded to the size of run it belongs to. blobs-*: generated; the others are
-# real pictures under HDSEG_DATA, with a network's answer or, hrf_grid, with a manual mask.
+# name -> the size of run it belongs to, in megapixels. blobs-*: generated, and of exactly that size;
+# the others are real pictures under HDSEG_DATA, with a network's answer or, hrf_grid, a manual mask.
 SCENES = {
     "blobs-1M": 1,
     "blobs-4M": 4,
     "blobs-16M": 16,
     "blobs-64M": 64,
-    "seed_figure": 1,  # the figures of arXiv 2208.01254
+    "seed_figure": 4,  # the figures of arXiv 2208.01254
     "dis_bike": 4,  # thin spokes, DeepLabV3 at 257 rows
     "hrf_01_h": 4,  # a fundus, a U-Net's vessels at full size
     "hrf_grid": 16,  # four fundi, 2 x 2
