@@ -39,8 +39,10 @@ def test_refine(present, files, compete, benchmark, contestant, case, gamma):
 
     if contestant != PIECES:
         threads = 1 if contestant == OURS_ONE_THREAD else None
-        labels = compete(group, walkers.by_refine, folder, facts=facts, threads=threads, peer=False,
-                         passes=case.passes, scale=case.passes / 2, beta=BETA, gamma=gamma)  # fmt: skip
+        labels = compete(
+            group, walkers.by_refine, folder, facts=facts, threads=threads, peer=False,
+            passes=case.passes, beta=BETA, gamma=gamma,
+        )  # fmt: skip
         np.save(folder / f"labels {gamma:g}.npy", labels)
         return
     measured = case.passes if FULL else 1

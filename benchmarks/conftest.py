@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.inputs import Case, Files
 from benchmarks.machine import describe
 
 PATIENCE = 1.0  # seconds after which a peer's first run is its only one
+QUICK = 0.2  # seconds up to which five rounds are timed, not three
 Compete = Callable[..., NDArray[Any]]
 
 
@@ -36,8 +38,9 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
-    """Return the inputs' files."""
-    yield Files(tmp_path_factory.mktemp("inputs"))
+    """Yield the inputs' files, several gigabytes in a full run; they do not outlive it."""
+    with TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
+        yield Files(Path(folder))
 
 
 @pytest.fixture
@@ -72,6 +75,9 @@ def compete(benchmark: Any) -> Compete:
             first = child.run(**options)
             timed = first.remarks.pop("timed", None)
             once = peer and first.seconds > PATIENCE and timed is None
+            rounds = 5 if first.seconds < QUICK else 3
+            if once or (peer and first.seconds > 4 * PATIENCE):
+                rounds = 1
             last = first
 
             def one_round() -> None:
@@ -80,7 +86,6 @@ def compete(benchmark: Any) -> Compete:
                     last = child.run(**options, **(timed or {}))
                 clock.now += last.seconds
 
-            rounds = 1 if once else 3 if peer else 5
             benchmark.group = group
             benchmark.pedantic(one_round, rounds=rounds)
             benchmark.extra_info.update(

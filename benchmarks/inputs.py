@@ -70,7 +70,10 @@ class Files:
         picture = self.picture(case)
         image, coarse, seeds = (load(picture, name) for name in ("image", "coarse", "seeds"))
         arrays = systems.build(image, coarse, seeds, beta=beta, gamma=gamma)
-        return self._save(f"{case}, {beta:g}, {gamma:g}", image=image, seeds=seeds, **arrays)
+        folder = self._save(f"{case}, {beta:g}, {gamma:g}", **arrays)
+        for name in ("image.npy", "seeds.npy"):
+            (folder / name).symlink_to(picture / name)
+        return folder
 
     def _save(self, name: str, **arrays: NDArray[Any]) -> Path:
         folder = self._root / name

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from hdseg_gpu.backends import isa
 
-
 # distribution name -> how it is called here
 _LIBRARIES = {
     "numpy": "NumPy",

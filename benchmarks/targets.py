@@ -14,7 +14,7 @@ from benchmarks.names import (
     SCIPY,
 )
 
-ACCURACY = 1e-4
+ACCURACY = 1e-4  # what every solver has to reach: the largest error of a potential
 
 
 class Record(NamedTuple):

@@ -19,15 +19,13 @@ def by_refine(
     elements: NDArray[np.int8],
     *,
     passes: int,
-    scale: float,
     beta: float,
     gamma: float,
 ) -> Answer:
     """Return the labels by hdseg_gpu."""
     labels, report = refine(
-        image, coarse, elements=elements, passes=passes, scale=scale, beta=beta, gamma=gamma,
-        return_report=True,
-    )  # fmt: skip
+        image, coarse, elements=elements, passes=passes, beta=beta, gamma=gamma, return_report=True
+    )
     return labels, {
         "solver": report.solver,
         "iterations": report.iterations,

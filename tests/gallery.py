@@ -71,8 +71,8 @@ class Scene(NamedTuple):
     coarse: NDArray[np.uint8]  # (h, w), 0 or 1
 
 
-# name -> the size of run it belongs to, in megapixels. blobs-*: generated, and of exactly that size;
-# the others are real pictures under HDSEG_DATA, with a network's answer or, hrf_grid, a manual mask.
+# name -> the size of run it belongs to, in megapixels. blobs-*: generated, of exactly that size;
+# the others are real pictures under HDSEG_DATA, with a network's answer or (hrf_grid) the truth.
 SCENES = {
     "blobs-1M": 1,
     "blobs-4M": 4,
