@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import walkers
-from benchmarks.inputs import FULL, GENERATED, REAL, load
+from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import OURS, OURS_ONE_THREAD, PIECES
 
 BETA = 130.0  # scikit-image's default, where its own solver converges
@@ -13,7 +13,7 @@ BEYOND_PEERS = 16  # Mpx: half a kilobyte for each pixel
 
 @pytest.mark.parametrize("contestant", [OURS, OURS_ONE_THREAD, PIECES])
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
-@pytest.mark.parametrize("case", GENERATED + REAL, ids=str)
+@pytest.mark.parametrize("case", GENERATED + REAL, ids=Case.key)
 def test_refine(present, files, compete, benchmark, contestant, case, gamma):
     folder = files.picture(case)
     seeds = load(folder, "seeds")

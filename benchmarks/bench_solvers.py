@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import systems, walkers
 from benchmarks.child import Child
-from benchmarks.inputs import FULL, GENERATED, REAL, load
+from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import (
     ASSEMBLY,
     OURS,
@@ -30,7 +30,7 @@ SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
 
 @pytest.mark.parametrize("contestant", [*SOLVERS, *SKIMAGE])
 @pytest.mark.parametrize(("beta", "gamma"), [(130.0, 0.0), (1000.0, 0.0), (1000.0, 1.0)])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=Case.key)
 def test_solver(present, files, compete, benchmark, contestant, case, beta, gamma):
     mpx = load(files.picture(case), "mask").size / 2**20
     if gamma > 0 and contestant in (PYAMG_DEFAULT, *SKIMAGE):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import thinning
-from benchmarks.inputs import FULL, GENERATED, REAL, load
+from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import OPENCV, OURS, OURS_ONE_THREAD, SCIPY
 
 # Passes that a peer runs for each size; the rest is what they would take at the same speed.
@@ -13,7 +13,7 @@ BEYOND_PEERS = 32  # Mpx
 
 
 @pytest.mark.parametrize("contestant", [OURS, OURS_ONE_THREAD, OPENCV, SCIPY])
-@pytest.mark.parametrize("case", GENERATED + REAL, ids=str)
+@pytest.mark.parametrize("case", GENERATED + REAL, ids=Case.key)
 def test_thinning(present, files, compete, benchmark, contestant, case):
     folder = files.picture(case)
     mask = load(folder, "mask")

@@ -24,6 +24,12 @@ QUICK = 0.2  # seconds up to which five rounds are timed, not three
 Compete = Callable[..., NDArray[Any]]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to time contestants that run beside one another."""
+    if config.getoption("numprocesses", 0):
+        raise pytest.UsageError("benchmarks run one after the other: add -n 0")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let children keep the time, and take as long as they need."""
     for item in items:

@@ -30,6 +30,10 @@ class Case(NamedTuple):
     def __str__(self) -> str:
         return f"{self.scene}, {self.elements}, n = {self.passes}"
 
+    def key(self) -> str:
+        """Return a name that pytest's -k can select."""
+        return f"{self.scene}-{self.elements}-{self.passes}"
+
 
 def _asked(*cases: Case) -> list[Case]:
     return [case for case in cases if SCENES[case.scene] in SIZES]

@@ -21,7 +21,7 @@ _LIBRARIES = {
 
 
 def describe() -> str:
-    """Return one line about the machine, what hdseg_gpu uses of it, and the libraries."""
+    """Return one line about the machine, what runs on it, and the libraries."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -34,6 +34,7 @@ def describe() -> str:
         f"{os.cpu_count()} cores",
         f"instruction set {instruction_set}",
         f"{kernels.thread_count()} OpenMP threads",
+        f"load {os.getloadavg()[0]:.1f}",
         f"Python {platform.python_version()}",
         f"hdseg_gpu {version('hdseg_gpu')}",
     ]
