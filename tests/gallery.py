@@ -135,6 +135,8 @@ def _smooth_field(side: int, sigma: float, rng: np.random.Generator) -> NDArray[
 
 def _real(name: str, data: Path) -> Scene:
     def read(image: str, labels: str, above: int = 0) -> Scene:
+        if not (data / image).exists():
+            raise FileNotFoundError(data / image)
         coarse = read_labels(data / labels) > above
         return Scene(read_image(data / image).pixels, coarse.astype(np.uint8))
 
