@@ -28,7 +28,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Print the tables of benchmarks/ (see its README)."""
+    """Run the suites of benchmarks/, or those named, and print the report (see its README)."""
     session.install("-e", ".[bench]")
-    for name in session.posargs or ("thinning", "solvers", "real_data"):
-        session.run("python", "-m", f"benchmarks.{name}", env=ENVIRONMENT)
+    suites = session.posargs or ["benchmarks"]
+    results = f"{session.create_tmp()}/results.json"
+    session.run("pytest", *suites, "-n", "0", f"--benchmark-json={results}", env=ENVIRONMENT)
+    session.run("python", "-m", "benchmarks.report", results)

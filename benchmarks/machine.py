@@ -3,25 +3,45 @@
 import os
 import platform
 import sys
+from contextlib import suppress
 from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from hdseg_gpu.backends import isa
+
+# distribution name -> how it is called here
+_LIBRARIES = {
+    "numpy": "NumPy",
+    "scipy": "SciPy",
+    "pyamg": "pyamg",
+    "opencv-python-headless": "OpenCV",
+    "scikit-image": "scikit-image",
+}
 
 
 def describe() -> str:
-    """Return one line about the machine and the libraries."""
-    import numpy
-    import pyamg
-    import scipy
-
+    """Return one line about the machine, what runs on it, and the libraries."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(": ")[2] if names else model
-    return (
-        f"{date.today()}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"NumPy {numpy.__version__}, SciPy {scipy.__version__}, pyamg {pyamg.__version__}"
-    )
+    instruction_set, kernels = isa.load()
+    parts = [
+        f"{date.today()}",
+        model,
+        f"{os.cpu_count()} cores",
+        f"instruction set {instruction_set}",
+        f"{kernels.thread_count()} OpenMP threads",
+        f"load {os.getloadavg()[0]:.1f}",
+        f"Python {platform.python_version()}",
+        f"hdseg_gpu {version('hdseg_gpu')}",
+    ]
+    for distribution, name in _LIBRARIES.items():
+        with suppress(PackageNotFoundError):
+            parts.append(f"{name} {version(distribution)}")
+    return ", ".join(parts)
 
 
 def data_folder() -> Path:

@@ -1,77 +1,74 @@
-"""Thinning beside SciPy and OpenCV: seconds for one pass of the eight 9x9 elements, both planes.
+"""Contestants of thinning: a mask and its complement, each thinned, as (2, H, W) bools.
 
-Every contestant gets the same padded picture, so the border rule costs none of them anything, and
-must give the same result.
+Every pass of a peer costs the same, whatever the mask; so a peer may run `measured` passes only
+and say what the others would have taken.
 """
 
 from collections.abc import Callable
-from statistics import median
 from time import perf_counter
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_hit_or_miss, gaussian_filter
+from scipy.ndimage import binary_hit_or_miss
 
-from benchmarks.machine import describe
-from hdseg_gpu import backends, structuring_elements
+from hdseg_gpu import thinning
 
 Mask = NDArray[np.bool_]
-ELEMENTS = structuring_elements("9x9")
+Thinned = tuple[Mask, dict[str, Any]]
 
 
-def by_scipy(mask: Mask) -> Mask:
-    """Return the mask thinned by one pass, with SciPy."""
-    x = np.pad(mask, 40, mode="edge")  # eight elements reach 32 pixels
-    for element in ELEMENTS:
-        x = x & ~binary_hit_or_miss(x, element == 1, element == -1)
-    return x[40:-40, 40:-40]
+def by_ours(mask: Mask, elements: NDArray[np.int8], *, passes: int) -> Thinned:
+    """Return both planes thinned by hdseg_gpu."""
+    return np.stack([thinning(plane, elements, passes) for plane in (mask, ~mask)]), {}
 
 
-def by_opencv(mask: Mask) -> Mask:
-    """Return the mask thinned by one pass, with OpenCV."""
-    x = mask.astype(np.uint8)
-    for element in ELEMENTS:
-        x = x - cv2.morphologyEx(
-            x, cv2.MORPH_HITMISS, element.astype(np.int32), borderType=cv2.BORDER_REPLICATE
+def by_scipy(mask: Mask, elements: NDArray[np.int8], *, passes: int, measured: int) -> Thinned:
+    """Return both planes thinned by SciPy; the repeated border is padding, renewed each time."""
+    r = elements.shape[1] // 2
+    inner = np.s_[r:-r, r:-r]
+
+    def remove(x: Mask, element: NDArray[np.int8]) -> Mask:
+        padded = np.pad(x, r, mode="edge")
+        return x & ~binary_hit_or_miss(padded, element == 1, element == -1)[inner]
+
+    return _run(remove, mask, elements, passes, measured)
+
+
+def by_opencv(mask: Mask, elements: NDArray[np.int8], *, passes: int, measured: int) -> Thinned:
+    """Return both planes thinned by OpenCV."""
+
+    def remove(x: Mask, element: NDArray[np.int8]) -> Mask:
+        bytes_ = x.view(np.uint8)
+        matched = cv2.morphologyEx(
+            bytes_, cv2.MORPH_HITMISS, element.astype(np.int32), borderType=cv2.BORDER_REPLICATE
         )
-    return x > 0
+        return (bytes_ - (matched != 0)).view(np.bool_)
+
+    return _run(remove, mask, elements, passes, measured)
 
 
-def by_backend(name: str) -> Callable[[Mask], Mask]:
-    """Return a backend's thinning."""
-    ops = backends.load(name)
-    return lambda mask: ops.thinning(mask, ELEMENTS, 1)
-
-
-def main() -> None:
-    """Print one line for each size and contestant, medians of three."""
-    print(describe(), "OpenCV", cv2.__version__)
-    contestants = {
-        "cpu": by_backend("cpu"),
-        "reference": by_backend("reference"),
-        "OpenCV": by_opencv,
-        "SciPy": by_scipy,
+def _run(
+    remove: Callable[[Mask, NDArray[np.int8]], Mask],
+    mask: Mask,
+    elements: NDArray[np.int8],
+    passes: int,
+    measured: int,
+) -> Thinned:
+    start = perf_counter()
+    planes = []
+    for plane in (mask, ~mask):
+        x = plane
+        for _ in range(measured):
+            for element in elements:
+                x = remove(x, element)
+        planes.append(x)
+    if measured == passes:
+        return np.stack(planes), {}
+    seconds = perf_counter() - start
+    remarks = {
+        "unmeasured": seconds * (passes - measured) / measured,
+        "scaled": f"{passes / measured:g} x {measured} pass{'es' * (measured > 1)}",
     }
-    print(
-        "| Mpx | " + " | ".join(f"{name} [s]" for name in contestants) + " |\n" + "|---" * 5 + "|"
-    )
-    for side in (1024, 2048, 4096):
-        noise = np.random.default_rng(47).normal(size=(side, side)).astype(np.float32)
-        mask = gaussian_filter(noise, 24) > 0
-        expected = contestants["cpu"](mask)
-        cells = []
-        for name, thin in contestants.items():
-            times = []
-            for _ in range(3):
-                start = perf_counter()
-                found = thin(mask), thin(~mask)
-                times.append(perf_counter() - start)
-            inner = np.s_[40:-40, 40:-40] if name == "SciPy" else np.s_[:, :]
-            assert (found[0] == expected)[inner].all(), name
-            cells.append(f"{median(times):.3f}")
-        print(f"| {side**2 / 2**20:g} | " + " | ".join(cells) + " |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return np.stack(planes), remarks

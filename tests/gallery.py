@@ -1,8 +1,17 @@
-"""Named inputs, shared by tests and benchmarks: small, generated, each hard in its own way."""
+"""Named inputs, shared by tests and benchmarks, each hard in its own way.
+
+Tests take the small generated ones; benchmarks take a ``scene``, generated or real.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+
+from hdseg_gpu.io import read_image, read_labels
 
 
 def blobs(shape: tuple[int, int], classes: int = 2, seed: int = 11) -> NDArray[np.uint8]:
@@ -53,3 +62,94 @@ def masks() -> dict[str, NDArray[np.bool_]]:
         "frame": np.pad(np.zeros((30, 60), np.bool_), 5, constant_values=True),
     }
     return found
+
+
+class Scene(NamedTuple):
+    """A large input as it comes to ``refine``, or a real one."""
+
+    image: NDArray[np.uint8]  # (H, W, 3)
+    coarse: NDArray[np.uint8]  # (h, w), 0 or 1
+
+
+# name -> the size of run it belongs to, in megapixels. blobs-*: generated, of exactly that size;
+# the others are real pictures under HDSEG_DATA, with a network's answer or (hrf_grid) the truth.
+SCENES = {
+    "blobs-1M": 1,
+    "blobs-4M": 4,
+    "blobs-16M": 16,
+    "blobs-64M": 64,
+    "seed_figure": 4,  # the figures of arXiv 2208.01254
+    "dis_bike": 4,  # thin spokes, DeepLabV3 at 257 rows
+    "hrf_01_h": 4,  # a fundus, a U-Net's vessels at full size
+    "hrf_grid": 16,  # four fundi, 2 x 2
+}
+
+
+def scene(name: str) -> Scene:
+    """Return a scene of ``SCENES``; FileNotFoundError when a real one is not there."""
+    if name.startswith("blobs-"):
+        return _large_blobs(1024 * int(SCENES[name] ** 0.5))
+    return _real(name, Path(os.environ.get("HDSEG_DATA", "../shared/data")))
+
+
+def _large_blobs(side: int) -> Scene:
+    """Return regions whose boundary is as dense at every size, textured like a photograph.
+
+    The texture makes edges of all strengths: smooth shades and noise, whose weights are near 1,
+    and cells a few pixels wide behind steps of 0 to 0.6; behind one of 0.2 weights are 1e-3 at
+    beta = 130 and nothing but the floor at 1000.
+    The regions' true boundary winds about the one that the coarse map knows.
+    """
+    rng = np.random.default_rng(23)
+    region = _smooth_field(side, 110.0, rng)
+    tile = 512
+
+    def periodic(sigma: float) -> NDArray[np.float32]:
+        noise = gaussian_filter(rng.standard_normal((tile, tile)), sigma, mode="wrap")
+        return (noise / noise.std()).astype(np.float32)
+
+    cells = 0.1 * np.sign(periodic(4.0)) * np.abs(periodic(40.0))
+    texture = np.dstack([
+        cells + 0.03 * periodic(20.0) + 0.015 * periodic(2.0) + 0.008 * periodic(0.1)
+        for _ in range(3)
+    ])  # fmt: skip
+    texture = np.rint(255 * np.tile(texture, (1, side // tile, 1))).astype(np.int16)
+    wiggle = np.tile(0.08 * periodic(10.0), (1, side // tile))
+    colours = np.array([[90, 120, 75], [165, 140, 160]], np.int16)
+    image = np.empty((side, side, 3), np.uint8)
+    for top in range(0, side, tile):
+        rows = slice(top, top + tile)
+        inside = (region[rows] + wiggle > 0).astype(np.uint8)
+        np.clip(colours[inside] + texture, 0, 255, out=image[rows], casting="unsafe")
+    coarse = region[8::16, 8::16] > 0  # one network pixel for 16 x 16
+    return Scene(image, coarse.astype(np.uint8))
+
+
+def _smooth_field(side: int, sigma: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a stationary field (side, side): noise on a lattice seen through Gaussian bells."""
+    nodes = sigma * np.arange(-4, side / sigma + 4)
+    bells = np.exp(-0.5 * ((np.arange(side)[:, np.newaxis] - nodes) / sigma) ** 2)
+    bells = bells.astype(np.float32)
+    return bells @ rng.standard_normal((nodes.size, nodes.size), np.float32) @ bells.T
+
+
+def _real(name: str, data: Path) -> Scene:
+    def read(image: str, labels: str, above: int = 0) -> Scene:
+        if not (data / image).exists():
+            raise FileNotFoundError(data / image)
+        coarse = read_labels(data / labels) > above
+        return Scene(read_image(data / image).pixels, coarse.astype(np.uint8))
+
+    if name == "hrf_grid":
+        folder = "large/hrf_grid"
+        parts = [read(f"{folder}/{n}.jpg", f"{folder}/{n}_mask.png")
+                 for n in ("01_h", "02_h", "03_h", "04_h")]  # fmt: skip
+        images, masks = zip(*parts, strict=True)
+        return Scene(
+            np.vstack([np.hstack(images[:2]), np.hstack(images[2:])]),
+            np.vstack([np.hstack(masks[:2]), np.hstack(masks[2:])]),
+        )
+    if name == "seed_figure":
+        return read("seed_figures/f1.jpg", "seed_figures/f2.png", above=127)
+    folder = {"dis_bike": "silver_dev/dis_bike", "hrf_01_h": "dev/hrf_01_h"}[name]
+    return read(f"{folder}/image.jpg", f"{folder}/coarse.png")

@@ -1,0 +1,81 @@
+"""The band's linear system beside pyamg, SciPy's direct solver and scikit-image's walker.
+
+Errors are the largest of any potential, against SciPy's direct solution. scikit-image builds the
+system of the whole picture, so its time is that of the whole call, assembly included.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import systems, walkers
+from benchmarks.child import Child
+from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
+from benchmarks.names import (
+    ASSEMBLY,
+    OURS,
+    OURS_ONE_THREAD,
+    PYAMG,
+    PYAMG_DEFAULT,
+    SKIMAGE,
+    SPSOLVE,
+)
+
+LARGEST_FOR_SKIMAGE = 2  # Mpx, unless everything is asked for
+# 64 Mpx: the direct solution would take more memory than small machines have.
+CASES = [case for case in GENERATED + REAL if case.scene != "blobs-64M"]
+SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
+
+
+@pytest.mark.parametrize("contestant", [*SOLVERS, *SKIMAGE])
+@pytest.mark.parametrize(("beta", "gamma"), [(130.0, 0.0), (1000.0, 0.0), (1000.0, 1.0)])
+@pytest.mark.parametrize("case", CASES, ids=Case.key)
+def test_solver(present, files, compete, benchmark, contestant, case, beta, gamma):
+    mpx = load(files.picture(case), "mask").size / 2**20
+    if gamma > 0 and contestant in (PYAMG_DEFAULT, *SKIMAGE):
+        pytest.skip("has no evidence, or nothing to show beside the second pass")
+    if contestant in SKIMAGE and mpx > LARGEST_FOR_SKIMAGE and not FULL:
+        pytest.skip("takes scikit-image too long; HDSEG_BENCH_FULL=1 runs it")
+    folder = files.system(case, beta, gamma)
+    n = load(folder, "b").size
+    facts = {
+        "kind": "solve",
+        "contestant": contestant,
+        "case": str(case),
+        "beta": beta,
+        "gamma": gamma,
+        "mpx": mpx,
+        "unknowns": n,
+        "work": n / 1e6,
+        "unit": "M unknowns",
+    }
+    group = f"solve: {case}, {n / 1e6:.2f} M unknowns, beta {beta:g}, gamma {gamma:g}"
+
+    def enter(function, **options):
+        return compete(group, function, folder, facts=facts, **options)
+
+    if contestant == SPSOLVE:
+        np.save(folder / "exact.npy", enter(systems.by_spsolve))
+        return
+    if contestant == ASSEMBLY:
+        enter(systems.assembly, peer=False, gamma=gamma)
+        return
+    exact = direct_solution(folder)
+    if contestant in (OURS, OURS_ONE_THREAD):
+        threads = 1 if contestant == OURS_ONE_THREAD else None
+        x = enter(systems.by_ours, peer=False, threads=threads)
+    elif contestant in SKIMAGE:
+        x = enter(walkers.by_skimage, beta=beta, mode=SKIMAGE[contestant])
+    else:
+        x = enter(systems.by_pyamg, second_pass=contestant == PYAMG)
+    benchmark.extra_info["error"] = float(np.abs(x - exact).max())
+
+
+def direct_solution(folder: Path):
+    """Return the truth, which the first contestant has left, unless it was not selected."""
+    if not (folder / "exact.npy").exists():
+        with Child(systems.by_spsolve, folder) as child:
+            child.run()
+            np.save(folder / "exact.npy", child.result())
+    return load(folder, "exact")
