@@ -14,6 +14,7 @@ from benchmarks.child import Child
 from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import (
     ASSEMBLY,
+    CERTIFIED,
     OURS,
     OURS_ONE_THREAD,
     PYAMG,
@@ -25,7 +26,7 @@ from benchmarks.names import (
 LARGEST_FOR_SKIMAGE = 2  # Mpx, unless everything is asked for
 # 64 Mpx: the direct solution would take more memory than small machines have.
 CASES = [case for case in GENERATED + REAL if case.scene != "blobs-64M"]
-SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
+SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, CERTIFIED, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
 
 
 @pytest.mark.parametrize("contestant", [*SOLVERS, *SKIMAGE])
@@ -62,9 +63,10 @@ def test_solver(present, files, compete, benchmark, contestant, case, beta, gamm
         enter(systems.assembly, peer=False, gamma=gamma)
         return
     exact = direct_solution(folder)
-    if contestant in (OURS, OURS_ONE_THREAD):
+    if contestant in (OURS, OURS_ONE_THREAD, CERTIFIED):
         threads = 1 if contestant == OURS_ONE_THREAD else None
-        x = enter(systems.by_ours, peer=False, threads=threads)
+        certify = contestant == CERTIFIED
+        x = enter(systems.by_ours, peer=False, threads=threads, certify=certify)
     elif contestant in SKIMAGE:
         x = enter(walkers.by_skimage, beta=beta, mode=SKIMAGE[contestant])
     else:

@@ -62,7 +62,7 @@ class Files:
         """Return the folder with image, coarse, mask (coarse enlarged) and seeds."""
         image, coarse = scene(case.scene)
         ops = backends.load("cpu")
-        classes = ops.upsample_labels(coarse.astype(np.int32), image.shape[:2])
+        classes = ops.upsample_labels(coarse, image.shape[:2])
         elements = structuring_elements(case.elements)
         seeds = ops.seeds(classes, 2, elements, case.passes)
         return self._save(

@@ -2,6 +2,7 @@
 
 OURS = "hdseg_gpu"
 OURS_ONE_THREAD = "hdseg_gpu, 1 thread"
+CERTIFIED = "hdseg_gpu, certified"
 ASSEMBLY = "hdseg_gpu, assembly alone"
 SCIPY = "SciPy binary_hit_or_miss"
 OPENCV = "OpenCV MORPH_HITMISS"

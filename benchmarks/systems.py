@@ -1,8 +1,7 @@
 """The linear system of a band, and the contestants that solve it.
 
 hdseg_gpu's solver interface is used in one place, ``by_ours``: adapt it there. Every contestant
-gets what it names of the arrays of ``build``, so that a solver that works on weights and
-neighbours instead of a matrix needs other parameters and nothing else.
+gets what it names of the arrays of ``build``.
 
 The time of a solver includes its hierarchy or factorisation, but not the assembly of the system,
 which is timed by itself.
@@ -18,83 +17,92 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from benchmarks.targets import ACCURACY
-from hdseg_gpu import backends
-from hdseg_gpu.core.ops import CsrMatrix
-from hdseg_gpu.solvers import solve
+from hdseg_gpu.backends.cpu import CpuEdges, CpuOps
+from hdseg_gpu.core.ops import Band
+from hdseg_gpu.solvers import System, solve
 
 MAX_ITERATIONS = 60
 Vector = NDArray[np.float64]
-Solved = tuple[Vector, dict[str, Any]]
+Solved = tuple[NDArray[Any], dict[str, Any]]
 
 
 def build(
     image: NDArray[np.uint8],
     coarse: NDArray[np.uint8],
-    seeds: NDArray[np.int32],
+    seeds: NDArray[np.uint8],
     *,
     beta: float,
     gamma: float,
 ) -> dict[str, NDArray[Any]]:
     """Return the system of the first class: (L_UU + gamma I) x = -L_US m + gamma lambda.
 
-    Keys: pixels (n,), weights (n, 4), neighbours (n, 4), data, indices, indptr (CSR), b (n,),
-    evidence (n,) with lambda, which is the coarse map interpolated linearly, and strength, the
-    factor in the edge weights.
+    Keys: pixels (n,), their runs as pixel and start, edges as the cpu backend keeps them, columns
+    for its right-hand side; data, indices, indptr (CSR) and b (n,) for everybody else; evidence
+    (n,) with lambda, which is the coarse map interpolated linearly, and strength, the factor in
+    the edge weights.
     """
-    ops = backends.load("cpu")
+    ops = CpuOps()
     sigma = ops.standard_deviation(image) / 255
     strength = beta / 255**2 / (10 * sigma * image.shape[2] ** 0.5)
-    pixels = ops.band(seeds)
+    band = ops.band(seeds)
     inside = (coarse == 0).astype(np.float32)[np.newaxis]
-    evidence = ops.sample_planes(inside, seeds.shape, pixels, "linear")[:, 0]
-    weights, neighbours, matrix, b = _assemble(image, seeds, pixels, evidence, strength, gamma)
+    evidence = ops.sample_planes(inside, seeds.shape, band.pixels(), "linear")[:, 0]
+    edges, columns = _assemble(image, seeds, strength, gamma)
+    ops.body(columns)[0] += gamma * evidence
     return {
-        "pixels": pixels,
+        "pixels": band.pixels(),
+        "pixel": band.pixel,
+        "start": band.start,
+        "edges": edges.rows,
+        "columns": columns,
+        "b": ops.body(columns)[0].astype(np.float64),
         "evidence": evidence,
-        "weights": weights,
-        "neighbours": neighbours,
-        "b": b,
         "strength": np.array(strength),
-        **matrix._asdict(),
+        **ops.laplacian(band, edges)._asdict(),
     }
 
 
 def assembly(
     image: NDArray[np.uint8],
-    seeds: NDArray[np.int32],
-    pixels: NDArray[np.int64],
-    evidence: Vector,
+    seeds: NDArray[np.uint8],
     strength: NDArray[np.float64],
     *,
     gamma: float,
 ) -> Solved:
-    """Return b; takes the time of the edge weights and the matrix."""
-    return _assemble(image, seeds, pixels, evidence, float(strength), gamma)[-1], {}
+    """Return the right-hand side; takes the time of finding the band, edge weights and matrix."""
+    return _assemble(image, seeds, float(strength), gamma)[1], {}
 
 
 def _assemble(
-    image: NDArray[np.uint8],
-    seeds: NDArray[np.int32],
-    pixels: NDArray[np.int64],
-    evidence: Vector,
-    strength: float,
-    gamma: float,
-) -> tuple[Vector, NDArray[np.int32], CsrMatrix, Vector]:
-    ops = backends.load("cpu")
-    weights = ops.edge_weights(image, pixels, "intensity", strength)
-    neighbours = ops.neighbours(pixels, seeds.shape)
-    first = np.ones(pixels.size, np.int32)
-    b = ops.flux_from_seeds(weights, pixels, seeds, first) + gamma * evidence
-    return weights, neighbours, ops.laplacian(weights, neighbours, gamma), b
+    image: NDArray[np.uint8], seeds: NDArray[np.uint8], strength: float, gamma: float
+) -> tuple[CpuEdges, NDArray[np.float32]]:
+    ops = CpuOps()
+    band = ops.band(seeds)
+    first = np.ones((band.pixel.size, 1), seeds.dtype)
+    edges, columns = ops.assemble(band, image, "intensity", strength, seeds, first, gamma)
+    assert isinstance(edges, CpuEdges)
+    return edges, columns
 
 
 def by_ours(
-    data: Vector, indices: NDArray[np.int32], indptr: NDArray[np.int32], b: Vector
+    seeds: NDArray[np.uint8],
+    pixel: NDArray[np.int64],
+    start: NDArray[np.int32],
+    edges: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    *,
+    certify: bool,
 ) -> Solved:
-    """Return x by hdseg_gpu's own choice of a solver, to the accuracy asked for."""
-    matrix = CsrMatrix(data, indices, indptr)
-    solution = solve(matrix, b[:, np.newaxis], "auto", ACCURACY, lambda _: None)
-    return solution.x[:, 0], {"solver": solution.solver, "iterations": solution.iterations}
+    """Return x by hdseg_gpu's own solver, with a proven bound on its errors or an estimate."""
+    ops = CpuOps()
+    system = System(Band(seeds.shape, pixel, start), CpuEdges(edges), columns.copy())
+    solution = solve(ops, system, "auto", ACCURACY, lambda _: None, certify=certify)
+    found: NDArray[np.float32] = ops.body(solution.x)[0]
+    return found, {
+        "solver": solution.solver,
+        "iterations": solution.iterations,
+        "bound": solution.error,
+    }
 
 
 def by_pyamg(

@@ -4,8 +4,6 @@ import os
 
 # Two busy-waiting BLAS threads would fight for the cores with OpenMP and with other workers.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-# Nor should OpenMP's threads spin while they wait for one another.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from pathlib import Path
 

@@ -30,7 +30,7 @@ _JACOBI = np.float32(0.8)
 
 
 @dataclass(frozen=True)
-class _Edges(Edges):
+class CpuEdges(Edges):
     rows: NDArray[np.float32]  # (4, padded n): weights to north, east, south, and the row sums
 
 
@@ -147,10 +147,10 @@ class CpuOps(Ops):
             band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
             seeds, labels, gamma, edges, flux,
         )  # fmt: skip
-        return _Edges(edges), flux
+        return CpuEdges(edges), flux
 
     def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
-        assert isinstance(edges, _Edges)
+        assert isinstance(edges, CpuEdges)
         row_start = np.empty(band.size + 1, np.int32)
         where = (band.pixel, band.start, *band.shape, edges.rows)
         entries = self._kernels.row_starts(*where, row_start)
@@ -159,7 +159,7 @@ class CpuOps(Ops):
         return matrix
 
     def reduce(self, band: Band, edges: Edges) -> Level:
-        assert isinstance(edges, _Edges)
+        assert isinstance(edges, CpuEdges)
         where = (band.pixel, band.start, *band.shape)
         pieces, first_entry, chunk = self._kernels.link_black(*where)
         size = int(first_entry[-1])
@@ -173,7 +173,7 @@ class CpuOps(Ops):
     def reduce_columns(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
     ) -> NDArray[Any]:
-        assert isinstance(edges, _Edges)
+        assert isinstance(edges, CpuEdges)
         assert isinstance(level, _Level)
         assert level.first_entry is not None
         rhs = self.zeros(level.size, len(b))
@@ -184,7 +184,7 @@ class CpuOps(Ops):
     def expand(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
-        assert isinstance(edges, _Edges)
+        assert isinstance(edges, CpuEdges)
         assert isinstance(level, _Level)
         assert level.first_entry is not None
         where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)

@@ -184,4 +184,9 @@ def load(name: str | None = None) -> tuple[str, Kernels]:
 
 
 def _module(name: str) -> Kernels:
+    # OpenMP's threads spin for milliseconds while they wait for one another. Where other programs
+    # share the cores, that takes the time of the very threads that are waited for: thinning was 30
+    # times slower. libgomp reads this as it is loaded; whoever chose a policy keeps it.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     return cast(Kernels, import_module(f"hdseg_gpu.backends._cpu_{name}"))

@@ -148,11 +148,11 @@ class ReferenceOps(Ops):
                 same = seeds.ravel()[other] == of_pixel[inside, j]
                 flux[j, inside] += weights[inside, k] * same
         neighbours = _neighbours(band)
-        row, k = np.nonzero(neighbours >= 0)
-        off = sparse.csr_array((weights[row, k], (row, neighbours[row, k])), shape=(n, n))
+        row, way = np.nonzero(neighbours >= 0)
+        off = sparse.csr_array((weights[row, way], (row, neighbours[row, way])), shape=(n, n))
         excess = gamma + np.where(neighbours < 0, weights, 0.0).sum(axis=1)
-        y, x = np.divmod(pixels, band.shape[1])
-        return _Matrix(off, excess, np.flatnonzero((x + y) % 2 == 0)), flux
+        colour = (pixels // band.shape[1] + pixels % band.shape[1]) % 2
+        return _Matrix(off, excess, np.flatnonzero(colour == 0)), flux
 
     def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
         assert isinstance(edges, _Matrix)
@@ -213,11 +213,17 @@ class ReferenceOps(Ops):
             (np.ones(kept.sum()), (np.flatnonzero(kept), aggregate[kept])),
             shape=(level.size, aggregate.max(initial=-1) + 1),
         )
-        off = sparse.csr_array(p.T @ level.off @ p)
-        off.setdiag(0)
-        off.eliminate_zeros()
+        both = sparse.csr_array(p.T @ level.off @ p)
+        size, inner = p.sum(axis=0), both.diagonal() / 2
+        resistance = np.divide(size - 1, inner, out=np.zeros_like(inner), where=size > 1)
+        both.setdiag(0)
+        both.eliminate_zeros()
+        off = both.tocoo()
+        a, b = off.coords
+        off.data = _in_series(off.data, resistance[a] + resistance[b])
         left_out = level.off @ (~kept).astype(np.float64)  # seen as seeds of 0
-        return aggregate, _Matrix(off, p.T @ (level.excess + left_out))
+        excess = _in_series(p.T @ (level.excess + left_out), resistance)
+        return aggregate, _Matrix(sparse.csr_array(off), excess)
 
     def dense(self, level: Level) -> NDArray[np.float64]:
         assert isinstance(level, _Matrix)
@@ -390,6 +396,11 @@ def _taps(
         (np.clip(base.astype(np.int64) + first + k, 0, small - 1), weight)
         for k, weight in enumerate(weights)
     ]
+
+
+def _in_series(weight: NDArray[Any], resistance: NDArray[Any]) -> NDArray[Any]:
+    reduced: NDArray[Any] = weight * np.maximum(0.6, 1 / (1 + 0.2 * weight * resistance))
+    return reduced
 
 
 def _aggregate(

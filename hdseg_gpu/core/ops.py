@@ -204,10 +204,12 @@ class Ops(ABC):
 
     @abstractmethod
     def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
-        """Return the aggregate of each entry, -1 for none, and the coarse matrix P^T A P.
+        """Return the aggregate of each entry, -1 for none, and the coarse matrix.
 
-        P repeats the value of an aggregate at its entries. Left out are entries that the smoother
-        alone can handle: their row sum dominates.
+        It is P^T A P, where P repeats the value of an aggregate at its entries, with the weights w
+        between aggregates a, b (and to seeds) reduced to w max(0.6, 1 / (1 + 0.2 w (R_a + R_b))),
+        R the number of an aggregate's entries less one by the sum of the weights within it. Left
+        out are entries that the smoother alone can handle: their row sum dominates.
         """
 
     @abstractmethod

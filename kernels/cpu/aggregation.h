@@ -1,5 +1,6 @@
 // Coarsening by aggregation: pairs of entries, then pairs of pairs (Notay 2010), and the Galerkin
-// matrix P^T A P for the piecewise constant P that the aggregates stand for.
+// matrix P^T A P for the piecewise constant P that the aggregates stand for, its weights reduced by
+// the resistance of the aggregates.
 #pragma once
 #include "cpu/level.h"
 
