@@ -25,12 +25,11 @@ from hdseg_gpu.core.ops import (
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
 
-# Of the Jacobi steps; the eigenvalues of D^-1 S lie in (0, 2).
-_JACOBI = np.float32(0.8)
-
 
 @dataclass(frozen=True)
 class CpuEdges(Edges):
+    """What kernels/cpu/edges.h says."""
+
     rows: NDArray[np.float32]  # (4, padded n): weights to north, east, south, and the row sums
 
 
@@ -40,8 +39,7 @@ class _Level(Level):
 
     kind: str  # "stencil": pieces, chunks, weights, excess; "sparse": rows, columns, values, excess
     parts: tuple[NDArray[Any], ...]
-    diagonal: NDArray[np.float32]  # padded
-    scale: NDArray[np.float32]  # 0.8 / diagonal, padded with 0
+    inverse: NDArray[np.float32]  # 1 / diagonal, padded with 0
     entries: int
     first_entry: NDArray[np.int32] | None = None  # "stencil": of each run of the band
 
@@ -141,7 +139,8 @@ class CpuOps(Ops):
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         edges = self.zeros(band.size, 4)
-        self._ends(edges[3], 1.0)
+        padding = self._kernels.padding
+        edges[3, :padding] = edges[3, -padding:] = 1.0  # what is not there may be divided by
         flux = self.zeros(band.size, labels.shape[1])
         self._kernels.assemble(
             band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
@@ -163,12 +162,11 @@ class CpuOps(Ops):
         where = (band.pixel, band.start, *band.shape)
         pieces, first_entry, chunk = self._kernels.link_black(*where)
         size = int(first_entry[-1])
-        weights, rest = self.zeros(size, 7), self.zeros(size, 2)
-        self._ends(rest[1], 1.0)
-        self._kernels.reduce(*where, edges.rows, first_entry, weights, rest[0], rest[1])
-        return self._level(
-            "stencil", (pieces.reshape(-1, 6), chunk, weights, rest[0]), rest[1], first_entry
-        )
+        weights = self.zeros(size, 7)
+        excess, inverse = self.zeros(size, 2)
+        self._kernels.reduce(*where, edges.rows, first_entry, weights, excess, inverse)
+        parts = (pieces.reshape(-1, 6), chunk, weights, excess)
+        return _Level("stencil", parts, inverse, size, first_entry)
 
     def reduce_columns(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
@@ -200,11 +198,13 @@ class CpuOps(Ops):
     def dominance(self, level: Level) -> float:
         if level.size == 0:
             return 1.0
-        return float((self.row_sums(level) / self.diagonal(level)).min())
+        assert isinstance(level, _Level)
+        return float((self.row_sums(level) * self.body(level.inverse)).min())
 
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, _Level)
-        return self.body(level.diagonal)
+        diagonal: NDArray[Any] = 1 / self.body(level.inverse)
+        return diagonal
 
     def row_sums(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, _Level)
@@ -214,12 +214,12 @@ class CpuOps(Ops):
         assert isinstance(level, _Level)
         aggregate = np.empty(level.size, np.int32)
         coarsen = getattr(self._kernels, f"{level.kind}_coarsen")
-        row_start, column, value, sums, diagonal = coarsen(*level.parts, level.diagonal, aggregate)
-        excess, padded = self.zeros(sums.size, 2)
-        self._ends(padded, 1.0)
-        self.body(excess)[:] = sums
-        self.body(padded)[:] = diagonal
-        return aggregate, self._level("sparse", (row_start, column, value, excess), padded)
+        row_start, column, value, *sums = coarsen(*level.parts, level.inverse, aggregate)
+        size = sums[0].size
+        padded = self.zeros(size, 2)
+        self.body(padded)[:] = sums
+        excess, inverse = padded
+        return aggregate, _Level("sparse", (row_start, column, value, excess), inverse, size)
 
     def dense(self, level: Level) -> NDArray[np.float64]:
         assert isinstance(level, _Level)
@@ -248,7 +248,7 @@ class CpuOps(Ops):
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, _Level)
-        np.divide(r, level.diagonal, out=out)
+        np.multiply(r, level.inverse, out=out)
 
     def descend(
         self,
@@ -260,7 +260,7 @@ class CpuOps(Ops):
     ) -> None:
         assert isinstance(level, _Level)
         coarse.fill(0)
-        self._run("descend", level, level.scale, aggregate, r, x, coarse)
+        self._run("descend", level, level.inverse, aggregate, r, x, coarse)
 
     def ascend(
         self,
@@ -272,7 +272,7 @@ class CpuOps(Ops):
         out: NDArray[Any],
     ) -> None:
         assert isinstance(level, _Level)
-        self._run("ascend", level, level.scale, aggregate, r, coarse, x, out)
+        self._run("ascend", level, level.inverse, aggregate, r, coarse, x, out)
 
     def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
         product = np.empty(len(x))
@@ -307,20 +307,6 @@ class CpuOps(Ops):
     ) -> int:
         bounds = np.atleast_1d(np.asarray(bound, np.float32))
         return self._kernels.decide(band.pixel, band.start, x, classes, bounds, seeds)
-
-    def _level(
-        self,
-        kind: str,
-        parts: tuple[NDArray[Any], ...],
-        diagonal: NDArray[np.float32],
-        first_entry: NDArray[np.int32] | None = None,
-    ) -> Level:
-        scale = _JACOBI / diagonal
-        self._ends(scale, 0.0)
-        return _Level(kind, parts, diagonal, scale, self.body(diagonal).size, first_entry)
-
-    def _ends(self, padded: NDArray[np.float32], value: float) -> None:
-        padded[: self._kernels.padding] = padded[-self._kernels.padding :] = value
 
     def _run(self, verb: str, level: Level, *arrays: NDArray[Any]) -> None:
         assert isinstance(level, _Level)

@@ -123,7 +123,7 @@ class Kernels(Protocol):
         first_entry: _I32,
         weights: _F32,
         excess: _F32,
-        diagonal: _F32,
+        inverse: _F32,
     ) -> None: ...
     def reduce_columns(
         self,

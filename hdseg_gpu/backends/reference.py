@@ -421,7 +421,7 @@ def _aggregate(
             if merged[a] >= 0:
                 continue
             quality = link[a] * (size[a] + size) / (size[a] * size)
-            partners = ((merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 1 / 3)) & (
+            partners = ((merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 0.25)) & (
                 link[a] > 0
             )
             hosts = (merged >= 0) & (size[a] <= size) & (quality >= 0.25)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.solvers import Solution, System
-from hdseg_gpu.solvers.certificate import Certificate
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import Iteration
 
@@ -63,12 +62,16 @@ def multigrid(
         run = Iteration(ops, level, b, hierarchy.precondition)
         error = _iterate(run, lambda: _SAFETY * _most(run.correction()), each, progress)
         if certify and error <= each:
+            from hdseg_gpu.solvers.certificate import Certificate
+
             certificate = Certificate.prepare(ops, level, hierarchy)
             refined = certificate.cluster.size
             goal = certificate.needed(each)
             _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
             bound = certificate.bound(run)
             error = float(bound.max(initial=0.0))
+            del certificate
+        del hierarchy
     if not error <= each:
         return Solution(system.b, "multigrid", run.count, error * len(b), converged=False)
     x = ops.expand(band, edges, level, run.x, system.b)

@@ -14,11 +14,9 @@ constexpr float kDominant = 0.5f;
 // A pair (a, b) is good when the modes that it cannot represent are high in energy:
 // w_ab >= kQuality d_a d_b / (d_a + d_b), with d the diagonals summed over each aggregate. Without
 // this, clusters that hang on the rest by weak edges get glued to it and never converge.
-constexpr float kQuality = 1.0f / 3.0f;
+constexpr float kQuality = 0.25f;
 // The share of its strongest neighbour that a partner must have.
 constexpr float kStrong = 0.25f;
-// What finds no partner may join an aggregate, if it is the smaller one and tied to it like this.
-constexpr float kJoin = 0.25f;
 
 // A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
 // edges between them, though it spreads over both: their own resistance is in series. This much of
@@ -101,8 +99,9 @@ struct Workspace {
   }
 };
 
-// The aggregate to put `a` into: another one as a partner, one that is merged already to join, or
-// -1. next[g] < 0 where g is still free; group `none` stands for all that is not to be chosen.
+// The aggregate to put `a` into: another one as a partner, else a larger one that is merged already
+// and that it may join, or -1. next[g] < 0 where g is still free; group `none` stands for all that
+// is not to be chosen.
 int32_t choose(const Workspace& work, int32_t a, int32_t none) {
   const Sums& sums = work.sums;
   const float da = work.diagonal[static_cast<size_t>(a)];
@@ -122,7 +121,7 @@ int32_t choose(const Workspace& work, int32_t a, int32_t none) {
       const bool better = (w >= kStrong * strongest) & (quality >= kQuality * limit) & (w > best);
       best = better ? w : best;
       partner = better ? b : partner;
-    } else if ((da <= db) & (quality >= kJoin * limit) & (quality > tied * limit)) {
+    } else if ((da <= db) & (quality >= kQuality * limit) & (quality > tied * limit)) {
       tied = quality / limit;
       host = b;
     }
@@ -132,13 +131,13 @@ int32_t choose(const Workspace& work, int32_t a, int32_t none) {
 
 // Merges the chunk's groups in pairs; work.group holds the old numbers and then the new ones, the
 // number of groups for entries that are in none.
-int32_t pair_up(Workspace& work, const float* diagonal, int32_t groups) {
+int32_t pair_up(Workspace& work, const float* inverse, int32_t groups) {
   const Rows& rows = work.rows;
   int32_t* group = work.group.data();
   work.groups.sort(group, rows.count, groups);
   work.diagonal.assign(static_cast<size_t>(groups) + 1, 0.0f);
   for (int32_t i = 0; i < rows.count; ++i) {
-    work.diagonal[static_cast<size_t>(group[i])] += diagonal[rows.first + i];
+    work.diagonal[static_cast<size_t>(group[i])] += 1.0f / inverse[rows.first + i];
   }
   work.sums.make_room(static_cast<size_t>(groups) + 1);
   work.next.assign(static_cast<size_t>(groups) + 1, -1);
@@ -166,7 +165,7 @@ int32_t pair_up(Workspace& work, const float* diagonal, int32_t groups) {
 }
 
 // Numbers the chunk's aggregates from 0 and returns how many there are.
-int32_t aggregate_chunk(Workspace& work, const float* diagonal, const float* excess,
+int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* excess,
                         int32_t* aggregate) {
   const Rows& rows = work.rows;
   work.group.resize(static_cast<size_t>(rows.count));
@@ -174,12 +173,12 @@ int32_t aggregate_chunk(Workspace& work, const float* diagonal, const float* exc
   int32_t groups = 0;
   for (int32_t i = 0; i < rows.count; ++i) {
     const float sum = excess[rows.first + i];
-    const bool dominant = sum > kDominant * (diagonal[rows.first + i] - sum);
+    const bool dominant = sum > kDominant * (1.0f / inverse[rows.first + i] - sum);
     group[i] = dominant ? rows.count : groups;
     groups += !dominant;
   }
   for (int32_t i = 0; i < rows.count; ++i) group[i] = std::min(group[i], groups);
-  for (int pairing = 0; pairing < kPairings; ++pairing) groups = pair_up(work, diagonal, groups);
+  for (int pairing = 0; pairing < kPairings; ++pairing) groups = pair_up(work, inverse, groups);
   for (int32_t i = 0; i < rows.count; ++i) {
     aggregate[rows.first + i] = group[i] < groups ? group[i] : -1;
   }
@@ -231,10 +230,10 @@ float in_series(float weight, float resistance) {
   return weight * std::max(kLeast, 1.0f / (1.0f + kSeries * weight * resistance));
 }
 
-// Reduces the weights by the resistances of the aggregates, and adds up the diagonal.
+// Reduces the weights by the resistances of the aggregates, and inverts the diagonal.
 void rescale(const std::vector<float>& resistance, Coarse& coarse) {
   const auto size = static_cast<int64_t>(coarse.excess.size());
-  coarse.diagonal.resize(coarse.excess.size());
+  coarse.inverse.resize(coarse.excess.size());
 #pragma omp parallel for schedule(static) if (size > (1 << 14))
   for (int64_t a = 0; a < size; ++a) {
     const auto row = static_cast<size_t>(a);
@@ -247,14 +246,14 @@ void rescale(const std::vector<float>& resistance, Coarse& coarse) {
       coarse.value[k] = in_series(coarse.value[k], resistance[row] + resistance[other]);
       sum += coarse.value[k];
     }
-    coarse.diagonal[row] = sum;
+    coarse.inverse[row] = 1.0f / sum;
   }
 }
 
 }  // namespace
 
 template <class Level>
-Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate) {
+Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
   const auto chunks = static_cast<size_t>(level.chunks);
   std::vector<int32_t> first(chunks + 1, 0);
   std::vector<Coarse> parts(chunks);
@@ -265,7 +264,7 @@ Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate) {
 #pragma omp for schedule(dynamic)
     for (int64_t c = 0; c < level.chunks; ++c) {
       work.rows = work.reader.read(level, c);
-      first[static_cast<size_t>(c) + 1] = aggregate_chunk(work, diagonal, level.excess, aggregate);
+      first[static_cast<size_t>(c) + 1] = aggregate_chunk(work, inverse, level.excess, aggregate);
     }
 #pragma omp single
     {

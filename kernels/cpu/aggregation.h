@@ -8,12 +8,12 @@ namespace hdseg {
 
 struct Coarse {
   std::vector<int32_t> row_start, column;
-  std::vector<float> value, excess, diagonal;
+  std::vector<float> value, excess, inverse;
 };
 
 // Fills aggregate (size), -1 for entries that the smoother alone can handle, and returns the coarse
-// matrix. diagonal: of the fine matrix.
+// matrix. inverse: 1 / the diagonal, of the fine matrix here and of the coarse one there.
 template <class Level>
-Coarse coarsen(const Level& level, const float* diagonal, int32_t* aggregate);
+Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate);
 
 }  // namespace hdseg

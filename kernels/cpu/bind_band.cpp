@@ -140,16 +140,16 @@ void bind_band(nb::module_& m) {
       "reduce",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
-         const Matrix<float>& weights, const Vector<float>& excess, const Vector<float>& diagonal) {
+         const Matrix<float>& weights, const Vector<float>& excess, const Vector<float>& inverse) {
         float* weight[kStencil];
         for (int d = 0; d < kStencil; ++d) {
           weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
         }
         reduce(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(), weight,
-               excess.data() + kPadding, diagonal.data() + kPadding);
+               excess.data() + kPadding, inverse.data() + kPadding);
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "weights"_a,
-      "excess"_a, "diagonal"_a, WithoutGil());
+      "excess"_a, "inverse"_a, WithoutGil());
   m.def(
       "reduce_columns",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,

@@ -46,16 +46,16 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
         },
         WithoutGil());
   m.def((kind + "_descend").c_str(),
-        [](const Parts&... parts, const Floats& scale, const Vector<const int32_t>& aggregate,
+        [](const Parts&... parts, const Floats& inverse, const Vector<const int32_t>& aggregate,
            const Columns& r, const OutColumns& x, const OutColumns& coarse) {
-          descend(level_of(parts...), body(scale), aggregate.data(), body(r), body(x), extent(r, 0),
-                  extent(r, 1), body(coarse), extent(coarse, 1));
+          descend(level_of(parts...), body(inverse), aggregate.data(), body(r), body(x),
+                  extent(r, 0), extent(r, 1), body(coarse), extent(coarse, 1));
         },
         WithoutGil());
   m.def((kind + "_ascend").c_str(),
-        [](const Parts&... parts, const Floats& scale, const Vector<const int32_t>& aggregate,
+        [](const Parts&... parts, const Floats& inverse, const Vector<const int32_t>& aggregate,
            const Columns& r, const Columns& coarse, const OutColumns& x, const OutColumns& out) {
-          ascend(level_of(parts...), body(scale), aggregate.data(), body(r), body(coarse),
+          ascend(level_of(parts...), body(inverse), aggregate.data(), body(r), body(coarse),
                  extent(coarse, 1), body(x), body(out), extent(r, 0), extent(r, 1));
         },
         WithoutGil());
@@ -77,17 +77,17 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
           return std::make_tuple(owned(std::move(value)), owned(std::move(column)),
                                  owned(std::move(row_start)));
         });
-  m.def((kind + "_coarsen").c_str(), [](const Parts&... parts, const Floats& diagonal,
-                                        const Vector<int32_t>& aggregate) {
-    Coarse coarse;
-    {
-      nb::gil_scoped_release release;
-      coarse = coarsen(level_of(parts...), body(diagonal), aggregate.data());
-    }
-    return std::make_tuple(owned(std::move(coarse.row_start)), owned(std::move(coarse.column)),
-                           owned(std::move(coarse.value)), owned(std::move(coarse.excess)),
-                           owned(std::move(coarse.diagonal)));
-  });
+  m.def((kind + "_coarsen").c_str(),
+        [](const Parts&... parts, const Floats& inverse, const Vector<int32_t>& aggregate) {
+          Coarse coarse;
+          {
+            nb::gil_scoped_release release;
+            coarse = coarsen(level_of(parts...), body(inverse), aggregate.data());
+          }
+          return std::make_tuple(owned(std::move(coarse.row_start)),
+                                 owned(std::move(coarse.column)), owned(std::move(coarse.value)),
+                                 owned(std::move(coarse.excess)), owned(std::move(coarse.inverse)));
+        });
 }
 
 }  // namespace

@@ -99,7 +99,7 @@ void apply(const Level& level, const float* x, float* y, double* products, int64
 }
 
 template <class Level>
-void descend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+void descend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
              float* x, int64_t columns, int64_t stride, float* coarse, int64_t coarse_stride) {
 #pragma omp parallel if (level.size > kFew)
   {
@@ -108,7 +108,7 @@ void descend(const Level& level, const float* scale, const int32_t* aggregate, c
       for (int64_t j = 0; j < columns; ++j) {
 #pragma omp simd
         for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
-          x[j * stride + i] = scale[i] * r[j * stride + i];
+          x[j * stride + i] = kJacobi * inverse[i] * r[j * stride + i];
         }
       }
     }
@@ -133,7 +133,7 @@ void descend(const Level& level, const float* scale, const int32_t* aggregate, c
 }
 
 template <class Level>
-void ascend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+void ascend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
             const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
             int64_t stride) {
 #pragma omp parallel if (level.size > kFew)
@@ -151,8 +151,9 @@ void ascend(const Level& level, const float* scale, const int32_t* aggregate, co
       for (int64_t j = 0; j < columns; ++j) {
         const float *from = r + j * stride, *now = x + j * stride;
         float* to = out + j * stride;
-        product(level, c, now,
-                [=](int64_t i, float value) { to[i] = now[i] + scale[i] * (from[i] - value); });
+        product(level, c, now, [=](int64_t i, float value) {
+          to[i] = now[i] + kJacobi * inverse[i] * (from[i] - value);
+        });
       }
     }
   }

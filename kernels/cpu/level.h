@@ -47,15 +47,18 @@ template <class Level>
 void apply(const Level& level, const float* x, float* y, double* product, int64_t columns,
            int64_t stride);
 
-// Restriction: x = scale r (a Jacobi step from 0), coarse = P^T (r - A x), where P repeats the
-// value of aggregate[i] at i; negative aggregates are left out.
+// Of the Jacobi steps; the eigenvalues of D^-1 A lie in (0, 2).
+constexpr float kJacobi = 0.8f;
+
+// inverse: 1 / the diagonal D. Restriction: x = kJacobi D^-1 r (a step from 0), coarse = P^T (r - A
+// x), where P repeats the value of aggregate[i] at i; negative aggregates are left out.
 template <class Level>
-void descend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+void descend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
              float* x, int64_t columns, int64_t stride, float* coarse, int64_t coarse_stride);
 
-// Prolongation: x += P coarse, then out = x + scale (r - A x).
+// Prolongation: x += P coarse, then out = x + kJacobi D^-1 (r - A x).
 template <class Level>
-void ascend(const Level& level, const float* scale, const int32_t* aggregate, const float* r,
+void ascend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
             const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
             int64_t stride);
 

@@ -50,10 +50,10 @@ int64_t entry_of(const Band& band, const int32_t* first_entry, int64_t run, int6
 }  // namespace
 
 void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
-            float* const weight[kStencil], float* excess, float* diagonal) {
+            float* const weight[kStencil], float* excess, float* inverse) {
   const std::vector<Piece> pieces = link_pixels(band);
   const std::vector<float> padded = inverse_diagonal(band, edges);
-  const float* inverse = padded.data() + kPadding;
+  const float* reds = padded.data() + kPadding;
   const float *north = edges.north, *east = edges.east, *south = edges.south;
   for_each_piece(band, pieces, 0, [&](int64_t run, const Piece& piece, int64_t i0, int64_t count) {
     const int64_t k0 = entry_of(band, first_entry, run, i0);
@@ -61,10 +61,9 @@ void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
 #pragma omp simd
     for (int64_t c = 0; c < count; ++c) {
       const int64_t i = i0 + 2 * c, k = k0 + c;
-      // The four red neighbours; (a * b) * inverse rounds alike from either end of an edge.
+      // The four red neighbours; (a * b) / c rounds alike from either end of an edge.
       const float n = north[i], w = east[i - 1], e = east[i], s = south[i];
-      const float in = inverse[i + up], iw = inverse[i - 1], ie = inverse[i + 1],
-                  is = inverse[i + down];
+      const float in = reds[i + up], iw = reds[i - 1], ie = reds[i + 1], is = reds[i + down];
       const float weights[kStencil] = {
           (n * north[i + up]) * in,                                 // two rows up
           (w * north[i - 1]) * iw + (n * east[i + up - 1]) * in,    // up and left
@@ -78,8 +77,8 @@ void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
       excess[k] = edges.excess[i] + (n * edges.excess[i + up]) * in +
                   (w * edges.excess[i - 1]) * iw + (e * edges.excess[i + 1]) * ie +
                   (s * edges.excess[i + down]) * is;
-      diagonal[k] = weights[0] + weights[1] + weights[2] + weights[3] + weights[4] + weights[5] +
-                    weights[6] + (w * east[i - 2]) * iw + excess[k];
+      inverse[k] = 1.0f / (weights[0] + weights[1] + weights[2] + weights[3] + weights[4] +
+                           weights[5] + weights[6] + (w * east[i - 2]) * iw + excess[k]);
     }
   });
 }

@@ -9,9 +9,9 @@ namespace hdseg {
 
 // first_entry: for each run the entry of its first black pixel, as in BlackLinks.
 
-// Fills the weights of S by direction, its row sums (excess) and its diagonal.
+// Fills the weights of S by direction, its row sums (excess) and 1 / its diagonal.
 void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
-            float* const weight[kStencil], float* excess, float* diagonal);
+            float* const weight[kStencil], float* excess, float* inverse);
 
 // rhs = b_b - A_br A_rr^-1 b_r, for each column of b.
 void reduce_columns(const Band& band, const Edges& edges, const int32_t* first_entry,
