@@ -72,19 +72,21 @@ def multigrid(
             error = float(bound.max(initial=0.0))
             del certificate
         del hierarchy
+    columns, iterations, entries = len(b), run.count, run.x
     if not error <= each:
-        return Solution(system.b, "multigrid", run.count, error * len(b), converged=False)
-    x = ops.expand(band, edges, level, run.x, system.b)
+        return Solution(system.b, "multigrid", iterations, error * columns, converged=False)
+    del run, b  # the memory for what follows
+    x = ops.expand(band, edges, level, entries, system.b)
     if isinstance(bound, np.ndarray):
-        columns = ops.zeros(band.size, 1)
-        entries = ops.zeros(level.size, 1)
-        ops.body(entries)[0] = bound
-        bound = ops.body(ops.expand(band, edges, level, entries, columns))[0]
+        # A red pixel's error is at most what its neighbours' errors add up to.
+        of_black = ops.zeros(level.size, 1)
+        ops.body(of_black)[0] = bound
+        bound = ops.body(ops.expand(band, edges, level, of_black, ops.zeros(band.size, 1)))[0]
     return Solution(
         x,
         "multigrid",
-        iterations=run.count,
-        error=error * len(b),
+        iterations=iterations,
+        error=error * columns,
         bound=bound,
         refined=refined,
     )
