@@ -75,7 +75,7 @@ def multigrid(
     columns, iterations, entries = len(b), run.count, run.x
     if not error <= each:
         return Solution(system.b, "multigrid", iterations, error * columns, converged=False)
-    del run, b  # the memory for what follows
+    run = None  # the memory for what follows
     x = ops.expand(band, edges, level, entries, system.b)
     if isinstance(bound, np.ndarray):
         # A red pixel's error is at most what its neighbours' errors add up to.
