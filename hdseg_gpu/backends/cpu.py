@@ -94,7 +94,7 @@ class CpuOps(Ops):
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
     ) -> Classes:
-        fine = np.empty(shape, class_dtype(len(planes)))
+        fine: NDArray[Any] = np.empty(shape, class_dtype(len(planes)))
         self._kernels.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
         return fine
 

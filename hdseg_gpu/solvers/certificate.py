@@ -8,9 +8,9 @@ With class evidence v = 1 will do, as S 1 > 0. Without, v is the hitting time: S
 that a random walker needs from i to a seed. Only an approximate v is needed, since S v is computed.
 
 Clusters that hang on all others by edges as weak as 1e-10 have hitting times of 1e9 and would
-spoil the bound. On them, v is just harmonic, (S v)_C = 0, and a direct solver takes x: what is left
-of the residual there is rounding, and so is the error w = S_CC^-1 abs(r_C) that it makes. With w = 0
-elsewhere,
+spoil the bound. On them, v is just harmonic, (S v)_C = 0, and a direct solver takes x: what is
+left of the residual there is rounding, and so is the error w = S_CC^-1 abs(r_C) that it makes.
+With w = 0 elsewhere,
 
     abs(e) <= c v + w      if      c (S v)_j >= abs(r_j) - (S w)_j  outside clusters.
 
