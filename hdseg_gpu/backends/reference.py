@@ -63,8 +63,8 @@ class ReferenceOps(Ops):
             (2 * np.arange(fine) + 1) * small // (2 * fine)
             for small, fine in zip(coarse.shape, shape, strict=True)
         )
-        fine: Classes = coarse[rows][:, columns]
-        return fine
+        # Such an index may leave another memory order behind.
+        return np.ascontiguousarray(coarse[rows][:, columns])
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
@@ -72,7 +72,8 @@ class ReferenceOps(Ops):
         pixels = np.arange(shape[0] * shape[1])
         samples = self.sample_planes(planes, shape, pixels, interpolation)
         first_largest: NDArray[np.int64] = samples.argmax(axis=1)
-        return first_largest.reshape(shape).astype(class_dtype(len(planes)))
+        fine: NDArray[Any] = first_largest.reshape(shape).astype(class_dtype(len(planes)))
+        return fine
 
     def sample_planes(
         self,
@@ -148,8 +149,8 @@ class ReferenceOps(Ops):
                 same = seeds.ravel()[other] == of_pixel[inside, j]
                 flux[j, inside] += weights[inside, k] * same
         neighbours = _neighbours(band)
-        row, k = np.nonzero(neighbours >= 0)
-        off = sparse.csr_array((weights[row, k], (row, neighbours[row, k])), shape=(n, n))
+        row, side = np.nonzero(neighbours >= 0)
+        off = sparse.csr_array((weights[row, side], (row, neighbours[row, side])), shape=(n, n))
         excess = gamma + np.where(neighbours < 0, weights, 0.0).sum(axis=1)
         y, x = np.divmod(pixels, band.shape[1])
         return _Matrix(off, excess, np.flatnonzero((x + y) % 2 == 0)), flux
@@ -397,7 +398,7 @@ def _aggregate(
 ) -> NDArray[np.int32]:
     """Return aggregates by pairing twice; see kernels/cpu/aggregation.cpp for the rules."""
     weight = off.toarray()
-    group = np.where(excess > 0.5 * (diagonal - excess), -1, 0).astype(np.int32)
+    group = np.where(excess > 0.3 * (diagonal - excess), -1, 0).astype(np.int32)
     group[group == 0] = np.arange(np.count_nonzero(group == 0))
     for _ in range(2):
         count = group.max(initial=-1) + 1
@@ -410,10 +411,10 @@ def _aggregate(
             if merged[a] >= 0:
                 continue
             quality = link[a] * (size[a] + size) / (size[a] * size)
-            partners = ((merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 1 / 3)) & (
+            partners = ((merged < 0) & (link[a] >= 0.25 * link[a].max()) & (quality >= 0.3)) & (
                 link[a] > 0
             )
-            hosts = (merged >= 0) & (size[a] <= size) & (quality >= 0.25)
+            hosts = (merged >= 0) & (size[a] <= size) & (quality >= 0.3)
             if partners.any():
                 merged[a] = merged[np.argmax(np.where(partners, link[a], -1))] = found
             elif hosts.any():
