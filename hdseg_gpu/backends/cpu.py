@@ -158,6 +158,11 @@ class CpuOps(Ops):
         self._kernels.laplacian(*where, row_start, matrix.indices, matrix.data)
         return matrix
 
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        assert isinstance(edges, _Edges)
+        sums: NDArray[np.float64] = self.body(edges.rows)[3].astype(np.float64)
+        return sums
+
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, _Edges)
         where = (band.pixel, band.start, *band.shape)

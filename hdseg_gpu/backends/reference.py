@@ -159,6 +159,10 @@ class ReferenceOps(Ops):
         assert isinstance(edges, _Matrix)
         return _csr(edges.matrix())
 
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        assert isinstance(edges, _Matrix)
+        return edges.excess
+
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, _Matrix)
         a, black, red = edges.matrix(), edges.black, edges.red()

@@ -165,6 +165,10 @@ class Ops(ABC):
         """Return A in compressed sparse rows."""
 
     @abstractmethod
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        """Return A 1, (n,): summing the rows of A would cancel what hangs on edges of 1e-10."""
+
+    @abstractmethod
     def reduce(self, band: Band, edges: Edges) -> Level:
         """Return S = A_bb - A_br A_rr^-1 A_rb, on the black pixels: those with even x + y."""
 

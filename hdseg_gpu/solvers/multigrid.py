@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.certificate import Certificate
+from hdseg_gpu.solvers.direct import ROUNDING
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import Iteration
 
@@ -77,11 +78,13 @@ def multigrid(
         entries = ops.zeros(level.size, 1)
         ops.body(entries)[0] = bound
         bound = ops.body(ops.expand(band, edges, level, entries, columns))[0]
+    if bound is not None:
+        bound = bound + ROUNDING  # so far it was about S and its right-hand sides as stored
     return Solution(
         x,
         "multigrid",
         iterations=run.count,
-        error=error * len(b),
+        error=error * len(b) + ROUNDING,
         bound=bound,
         refined=refined,
     )
