@@ -30,8 +30,9 @@ from hdseg_gpu.solvers.iteration import Columns, Iteration
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
-# Times longer by this factor than what most are below are those of clusters.
-_LONG, _MOST = 20.0, 0.9
+# Times longer by this factor than what most are below are those of clusters. They may be many:
+# where the deciles of all times jump by so much, those above do not count as usual.
+_LONG, _JUMP = 20.0, 1e5
 # Clusters grow by the rows for which they leave (S v)_j < d_j / 4, at most so often.
 _KEPT, _GROWTHS = 0.25, 4
 # Each correction leaves a residual that is smaller by the 1e-7 of float32.
@@ -61,8 +62,7 @@ class Certificate:
             ops.relax(level, walk.r, rest)
             lagging = ops.body(rest)[0] > 1 - _REACHED
         v = ops.body(walk.x)[0]
-        usual = float(np.quantile(v[:: max(1, v.size // 10_000)], _MOST)) if v.size else 1.0
-        strange = lagging | (v > _LONG * usual) | (v <= 0)
+        strange = lagging | (v > _LONG * _usual(v)) | (v <= 0)
         self = cls(ops, level, walk.x, np.flatnonzero(strange), None)
         for _ in range(_GROWTHS):
             if not strange.any():
@@ -128,3 +128,12 @@ class Certificate:
             self.ops.residual(self.level, b, x, r)
             rest = self.ops.body(r)[:, self.cluster].T.astype(np.float64)
             self.ops.body(x)[:, self.cluster] += self.solve(rest).T
+
+
+def _usual(v: NDArray[np.float64]) -> float:
+    """Return what most times are below, clusters apart."""
+    if v.size == 0:
+        return 1.0
+    deciles = np.quantile(v[:: max(1, v.size // 10_000)], np.arange(1, 10) / 10)
+    jumps = np.flatnonzero(deciles[1:] > _JUMP * np.maximum(deciles[:-1], 1.0))
+    return float(deciles[jumps[0]] if jumps.size else deciles[-1])
