@@ -67,9 +67,11 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds, 
     weigh(features.values + pixel * channels, features.values + other * channels, count, channels,
           features.strength, weight);
   };
+  int32_t longest = 0;  // run, which may be far shorter than the image is wide
+  for (int64_t r = 0; r < band.runs; ++r) longest = std::max(longest, band.length(r));
 #pragma omp parallel
   {
-    std::vector<float> buffer(static_cast<size_t>(width) + 1);
+    std::vector<float> buffer(static_cast<size_t>(longest) + 1);
     float* weight = buffer.data();
 #pragma omp for schedule(dynamic, 64)
     for (int64_t r = 0; r < band.runs; ++r) {
