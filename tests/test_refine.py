@@ -94,7 +94,7 @@ def test_properties(seed, classes, gamma, scale):
     )
 
 
-@pytest.mark.parametrize("solver", ["amg", "direct"])
+@pytest.mark.parametrize("solver", ["multigrid", "amg", "direct"])
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_cpu_agrees_with_reference(solver, gamma):
     image, coarse, _ = scene(4, shape=(150, 211))
@@ -328,8 +328,9 @@ def test_report(classes):
     assert report.shape == SHAPE == labels.shape
     assert report.labels == tuple(range(classes))
     assert report.backend == available_backends()[0] == "cpu"
-    assert (report.solver, report.fallbacks, report.notes) == ("amg", (), ())
-    assert 0 < report.error_estimate <= 1e-5
+    assert (report.solver, report.fallbacks, report.notes) == ("multigrid", (), ())
+    assert 0 < report.error_estimate <= report.tolerance == 1e-4
+    assert report.uncertified_pixels == report.refined_pixels == 0
     assert report.seconds["total"] == pytest.approx(sum(report.seconds.values()) / 2)
     assert json.loads(json.dumps(report.to_dict()))["unknown_pixels"] == report.unknown_pixels
     stages = list(dict.fromkeys(stage for stage, _ in seen))
@@ -342,14 +343,13 @@ def test_report(classes):
 
 
 def test_fallback_is_in_the_report(monkeypatch):
-    from hdseg_gpu.solvers import amg
+    from hdseg_gpu.solvers import multigrid
 
-    monkeypatch.setattr(amg, "MAX_ITERATIONS", 0)
-    monkeypatch.setattr(amg, "_SAFETY", 1e9)
+    monkeypatch.setattr(multigrid, "MAX_ITERATIONS", 1)
     image, coarse, _ = scene()
     labels, report = refine(image, coarse, return_report=True)
     assert report.solver == "direct"
-    assert "direct instead of amg" in report.fallbacks[0]
+    assert "direct instead of multigrid" in report.fallbacks[0]
     np.testing.assert_array_equal(labels, refine(image, coarse, solver="direct"))
 
 
