@@ -29,7 +29,10 @@ using RowWeights = void (*)(const T*, const T*, int64_t, int64_t, double, float*
 
 template <class T>
 RowWeights<T> row_weights_for(const Features<T>& features) {
-  if (features.rule == EdgeRule::kBoundary) return row_weights<T, EdgeRule::kBoundary, 1>;
+  if (features.rule == EdgeRule::kBoundary) {
+    return features.channels == 1 ? row_weights<T, EdgeRule::kBoundary, 1>
+                                  : row_weights<T, EdgeRule::kBoundary, 0>;
+  }
   switch (features.channels) {
     case 1:
       return row_weights<T, EdgeRule::kIntensity, 1>;
