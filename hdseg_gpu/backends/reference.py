@@ -435,5 +435,5 @@ def _aggregate(
             else:
                 merged[a] = found
             found += 1
-        group = np.where(group >= 0, merged[group], -1).astype(np.int32)
+        group[group >= 0] = merged[group[group >= 0]]
     return group
