@@ -91,4 +91,4 @@ def seed_everything(seeds, classes, rng):
         if pixels.size == 1:
             return False
         seeds.reshape(-1)[rng.choice(pixels)] = rng.integers(1, classes + 1)
-    return not (seeds == 0).sum() == 0
+    return bool((seeds == 0).any())
