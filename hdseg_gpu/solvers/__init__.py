@@ -110,6 +110,7 @@ def _direct(ops: Ops, system: System) -> Solution:
 def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float], None]) -> Solution:
     try:
         from hdseg_gpu.solvers.amg import amg
+        from hdseg_gpu.solvers.direct import ROUNDING
     except ImportError as error:
         raise HdsegError(
             f"solver='amg' needs pyamg, which did not load ({error}); "
@@ -127,4 +128,4 @@ def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float],
             "use solver='auto' or 'direct', or a smaller beta."
         )
     b[:] = x.T
-    return Solution(system.b, "amg", iterations, estimate)
+    return Solution(system.b, "amg", iterations, estimate + ROUNDING)

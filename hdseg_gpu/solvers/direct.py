@@ -44,8 +44,8 @@ def direct(
     x = solve(b)
     row = np.repeat(np.arange(len(excess)), np.diff(matrix.indptr))
     for _ in range(_CORRECTIONS):
-        for column, right in zip(x.T, b.T, strict=True):
-            flow = matrix.data * (column[matrix.indices] - column[row])
-            product = excess * column + np.bincount(row, flow, len(excess))
-            column += solve(right - product)
+        for j in range(x.shape[1]):
+            flow = matrix.data * (x[matrix.indices, j] - x[row, j])
+            product = excess * x[:, j] + np.bincount(row, flow, len(excess))
+            x[:, j] += solve(b[:, j] - product)
     return x
