@@ -64,8 +64,10 @@ class Certificate:
             ops.relax(level, walk.r, rest)
             lagging = ops.body(rest)[0] > 1 - _REACHED
         v = ops.body(walk.x)[0]
+        self = cls(ops, level, walk.x, np.empty(0, np.int64), None)
         strange = lagging | (v > _LONG * _usual(v)) | (v <= 0)
-        self = cls(ops, level, walk.x, np.flatnonzero(strange), None)
+        # Where the walk's own residual has drifted from the true one.
+        strange |= self._product(walk.x) < _KEPT * diagonal
         for _ in range(_GROWTHS):
             if not strange.any():
                 break
