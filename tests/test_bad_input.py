@@ -18,7 +18,7 @@ MASK = np.repeat(np.repeat(COARSE, 4, axis=0), 4, axis=1)
 PLANES = np.stack([COARSE == 0, COARSE > 0]).astype(np.float32)
 EDGE_MAP = RNG.random((53, 67))
 CENTRE = np.array([[[1]]], np.int8)  # matches everywhere: deletes every pixel
-SETTINGS = ["intensity", "boundary"], ["linear", "cubic"], ["auto", "amg", "direct"]
+SETTINGS = ["intensity", "boundary"], ["linear", "cubic"], ["auto", "multigrid", "amg", "direct"]
 BACKENDS = ["auto", "cpu", "reference"]
 # Some word of advice must be there; a message without one states a fact and leaves it at that.
 REMEDY = re.compile(
@@ -130,6 +130,7 @@ REFINE = {
             ("scale", 1, (0, 0.99, -4, np.nan, np.inf, True, "8")),
             ("beta", 0, (-1e-9, np.nan, np.inf, "9", 1e13)),
             ("gamma", 0, (-0.1, np.nan, np.inf, 1e300)),
+            ("tol", "1e-06 and at most 0.5", (0, -1e-4, 9e-7, 0.51, np.nan, np.inf, True, "1e-4")),
         )
         for value in values
     },
@@ -286,7 +287,7 @@ def test_seeds_refuses(case):
 
 
 THINNING = {
-    "labels": (MASK.astype(int), "3x3", 2, "auto", ["mask", "int64", "uint8", "mask > 0"]),
+    "labels": (MASK.astype(np.int32), "3x3", 2, "auto", ["mask", "int32", "uint8", "mask > 0"]),
     "floats": (MASK / 5.0, "3x3", 2, "auto", ["mask", "float64", "bools"]),
     "3-D": (MASK[None] > 0, "3x3", 2, "auto", ["mask", "3 dimensions", "(1, 44, 56)"]),
     "empty": (MASK[:, :0] > 0, "3x3", 2, "auto", ["mask is empty", "(44, 0)"]),
@@ -429,11 +430,8 @@ def test_bools_made_of_255(backend):
 def test_more_unknown_pixels_than_a_matrix_can_index():
     from hdseg_gpu.pipeline.seeds import MAX_UNKNOWN, check_band
 
-    class Large:
-        size = MAX_UNKNOWN + 1
-
     with refused("passes=7", str(MAX_UNKNOWN + 1), str(MAX_UNKNOWN)):
-        check_band(Large, 7)
+        check_band(MAX_UNKNOWN + 1, 7)
     assert 5 * MAX_UNKNOWN < 2**31
 
 

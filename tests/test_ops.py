@@ -6,9 +6,6 @@ import math
 import numpy as np
 import pytest
 from gallery import blobs, photograph
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import sparse
 
 from hdseg_gpu import backends
 from hdseg_gpu.core.ops import Ops
@@ -19,20 +16,6 @@ SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (64, 65), (127, 40)]
 @pytest.fixture(params=SHAPES, ids=str)
 def shape(request):
     return request.param
-
-
-@pytest.fixture(params=["none", "all", "half", "boundary"])
-def known(request, shape):
-    """Seeds with 0, 1 and 2 in very different amounts."""
-    rng = np.random.default_rng(23)
-    labels = (blobs(shape) if min(shape) > 8 else rng.integers(0, 2, shape)).astype(np.int32) + 1
-    if request.param == "none":
-        return np.zeros(shape, np.int32)
-    if request.param == "half":
-        return labels * (rng.random(shape) < 0.5)
-    if request.param == "boundary":
-        return labels * (rng.random(shape) < 0.95)
-    return labels
 
 
 def test_signatures_are_the_contracts():
@@ -147,84 +130,15 @@ def test_cubic_interpolation_is_exact_on_a_ramp(reference):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("channels", [1, 3, 16])
-def test_image_primitives_agree(ops, reference, shape, known, dtype, channels):
-    image = photograph(np.maximum(known - 1, 0).astype(np.uint8), channels, dtype)
+def test_standard_deviations_agree(ops, reference, shape, dtype, channels):
+    labels = np.random.default_rng(23).integers(0, 2, shape).astype(np.uint8)
+    image = photograph(labels, channels, dtype)
     sigma = reference.standard_deviation(image)
     assert math.isclose(ops.standard_deviation(image), sigma, rel_tol=1e-12, abs_tol=1e-15)
-    pixels = reference.band(known)
-    np.testing.assert_array_equal(ops.band(known), pixels)
-    top = 1 if dtype.startswith("float") else np.iinfo(dtype).max
-    for rule in ("intensity", "boundary"):
-        np.testing.assert_allclose(
-            ops.edge_weights(image, pixels, rule, 40 / top**2),
-            reference.edge_weights(image, pixels, rule, 40 / top**2),
-            rtol=1e-12,
-        )
-
-
-def test_graph_primitives_agree(ops, reference, shape, known):
-    rng = np.random.default_rng(41)
-    pixels = reference.band(known)
-    around = reference.neighbours(pixels, shape)
-    np.testing.assert_array_equal(ops.neighbours(pixels, shape), around)
-    component = reference.components(around)
-    np.testing.assert_array_equal(ops.components(around), component)
-    np.testing.assert_array_equal(
-        ops.contacts(pixels, known, component, 3), reference.contacts(pixels, known, component, 3)
-    )
-    weights = reference.edge_weights(rng.random((*shape, 1)), pixels, "intensity", 3.0)
-    for labels in (np.full(pixels.size, 1, np.int32), rng.integers(1, 4, pixels.size, np.int32)):
-        np.testing.assert_allclose(
-            ops.flux_from_seeds(weights, pixels, known, labels),
-            reference.flux_from_seeds(weights, pixels, known, labels),
-            rtol=1e-14,
-        )
-    for gamma in (0.0, 0.7):
-        actual, expected = (o.laplacian(weights, around, gamma) for o in (ops, reference))
-        np.testing.assert_array_equal(actual.indptr, expected.indptr)
-        np.testing.assert_array_equal(actual.indices, expected.indices)
-        np.testing.assert_allclose(actual.data, expected.data, rtol=1e-14)
-
-
-def test_components_are_numbered_by_their_first_pixel(reference):
-    unknown = np.array([[0, 1, 0, 1, 0], [0, 0, 0, 1, 0], [1, 1, 1, 1, 0], [0, 0, 1, 0, 0]])
-    pixels = np.flatnonzero(unknown == 0).astype(np.int64)
-    component = reference.components(reference.neighbours(pixels, unknown.shape))
-    np.testing.assert_array_equal(component, [0, 0, 1, 0, 0, 0, 1, 1, 2, 2, 1, 1])
-
-
-@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.05, 0.95))
-def test_laplacian_is_symmetric_and_its_rows_end_at_seeds(seed, share):
-    rng = np.random.default_rng(seed)
-    shape = tuple(rng.integers(1, 20, 2))
-    seeds = rng.integers(1, 3, shape).astype(np.int32) * (rng.random(shape) > share)
-    ops = backends.load("cpu")
-    pixels = ops.band(seeds)
-    weights = ops.edge_weights(rng.random((*shape, 2)), pixels, "intensity", 5.0)
-    matrix = ops.laplacian(weights, ops.neighbours(pixels, shape), 0.25)
-    dense = sparse.csr_array(matrix, shape=(pixels.size, pixels.size)).toarray()
-    np.testing.assert_array_equal(dense, dense.T)
-    flux = sum(
-        ops.flux_from_seeds(weights, pixels, seeds, np.full(pixels.size, k, np.int32))
-        for k in (1, 2)
-    )
-    np.testing.assert_allclose(dense.sum(axis=1), 0.25 + flux, atol=1e-12)
-
-
-def test_weights_by_hand(reference):
-    image = np.array([[[0.0], [0.5]]])
-    weights = reference.edge_weights(image, np.array([0, 1]), "intensity", 2.0)
-    w = math.exp(-0.5) + 1e-10
-    np.testing.assert_allclose(weights, [[0, 0, w, 0], [0, w, 0, 0]], rtol=1e-14)
-    weights = reference.edge_weights(image + 0.25, np.array([0]), "boundary", 2.0)
-    np.testing.assert_allclose(weights, [[0, 0, math.exp(-2.0) + 1e-10, 0]], rtol=1e-14)
 
 
 def test_results_do_not_depend_on_a_run(ops):
     # OpenMP code: the same bits every time.
     image = photograph(blobs((301, 203)), 3, "float32")
-    pixels = np.arange(301 * 203, dtype=np.int64)
-    first = ops.standard_deviation(image), ops.edge_weights(image, pixels, "intensity", 9.0)
-    for _ in range(5):
-        assert ops.standard_deviation(image) == first[0]
-        np.testing.assert_array_equal(ops.edge_weights(image, pixels, "intensity", 9.0), first[1])
+    first = ops.standard_deviation(image)
+    assert all(ops.standard_deviation(image) == first for _ in range(5))

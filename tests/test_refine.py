@@ -94,7 +94,7 @@ def test_properties(seed, classes, gamma, scale):
     )
 
 
-@pytest.mark.parametrize("solver", ["amg", "direct"])
+@pytest.mark.parametrize("solver", ["multigrid", "amg", "direct"])
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_cpu_agrees_with_reference(solver, gamma):
     image, coarse, _ = scene(4, shape=(150, 211))
@@ -328,8 +328,9 @@ def test_report(classes):
     assert report.shape == SHAPE == labels.shape
     assert report.labels == tuple(range(classes))
     assert report.backend == available_backends()[0] == "cpu"
-    assert (report.solver, report.fallbacks, report.notes) == ("amg", (), ())
-    assert 0 < report.error_estimate <= 1e-5
+    assert (report.solver, report.fallbacks, report.notes) == ("multigrid", (), ())
+    assert 0 < report.error_estimate <= report.tolerance == 1e-4
+    assert report.uncertified_pixels == report.refined_pixels == 0
     assert report.seconds["total"] == pytest.approx(sum(report.seconds.values()) / 2)
     assert json.loads(json.dumps(report.to_dict()))["unknown_pixels"] == report.unknown_pixels
     stages = list(dict.fromkeys(stage for stage, _ in seen))
@@ -341,15 +342,60 @@ def test_report(classes):
         assert done[-1] == 1
 
 
-def test_fallback_is_in_the_report(monkeypatch):
-    from hdseg_gpu.solvers import amg
+@pytest.mark.parametrize("solver", ["multigrid", "direct", "amg"])
+def test_report_says_what_is_proven(solver):
+    image, coarse, _ = scene(3)
+    _, report = refine(image, coarse, solver=solver, tol=1e-3, return_report=True)
+    assert report.solver == solver
+    assert report.tolerance == 1e-3
+    assert 0 < report.error_estimate <= 1e-3
+    assert report.refined_pixels == 0
+    assert (report.uncertified_pixels is None) == (solver == "amg")
 
-    monkeypatch.setattr(amg, "MAX_ITERATIONS", 0)
-    monkeypatch.setattr(amg, "_SAFETY", 1e9)
+
+def test_ties_are_uncertified():
+    """By symmetry every pixel of the middle column has potentials of one half."""
+    image = np.full((41, 41), 0.5)
+    truth = np.zeros((41, 41), np.uint8)
+    truth[:, 21:] = 1
+    truth[:, 20] = np.arange(41) % 2  # belongs to either
+    image[20, 20] = 0.75  # not constant, but symmetric
+    _, found, report = refine(
+        image, truth, passes=6, beta=10, return_probabilities=True, return_report=True
+    )
+    close = np.abs(found[0] - 0.5) < 1e-4
+    assert close.any()
+    # Two bounds of 1e-4 at most.
+    assert 0 < report.uncertified_pixels <= (np.abs(found[0] - 0.5) < 2e-4).sum()
+
+
+@pytest.mark.parametrize("beta", [100.0, 1000.0, 5000.0])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_potentials_are_within_tol_of_the_definition(beta, tol, backend, rng):
+    """Labels that differ are uncertified."""
+    image, coarse, _ = scene(3)
+    image = np.clip(image.astype(int) + rng.integers(-40, 40, image.shape), 0, 255).astype(np.uint8)
+    labels, found, report = refine(
+        image, coarse, beta=beta, passes=4, tol=tol, backend=backend, return_probabilities=True,
+        return_report=True,
+    )  # fmt: skip
+    marked = seeds(refine(image, coarse, passes=0), passes=4)
+    expected = dense_walker(image, marked, None, beta=beta, gamma=0.0)
+    # float32 leaves 6e-6 of the weights on the cpu; the dense solve, 1e-6 of clusters.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tol + 1e-5)
+    assert (labels != expected.argmax(axis=0)).sum() <= report.uncertified_pixels
+    assert report.uncertified_pixels < 0.02 * report.unknown_pixels
+
+
+def test_fallback_is_in_the_report(monkeypatch):
+    from hdseg_gpu.solvers import multigrid
+
+    monkeypatch.setattr(multigrid, "MAX_ITERATIONS", 1)
     image, coarse, _ = scene()
     labels, report = refine(image, coarse, return_report=True)
     assert report.solver == "direct"
-    assert "direct instead of amg" in report.fallbacks[0]
+    assert "direct instead of multigrid" in report.fallbacks[0]
     np.testing.assert_array_equal(labels, refine(image, coarse, solver="direct"))
 
 

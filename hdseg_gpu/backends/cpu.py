@@ -92,7 +92,7 @@ class CpuOps(Ops):
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
     ) -> Classes:
-        fine = np.empty(shape, class_dtype(len(planes)))
+        fine: NDArray[Any] = np.empty(shape, class_dtype(len(planes)))
         self._kernels.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
         return fine
 
@@ -157,6 +157,11 @@ class CpuOps(Ops):
         self._kernels.laplacian(*where, row_start, matrix.indices, matrix.data)
         return matrix
 
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        assert isinstance(edges, CpuEdges)
+        sums: NDArray[np.float64] = self.body(edges.rows)[3].astype(np.float64)
+        return sums
+
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, CpuEdges)
         where = (band.pixel, band.start, *band.shape)
@@ -220,14 +225,6 @@ class CpuOps(Ops):
         self.body(padded)[:] = sums
         excess, inverse = padded
         return aggregate, _Level("sparse", (row_start, column, value, excess), inverse, size)
-
-    def dense(self, level: Level) -> NDArray[np.float64]:
-        assert isinstance(level, _Level)
-        assert level.kind == "sparse"
-        row_start, column, value, _ = level.parts
-        matrix = np.diag(self.diagonal(level).astype(np.float64))
-        matrix[np.repeat(np.arange(level.size), np.diff(row_start)), column] = -value
-        return matrix
 
     def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
         assert isinstance(level, _Level)

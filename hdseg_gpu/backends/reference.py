@@ -63,8 +63,8 @@ class ReferenceOps(Ops):
             (2 * np.arange(fine) + 1) * small // (2 * fine)
             for small, fine in zip(coarse.shape, shape, strict=True)
         )
-        fine: Classes = coarse[rows][:, columns]
-        return fine
+        # Such an index may leave another memory order behind.
+        return np.ascontiguousarray(coarse[rows][:, columns])
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], shape: Shape, interpolation: str
@@ -72,7 +72,8 @@ class ReferenceOps(Ops):
         pixels = np.arange(shape[0] * shape[1])
         samples = self.sample_planes(planes, shape, pixels, interpolation)
         first_largest: NDArray[np.int64] = samples.argmax(axis=1)
-        return first_largest.reshape(shape).astype(class_dtype(len(planes)))
+        fine: NDArray[Any] = first_largest.reshape(shape).astype(class_dtype(len(planes)))
+        return fine
 
     def sample_planes(
         self,
@@ -148,8 +149,8 @@ class ReferenceOps(Ops):
                 same = seeds.ravel()[other] == of_pixel[inside, j]
                 flux[j, inside] += weights[inside, k] * same
         neighbours = _neighbours(band)
-        row, way = np.nonzero(neighbours >= 0)
-        off = sparse.csr_array((weights[row, way], (row, neighbours[row, way])), shape=(n, n))
+        row, side = np.nonzero(neighbours >= 0)
+        off = sparse.csr_array((weights[row, side], (row, neighbours[row, side])), shape=(n, n))
         excess = gamma + np.where(neighbours < 0, weights, 0.0).sum(axis=1)
         colour = (pixels // band.shape[1] + pixels % band.shape[1]) % 2
         return _Matrix(off, excess, np.flatnonzero(colour == 0)), flux
@@ -157,6 +158,10 @@ class ReferenceOps(Ops):
     def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
         assert isinstance(edges, _Matrix)
         return _csr(edges.matrix())
+
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        assert isinstance(edges, _Matrix)
+        return edges.excess
 
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, _Matrix)
@@ -225,25 +230,20 @@ class ReferenceOps(Ops):
         excess = _in_series(p.T @ (level.excess + left_out), resistance)
         return aggregate, _Matrix(sparse.csr_array(off), excess)
 
-    def dense(self, level: Level) -> NDArray[np.float64]:
-        assert isinstance(level, _Matrix)
-        dense: NDArray[np.float64] = level.matrix().toarray()
-        return dense
-
     def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
         assert isinstance(level, _Matrix)
         return _csr(level.matrix()[chosen][:, chosen])
 
     def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
         assert isinstance(level, _Matrix)
-        out[:] = (level.matrix() @ x.T).T
+        out[:] = level.product(x)
         return self.dot(x, out)
 
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
         assert isinstance(level, _Matrix)
-        out[:] = b - (level.matrix() @ x.T).T
+        out[:] = b - level.product(x)
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         out[:] = r / self.diagonal(level)
@@ -258,7 +258,7 @@ class ReferenceOps(Ops):
     ) -> None:
         assert isinstance(level, _Matrix)
         x[:] = _JACOBI * r / self.diagonal(level)
-        rest = r - (level.matrix() @ x.T).T
+        rest = r - level.product(x)
         coarse[:] = 0
         for to, row in zip(coarse, rest, strict=True):
             np.add.at(to, aggregate[aggregate >= 0], row[aggregate >= 0])
@@ -274,7 +274,7 @@ class ReferenceOps(Ops):
     ) -> None:
         assert isinstance(level, _Matrix)
         x[:, aggregate >= 0] += coarse[:, aggregate[aggregate >= 0]]
-        out[:] = x + _JACOBI * (r - (level.matrix() @ x.T).T) / self.diagonal(level)
+        out[:] = x + _JACOBI * (r - level.product(x)) / self.diagonal(level)
 
     def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
         product: NDArray[np.float64] = (x * y).sum(axis=1)
@@ -331,6 +331,14 @@ class _Matrix(Edges, Level):
 
     def matrix(self) -> sparse.csr_array:
         return sparse.csr_array(sparse.diags_array(self.excess + self.off.sum(axis=1)) - self.off)
+
+    def product(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return A x of each column; A's diagonal would round an excess of 1e-10 away."""
+        i, j = self.off.nonzero()
+        flows = self.off.data * (x[:, i] - x[:, j])
+        return np.array(
+            [self.excess * c + np.bincount(i, f, self.size) for c, f in zip(x, flows, strict=True)]
+        ).reshape(x.shape)
 
     def red(self) -> NDArray[np.int64]:
         return np.setdiff1d(np.arange(self.size), self.black)
@@ -433,5 +441,5 @@ def _aggregate(
             else:
                 merged[a] = found
             found += 1
-        group = np.where(group >= 0, merged[group], -1).astype(np.int32)
+        group[group >= 0] = merged[group[group >= 0]]
     return group

@@ -165,6 +165,10 @@ class Ops(ABC):
         """Return A in compressed sparse rows."""
 
     @abstractmethod
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        """Return A 1, (n,): summing the rows of A would cancel what hangs on edges of 1e-10."""
+
+    @abstractmethod
     def reduce(self, band: Band, edges: Edges) -> Level:
         """Return S = A_bb - A_br A_rr^-1 A_rb, on the black pixels: those with even x + y."""
 
@@ -211,10 +215,6 @@ class Ops(ABC):
         R the number of an aggregate's entries less one by the sum of the weights within it. Left
         out are entries that the smoother alone can handle: their row sum dominates.
         """
-
-    @abstractmethod
-    def dense(self, level: Level) -> NDArray[np.float64]:
-        """Return the matrix of a small level, (n, n)."""
 
     @abstractmethod
     def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:

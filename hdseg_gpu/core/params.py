@@ -20,6 +20,8 @@ DEFAULT_GAMMA = 0.0
 # 5000, where clusters hang on edges of 1e-10: less cannot be promised.
 TOLERANCE = 1e-4
 LEAST_TOLERANCE = 1e-6
+# What float32 leaves of potentials: 8 roundings of the weights, right-hand sides and results.
+ROUNDING = 5e-7
 
 
 @dataclass(frozen=True)

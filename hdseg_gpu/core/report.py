@@ -55,6 +55,7 @@ class Stages:
     progress: Progress | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    reached: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -72,6 +73,7 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
 
     def advance(self, name: str, fraction: float) -> None:
-        """Tell the callback that a fraction (0..1) of stage `name` is done."""
+        """Tell the callback that a fraction (0..1) of stage `name` is done, or what was before."""
         if self.progress is not None:
-            self.progress(name, fraction)
+            self.reached[name] = max(fraction, self.reached.get(name, 0.0))
+            self.progress(name, self.reached[name])

@@ -41,7 +41,8 @@ def refine_tile(
     """Return the refined labels of a tile, from its upsampled classes (H, W)."""
     with stages("seeds"):
         seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
+        unknown = check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
+        check_band(unknown, params.passes)  # before positions in the band are counted in int32
     del classes
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
     evidence = None
@@ -50,7 +51,6 @@ def refine_tile(
             evidence = evidence_at(ops, coarse, seeds.shape, params)
     with stages("graph"):
         band = ops.band(seeds)
-        check_band(band.size, params.passes)
         parts = regions(ops, band, seeds, coarse.count, evidence)
     solutions: list[Solution] = []
     uncertain: int | None = 0

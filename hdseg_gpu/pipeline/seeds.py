@@ -1,5 +1,7 @@
 """Whether thinning left enough to start from, and no more than can be solved."""
 
+import numpy as np
+
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Coarse
@@ -17,10 +19,11 @@ def check_seeds(
     passes: int,
     stages: Stages,
     gamma: float = 0.0,
-) -> None:
-    """Say which classes lost all their seeds; refuse when no seed is left at all."""
+) -> int:
+    """Say which classes lost all their seeds; refuse when none is left; return how many unknown."""
     before = ops.histogram(classes, coarse.count) > 0
-    after = ops.histogram(seeds, coarse.count + 1)[1:] > 0
+    unknown, *seeded = ops.histogram(seeds, coarse.count + 1).tolist()
+    after = np.array(seeded) > 0
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(
@@ -35,6 +38,7 @@ def check_seeds(
             f"Thinning with passes={passes} left no seeds of class {lost}: "
             f"these classes {consequence}."
         )
+    return int(unknown)
 
 
 def check_band(size: int, passes: int) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import HdsegError, NotConverged
 from hdseg_gpu.core.ops import Band, Edges, Ops
+from hdseg_gpu.core.params import ROUNDING
 
 NAMES = ("auto", "multigrid", "amg", "direct")
 
@@ -32,7 +33,7 @@ class Solution:
     error: float = 0.0  # of any potential, also of the last class: a bound, or an estimate
     # Proven bound on the error of each potential but the last class's: (n,) or for all of them;
     # None where the solver proves nothing.
-    bound: NDArray[np.float32] | float | None = None
+    bound: NDArray[Any] | float | None = None
     converged: bool = True
     refined: int = 0  # pixels handed to the direct solver for want of a proof
     fallback: str | None = None  # why another solver than the first choice gave the answer
@@ -99,11 +100,11 @@ def solve(
 
 
 def _direct(ops: Ops, system: System) -> Solution:
-    from hdseg_gpu.solvers.direct import ROUNDING, factorise
+    from hdseg_gpu.solvers.direct import direct
 
     matrix = ops.laplacian(system.band, system.edges)
     b = ops.body(system.b)
-    b[:] = factorise(matrix)(b.T.astype(np.float64)).T
+    b[:] = direct(matrix, ops.excess(system.edges), b.T.astype(np.float64)).T
     return Solution(system.b, "direct", error=ROUNDING * len(b), bound=ROUNDING)
 
 
@@ -127,4 +128,4 @@ def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float],
             "use solver='auto' or 'direct', or a smaller beta."
         )
     b[:] = x.T
-    return Solution(system.b, "amg", iterations, estimate)
+    return Solution(system.b, "amg", iterations, estimate + ROUNDING)

@@ -30,12 +30,15 @@ from hdseg_gpu.solvers.iteration import Columns, Iteration
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
-# Times longer by this factor than what most are below are those of clusters.
-_LONG, _MOST = 20.0, 0.9
+# Times longer by this factor than what most are below are those of clusters. They may be many:
+# where the deciles of all times jump by so much, those above do not count as usual.
+_LONG, _JUMP = 20.0, 1e5
 # Clusters grow by the rows for which they leave (S v)_j < d_j / 4, at most so often.
 _KEPT, _GROWTHS = 0.25, 4
 # Each correction leaves a residual that is smaller by the 1e-7 of float32.
 _CORRECTIONS = 3
+# At most so many factors c are tried.
+_FACTORS = 3
 
 
 @dataclass
@@ -61,9 +64,10 @@ class Certificate:
             ops.relax(level, walk.r, rest)
             lagging = ops.body(rest)[0] > 1 - _REACHED
         v = ops.body(walk.x)[0]
-        usual = float(np.quantile(v[:: max(1, v.size // 10_000)], _MOST)) if v.size else 1.0
-        strange = lagging | (v > _LONG * usual) | (v <= 0)
-        self = cls(ops, level, walk.x, np.flatnonzero(strange), None)
+        self = cls(ops, level, walk.x, np.empty(0, np.int64), None)
+        strange = lagging | (v > _LONG * _usual(v)) | (v <= 0)
+        # Where the walk's own residual has drifted from the true one.
+        strange |= self._product(walk.x) < _KEPT * diagonal
         for _ in range(_GROWTHS):
             if not strange.any():
                 break
@@ -97,20 +101,25 @@ class Certificate:
         product = self._product(self.time)
         outside = np.ones(v.size, np.bool_)
         outside[cluster] = False
-        if not (np.all(product[outside] > 0) and np.all(v > 0)):
+        # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
+        if not np.all(product[outside] > 0):
             return np.ones(v.size)
         factor = float((residual[outside] / product[outside]).max(initial=0.0))
         w = ops.zeros(self.level.size, 1, np.float64)
         if self.solve is not None:
-            # Twice: the second term is for a factor that grows by what w sends over.
-            noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
-            ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
-            rest = residual[outside] - self._product(w)[outside]
-            grown = float((rest / product[outside]).max(initial=0.0))
-            if grown > 2 * factor:
+            for _ in range(_FACTORS):
+                # Twice: the second term is for a factor that grows by what w sends over.
+                noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
+                ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
+                rest = residual[outside] - self._product(w)[outside]
+                grown = float((rest / product[outside]).max(initial=0.0))
+                if grown <= 2 * factor:
+                    break
+                factor = grown  # it was almost 0
+            else:
                 return np.ones(v.size)
             factor = max(factor, grown)
-        bound: NDArray[np.float64] = np.minimum(factor * v + ops.body(w)[0], 1.0)
+        bound: NDArray[np.float64] = np.clip(factor * v + ops.body(w)[0], 0.0, 1.0)
         return bound
 
     def _product(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,3 +137,14 @@ class Certificate:
             self.ops.residual(self.level, b, x, r)
             rest = self.ops.body(r)[:, self.cluster].T.astype(np.float64)
             self.ops.body(x)[:, self.cluster] += self.solve(rest).T
+
+
+def _usual(v: NDArray[np.float64]) -> float:
+    """Return what most times are below, clusters apart."""
+    if v.size == 0:
+        return 1.0
+    # Beside a seed it is about 1.
+    deciles = np.quantile(v[:: max(1, v.size // 10_000)], np.arange(10) / 10)
+    deciles[0] = 1.0
+    jumps = np.flatnonzero(deciles[1:] > _JUMP * np.maximum(deciles[:-1], 1.0))
+    return float(deciles[jumps[0]] if jumps.size else deciles[-1])

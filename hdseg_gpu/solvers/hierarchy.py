@@ -53,8 +53,8 @@ class Hierarchy:
             self.aggregates.append(aggregate)
             self.levels.append(coarse)
             self.work.append(_Work(*(ops.zeros(coarse.size, columns) for _ in range(3))))
-        if len(self.levels) > 1 and self.levels[-1].size <= COARSEST:
-            self.inverse = np.asarray(np.linalg.inv(ops.dense(self.levels[-1])))
+        if self.levels[-1].size <= COARSEST:
+            self.inverse = np.asarray(np.linalg.inv(_dense(ops, self.levels[-1])))
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
@@ -74,3 +74,11 @@ class Hierarchy:
         self.ops.descend(self.levels[i], self.aggregates[i], r, step, coarse_r)
         self._cycle(i + 1, coarse_r, coarse_step, x)
         self.ops.ascend(self.levels[i], self.aggregates[i], r, x, step, out)
+
+
+def _dense(ops: Ops, level: Level) -> NDArray[np.float64]:
+    """Return the matrix of a small level of any kind."""
+    rows = ops.submatrix(level, np.ones(level.size, np.bool_))
+    matrix = np.zeros((level.size, level.size))
+    matrix[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
+    return matrix

@@ -1,6 +1,7 @@
 #include "cpu/aggregation.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cpu/rows.h"
 
@@ -303,6 +304,7 @@ template <class Level>
 void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& row_start,
                std::vector<int32_t>& column, std::vector<double>& value) {
   RowReader reader;
+  std::vector<std::pair<int32_t, double>> entries;  // of one row
   row_start.assign(1, 0);
   for (int64_t c = 0; c < level.chunks; ++c) {
     const int64_t first = level.first(c), last = level.first(c + 1);
@@ -311,20 +313,20 @@ void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& 
     for (int64_t i = first; i < last; ++i) {
       if (number[i] < 0) continue;
       const auto at = static_cast<size_t>(i - first);
-      const size_t begin = column.size();
+      entries.clear();
       double diagonal = level.excess[i];
       for (auto k = static_cast<size_t>(rows.start[at]);
            k < static_cast<size_t>(rows.start[at + 1]); ++k) {
         diagonal += static_cast<double>(rows.weight[k]);
         if (number[rows.column[k]] < 0) continue;
-        column.push_back(number[rows.column[k]]);
-        value.push_back(-static_cast<double>(rows.weight[k]));
+        entries.emplace_back(number[rows.column[k]], -static_cast<double>(rows.weight[k]));
       }
-      const auto middle =
-          std::lower_bound(column.begin() + static_cast<int64_t>(begin), column.end(), number[i]) -
-          column.begin();
-      column.insert(column.begin() + middle, number[i]);
-      value.insert(value.begin() + middle, diagonal);
+      entries.emplace_back(number[i], diagonal);
+      std::sort(entries.begin(), entries.end());  // those of a coarse row come as they were met
+      for (const auto& [j, entry] : entries) {
+        column.push_back(j);
+        value.push_back(entry);
+      }
       row_start.push_back(static_cast<int32_t>(column.size()));
     }
   }

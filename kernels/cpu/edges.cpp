@@ -29,7 +29,10 @@ using RowWeights = void (*)(const T*, const T*, int64_t, int64_t, double, float*
 
 template <class T>
 RowWeights<T> row_weights_for(const Features<T>& features) {
-  if (features.rule == EdgeRule::kBoundary) return row_weights<T, EdgeRule::kBoundary, 1>;
+  if (features.rule == EdgeRule::kBoundary) {
+    return features.channels == 1 ? row_weights<T, EdgeRule::kBoundary, 1>
+                                  : row_weights<T, EdgeRule::kBoundary, 0>;
+  }
   switch (features.channels) {
     case 1:
       return row_weights<T, EdgeRule::kIntensity, 1>;
@@ -67,9 +70,11 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds, 
     weigh(features.values + pixel * channels, features.values + other * channels, count, channels,
           features.strength, weight);
   };
+  int32_t longest = 0;  // run, which may be far shorter than the image is wide
+  for (int64_t r = 0; r < band.runs; ++r) longest = std::max(longest, band.length(r));
 #pragma omp parallel
   {
-    std::vector<float> buffer(static_cast<size_t>(width) + 1);
+    std::vector<float> buffer(static_cast<size_t>(longest) + 1);
     float* weight = buffer.data();
 #pragma omp for schedule(dynamic, 64)
     for (int64_t r = 0; r < band.runs; ++r) {

@@ -1,0 +1,329 @@
+"""What the iterations do with a level: every instruction set against dense matrices."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bands import SEEDS, columns, padding
+from gallery import blobs, photograph
+from scipy import sparse
+from systems import as_dense
+
+# Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
+# residual about 100. Absolute, for matrices and vectors of about 1.
+PRODUCT = 4e-6
+# A sum of up to 50 positive float32 numbers, one after the other.
+SUM = 4e-6
+
+BANDS = [
+    "1x1 all unknown", "1x9 few seeds", "9x1 all unknown", "2x2 all unknown", "31x33 half",
+    "31x33 few seeds", "64x65 all unknown", "127x40 diagonal", "127x40 rows", "64x65 chessboard",
+    "3x400 few seeds", "400x3 half", "127x40 frame", "31x33 all known",
+]  # fmt: skip
+
+
+def reduced(ops, seeds, strength=60.0, gamma=0.01, seed=89):
+    image = np.random.default_rng(seed).random((*seeds.shape, 1))
+    band = ops.band(seeds)
+    labels = np.ones((band.pixel.size, 1), seeds.dtype)
+    edges, _ = ops.assemble(band, image, "intensity", strength, seeds, labels, gamma)
+    return ops.reduce(band, edges)
+
+
+def whole(ops, level):
+    return as_dense(ops.submatrix(level, np.ones(level.size, bool)))
+
+
+@pytest.fixture(params=["stencil", "sparse"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=BANDS)
+def level(request, ops, kind):
+    """The reduced matrix of a band, or what it coarsens to."""
+    found = reduced(ops, SEEDS[request.param])
+    return found if kind == "stencil" else ops.coarsen(found)[1]
+
+
+@pytest.fixture(params=[1, 2, 3])
+def width(request):
+    """How many columns."""
+    return request.param
+
+
+def vectors(level, width, count, seed=97):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, width, level.size)).astype(np.float32).astype(np.float64)
+
+
+def close(actual, expected, times=1.0):
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=PRODUCT * times)
+
+
+# ---- products and smoothers ------------------------------------------------------------------
+
+
+def test_apply(ops, level, width):
+    (x,) = vectors(level, width, 1)
+    out = ops.zeros(level.size, width)
+    energy = ops.apply(level, columns(ops, x), out)
+    expected = x @ whole(ops, level).T
+    close(ops.body(out), expected, 4)
+    assert energy.dtype == np.float64
+    np.testing.assert_allclose(energy, (x * ops.body(out)).sum(axis=1), rtol=1e-12, atol=1e-12)
+    assert not padding(ops, out).any()
+
+
+def test_residual_is_computed_in_float64(ops, level, width):
+    b, x = vectors(level, width, 2)
+    x += np.random.default_rng(101).normal(size=x.shape) * 1e-9  # more digits than float32 has
+    x64, out = ops.zeros(level.size, width, np.float64), ops.zeros(level.size, width)
+    assert x64.dtype == np.float64
+    ops.body(x64)[:] = x
+    ops.residual(level, columns(ops, b), x64, out)
+    close(ops.body(out), b - x @ whole(ops, level).T)
+    # Where b is A x but for rounding, the residual is that rounding, and not a larger one's.
+    near = columns(ops, x @ whole(ops, level).T)
+    ops.residual(level, near, x64, out)
+    expected = ops.body(near).astype(np.float64) - x @ whole(ops, level).T
+    np.testing.assert_allclose(ops.body(out), expected, rtol=1e-6, atol=1e-13)
+    assert not padding(ops, out).any()
+
+
+def test_relax_divides_by_the_diagonal(ops, level, width):
+    (r,) = vectors(level, width, 1)
+    out = ops.zeros(level.size, width)
+    ops.relax(level, columns(ops, r), out)
+    np.testing.assert_allclose(ops.body(out), r / np.diag(whole(ops, level)), rtol=SUM)
+    assert not padding(ops, out).any()
+
+
+def test_descend_and_ascend(ops, level, width):
+    aggregate, below = ops.coarsen(level)
+    matrix = whole(ops, level)
+    p = prolongation(aggregate, below.size)
+    r, x0 = vectors(level, width, 2)
+    scale = 0.8 / np.diag(matrix)
+    x, coarse = ops.zeros(level.size, width), ops.zeros(below.size, width)
+    ops.body(coarse)[:] = 7.0  # overwritten
+    ops.descend(level, aggregate, columns(ops, r), x, coarse)
+    np.testing.assert_allclose(ops.body(x), scale * r, rtol=SUM)
+    size = np.abs(r).max(initial=1.0)
+    close(ops.body(coarse), (r - (scale * r) @ matrix.T) @ p, 8 * size)
+    assert not padding(ops, x).any()
+    assert not padding(ops, coarse).any()
+
+    (correction,) = vectors(below, width, 1, seed=103)
+    x, out = columns(ops, x0), ops.zeros(level.size, width)
+    ops.ascend(level, aggregate, columns(ops, r), columns(ops, correction), x, out)
+    expected = x0 + correction @ p.T
+    close(ops.body(x), expected, size)
+    close(ops.body(out), expected + scale * (r - expected @ matrix.T), 16 * size / np.sqrt(0.01))
+    assert not padding(ops, out).any()
+
+
+# ---- columns ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 1000, 40_001])
+def test_sums_of_columns(ops, size, width):
+    rng = np.random.default_rng(107)
+    x, y = rng.normal(size=(2, width, size)).astype(np.float32).astype(np.float64)
+    a, b = rng.normal(size=(2, width))
+    fx, fy = columns(ops, x), columns(ops, y)
+    np.testing.assert_allclose(ops.dot(fx, fy), (x * y).sum(axis=1), rtol=1e-11, atol=1e-11)
+    np.testing.assert_array_equal(ops.largest(fx), np.abs(x).max(axis=1, initial=0.0))
+    expected = a[:, np.newaxis] * x + b[:, np.newaxis] * y
+    out = ops.zeros(size, width)
+    ops.combine(a, fx, b, fy, out)
+    close(ops.body(out), expected)
+    for target in (fx, fy):  # out may be x or y
+        again = [v.copy() for v in (fx, fy)]
+        chosen = again[0] if target is fx else again[1]
+        ops.combine(a, again[0], b, again[1], chosen)
+        np.testing.assert_array_equal(chosen, out)
+    x64 = ops.zeros(size, width, np.float64)
+    ops.body(x64)[:] = y
+    ops.advance(a, fx, x64)
+    np.testing.assert_allclose(ops.body(x64), y + a[:, np.newaxis] * x, rtol=0, atol=1e-14)
+    assert not padding(ops, out).any()
+    assert not padding(ops, x64).any()
+
+
+# ---- coarsening ------------------------------------------------------------------------------
+
+
+def prolongation(aggregate, count):
+    return (aggregate[:, np.newaxis] == np.arange(count)).astype(np.float64)
+
+
+def in_series(weight, resistance):
+    """Return the weight less what the resistances in series take, at most 40 %."""
+    return weight * np.maximum(0.6, 1 / (1 + 0.2 * weight * resistance))
+
+
+def rescaled_galerkin(ops, level, aggregate):
+    """Return weights and row sums of the coarse matrix, by its definition in core/ops.py."""
+    n, count = level.size, aggregate.max(initial=-1) + 1
+    matrix = sparse.csr_array(ops.submatrix(level, np.ones(n, np.bool_)), shape=(n, n))
+    weights = sparse.diags_array(matrix.diagonal()) - matrix
+    kept = aggregate >= 0
+    p = sparse.csr_array(
+        (np.ones(kept.sum()), (np.flatnonzero(kept), aggregate[kept])), shape=(n, count)
+    )
+    between = sparse.coo_array(p.T @ weights @ p)
+    a, b = between.coords
+    inside, members = np.zeros(count), p.sum(axis=0)
+    inside[a[a == b]] = between.data[a == b] / 2
+    resistance = np.divide(members - 1, inside, out=np.zeros(count), where=members > 1)
+    data = np.where(a == b, 0.0, in_series(between.data, resistance[a] + resistance[b]))
+    seen = weights @ (~kept).astype(float)  # what is left out is seen as seeds of 0
+    sums = in_series(p.T @ (ops.row_sums(level) + seen), resistance)
+    return sparse.coo_array((data, (a, b)), shape=(count, count)).tocsr(), sums
+
+
+def test_submatrix(ops, level, kind):
+    rng = np.random.default_rng(109)
+    matrix = whole(ops, level)
+    # Sums for aggregates are taken in the order of either row.
+    np.testing.assert_allclose(matrix, matrix.T, rtol=0 if kind == "stencil" else SUM)
+    np.testing.assert_allclose(np.diag(matrix), ops.diagonal(level), rtol=SUM)
+    np.testing.assert_allclose(matrix.sum(axis=1), ops.row_sums(level), atol=1e-14)
+    for chosen in (rng.random(level.size) < 0.4, np.zeros(level.size, bool)):
+        found = ops.submatrix(level, chosen)
+        np.testing.assert_array_equal(as_dense(found), matrix[np.ix_(chosen, chosen)])
+        for row in range(chosen.sum()):
+            assert np.all(np.diff(found.indices[found.indptr[row] : found.indptr[row + 1]]) > 0)
+
+
+def test_coarsening_is_galerkins(ops, level):
+    aggregate, coarse = ops.coarsen(level)
+    assert aggregate.dtype == np.int32
+    used = np.unique(aggregate[aggregate >= 0])
+    np.testing.assert_array_equal(used, np.arange(coarse.size))
+    weights, sums = rescaled_galerkin(ops, level, aggregate)
+    found = whole(ops, coarse)
+    expected = np.diag(weights.sum(axis=1) + sums) - weights.toarray()
+    np.testing.assert_allclose(found, expected, rtol=2 * SUM, atol=1e-13)
+    # What hangs on edges of 1e-10 is what counts: row sums are right to their last digits.
+    np.testing.assert_allclose(ops.row_sums(coarse)[:], sums, rtol=2 * SUM)
+    # Left out are those whose row sum dominates.
+    share = ops.row_sums(level) / np.maximum(ops.diagonal(level) - ops.row_sums(level), 1e-30)
+    clear = np.abs(share - 0.5) > 1e-4
+    np.testing.assert_array_equal((aggregate < 0)[clear], (share > 0.5)[clear])
+    assert np.bincount(aggregate[aggregate >= 0], minlength=1).mean() <= 8
+
+
+@pytest.mark.parametrize("name", BANDS)
+def test_aggregates_are_the_references(ops, reference, name):
+    """On random weights, without ties, in one chunk: also the choice of pairs is the same."""
+    levels = [reduced(o, SEEDS[name], strength=3.0, gamma=1e-4) for o in (ops, reference)]
+    for _ in range(3):
+        (aggregate, coarse), (expected, below) = (
+            o.coarsen(level) for o, level in zip((ops, reference), levels, strict=True)
+        )
+        np.testing.assert_array_equal(aggregate, expected)
+        np.testing.assert_allclose(whole(ops, coarse), whole(reference, below), rtol=3 * SUM)
+        levels = [coarse, below]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.05])
+def test_aggregates_of_many_chunks(ops, gamma):
+    """Entries are 8192 to a chunk, in whole pieces; an aggregate lies in one of them."""
+    seeds = np.zeros((300, 290), np.uint8)
+    seeds[::70] = 1
+    level = reduced(ops, seeds, strength=3.0, gamma=gamma)
+    assert level.size > 5 * 8192
+    pieces, chunk = level.parts[:2]
+    first = np.append(pieces[chunk[:-1], 0], level.size)
+    assert np.all(np.diff(first) <= 8192)
+    # Those of the coarse level have 4096 rows.
+    for chunks in (lambda n: first, lambda n: np.append(np.arange(0, n, 4096), n)):
+        boundaries = chunks(level.size)
+        aggregate, coarse = ops.coarsen(level)
+        of_entry = np.repeat(np.arange(len(boundaries) - 1), np.diff(boundaries))
+        kept = aggregate >= 0
+        least, most = np.full(coarse.size, 10**9), np.full(coarse.size, -1)
+        np.minimum.at(least, aggregate[kept], of_entry[kept])
+        np.maximum.at(most, aggregate[kept], of_entry[kept])
+        np.testing.assert_array_equal(least, most)
+        weights, sums = rescaled_galerkin(ops, level, aggregate)
+        shape = (coarse.size, coarse.size)
+        found = sparse.csr_array(ops.submatrix(coarse, np.ones(coarse.size, np.bool_)), shape=shape)
+        expected = sparse.diags_array(weights.sum(axis=1) + sums) - weights
+        assert abs(found - expected).max() <= 4 * SUM * abs(expected).max()
+        level = coarse
+    assert level.size > 300
+
+
+def test_weak_clusters_stay_apart(ops):
+    """Two halves of a band, tied by edges of 1e-10: no aggregate has entries of both."""
+    seeds = np.zeros((20, 30), np.uint8)
+    seeds[0], seeds[-1] = 1, 2
+    image = np.zeros((20, 30, 1))
+    image[:, 15:] = 1
+    band = ops.band(seeds)
+    labels = np.ones((band.pixel.size, 1), np.uint8)
+    edges, _ = ops.assemble(band, image, "intensity", 1e6, seeds, labels, 0.0)
+    level = ops.reduce(band, edges)
+    y, x = np.divmod(band.pixels(), 30)
+    side = (x >= 15)[(x + y) % 2 == 0]
+    for _ in range(3):
+        aggregate, level = ops.coarsen(level)
+        sides = [np.unique(side[aggregate == a]) for a in range(level.size)]
+        assert all(len(s) == 1 for s in sides)
+        side = np.array([s[0] for s in sides])
+
+
+# ---- the same bits ---------------------------------------------------------------------------
+
+
+def digest(instruction_set):
+    """Return a hash of what every verb makes of a band of several chunks."""
+    from hdseg_gpu.backends.cpu import CpuOps
+
+    ops, found = CpuOps(instruction_set), hashlib.sha256()
+    truth = blobs((301, 273), 3)
+    seeds = ((truth + 1) * (np.random.default_rng(113).random(truth.shape) < 0.05)).astype(np.uint8)
+    band = ops.band(seeds)
+    labels = np.tile(np.array([1, 2], np.uint8), (band.pixel.size, 1))
+    edges, b = ops.assemble(band, photograph(truth), "intensity", 1e-3, seeds, labels, 0.0)
+    level = ops.reduce(band, edges)
+    r = ops.reduce_columns(band, edges, level, b)
+    for array in (*band[1:], ops.components(band), *ops.laplacian(band, edges), b, r):
+        found.update(array.tobytes())
+    for _ in range(2):
+        aggregate, coarse = ops.coarsen(level)
+        x, out, y = (ops.zeros(level.size, 2) for _ in range(3))
+        below, x64 = ops.zeros(coarse.size, 2), ops.zeros(level.size, 2, np.float64)
+        ops.descend(level, aggregate, r, x, below)
+        ops.ascend(level, aggregate, r, below, x, out)
+        energy = ops.apply(level, out, y)
+        ops.advance(energy, out, x64)
+        ops.residual(level, r, x64, y)
+        sums = (energy, ops.dot(x, y), ops.largest(y), aggregate, *coarse.parts)
+        for array in (below, x, out, y, x64, *sums):
+            found.update(np.ascontiguousarray(array).tobytes())
+        ops.combine(energy, x, energy, y, out)
+        found.update(out.tobytes())
+        level, r = coarse, below
+    return found.hexdigest()
+
+
+def test_any_number_of_threads_gives_the_same_bits(ops):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_level_ops as t\n"
+    code += "print(t.digest(sys.argv[2]), t.digest(sys.argv[2]))"
+    digests = set()
+    for threads in (1, 2, 4):
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent), ops.instruction_set],
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        digests |= set(run.stdout.split())
+    assert len(digests) == 1
