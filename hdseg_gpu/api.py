@@ -282,7 +282,10 @@ def thinning(
 
 
 def _look_up(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
-    """Return values[labels - 1], without an index array as large as the image."""
+    """Return values[labels - 1]; uses up labels. No index array as large as the image is made."""
+    if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
+        labels -= 1
+        return labels
     found = np.empty(labels.shape, values.dtype)
     table = np.concatenate([values[:1], values])
     rows = max(1, (1 << 18) // labels.shape[1])
