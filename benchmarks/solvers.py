@@ -31,16 +31,16 @@ def system(
     ops = backends.load("cpu")
     coarse = label_classes("labels", labels > 0)
     assert coarse.classes is not None
-    thinned = ops.seeds(coarse.classes, 2, structuring_elements("9x9"), passes)
-    seeds = thinned.astype(np.int32)
-    pixels = ops.band(seeds)
+    seeds = ops.seeds(coarse.classes, 2, structuring_elements("9x9"), passes)
+    band = ops.band(seeds)
     scaled = image / np.float32(255)
     strength = beta / (10 * float(scaled.std()) * image.shape[2] ** 0.5)
-    weights = ops.edge_weights(scaled, pixels, "intensity", strength)
-    matrix = ops.laplacian(weights, ops.neighbours(pixels, seeds.shape), 0.0)
-    n = pixels.size
-    b = ops.flux_from_seeds(weights, pixels, seeds, np.ones(n, np.int32))
-    return sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n)), b
+    first = np.ones((band.pixel.size, 1), seeds.dtype)
+    edges, b = ops.assemble(band, scaled, "intensity", strength, seeds, first, 0.0)
+    matrix = ops.laplacian(band, edges)
+    n = band.size
+    A = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))
+    return A, ops.body(b)[0].astype(np.float64)
 
 
 def lu(A: Any, b: NDArray[np.float64], **options: Any) -> tuple[NDArray[np.float64], str]:
@@ -80,7 +80,7 @@ def main() -> None:
         ("silver_dev/dis_bike", 62),
     ):
         image = read_image(next((data / name).glob("image.*"))).pixels
-        small = read_labels(data / name / "coarse.png").astype(np.int32)
+        small = read_labels(data / name / "coarse.png").astype(np.uint8)
         labels = ops.upsample_labels(small, image.shape[:2])
         for beta in BETAS:
             A, b = system(image, labels, passes, beta)

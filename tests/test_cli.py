@@ -55,6 +55,7 @@ OPTIONS = {
     "gamma": ("--gamma 5", {"gamma": 5.0}),
     "cubic": ("--interpolation cubic --gamma 3", {"interpolation": "cubic", "gamma": 3.0}),
     "direct": ("--solver direct", {"solver": "direct"}),
+    "multigrid": ("--solver multigrid --tol 0.01", {"solver": "multigrid", "tol": 0.01}),
     "reference": ("--backend reference", {"backend": "reference"}),
     "boundary": ("--edges boundary --boundary g.npy", {"edges": "boundary", "boundary": EDGE_MAP}),
 }

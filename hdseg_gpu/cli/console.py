@@ -103,9 +103,16 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
         ("unknown pixels", f"{report.unknown_pixels} ({share:.2f} %)"),
         ("backend", report.backend),
         ("solver", solver),
+        ("uncertified", _uncertified(report)),
     ]
     rows += [("fallback", sentence) for sentence in report.fallbacks]
     return rows + [(f"{stage} [s]", f"{s:.3f}") for stage, s in report.seconds.items()]
+
+
+def _uncertified(report: Report) -> str:
+    if report.uncertified_pixels is None:
+        return f"unknown, solver {report.solver} proves nothing"
+    return f"{report.uncertified_pixels} labels (potentials within {report.error_estimate:.0e})"
 
 
 def percent(value: float) -> str:

@@ -23,7 +23,7 @@ from hdseg_gpu.cli.console import (
     say_json,
 )
 from hdseg_gpu.core.errors import RefinementWarning
-from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA
+from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA, TOLERANCE
 from hdseg_gpu.io import (
     check_labels,
     check_output,
@@ -67,7 +67,8 @@ def refine(
     key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
     image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
     backend: Backend = "auto",
-    solver: Annotated[str, typer.Option(help="auto, amg or direct.")] = "auto",
+    solver: Annotated[str, typer.Option(help="auto, multigrid, amg or direct.")] = "auto",
+    tol: Annotated[float, typer.Option(help="Largest error of a potential.")] = TOLERANCE,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -101,6 +102,7 @@ def refine(
             channel_axis=channel_axis,
             backend=backend,
             solver=solver,
+            tol=tol,
             progress=progress,
             return_report=True,
         )
