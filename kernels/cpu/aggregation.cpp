@@ -8,22 +8,10 @@
 namespace hdseg {
 namespace {
 
-// Chosen by measurement: docs/decisions/0005-solver.md.
+// Pairs, and pairs of pairs.
 constexpr int kPairings = 2;
-// Entries whose row sum exceeds this share of their weights are left to the smoother.
-constexpr float kDominant = 0.5f;
-// A pair (a, b) is good when the modes that it cannot represent are high in energy:
-// w_ab >= kQuality d_a d_b / (d_a + d_b), with d the diagonals summed over each aggregate. Without
-// this, clusters that hang on the rest by weak edges get glued to it and never converge.
-constexpr float kQuality = 0.25f;
 // The share of its strongest neighbour that a partner must have.
 constexpr float kStrong = 0.25f;
-
-// A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
-// edges between them, though it spreads over both: their own resistance is in series. This much of
-// it is counted, and no weight is reduced below this share, so that the matrix stays equivalent to
-// P^T A P. It makes a V-cycle do what takes a K-cycle without (over-correction, Braess 1995).
-constexpr float kSeries = 0.2f, kLeast = 0.6f;
 
 // Members of each group of a partition: group g has member[start[g] .. start[g + 1]).
 struct Groups {
@@ -174,7 +162,7 @@ int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* exce
   int32_t groups = 0;
   for (int32_t i = 0; i < rows.count; ++i) {
     const float sum = excess[rows.first + i];
-    const bool dominant = sum > kDominant * (1.0f / inverse[rows.first + i] - sum);
+    const bool dominant = is_dominant(sum, 1.0f / inverse[rows.first + i] - sum);
     group[i] = dominant ? rows.count : groups;
     groups += !dominant;
   }
@@ -226,11 +214,6 @@ void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggrega
   }
 }
 
-// The weight with a resistance in series.
-float in_series(float weight, float resistance) {
-  return weight * std::max(kLeast, 1.0f / (1.0f + kSeries * weight * resistance));
-}
-
 // Reduces the weights by the resistances of the aggregates, and inverts the diagonal.
 void rescale(const std::vector<float>& resistance, Coarse& coarse) {
   const auto size = static_cast<int64_t>(coarse.excess.size());
@@ -265,7 +248,8 @@ Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
 #pragma omp for schedule(dynamic)
     for (int64_t c = 0; c < level.chunks; ++c) {
       work.rows = work.reader.read(level, c);
-      first[static_cast<size_t>(c) + 1] = aggregate_chunk(work, inverse, level.excess, aggregate);
+      first[static_cast<size_t>(c) + 1] =
+          aggregate_chunk(work, inverse, level.matrix.excess, aggregate);
     }
 #pragma omp single
     {
@@ -282,7 +266,7 @@ Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
     for (int64_t c = 0; c < level.chunks; ++c) {
       const auto at = static_cast<size_t>(c);
       work.rows = work.reader.read(level, c);
-      galerkin_chunk(work, level.excess, aggregate, first[at], first[at + 1] - first[at],
+      galerkin_chunk(work, level.matrix.excess, aggregate, first[at], first[at + 1] - first[at],
                      first[chunks], resistance.data(), parts[at]);
     }
   }
@@ -314,7 +298,7 @@ void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& 
       if (number[i] < 0) continue;
       const auto at = static_cast<size_t>(i - first);
       entries.clear();
-      double diagonal = level.excess[i];
+      double diagonal = level.matrix.excess[i];
       for (auto k = static_cast<size_t>(rows.start[at]);
            k < static_cast<size_t>(rows.start[at + 1]); ++k) {
         diagonal += static_cast<double>(rows.weight[k]);

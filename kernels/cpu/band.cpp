@@ -228,7 +228,7 @@ BlackLinks link_black(const Band& band) {
   links.first.push_back(entries);
   cut<4>(spans, 2, entries, {{{-2, 0}, {-1, 1}, {1, 1}, {2, 0}}},
          [&](int32_t start, int32_t end, const std::array<int32_t, 4>& offset) {
-           links.pieces.push_back({start, end, offset[0], offset[1], offset[2], offset[3]});
+           links.pieces.push_back({start, end, {offset[0], offset[1], offset[2], offset[3]}});
          });
   return links;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/grid.h"
+#include "common/multigrid.h"
 
 namespace hdseg {
 
@@ -52,7 +53,8 @@ std::vector<Piece> link_pixels(const Band& band);
 // the black ones within two steps are in rows -2 (straight up), -1 and 1 (both diagonals; the
 // offset is the right one's, the left one comes just before it), and 2.
 struct BlackPiece {
-  int32_t start, end, up2, up, down, down2;
+  int32_t start, end;
+  Offsets to;
 };
 struct BlackLinks {
   std::vector<BlackPiece> pieces;

@@ -25,15 +25,16 @@ StencilLevel level_of(const Matrix<const int32_t>& pieces, const Vector<const in
                      reinterpret_cast<const BlackPiece*>(pieces.data()),
                      chunk.data(),
                      extent(chunk, 0) - 1,
-                     {},
-                     body(excess)};
-  for (int d = 0; d < kStencil; ++d) level.weight[d] = body(weights) + d * extent(weights, 1);
+                     {{}, body(excess)}};
+  for (int d = 0; d < kStencil; ++d) {
+    level.matrix.weight[d] = body(weights) + d * extent(weights, 1);
+  }
   return level;
 }
 
 SparseLevel level_of(const Vector<const int32_t>& row_start, const Vector<const int32_t>& column,
                      const Floats& value, const Floats& excess) {
-  return {extent(row_start, 0) - 1, row_start.data(), column.data(), value.data(), body(excess)};
+  return {extent(row_start, 0) - 1, {row_start.data(), column.data(), value.data(), body(excess)}};
 }
 
 // Each verb for one kind of level, whose arrays are Parts.

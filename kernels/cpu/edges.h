@@ -1,15 +1,12 @@
 // A = L_UU + gamma I on a band, and its right-hand sides, from the image in one pass.
 #pragma once
+#include "common/band_matrix.h"
 #include "common/edge_weight.h"
 #include "cpu/band.h"
 
 namespace hdseg {
 
 // All vectors have kPadding more entries before and behind, which hold 0 (excess: 1).
-struct Edges {
-  const float *north, *east, *south;  // weights to unknown neighbours; 0 where there is none
-  const float* excess;                // weights to seeds, plus gamma: the row sums of A
-};
 
 template <class T>
 struct Features {  // (height, width, channels) of the image

@@ -11,46 +11,27 @@ constexpr int64_t kFew = 16384;
 // Calls row(i, (A x)_i) for the entries of chunk c, in vectors: row may be called for a few entries
 // behind a piece, too, but what it stores there is stored again by the next piece.
 template <class Real, class Row>
-void product(const StencilLevel& level, int64_t c, const Real* x, Row row) {
+void product_of_chunk(const StencilLevel& level, int64_t c, const Real* x, Row row) {
   constexpr int64_t kLanes = 16;
   const int64_t chunk_end = level.first(c + 1);
-  const float* excess = level.excess;
-  const float *up2 = level.weight[0], *up_left = level.weight[1], *up_right = level.weight[2],
-              *right2 = level.weight[3], *down_left = level.weight[4],
-              *down_right = level.weight[5], *down2 = level.weight[6];
+  const Stencil matrix = level.matrix;
   for (int64_t p = level.chunk[c]; p < level.chunk[c + 1]; ++p) {
     const BlackPiece piece = level.pieces[p];
-    const Real *xu2 = x + piece.up2, *xu = x + piece.up, *xd = x + piece.down,
-               *xd2 = x + piece.down2;
-    const auto at = [&](int64_t i) {
-      const Real v = x[i];
-      return excess[i] * v + up2[i] * (v - xu2[i]) + up_left[i] * (v - xu[i - 1]) +
-             up_right[i] * (v - xu[i]) + right2[i - 1] * (v - x[i - 1]) +
-             right2[i] * (v - x[i + 1]) + down_left[i] * (v - xd[i - 1]) +
-             down_right[i] * (v - xd[i]) + down2[i] * (v - xd2[i]);
-    };
     int64_t i = piece.start;
     for (; i < piece.end && i + kLanes <= chunk_end; i += kLanes) {
       Real result[kLanes];
 #pragma omp simd
-      for (int64_t l = 0; l < kLanes; ++l) result[l] = at(i + l);
+      for (int64_t l = 0; l < kLanes; ++l) result[l] = product(matrix, piece.to, x, i + l);
 #pragma omp simd
       for (int64_t l = 0; l < kLanes; ++l) row(i + l, result[l]);
     }
-    for (; i < piece.end; ++i) row(i, at(i));
+    for (; i < piece.end; ++i) row(i, product(matrix, piece.to, x, i));
   }
 }
 
 template <class Real, class Row>
-void product(const SparseLevel& level, int64_t c, const Real* x, Row row) {
-  for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
-    const Real v = x[i];
-    Real sum = level.excess[i] * v;
-    for (int32_t k = level.row_start[i]; k < level.row_start[i + 1]; ++k) {
-      sum += level.value[k] * (v - x[level.column[k]]);
-    }
-    row(i, sum);
-  }
+void product_of_chunk(const SparseLevel& level, int64_t c, const Real* x, Row row) {
+  for (int64_t i = level.first(c); i < level.first(c + 1); ++i) row(i, product(level.matrix, x, i));
 }
 
 double block_dot(const float* x, const float* y, int64_t count) {
@@ -90,7 +71,7 @@ void apply(const Level& level, const float* x, float* y, double* products, int64
     for (int64_t j = 0; j < columns; ++j) {
       const float* from = x + j * stride;
       float* to = y + j * stride;
-      product(level, c, from, [to](int64_t i, float value) { to[i] = value; });
+      product_of_chunk(level, c, from, [to](int64_t i, float value) { to[i] = value; });
       parts[static_cast<size_t>(j * level.chunks + c)] =
           block_dot(from + first, to + first, level.first(c + 1) - first);
     }
@@ -108,7 +89,7 @@ void descend(const Level& level, const float* inverse, const int32_t* aggregate,
       for (int64_t j = 0; j < columns; ++j) {
 #pragma omp simd
         for (int64_t i = level.first(c); i < level.first(c + 1); ++i) {
-          x[j * stride + i] = kJacobi * inverse[i] * r[j * stride + i];
+          x[j * stride + i] = jacobi(inverse[i], r[j * stride + i]);
         }
       }
     }
@@ -120,8 +101,8 @@ void descend(const Level& level, const float* inverse, const int32_t* aggregate,
       for (int64_t j = 0; j < columns; ++j) {
         const float* from = r + j * stride;
         float* rest = buffer.data();
-        product(level, c, x + j * stride,
-                [=](int64_t i, float value) { rest[i - first] = from[i] - value; });
+        product_of_chunk(level, c, x + j * stride,
+                         [=](int64_t i, float value) { rest[i - first] = from[i] - value; });
         // Aggregates do not cross chunks, and a chunk's ascend: no one else adds to these.
         float* to = coarse + j * coarse_stride;
         for (int64_t i = first; i < last; ++i) {
@@ -151,8 +132,8 @@ void ascend(const Level& level, const float* inverse, const int32_t* aggregate, 
       for (int64_t j = 0; j < columns; ++j) {
         const float *from = r + j * stride, *now = x + j * stride;
         float* to = out + j * stride;
-        product(level, c, now, [=](int64_t i, float value) {
-          to[i] = now[i] + kJacobi * inverse[i] * (from[i] - value);
+        product_of_chunk(level, c, now, [=](int64_t i, float value) {
+          to[i] = now[i] + jacobi(inverse[i], from[i] - value);
         });
       }
     }
@@ -167,7 +148,7 @@ void residual(const Level& level, const float* b, const double* x, float* r, int
     for (int64_t j = 0; j < columns; ++j) {
       const float* from = b + j * stride;
       float* to = r + j * stride;
-      product<double>(level, c, x + j * stride, [=](int64_t i, double value) {
+      product_of_chunk(level, c, x + j * stride, [=](int64_t i, double value) {
         to[i] = static_cast<float>(static_cast<double>(from[i]) - value);
       });
     }

@@ -12,8 +12,7 @@ std::vector<float> inverse_diagonal(const Band& band, const Edges& edges) {
   float* to = inverse.data() + kPadding;
 #pragma omp parallel for simd schedule(static)
   for (int64_t i = 0; i < size; ++i) {
-    to[i] = 1.0f /
-            (edges.excess[i] + edges.north[i] + edges.east[i] + edges.east[i - 1] + edges.south[i]);
+    to[i] = 1.0f / diagonal(edges, i);
   }
   return inverse;
 }
@@ -53,32 +52,15 @@ void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
             float* const weight[kStencil], float* excess, float* inverse) {
   const std::vector<Piece> pieces = link_pixels(band);
   const std::vector<float> padded = inverse_diagonal(band, edges);
-  const float* reds = padded.data() + kPadding;
-  const float *north = edges.north, *east = edges.east, *south = edges.south;
+  const float* of_pixel = padded.data() + kPadding;
   for_each_piece(band, pieces, 0, [&](int64_t run, const Piece& piece, int64_t i0, int64_t count) {
     const int64_t k0 = entry_of(band, first_entry, run, i0);
-    const int64_t up = piece.north, down = piece.south;
 #pragma omp simd
     for (int64_t c = 0; c < count; ++c) {
-      const int64_t i = i0 + 2 * c, k = k0 + c;
-      // The four red neighbours; (a * b) / c rounds alike from either end of an edge.
-      const float n = north[i], w = east[i - 1], e = east[i], s = south[i];
-      const float in = reds[i + up], iw = reds[i - 1], ie = reds[i + 1], is = reds[i + down];
-      const float weights[kStencil] = {
-          (n * north[i + up]) * in,                                 // two rows up
-          (w * north[i - 1]) * iw + (n * east[i + up - 1]) * in,    // up and left
-          (e * north[i + 1]) * ie + (n * east[i + up]) * in,        // up and right
-          (e * east[i + 1]) * ie,                                   // two to the right
-          (w * south[i - 1]) * iw + (s * east[i + down - 1]) * is,  // down and left
-          (e * south[i + 1]) * ie + (s * east[i + down]) * is,      // down and right
-          (s * south[i + down]) * is,                               // two rows down
-      };
-      for (int d = 0; d < kStencil; ++d) weight[d][k] = weights[d];
-      excess[k] = edges.excess[i] + (n * edges.excess[i + up]) * in +
-                  (w * edges.excess[i - 1]) * iw + (e * edges.excess[i + 1]) * ie +
-                  (s * edges.excess[i + down]) * is;
-      inverse[k] = 1.0f / (weights[0] + weights[1] + weights[2] + weights[3] + weights[4] +
-                           weights[5] + weights[6] + (w * east[i - 2]) * iw + excess[k]);
+      const ReducedRow row = reduced_row(edges, of_pixel, i0 + 2 * c, piece.north, piece.south);
+      for (int d = 0; d < kStencil; ++d) weight[d][k0 + c] = row.weight[d];
+      excess[k0 + c] = row.excess;
+      inverse[k0 + c] = row.inverse;
     }
   });
 }
@@ -91,17 +73,12 @@ void reduce_columns(const Band& band, const Edges& edges, const int32_t* first_e
   const float* inverse = padded.data() + kPadding;
   for_each_piece(band, pieces, 0, [&](int64_t run, const Piece& piece, int64_t i0, int64_t count) {
     const int64_t k0 = entry_of(band, first_entry, run, i0);
-    const int64_t up = piece.north, down = piece.south;
     for (int64_t j = 0; j < columns; ++j) {
       const float* from = b + j * stride;
       float* to = rhs + j * rhs_stride + k0;
 #pragma omp simd
       for (int64_t c = 0; c < count; ++c) {
-        const int64_t i = i0 + 2 * c;
-        to[c] = from[i] + (edges.north[i] * from[i + up]) * inverse[i + up] +
-                (edges.east[i - 1] * from[i - 1]) * inverse[i - 1] +
-                (edges.east[i] * from[i + 1]) * inverse[i + 1] +
-                (edges.south[i] * from[i + down]) * inverse[i + down];
+        to[c] = reduced_value(edges, inverse, from, i0 + 2 * c, piece.north, piece.south);
       }
     }
   });
@@ -119,14 +96,10 @@ void expand(const Band& band, const Edges& edges, const int32_t* first_entry, co
     }
   });
   for_each_piece(band, pieces, 1, [&](int64_t, const Piece& piece, int64_t i0, int64_t count) {
-    const int64_t up = piece.north, down = piece.south;
     for (int64_t j = 0; j < columns; ++j) {
-      float* to = b + j * stride;
-      for (int64_t c = 0; c < count; ++c) {
-        const int64_t i = i0 + 2 * c;
-        to[i] = (to[i] + edges.north[i] * to[i + up] + edges.east[i - 1] * to[i - 1] +
-                 edges.east[i] * to[i + 1] + edges.south[i] * to[i + down]) *
-                inverse[i];
+      float* v = b + j * stride;
+      for (int64_t i = i0; i < i0 + 2 * count; i += 2) {
+        v[i] = red_value(edges, inverse, v, i, piece.north, piece.south);
       }
     }
   });

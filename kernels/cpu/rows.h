@@ -21,7 +21,7 @@ class RowReader {
     start_.resize(static_cast<size_t>(count) + 1);
     column_.resize(static_cast<size_t>(count) * 8);
     weight_.resize(static_cast<size_t>(count) * 8);
-    const float* const* w = level.weight;
+    const float* const* w = level.matrix.weight;
     int32_t *column = column_.data(), *start = start_.data();
     float* weight = weight_.data();
     int32_t end = 0;
@@ -34,14 +34,14 @@ class RowReader {
     for (int64_t p = level.chunk[chunk]; p < level.chunk[chunk + 1]; ++p) {
       const BlackPiece& piece = level.pieces[p];
       for (int64_t i = piece.start; i < piece.end; ++i) {
-        add(i + piece.up2, w[0][i]);
-        add(i + piece.up - 1, w[1][i]);
-        add(i + piece.up, w[2][i]);
-        add(i - 1, w[3][i - 1]);
-        add(i + 1, w[3][i]);
-        add(i + piece.down - 1, w[4][i]);
-        add(i + piece.down, w[5][i]);
-        add(i + piece.down2, w[6][i]);
+        add(i + piece.to.up2, w[kUp2][i]);
+        add(i + piece.to.up - 1, w[kUpLeft][i]);
+        add(i + piece.to.up, w[kUpRight][i]);
+        add(i - 1, w[kRight2][i - 1]);
+        add(i + 1, w[kRight2][i]);
+        add(i + piece.to.down - 1, w[kDownLeft][i]);
+        add(i + piece.to.down, w[kDownRight][i]);
+        add(i + piece.to.down2, w[kDown2][i]);
         *start++ = end;
       }
     }
@@ -50,8 +50,8 @@ class RowReader {
 
   Rows read(const SparseLevel& level, int64_t chunk) {
     const int64_t first = level.first(chunk);
-    return {first, static_cast<int32_t>(level.first(chunk + 1) - first), level.row_start + first,
-            level.column, level.value};
+    return {first, static_cast<int32_t>(level.first(chunk + 1) - first), level.matrix.start + first,
+            level.matrix.column, level.matrix.weight};
   }
 
  private:

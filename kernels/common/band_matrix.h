@@ -1,0 +1,71 @@
+// The matrix A = L_UU + gamma I of a band, and its red-black reduction, pixel by pixel.
+#pragma once
+#include "portable.h"
+
+namespace hdseg {
+
+// The weights to unknown neighbours, 0 where there is none, and the row sums: the weights to seeds
+// plus gamma. West is east of the pixel before. There is always a pixel before and behind
+// (padding).
+struct Edges {
+  const float *north, *east, *south;
+  const float* excess;
+};
+
+HDSEG_FN float diagonal(const Edges& a, int64_t i) {
+  return a.excess[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
+}
+
+// Weights of the reduced matrix S by direction; two to the left is two to the right of the entry
+// two before.
+constexpr int kStencil = 7;
+enum Direction { kUp2, kUpLeft, kUpRight, kRight2, kDownLeft, kDownRight, kDown2 };
+
+struct ReducedRow {
+  float weight[kStencil];
+  float excess;
+  float inverse;  // 1 / diagonal
+};
+
+// The row of S = A_bb - A_br A_rr^-1 A_rb for black pixel i; its neighbours in the rows above and
+// below are i + up and i + down; inverse: 1 / the diagonal of A. Nothing is subtracted, and
+// (a * b) * c rounds alike from either end of an edge, so S is symmetric to the last bit.
+HDSEG_FN ReducedRow reduced_row(const Edges& a, const float* inverse, int64_t i, int64_t up,
+                                int64_t down) {
+  const float n = a.north[i], w = a.east[i - 1], e = a.east[i], s = a.south[i];
+  const float in = inverse[i + up], iw = inverse[i - 1], ie = inverse[i + 1],
+              is = inverse[i + down];
+  ReducedRow row;
+  row.weight[kUp2] = (n * a.north[i + up]) * in;
+  row.weight[kUpLeft] = (w * a.north[i - 1]) * iw + (n * a.east[i + up - 1]) * in;
+  row.weight[kUpRight] = (e * a.north[i + 1]) * ie + (n * a.east[i + up]) * in;
+  row.weight[kRight2] = (e * a.east[i + 1]) * ie;
+  row.weight[kDownLeft] = (w * a.south[i - 1]) * iw + (s * a.east[i + down - 1]) * is;
+  row.weight[kDownRight] = (e * a.south[i + 1]) * ie + (s * a.east[i + down]) * is;
+  row.weight[kDown2] = (s * a.south[i + down]) * is;
+  row.excess = a.excess[i] + (n * a.excess[i + up]) * in + (w * a.excess[i - 1]) * iw +
+               (e * a.excess[i + 1]) * ie + (s * a.excess[i + down]) * is;
+  const float left2 = (w * a.east[i - 2]) * iw;
+  row.inverse = 1.0f / (row.weight[kUp2] + row.weight[kUpLeft] + row.weight[kUpRight] + left2 +
+                        row.weight[kRight2] + row.weight[kDownLeft] + row.weight[kDownRight] +
+                        row.weight[kDown2] + row.excess);
+  return row;
+}
+
+// (b_b - A_br A_rr^-1 b_r)_i.
+HDSEG_FN float reduced_value(const Edges& a, const float* inverse, const float* b, int64_t i,
+                             int64_t up, int64_t down) {
+  return b[i] + (a.north[i] * b[i + up]) * inverse[i + up] +
+         (a.east[i - 1] * b[i - 1]) * inverse[i - 1] + (a.east[i] * b[i + 1]) * inverse[i + 1] +
+         (a.south[i] * b[i + down]) * inverse[i + down];
+}
+
+// (A_rr^-1 (b_r - A_rb x_b))_i of a red pixel; v holds b at red pixels and x at black ones.
+HDSEG_FN float red_value(const Edges& a, const float* inverse, const float* v, int64_t i,
+                         int64_t up, int64_t down) {
+  return (v[i] + a.north[i] * v[i + up] + a.east[i - 1] * v[i - 1] + a.east[i] * v[i + 1] +
+          a.south[i] * v[i + down]) *
+         inverse[i];
+}
+
+}  // namespace hdseg

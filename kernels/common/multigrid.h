@@ -1,0 +1,73 @@
+// Products, smoothing and coarsening of the multigrid hierarchy, entry by entry. A matrix is given
+// by the weights w_ij = -a_ij > 0 and by its row sums (the excess); nothing is ever subtracted to
+// get these, so they are exact to the last digits however small, and
+//   (A x)_i = excess_i x_i + sum_j w_ij (x_i - x_j)
+// is exact for clusters of equal x that hang on the rest by edges of 1e-10.
+#pragma once
+#include "band_matrix.h"
+
+namespace hdseg {
+
+// A reduced matrix: weights by direction.
+struct Stencil {
+  const float* weight[kStencil];
+  const float* excess;
+};
+
+// From an entry to those straight up two rows, up and to the right, down and to the right, and
+// straight down two rows. What is to the left comes just before what is to the right.
+struct Offsets {
+  int32_t up2, up, down, down2;
+};
+
+template <class Real>
+HDSEG_FN Real product(const Stencil& a, const Offsets& to, const Real* x, int64_t i) {
+  const Real v = x[i];
+  const Real *up = x + i + to.up, *down = x + i + to.down;
+  return a.excess[i] * v + a.weight[kUp2][i] * (v - x[i + to.up2]) +
+         a.weight[kUpLeft][i] * (v - up[-1]) + a.weight[kUpRight][i] * (v - up[0]) +
+         a.weight[kRight2][i - 1] * (v - x[i - 1]) + a.weight[kRight2][i] * (v - x[i + 1]) +
+         a.weight[kDownLeft][i] * (v - down[-1]) + a.weight[kDownRight][i] * (v - down[0]) +
+         a.weight[kDown2][i] * (v - x[i + to.down2]);
+}
+
+// A coarse matrix in compressed sparse rows, without the diagonal.
+struct SparseRows {
+  const int32_t *start, *column;
+  const float *weight, *excess;
+};
+
+template <class Real>
+HDSEG_FN Real product(const SparseRows& a, const Real* x, int64_t i) {
+  const Real v = x[i];
+  Real sum = a.excess[i] * v;
+  for (int32_t k = a.start[i]; k < a.start[i + 1]; ++k) {
+    sum += a.weight[k] * (v - x[a.column[k]]);
+  }
+  return sum;
+}
+
+// A Jacobi step, from what is left of the right-hand side; inverse: 1 / diagonal. The eigenvalues
+// of D^-1 A lie in (0, 2).
+HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest; }
+
+// What follows was chosen by measurement: docs/decisions/0005-solver.md.
+
+// Whether the smoother alone can handle an entry with this row sum and sum of weights.
+HDSEG_FN bool is_dominant(float excess, float weights) { return excess > 0.5f * weights; }
+
+// Aggregates a and b may be one when the modes that it cannot represent are high in energy: their
+// weight is at least 1/4 d_a d_b / (d_a + d_b), d the diagonals summed over each. Without this,
+// clusters that hang on the rest by weak edges get glued to it and never converge (Notay 2010).
+constexpr float kQuality = 0.25f;
+
+// A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
+// edges between them, though it spreads over both: their own resistance is in series. A fifth of it
+// is counted, and no more than 40 % is taken away, so that the matrix stays equivalent to P^T A P.
+// It makes a V-cycle do what takes a K-cycle without (over-correction, Braess 1995).
+HDSEG_FN float in_series(float weight, float resistance) {
+  const float reduced = 1.0f / (1.0f + 0.2f * weight * resistance);
+  return weight * (reduced < 0.6f ? 0.6f : reduced);
+}
+
+}  // namespace hdseg
