@@ -94,7 +94,8 @@ def refine(
     solver : {"auto", "multigrid", "amg", "direct"}
         How the system is solved. "auto": "multigrid", and "direct" where that proves nothing.
     tol : float
-        Largest error that a potential may have against the exact solution, from 1e-6 on.
+        Largest error that a potential may have against the exact solution of the system, from
+        1e-6 on. The system's weights are float32, within 6e-6 of the formulas below.
     progress : callable, optional
         Called as progress(stage, fraction).
     return_probabilities, return_report : bool
@@ -172,6 +173,12 @@ def refine(
     tile = refine_tile(
         ops, features, network, classes, params, frozen, stages, return_probabilities
     )
+    worst = max((s.error for s in tile.solutions), default=0.0)
+    if worst > params.tolerance * (1 + 1e-9):
+        stages.notes.append(
+            f"tol={params.tolerance:g} is less than float32 can promise for so many classes that "
+            f"meet: the proven bound is {worst:.1e}."
+        )
     _warn(stages)
     result: tuple[Any, ...] = (_look_up(network.values, tile.labels),)
     if return_probabilities:
@@ -307,13 +314,13 @@ def _report(
     tile: TileResult,
     stages: Stages,
 ) -> Report:
-    solvers_used = sorted({s.solver for s in tile.solutions if s.solver != "none"})
+    used = {name for s in tile.solutions for name in s.solver.split("+")} - {"none"}
     return Report(
         shape=(tile.labels.shape[0], tile.labels.shape[1]),
         coarse_shape=coarse.shape,
         labels=tuple(coarse.values.tolist()),
         backend=backend,
-        solver="+".join(solvers_used) or "none",
+        solver="+".join(sorted(used, reverse=True)) or "none",
         scale=params.scale,
         passes=params.passes,
         interpolation=params.interpolation,

@@ -19,7 +19,8 @@ OF_PIXELS = re.compile(
 # The same words for other things.
 OTHERWISE = {
     ("aggregation.cpp", "other"),  # an aggregate
-    ("band.h", "down"),  # from a position in the band to another
+    ("level.cpp", "top"),  # the bits of a float
+    ("multigrid.h", "down"),  # from a position in the band to another
     ("thinning.cpp", "tile_row"),  # counts tiles
     ("thinning.cpp", "x"),  # cells of an element
     ("thinning.cpp", "y"),

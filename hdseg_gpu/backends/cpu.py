@@ -200,12 +200,6 @@ class CpuOps(Ops):
     def body(self, columns: NDArray[Any]) -> NDArray[Any]:
         return columns[..., self._kernels.padding : -self._kernels.padding]
 
-    def dominance(self, level: Level) -> float:
-        if level.size == 0:
-            return 1.0
-        assert isinstance(level, _Level)
-        return float((self.row_sums(level) * self.body(level.inverse)).min())
-
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, _Level)
         diagonal: NDArray[Any] = 1 / self.body(level.inverse)
@@ -245,7 +239,7 @@ class CpuOps(Ops):
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, _Level)
-        np.multiply(r, level.inverse, out=out)
+        self._kernels.relax(level.inverse, r, out)
 
     def descend(
         self,

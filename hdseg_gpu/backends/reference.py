@@ -197,9 +197,6 @@ class ReferenceOps(Ops):
     def body(self, columns: NDArray[Any]) -> NDArray[Any]:
         return columns
 
-    def dominance(self, level: Level) -> float:
-        return float((self.row_sums(level) / self.diagonal(level)).min(initial=1.0))
-
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, _Matrix)
         diagonal: NDArray[Any] = level.excess + level.off.sum(axis=1)

@@ -15,7 +15,7 @@ from hdseg_gpu.cli.console import Json, Quiet, say, say_json
 # distribution name -> what it is for here
 _LIBRARIES = {
     "numpy": "arrays",
-    "scipy": "solver 'direct', backend 'reference'",
+    "scipy": "proofs, solver 'direct', backend 'reference'",
     "pyamg": "solver 'amg'",
     "pillow": "PNG and JPEG files",
     "tifffile": "TIFF files",

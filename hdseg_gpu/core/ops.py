@@ -3,8 +3,7 @@
 The pipeline is written against these verbs alone. Arguments have been checked at the door
 (``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
 pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 255 classes, else
-uint16 (``class_dtype``): a seed K fits too. A band is the ascending array of the flat indices of
-its pixels. The four neighbours of a pixel come in the order north, west, east, south.
+uint16 (``class_dtype``): a seed K fits too. Columns are the vectors of several right-hand sides.
 """
 
 from abc import ABC, abstractmethod
@@ -193,10 +192,6 @@ class Ops(ABC):
     @abstractmethod
     def body(self, columns: NDArray[Any]) -> NDArray[Any]:
         """Return a view of the entries of columns: (m, n)."""
-
-    @abstractmethod
-    def dominance(self, level: Level) -> float:
-        """Return the smallest row sum in units of the diagonal: min (A 1)_i / a_ii."""
 
     @abstractmethod
     def diagonal(self, level: Level) -> NDArray[Any]:

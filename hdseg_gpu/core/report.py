@@ -14,7 +14,7 @@ class Report:
     """What one call of ``refine`` did, with which settings, and how long it took.
 
     ``solver`` is the solver that gave the answer: "multigrid", "amg", "direct", several joined by
-    "+" when some components needed another one, or "none" when there was nothing to solve.
+    "+" when some systems or components needed another, or "none" when there was nothing to solve.
     """
 
     shape: tuple[int, int]
@@ -34,7 +34,7 @@ class Report:
     # Labels whose potentials lie so close together that the proven bound on their errors does not
     # decide between them; None for "amg", which only estimates its error.
     uncertified_pixels: int | None
-    refined_pixels: int  # handed to the direct solver for want of a proof
+    refined_pixels: int  # handed by "multigrid" to the direct solver, for want of a proof
     systems: int  # linear systems with a matrix of their own
     right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes

@@ -33,8 +33,8 @@ class Region:
 
 def regions(
     ops: Ops, band: Band, seeds: NDArray[Any], count: int, evidence: Evidence | None
-) -> Iterator[Region]:
-    """Yield the regions of a band.
+) -> list[Region]:
+    """Return the regions of a band.
 
     A class reaches a component when one of its seeds adjoins it or, with evidence, when it has
     some there. Components are independent of one another: a class costs nothing where it has no
@@ -49,6 +49,7 @@ def regions(
             by_run = np.logical_or.reduceat(has, starts, axis=0)
             np.logical_or.at(reach, component[first:last], by_run)
     counts = reach.sum(axis=1)
+    found = []
     for m in np.unique(counts).tolist():
         runs = counts[component] == m
         # Row by row, nonzero() lists the classes of one component after the other.
@@ -56,7 +57,8 @@ def regions(
         table = np.empty((counts.size, m), seeds.dtype)
         table[chosen] = np.nonzero(reach[chosen])[1].reshape(-1, m) + 1
         part = band if len(chosen) == counts.size else band.select(runs)
-        yield Region(part, table[component[runs]])
+        found.append(Region(part, table[component[runs]]))
+    return found
 
 
 def assemble(

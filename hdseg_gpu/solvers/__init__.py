@@ -35,7 +35,7 @@ class Solution:
     # None where the solver proves nothing.
     bound: NDArray[Any] | float | None = None
     converged: bool = True
-    refined: int = 0  # pixels handed to the direct solver for want of a proof
+    refined: int = 0  # pixels handed to the direct solver, clusters and whole components
     fallback: str | None = None  # why another solver than the first choice gave the answer
 
     def without_potentials(self) -> "Solution":
@@ -62,8 +62,8 @@ def solve(
         A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
     solver : {"auto", "multigrid", "amg", "direct"}
         An explicit name is final. "multigrid" hands clusters that hang on all others by the
-        weakest of edges to a direct solver; "auto" is "multigrid", and "direct" where that still
-        does not reach the tolerance.
+        weakest of edges to a direct solver; "auto" does so, too, with components of the band whose
+        error it cannot bound by the tolerance.
     tolerance : float
         Bound on the error of each potential.
     progress : callable
@@ -74,38 +74,41 @@ def solve(
     Raises
     ------
     NotConverged
-        solver="multigrid" or "amg" stayed above the tolerance.
+        The solver stayed above the tolerance; "auto" practically never does.
     """
     if len(system.b) == 0:  # one class alone reaches these pixels: its potential is 1
         return Solution(system.b, "none", bound=0.0)
     if solver == "direct":
-        return _direct(ops, system)
+        return _direct(ops, system, tolerance)
     if solver == "amg":
         return _amg(ops, system, tolerance, progress)
     from hdseg_gpu.solvers.multigrid import multigrid
 
-    solution = multigrid(ops, system, tolerance, progress, certify=certify)
-    if solution.converged:
-        return solution
-    reason = (
-        f"an error of {solution.error:.1e} was possible after {solution.iterations} iterations "
-        f"on {system.band.size} unknowns (tolerance {tolerance:.0e})"
-    )
-    if solver == "multigrid":
+    hand_over = solver == "auto"
+    solution = multigrid(ops, system, tolerance, progress, certify=certify, hand_over=hand_over)
+    if not solution.converged:
         raise NotConverged(
-            f"solver='multigrid' did not converge: {reason}; use solver='auto' or 'direct', "
-            "a larger tol, or a smaller beta."
+            f"solver={solver!r} did not converge: an error of {solution.error:.1e} was possible "
+            f"after {solution.iterations} iterations on {system.band.size} unknowns (tolerance "
+            f"{tolerance:.0e}); use solver='auto' or 'direct', a larger tol, or a smaller beta."
         )
-    return replace(_direct(ops, system), fallback=f"direct instead of multigrid: {reason}")
+    return solution
 
 
-def _direct(ops: Ops, system: System) -> Solution:
+def _direct(ops: Ops, system: System, tolerance: float) -> Solution:
     from hdseg_gpu.solvers.direct import direct
 
     matrix = ops.laplacian(system.band, system.edges)
     b = ops.body(system.b)
-    b[:] = direct(matrix, ops.excess(system.edges), b.T.astype(np.float64)).T
-    return Solution(system.b, "direct", error=ROUNDING * len(b), bound=ROUNDING)
+    x, last = direct(matrix, ops.excess(system.edges), b.T.astype(np.float64))
+    if not last <= tolerance:
+        raise NotConverged(
+            f"solver='direct' is off by {last:.1e} on {system.band.size} unknowns (tolerance "
+            f"{tolerance:.0e}); use a larger tol, or a smaller beta."
+        )
+    b[:] = x.T
+    bound = last + ROUNDING
+    return Solution(system.b, "direct", error=bound * len(b), bound=bound)
 
 
 def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float], None]) -> Solution:
@@ -119,7 +122,7 @@ def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float],
     matrix = ops.laplacian(system.band, system.edges)
     b = ops.body(system.b)
     x, iterations, estimate, converged = amg(
-        matrix, b.T.astype(np.float64, order="F"), tolerance, progress
+        matrix, b.T.astype(np.float64, order="F"), max(tolerance - ROUNDING, ROUNDING), progress
     )
     if not converged:
         raise NotConverged(

@@ -37,6 +37,8 @@ _LONG, _JUMP = 20.0, 1e5
 _KEPT, _GROWTHS = 0.25, 4
 # Each correction leaves a residual that is smaller by the 1e-7 of float32.
 _CORRECTIONS = 3
+# The least noise of a row in clusters, as a share of the mean.
+_LEAST = 1e-6
 # At most so many factors c are tried.
 _FACTORS = 3
 
@@ -98,7 +100,7 @@ class Certificate:
             self._correct(run.b, run.x)
         run.refresh()
         residual = np.abs(ops.body(run.r)).max(axis=0).astype(np.float64)
-        product = self._product(self.time)
+        product, sent = self._product(self.time), np.zeros(v.size)
         outside = np.ones(v.size, np.bool_)
         outside[cluster] = False
         # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
@@ -110,8 +112,11 @@ class Certificate:
             for _ in range(_FACTORS):
                 # Twice: the second term is for a factor that grows by what w sends over.
                 noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
+                # A row that happens to have none gets some all the same.
+                noise = np.maximum(noise, _LEAST * noise.mean())
                 ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
-                rest = residual[outside] - self._product(w)[outside]
+                sent = self._product(w)
+                rest = residual[outside] - sent[outside]
                 grown = float((rest / product[outside]).max(initial=0.0))
                 if grown <= 2 * factor:
                     break
@@ -119,6 +124,9 @@ class Certificate:
             else:
                 return np.ones(v.size)
             factor = max(factor, grown)
+        # 1e-12: of the division above.
+        if not np.all((1 + 1e-12) * factor * product + sent >= residual):
+            return np.ones(v.size)
         bound: NDArray[np.float64] = np.clip(factor * v + ops.body(w)[0], 0.0, 1.0)
         return bound
 

@@ -16,7 +16,7 @@ from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.solvers.iteration import Columns
 
 # Solved by its inverse; also where coarsening stops.
-COARSEST = 300
+COARSEST = 100
 # Coarsening that leaves more than this share has stalled.
 _STALLED = 0.6
 
@@ -54,7 +54,7 @@ class Hierarchy:
             self.levels.append(coarse)
             self.work.append(_Work(*(ops.zeros(coarse.size, columns) for _ in range(3))))
         if self.levels[-1].size <= COARSEST:
-            self.inverse = np.asarray(np.linalg.inv(_dense(ops, self.levels[-1])))
+            self.inverse = _inverse(_dense(ops, self.levels[-1]))
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
@@ -67,7 +67,9 @@ class Hierarchy:
             if self.inverse is None:
                 self.ops.relax(self.levels[i], r, out)
             else:
-                self.ops.body(out)[:] = self.ops.body(r) @ self.inverse
+                # No BLAS, whose sums depend on its number of threads.
+                body = self.ops.body(r)[:, np.newaxis, :]
+                self.ops.body(out)[:] = (self.inverse * body).sum(axis=2)
             return
         below = self.work[i]
         coarse_r, x, coarse_step = (v[: len(r)] for v in (below.r, below.x, below.step))
@@ -82,3 +84,14 @@ def _dense(ops: Ops, level: Level) -> NDArray[np.float64]:
     matrix = np.zeros((level.size, level.size))
     matrix[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
     return matrix
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of an M-matrix, which needs no pivots (Gauss & Jordan)."""
+    inverse = matrix.copy()
+    for k in range(len(inverse)):
+        pivot = inverse[k, k]
+        row, column = inverse[k] / pivot, inverse[:, k].copy()
+        inverse -= column[:, np.newaxis] * row
+        inverse[k], inverse[:, k], inverse[k, k] = row, -column / pivot, 1 / pivot
+    return inverse

@@ -39,8 +39,12 @@ class Iteration:
 
     def correction(self) -> NDArray[Any]:
         """Return max abs(M^-1 r) of each column, which is about the error."""
+        return self.ops.largest(self.corrections())
+
+    def corrections(self) -> Columns:
+        """Return M^-1 r, which is about the error; valid until the next call."""
         self._prepare()
-        return self.ops.largest(self._z)
+        return self._z
 
     def relative_residuals(self) -> Columns:
         """Return D^-1 r, D the diagonal; valid until the next call."""

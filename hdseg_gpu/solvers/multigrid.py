@@ -28,6 +28,8 @@ MAX_ITERATIONS = 200
 _MANY = 45
 # max abs(M^-1 r) has been measured up to 4 times smaller than the error.
 _SAFETY = 4.0
+# Of the direct solver's answer: each is smaller by the 1e-6 or 1e-7 of rounding.
+_CORRECTIONS = 3
 # The residual carried along may be this much smaller than the true one, which is what counts.
 _DRIFT = 0.8
 
@@ -40,7 +42,10 @@ class _Reduced:
     iterations: int
     error: float
     bound: NDArray[Any] | float | None  # (n,), or one for all
-    clusters: int = 0  # entries that the direct solver took
+    # What the direct solver took: entries of clusters, and of whole components.
+    clusters: NDArray[np.bool_] | None = None
+    components: NDArray[np.bool_] | None = None
+    before: float = 0.0  # the error that was possible before it took components
 
 
 def multigrid(
@@ -50,6 +55,7 @@ def multigrid(
     progress: Callable[[float], None],
     *,
     certify: bool,
+    hand_over: bool,
 ) -> Solution:
     """Return x with A x = b; uses up b if it converges.
 
@@ -59,30 +65,63 @@ def multigrid(
         Bound on the error of each potential, the last class's included.
     certify : bool
         Whether the bound is to be proven (see ``certificate``), or may be an estimate.
+    hand_over : bool
+        Whether components whose error stays above the tolerance go to the direct solver.
     """
-    band, edges, columns = system.band, system.edges, len(system.b)
-    level = ops.reduce(band, edges)
-    b = ops.reduce_columns(band, edges, level, system.b)
+    columns = len(system.b)
+    level = ops.reduce(system.band, system.edges)
+    b = ops.reduce_columns(system.band, system.edges, level, system.b)
     # The last class is 1 minus the others and has all their errors; rounding comes on top.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
-    dominance = ops.dominance(level)
+    dominance = float((ops.row_sums(level) / ops.diagonal(level)).min(initial=1.0))
+    found = None
     if diagonal_is_enough(dominance, each):
         found = _by_diagonal(ops, level, b, each, dominance, progress)
-    else:
-        found = _by_hierarchy(ops, level, b, each, progress, certify)
-    error = (found.error + ROUNDING) * columns
+    if found is None or not found.error <= each:
+        found = _by_hierarchy(ops, level, b, each, progress, certify, hand_over)
     if not found.error <= each:
+        error = (found.error + ROUNDING) * columns
         return Solution(system.b, "multigrid", found.iterations, error, converged=False)
+    return _on_band(ops, system, level, found, tolerance)
+
+
+def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance: float) -> Solution:
+    """Return what was found on the black pixels for all pixels."""
+    band, edges = system.band, system.edges
+
+    def carried(entries: NDArray[Any]) -> NDArray[Any]:
+        """Return values of black pixels, and at red ones their mean by weight; seeds have 0."""
+        black = ops.zeros(level.size, 1)
+        ops.body(black)[0] = entries
+        return ops.body(ops.expand(band, edges, level, black, ops.zeros(band.size, 1)))[0]
+
     x = ops.expand(band, edges, level, found.x, system.b)
     bound = found.bound
     if isinstance(bound, np.ndarray):
-        # A red pixel's error is at most what its neighbours' errors add up to.
-        black = ops.zeros(level.size, 1)
-        ops.body(black)[0] = bound
-        bound = ops.body(ops.expand(band, edges, level, black, ops.zeros(band.size, 1)))[0]
+        bound = carried(bound)  # a red pixel's error is at most its neighbours' errors, weighted
     if bound is not None:
         bound = bound + ROUNDING
-    return Solution(x, "multigrid", found.iterations, error, bound, refined=found.clusters)
+    direct = np.zeros(band.size, np.bool_)
+    if found.clusters is not None:
+        direct |= carried(found.clusters) > 0.5
+    name, fallback = "multigrid", None
+    if found.components is not None:
+        direct |= carried(found.components) > 0
+        name = "direct" if found.components.all() else "multigrid+direct"
+        fallback = (
+            f"direct instead of multigrid on {np.count_nonzero(direct)} of {band.size} unknowns: "
+            f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
+            f"(tolerance {tolerance:.0e})"
+        )
+    return Solution(
+        x,
+        name,
+        found.iterations,
+        error=(found.error + ROUNDING) * len(x),
+        bound=bound,
+        refined=int(np.count_nonzero(direct)),
+        fallback=fallback,
+    )
 
 
 def _by_diagonal(
@@ -107,21 +146,53 @@ def _by_hierarchy(
     tolerance: float,
     progress: Callable[[float], None],
     certify: bool,
+    hand_over: bool,
 ) -> _Reduced:
-    """Solve any system, by estimate and then by proof."""
+    """Solve any system: by estimate, then by proof, and then directly what that leaves."""
     hierarchy = Hierarchy.build(ops, level, len(b))
     run = Iteration(ops, level, b, hierarchy.precondition)
     error = _iterate(run, lambda: _SAFETY * _most(run.correction()), tolerance, progress)
-    if not certify or not error <= tolerance:
-        return _Reduced(run.x, run.count, error, None)
-    from hdseg_gpu.solvers.certificate import Certificate  # which needs SciPy
+    found = _Reduced(run.x, run.count, error, None)
+    if not certify and error <= tolerance:
+        return found
+    if error <= tolerance:
+        from hdseg_gpu.solvers.certificate import Certificate  # which needs SciPy
 
-    certificate = Certificate.prepare(ops, level, hierarchy)
-    goal = certificate.needed(tolerance)
-    _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
-    bound = certificate.bound(run)
-    worst = float(bound.max(initial=0.0))
-    return _Reduced(run.x, run.count, worst, bound, certificate.cluster.size)
+        certificate = Certificate.prepare(ops, level, hierarchy)
+        goal = certificate.needed(tolerance)
+        _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
+        found.bound = bound = certificate.bound(run)
+        found.clusters = np.zeros(level.size, np.bool_)
+        found.clusters[certificate.cluster] = True
+    else:
+        bound = _SAFETY * np.abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
+    found.iterations, found.error = run.count, float(bound.max(initial=0.0))
+    failed = ~(bound <= tolerance)  # NaN, too
+    if failed.any() and hand_over:
+        _hand_over(run, failed, bound, found)
+    return found
+
+
+def _hand_over(
+    run: Iteration, failed: NDArray[np.bool_], bound: NDArray[np.float64], found: _Reduced
+) -> None:
+    """Solve the components with failed entries directly; they depend on no others."""
+    from hdseg_gpu.solvers.direct import components_of, factorise
+
+    ops, level = run.ops, run.level
+    chosen = components_of(ops.submatrix(level, np.ones(level.size, np.bool_)), failed)
+    solve = factorise(ops.submatrix(level, chosen))
+    x, r, last = ops.body(run.x), ops.zeros(level.size, len(run.b)), np.inf
+    x[:, chosen] = 0.0  # it may be anything, NaN included
+    for _ in range(_CORRECTIONS):
+        ops.residual(level, run.b, run.x, r)
+        change = solve(ops.body(r)[:, chosen].T.astype(np.float64)).T
+        x[:, chosen] += change
+        last = float(np.abs(change).max(initial=0.0))
+    bound[chosen] = last
+    found.before, found.error = found.error, float(bound.max(initial=0.0))
+    found.bound = bound
+    found.components = chosen
 
 
 def diagonal_is_enough(dominance: float, tolerance: float) -> bool:

@@ -1,4 +1,4 @@
-// Pixel grids: where a fine pixel lies on a coarse grid, and the four neighbours of a pixel.
+// Pixel grids, and where a pixel of one lies on another.
 #pragma once
 #include "portable.h"
 
@@ -8,24 +8,6 @@ namespace hdseg {
 struct Grid {
   int64_t height, width;
 };
-
-// The order of the four neighbours is that of their pixel indices: north, west, east, south.
-constexpr int kNeighbours = 4;
-
-// Pixel index of neighbour k, or -1 outside the image.
-HDSEG_FN int64_t neighbour(const Grid& grid, int64_t pixel, int k) {
-  const int64_t x = pixel % grid.width;
-  switch (k) {
-    case 0:
-      return pixel >= grid.width ? pixel - grid.width : -1;
-    case 1:
-      return x > 0 ? pixel - 1 : -1;
-    case 2:
-      return x + 1 < grid.width ? pixel + 1 : -1;
-    default:
-      return pixel + grid.width < grid.height * grid.width ? pixel + grid.width : -1;
-  }
-}
 
 // Nearest neighbour with half-pixel centres, floor((i + 1/2) * coarse / fine), in exact integers.
 HDSEG_FN int64_t nearest(int64_t i, int64_t coarse, int64_t fine) {

@@ -209,6 +209,7 @@ std::vector<Piece> link_pixels(const Band& band) {
 }
 
 BlackLinks link_black(const Band& band) {
+  constexpr int32_t kLongest = 4096;
   BlackLinks links;
   std::vector<Span> spans;
   int32_t entries = 0;
@@ -228,7 +229,12 @@ BlackLinks link_black(const Band& band) {
   links.first.push_back(entries);
   cut<4>(spans, 2, entries, {{{-2, 0}, {-1, 1}, {1, 1}, {2, 0}}},
          [&](int32_t start, int32_t end, const std::array<int32_t, 4>& offset) {
-           links.pieces.push_back({start, end, {offset[0], offset[1], offset[2], offset[3]}});
+           // Not too long, so that there are chunks for all threads in a single row, too.
+           for (int32_t first = start; first < end; first += kLongest) {
+             links.pieces.push_back({first,
+                                     std::min(end, first + kLongest),
+                                     {offset[0], offset[1], offset[2], offset[3]}});
+           }
          });
   return links;
 }

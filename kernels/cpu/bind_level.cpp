@@ -119,6 +119,13 @@ void bind_level(nb::module_& m) {
       },
       "a"_a, "p"_a, "x"_a, WithoutGil());
   m.def(
+      "relax",
+      [](const Floats& inverse, const Columns& r, const OutColumns& out) {
+        relax(body(inverse), body(r), body(out), extent(r, 1) - 2 * kPadding, extent(r, 0),
+              extent(r, 1));
+      },
+      "inverse"_a, "r"_a, "out"_a, WithoutGil());
+  m.def(
       "largest",
       [](const Columns& x, const Vector<float>& most) {
         largest(body(x), extent(x, 1) - 2 * kPadding, most.data(), extent(x, 0), extent(x, 1));

@@ -190,15 +190,25 @@ void advance(const double* a, const float* p, double* x, int64_t size, int64_t c
   }
 }
 
+void relax(const float* inverse, const float* r, float* out, int64_t size, int64_t columns,
+           int64_t stride) {
+  for (int64_t j = 0; j < columns; ++j) {
+    const float* from = r + j * stride;
+    float* to = out + j * stride;
+#pragma omp parallel for simd schedule(static) if (size > kFew)
+    for (int64_t i = 0; i < size; ++i) to[i] = inverse[i] * from[i];
+  }
+}
+
 void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride) {
   for (int64_t j = 0; j < columns; ++j) {
-    float top = 0.0f;
+    // Without their sign, floats are ordered like their bits, and NaN is above them all.
+    uint32_t top = 0;
 #pragma omp parallel for simd schedule(static) reduction(max : top) if (size > kFew)
     for (int64_t i = j * stride; i < j * stride + size; ++i) {
-      const float v = x[i] < 0 ? -x[i] : x[i];
-      top = v > top ? v : top;
+      top = std::max(top, bits_of_float(x[i]) & 0x7fffffffu);
     }
-    most[j] = top;
+    most[j] = float_of_bits(top);
   }
 }
 

@@ -69,6 +69,10 @@ void combine(const double* a, const float* x, const double* b, const float* y, f
 // x += a p.
 void advance(const double* a, const float* p, double* x, int64_t size, int64_t columns,
              int64_t stride);
+// out = D^-1 r.
+void relax(const float* inverse, const float* r, float* out, int64_t size, int64_t columns,
+           int64_t stride);
+// max abs(x) of each column; NaN where there is one.
 void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride);
 
 }  // namespace hdseg
