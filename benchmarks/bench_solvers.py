@@ -21,12 +21,13 @@ from benchmarks.names import (
     PYAMG_DEFAULT,
     SKIMAGE,
     SPSOLVE,
+    WHOLE,
 )
 
 LARGEST_FOR_SKIMAGE = 2  # Mpx, unless everything is asked for
 # 64 Mpx: the direct solution would take more memory than small machines have.
 CASES = [case for case in GENERATED + REAL if case.scene != "blobs-64M"]
-SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, CERTIFIED, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
+SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, CERTIFIED, WHOLE, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
 
 
 @pytest.mark.parametrize("contestant", [*SOLVERS, *SKIMAGE])
@@ -63,7 +64,9 @@ def test_solver(present, files, compete, benchmark, contestant, case, beta, gamm
         enter(systems.assembly, peer=False, gamma=gamma)
         return
     exact = direct_solution(folder)
-    if contestant in (OURS, OURS_ONE_THREAD, CERTIFIED):
+    if contestant == WHOLE:
+        x = enter(systems.whole, peer=False, gamma=gamma)
+    elif contestant in (OURS, OURS_ONE_THREAD, CERTIFIED):
         threads = 1 if contestant == OURS_ONE_THREAD else None
         certify = contestant == CERTIFIED
         x = enter(systems.by_ours, peer=False, threads=threads, certify=certify)

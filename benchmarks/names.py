@@ -3,6 +3,7 @@
 OURS = "hdseg_gpu"
 OURS_ONE_THREAD = "hdseg_gpu, 1 thread"
 CERTIFIED = "hdseg_gpu, certified"
+WHOLE = "hdseg_gpu, assembly and certified solution"
 ASSEMBLY = "hdseg_gpu, assembly alone"
 SCIPY = "SciPy binary_hit_or_miss"
 OPENCV = "OpenCV MORPH_HITMISS"

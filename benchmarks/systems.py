@@ -105,6 +105,25 @@ def by_ours(
     }
 
 
+def whole(
+    image: NDArray[np.uint8],
+    seeds: NDArray[np.uint8],
+    evidence: Vector,
+    strength: NDArray[np.float64],
+    *,
+    gamma: float,
+) -> Solved:
+    """Return x from the image: what a band costs in all, for its peak memory."""
+    ops = CpuOps()
+    band = ops.band(seeds)
+    edges, columns = _assemble(image, seeds, float(strength), gamma)
+    if gamma > 0:
+        ops.body(columns)[0] += gamma * evidence
+    solution = solve(ops, System(band, edges, columns), "auto", ACCURACY, lambda _: None)
+    found: NDArray[np.float32] = ops.body(solution.x)[0]
+    return found, {"solver": solution.solver, "iterations": solution.iterations}
+
+
 def by_pyamg(
     data: Vector,
     indices: NDArray[np.int32],

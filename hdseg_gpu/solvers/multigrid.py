@@ -93,7 +93,8 @@ def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance:
         """Return values of black pixels, and at red ones their mean by weight; seeds have 0."""
         black = ops.zeros(level.size, 1)
         ops.body(black)[0] = entries
-        return ops.body(ops.expand(band, edges, level, black, ops.zeros(band.size, 1)))[0]
+        values = ops.expand(band, edges, level, black, ops.zeros(band.size, 1))
+        return np.asarray(ops.body(values)[0])
 
     x = ops.expand(band, edges, level, found.x, system.b)
     bound = found.bound
