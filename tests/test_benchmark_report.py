@@ -74,6 +74,8 @@ def test_the_worst_group_decides(report):
         run(
             solve("hdseg_gpu", 0.1, error=1e-5),
             solve("hdseg_gpu, 1 thread", 0.5),
+            solve("hdseg_gpu, certified", 0.16),
+            solve("hdseg_gpu, assembly and certified solution", 0.2),
             solve("pyamg Ruge-Stueben, second pass + CG", 2.0, error=1e-5),
             solve("pyamg Ruge-Stueben, default + CG", 0.2, error=0.5),
             solve("hdseg_gpu", 0.1, "b", error=2e-4),
@@ -89,7 +91,10 @@ def test_the_worst_group_decides(report):
         "not measured"
     )
     assert verdict["solve, gamma 0: M unknowns/s on one core >= 3"] == ["4", "20", "2", "yes"]
-    assert verdict["solve, gamma 0: bytes of peak memory for each unknown <= 64"][0] == "52.4"
+    proven = "solve, gamma 0, with the proof: x pyamg, second pass >= 10"
+    assert verdict[proven] == ["12.5", "12.5", "1", "yes"]
+    memory = "assembly and solve, gamma 0: bytes of peak memory for each unknown <= 64"
+    assert verdict[memory][0] == "52.4"
     assert verdict["solve, gamma 1: M unknowns/s on one core >= 10"][-1] == "not measured"
 
 
