@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from benchmarks.names import (
+    ASSEMBLY,
     CERTIFIED,
     OPENCV,
     OURS,
@@ -76,8 +77,10 @@ def verdicts(records: list[Record]) -> list[Verdict]:
         _at_least("solve, gamma 0: M unknowns/s on one core", 3, plain, _rate(OURS_ONE_THREAD)),
         _at_least("solve, gamma 0, with the proof: x pyamg, second pass", 10, plain,
                   times(PYAMG, CERTIFIED)),
-        _at_most("assembly and solve, gamma 0: bytes of peak memory for each unknown", 64, plain,
-                 _bytes),
+        _at_most("assembly: bytes of peak memory for each unknown", 64, plain, _bytes(ASSEMBLY)),
+        _at_most("solve, gamma 0: bytes of peak memory for each unknown", 64, plain, _bytes(OURS)),
+        _at_most("assembly, solve and proof: bytes of peak memory for each unknown", 64, plain,
+                 _bytes(WHOLE)),
         _at_most("solve, gamma 1: true error", ACCURACY, prior, _fact(OURS, "error")),
         _at_least("solve, gamma 1: M unknowns/s on one core", 10, prior, _rate(OURS_ONE_THREAD)),
         _at_least("refine, 16 Mpx: x SciPy + scikit-image", 100, refine, times(PIECES)),
@@ -118,9 +121,12 @@ def _converged(group: Group, contestant: str) -> bool:
     return error is not None and error <= ACCURACY
 
 
-def _bytes(group: Group) -> float | None:
-    peak = _fact(WHOLE, "peak_mib")(group)
-    return None if peak is None else peak * 2**20 / float(_first(group)["unknowns"])
+def _bytes(contestant: str) -> Figure:
+    def figure(group: Group) -> float | None:
+        peak = _fact(contestant, "peak_mib")(group)
+        return None if peak is None else peak * 2**20 / float(_first(group)["unknowns"])
+
+    return figure
 
 
 def _memory(group: Group) -> float | None:

@@ -93,7 +93,7 @@ def test_the_worst_group_decides(report):
     assert verdict["solve, gamma 0: M unknowns/s on one core >= 3"] == ["4", "20", "2", "yes"]
     proven = "solve, gamma 0, with the proof: x pyamg, second pass >= 10"
     assert verdict[proven] == ["12.5", "12.5", "1", "yes"]
-    memory = "assembly and solve, gamma 0: bytes of peak memory for each unknown <= 64"
+    memory = "assembly, solve and proof: bytes of peak memory for each unknown <= 64"
     assert verdict[memory][0] == "52.4"
     assert verdict["solve, gamma 1: M unknowns/s on one core >= 10"][-1] == "not measured"
 

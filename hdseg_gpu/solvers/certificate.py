@@ -37,8 +37,8 @@ _LONG, _JUMP = 20.0, 1e5
 _KEPT, _GROWTHS = 0.25, 4
 # Each correction leaves a residual that is smaller by the 1e-7 of float32.
 _CORRECTIONS = 3
-# The least noise of a row in clusters, as a share of the mean.
-_LEAST = 1e-6
+# Of a product in float64, with a margin.
+_ROUNDING = 1e-14
 # At most so many factors c are tried.
 _FACTORS = 3
 
@@ -98,7 +98,9 @@ class Certificate:
         ops, v, cluster = self.ops, self.ops.body(self.time)[0], self.cluster
         if self.solve is not None:
             self._correct(run.b, run.x)
+            run.restart()
         run.refresh()
+        diagonal = ops.diagonal(self.level)
         residual = np.abs(ops.body(run.r)).max(axis=0).astype(np.float64)
         product, sent = self._product(self.time), np.zeros(v.size)
         outside = np.ones(v.size, np.bool_)
@@ -112,8 +114,8 @@ class Certificate:
             for _ in range(_FACTORS):
                 # Twice: the second term is for a factor that grows by what w sends over.
                 noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
-                # A row that happens to have none gets some all the same.
-                noise = np.maximum(noise, _LEAST * noise.mean())
+                first = np.abs(self.solve(noise[:, np.newaxis])[:, 0])
+                noise += _ROUNDING * diagonal[cluster] * first  # of S w itself
                 ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
                 sent = self._product(w)
                 rest = residual[outside] - sent[outside]

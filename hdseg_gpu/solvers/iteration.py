@@ -69,6 +69,10 @@ class Iteration:
         self._prepared = False
         self.count += 1
 
+    def restart(self) -> None:
+        """Forget the directions, because x was changed."""
+        self._energy, self._prepared = None, False
+
     def refresh(self) -> bool:
         """Compute the residual from x; return whether it had drifted, and if so start anew."""
         before = self.ops.dot(self.r, self.r)
@@ -76,7 +80,7 @@ class Iteration:
         after = self.ops.dot(self.r, self.r)
         if np.all(after <= 1.2 * before):
             return False
-        self._energy, self._prepared = None, False
+        self.restart()
         return True
 
     def _prepare(self) -> None:
