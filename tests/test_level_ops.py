@@ -326,7 +326,7 @@ def test_any_number_of_threads_gives_the_same_bits(ops):
     digests = set()
     for threads in (1, 2, 4):
         run = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent), ops.instruction_set],
+            [sys.executable, "-P", "-c", code, str(Path(__file__).parent), ops.instruction_set],
             env=without_blas_threads() | {"OMP_NUM_THREADS": str(threads)},
             check=True, capture_output=True, text=True,
         )  # fmt: skip

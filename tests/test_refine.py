@@ -407,16 +407,18 @@ def test_any_threads_and_instruction_set_give_the_same_bits():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from gallery import *; import hashlib, hdseg_gpu\n"
+        "assert hdseg_gpu.available_backends()[0] == 'cpu'\n"
         "t = blobs((150, 211), 3).repeat(8, axis=0).repeat(8, axis=1)\n"
         "r = hdseg_gpu.refine(photograph(t), reduced(t, 3.1), return_probabilities=True)\n"
         "print(hashlib.sha256(b''.join(a.tobytes() for a in r)).hexdigest())"
     )
+    # -P: the package that is installed, not the source folder tests may be started in.
     folder = str(Path(__file__).parent)
     user = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
     best, *others = isa.supported()
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code, folder],
+            [sys.executable, "-P", "-c", code, folder],
             env=user | {"OMP_NUM_THREADS": threads, "HDSEG_CPU_ISA": name},
             check=True, capture_output=True, text=True,
         ).stdout

@@ -224,7 +224,7 @@ def test_the_number_of_threads_does_not_matter():
     tests = str(Path(__file__).parent)
     found = [
         subprocess.run(
-            [sys.executable, "-c", THREADS],
+            [sys.executable, "-P", "-c", THREADS],
             env={**os.environ, "OMP_NUM_THREADS": n, "PYTHONPATH": tests},
             capture_output=True,
             text=True,
