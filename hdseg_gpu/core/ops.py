@@ -65,13 +65,13 @@ class Edges:
     """The matrix A = L_UU + gamma I of a band, kept as its backend likes it."""
 
 
-class Level:
+class Level(ABC):
     """A symmetric M-matrix of the multigrid hierarchy, kept as its backend likes it."""
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """Return the number of entries of a vector."""
-        raise NotImplementedError
 
 
 class Ops(ABC):

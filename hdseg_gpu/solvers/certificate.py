@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Columns, Iteration
+from hdseg_gpu.solvers.iteration import Iteration, correct
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
@@ -35,8 +35,6 @@ _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
 _LONG, _JUMP = 20.0, 1e5
 # Clusters grow by the rows for which they leave (S v)_j < d_j / 4, at most so often.
 _KEPT, _GROWTHS = 0.25, 4
-# Each correction leaves a residual that is smaller by the 1e-7 of float32.
-_CORRECTIONS = 3
 # Of a product in float64, with a margin.
 _ROUNDING = 1e-14
 # At most so many factors c are tried.
@@ -75,7 +73,7 @@ class Certificate:
                 break
             self.cluster = np.flatnonzero(strange)
             self.solve = factorise(ops.submatrix(level, strange))
-            self._correct(0 * b, walk.x)
+            correct(ops, level, 0 * b, walk.x, self.cluster, self.solve)
             lost = (self._product(walk.x) < _KEPT * diagonal) & ~strange
             if not lost.any():
                 break
@@ -97,7 +95,7 @@ class Certificate:
         """Solve the clusters; return the proven bound on the error of each entry, (n,)."""
         ops, v, cluster = self.ops, self.ops.body(self.time)[0], self.cluster
         if self.solve is not None:
-            self._correct(run.b, run.x)
+            correct(ops, self.level, run.b, run.x, cluster, self.solve)
             run.restart()
         run.refresh()
         diagonal = ops.diagonal(self.level)
@@ -138,15 +136,6 @@ class Certificate:
         self.ops.residual(self.level, nothing, v, out)
         product: NDArray[np.float64] = -self.ops.body(out)[0].astype(np.float64)
         return product
-
-    def _correct(self, b: Columns, x: NDArray[np.float64]) -> None:
-        """Make the residual vanish on the clusters, all other entries of x as they are."""
-        assert self.solve is not None
-        r = self.ops.zeros(self.level.size, len(b))
-        for _ in range(_CORRECTIONS):
-            self.ops.residual(self.level, b, x, r)
-            rest = self.ops.body(r)[:, self.cluster].T.astype(np.float64)
-            self.ops.body(x)[:, self.cluster] += self.solve(rest).T
 
 
 def _usual(v: NDArray[np.float64]) -> float:

@@ -20,7 +20,7 @@ from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.core.params import ROUNDING
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Columns, Iteration
+from hdseg_gpu.solvers.iteration import Columns, Iteration, correct
 
 # Measured need without evidence: 9 to 35 (docs/decisions/0005-solver.md), 81 on noise.
 MAX_ITERATIONS = 200
@@ -30,8 +30,6 @@ _MANY = 45
 _SAFETY = 30.0
 # Proofs that are tried, each with smaller residuals.
 _PROOFS = 3
-# Of the direct solver's answer: each is smaller by the 1e-6 or 1e-7 of rounding.
-_CORRECTIONS = 3
 # The residual carried along may be this much smaller than the true one, which is what counts.
 _DRIFT = 0.8
 
@@ -170,8 +168,9 @@ def _by_hierarchy(
             if worst <= tolerance or worst >= 1:
                 break
             goal *= 0.5 * tolerance / worst  # solving the clusters has disturbed the others
-        found.clusters = np.zeros(level.size, np.bool_)
-        found.clusters[certificate.cluster] = True
+        if certificate.cluster.size:
+            found.clusters = np.zeros(level.size, np.bool_)
+            found.clusters[certificate.cluster] = True
     else:
         bound = _SAFETY * np.abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
     found.iterations, found.error = run.count, float(bound.max(initial=0.0))
@@ -190,14 +189,8 @@ def _hand_over(
     ops, level = run.ops, run.level
     chosen = components_of(ops.submatrix(level, np.ones(level.size, np.bool_)), failed)
     solve = factorise(ops.submatrix(level, chosen))
-    x, r, last = ops.body(run.x), ops.zeros(level.size, len(run.b)), np.inf
-    x[:, chosen] = 0.0  # it may be anything, NaN included
-    for _ in range(_CORRECTIONS):
-        ops.residual(level, run.b, run.x, r)
-        change = solve(ops.body(r)[:, chosen].T.astype(np.float64)).T
-        x[:, chosen] += change
-        last = float(np.abs(change).max(initial=0.0))
-    bound[chosen] = last
+    ops.body(run.x)[:, chosen] = 0.0  # it may be anything, NaN included
+    bound[chosen] = correct(ops, level, run.b, run.x, chosen, solve)
     found.before, found.error = found.error, float(bound.max(initial=0.0))
     found.bound = bound
     found.components = chosen
