@@ -71,7 +71,7 @@ def contestants(groups: dict[str, Group]) -> str:
                 _DASH if ratio is None else f"{ratio:.3g}",
                 _remarks(facts),
             ])  # fmt: skip
-    return _table(
+    return table(
         ["group", "contestant", "median [s]", "min - max", "rate", "true error",
          "pixels that differ from ours", "peak [MiB]", "time / ours", "remarks"], rows,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def growth(groups: dict[str, Group]) -> str:
             facts["case"], f"{facts['gamma']:g}", f"{facts['mpx']:.1f}", f"{unknowns / 1e6:.2f}",
             f"{record.seconds:.3g}", f"{1e6 * record.seconds / unknowns:.3f}", *stages,
         ])  # fmt: skip
-    return _table(["case", "gamma", "Mpx", "M unknowns", "seconds", "all", *names], rows)
+    return table(["case", "gamma", "Mpx", "M unknowns", "seconds", "all", *names], rows)
 
 
 def targets(found: list[Verdict]) -> str:
@@ -105,7 +105,7 @@ def targets(found: list[Verdict]) -> str:
         ]
         for verdict in found
     ]
-    return _table(["target", "worst", "best", "groups", "reached"], rows)
+    return table(["target", "worst", "best", "groups", "reached"], rows)
 
 
 def _remarks(facts: dict[str, Any]) -> str:
@@ -119,7 +119,8 @@ def _remarks(facts: dict[str, Any]) -> str:
     return "; ".join([*said, *facts.get("warnings", [])])
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

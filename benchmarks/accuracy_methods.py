@@ -1,0 +1,59 @@
+"""The methods of ``benchmarks.accuracy``: an Item goes in, labels of the image's size come out.
+
+The first line of each function says what the method is. A baseline that cannot run raises
+``Skipped`` with the reason.
+"""
+
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import NDArray
+
+from benchmarks import accuracy_baselines as baselines
+from benchmarks.accuracy_items import Item
+from benchmarks.accuracy_pieces import Skipped, labels_of, nearest
+from hdseg_gpu import refine
+
+Method = Callable[[Item], NDArray[Any]]
+
+
+def interpolated(item: Item, *, how: str) -> NDArray[Any]:
+    """Argmax of the enlarged planes, without a look at the image."""
+    return labels_of(item, refine(item.image, item.coarse, passes=0, interpolation=how))
+
+
+def default(item: Item) -> NDArray[Any]:
+    """``refine(image, coarse)``, without any option."""
+    return labels_of(item, refine(item.image, item.coarse))
+
+
+def published(item: Item) -> NDArray[Any]:
+    """``refine(image, coarse, method="published")``: thinning and the plain random walker."""
+    if "method" not in inspect.signature(refine).parameters:
+        raise Skipped("refine() has no argument method")
+    options: dict[str, Any] = {"method": "published"}
+    return labels_of(item, refine(item.image, item.coarse, **options))
+
+
+METHODS: dict[str, Method] = {
+    "nearest": nearest,
+    "linear": partial(interpolated, how="linear"),
+    "cubic": partial(interpolated, how="cubic"),
+    "default": default,
+    "published": published,
+    "guided filter": baselines.guided_filter,
+    "GrabCut": baselines.grabcut,
+    "skimage random walker": baselines.skimage_walker,
+    "closed-form matting": baselines.closed_form_matting,
+}
+
+
+def warm_up() -> None:
+    """Import what baselines import late, so that no item pays for it."""
+    for module in ("skimage.segmentation", "pymatting"):
+        with suppress(ImportError):
+            import_module(module)
