@@ -34,3 +34,10 @@ def benchmarks(session: nox.Session) -> None:
     results = f"{session.create_tmp()}/results.json"
     session.run("pytest", *suites, "-n", "0", f"--benchmark-json={results}", env=ENVIRONMENT)
     session.run("python", "-m", "benchmarks.report", results)
+
+
+@nox.session
+def accuracy(session: nox.Session) -> None:
+    """Compare masks refined by us and by others with the truth; options as in its README."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks.accuracy", *session.posargs, env=ENVIRONMENT)

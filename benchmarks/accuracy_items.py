@@ -121,7 +121,8 @@ def box_of_object(truth: NDArray[np.bool_], coarse: NDArray[np.bool_]) -> NDArra
         at = np.arange(coarse.shape[axis])
         inside.append((at >= min(int(first - margin), kept[0]))
                       & (at < max(np.ceil(last + margin), kept[-1] + 1)))  # fmt: skip
-    return inside[0][:, None] & inside[1]
+    box: NDArray[np.bool_] = inside[0][:, None] & inside[1]
+    return box
 
 
 def reduced(
@@ -165,13 +166,10 @@ TASKS: dict[str, Load] = {
     "net labels": net_labels,
     "net probabilities": net_probabilities,
     "net full size": partial(net_labels, full_size=True),
-} | {
-    f"down{scale} {'fractions' if fractions else 'labels'}": partial(
-        down, scale=scale, fractions=fractions
-    )
-    for scale in (4, 8, 16)
-    for fractions in (False, True)
 }
+for _scale in (4, 8, 16):
+    TASKS[f"down{_scale} labels"] = partial(down, scale=_scale, fractions=False)
+    TASKS[f"down{_scale} fractions"] = partial(down, scale=_scale, fractions=True)
 
 
 def _item(

@@ -29,7 +29,8 @@ def nearest(item: Item) -> NDArray[Any]:
     coarse = item.coarse
     if coarse.ndim == 3:
         coarse = item.values[coarse.argmax(axis=0)]
-    return hdseg_gpu.refine(item.image, coarse, passes=0)
+    labels: NDArray[Any] = hdseg_gpu.refine(item.image, coarse, passes=0)
+    return labels
 
 
 def linear_planes(item: Item) -> NDArray[np.float32]:

@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.accuracy_items import ENOUGH, IGNORED, centre, folders, net_labels
 from benchmarks.machine import data_folder, describe
 from hdseg_gpu import RefinementWarning, metrics, refine
 from hdseg_gpu.io import read_image, read_labels
 
 Item = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], float]
-CROP = 1024
-IGNORED = 255
-ENOUGH = 500  # pixels a class needs to be judged
 
 
 def largest_class(mask: NDArray[Any], candidates: NDArray[Any]) -> int | None:
@@ -32,23 +30,14 @@ def largest_class(mask: NDArray[Any], candidates: NDArray[Any]) -> int | None:
 
 def net(data: Path) -> Iterator[Item]:
     """Yield image, coarse map, truth and scale of each real network mask with a truth."""
-    for path in sorted([*data.glob("dev/*/coarse.png"), *data.glob("silver_dev/*/coarse.png")]):
-        truth_path = path.with_name("mask_pascal_subset.png")
-        if not truth_path.exists():
-            truth_path = path.with_name("mask.png")
-        truth, coarse = read_labels(truth_path), read_labels(path)
-        if coarse.shape == truth.shape:
+    for folder in folders(data):
+        item = net_labels(folder)
+        if item is None or item.scale is None:
             continue
-        present, counts = np.unique(coarse, return_counts=True)
-        k = largest_class(truth, np.intersect1d(truth, present[counts > 50]))
+        present, counts = np.unique(item.coarse, return_counts=True)
+        k = largest_class(item.truth, np.intersect1d(item.truth, present[counts > 50]))
         if k is not None:
-            image = read_image(next(path.parent.glob("image.*"))).pixels
-            yield (
-                image,
-                coarse == k,
-                truth == k,
-                max(t / c for t, c in zip(truth.shape, coarse.shape, strict=True)),
-            )
+            yield item.image, item.coarse == k, item.truth == k, item.scale
 
 
 def down(data: Path, scale: int) -> Iterator[Item]:
@@ -57,10 +46,9 @@ def down(data: Path, scale: int) -> Iterator[Item]:
         if path.parent.name.startswith("swiss"):  # drawn loosely: cannot judge pixels
             continue
         mask, image = read_labels(path), read_image(next(path.parent.glob("image.*"))).pixels
-        # A multiple of the scale, so that the reduction is exact.
-        h, w = (min(CROP, n) // scale * scale for n in mask.shape)
-        y, x = ((n - size) // 2 for n, size in zip(mask.shape, (h, w), strict=True))
-        mask, image = mask[y : y + h, x : x + w], image[y : y + h, x : x + w]
+        window = centre(mask.shape, scale)
+        mask, image = mask[window], image[window]
+        h, w = mask.shape
         k = largest_class(mask, np.unique(mask))
         if k is None:
             continue

@@ -17,6 +17,7 @@ _LIBRARIES = {
     "pyamg": "pyamg",
     "opencv-python-headless": "OpenCV",
     "scikit-image": "scikit-image",
+    "pymatting": "PyMatting",
 }
 
 
