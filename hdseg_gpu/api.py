@@ -167,11 +167,11 @@ def refine(
             f"The coarse map has one class only, {network.values[0]}: so has the result."
         )
     with stages("survey"):
-        frozen = survey(ops, features, params)
+        frozen = survey(ops, pixels, features, params)
     with stages("upsample"):
         classes = upsample(ops, network, shape, params)
     tile = refine_tile(
-        ops, features, network, classes, params, frozen, stages, return_probabilities
+        ops, pixels, features, network, classes, params, frozen, stages, return_probabilities
     )
     worst = max((s.error for s in tile.solutions), default=0.0)
     if worst > params.tolerance * (1 + 1e-9):

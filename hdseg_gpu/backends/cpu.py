@@ -15,12 +15,17 @@ from hdseg_gpu.backends import isa
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
+    ColourModels,
     CsrMatrix,
     Edges,
+    Evidence,
     Level,
     Mask,
+    NearestMap,
+    Network,
     Ops,
     Shape,
+    channel_count,
     class_dtype,
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
@@ -127,6 +132,77 @@ class CpuOps(Ops):
         touches = np.zeros((components, count), np.bool_)
         self._kernels.contacts(band.pixel, band.start, seeds, component, touches)
         return touches
+
+    def colour_model(
+        self,
+        moments: NDArray[np.float32],
+        own: Classes,
+        weight: NDArray[np.float32],
+        k: int,
+        group: int,
+        area: float,
+        box: tuple[int, int, int, int],
+        radii: tuple[int, ...],
+        prior: float,
+        ridge: float,
+    ) -> NDArray[np.float32]:
+        top, left, height, width = box
+        model = np.empty((height, width, moments.shape[2]), np.float32)
+        self._kernels.colour_model(
+            moments, channel_count(moments.shape[2]), own, weight, k, group, area, top, left,
+            np.array(radii, np.int64), prior, ridge, model,
+        )  # fmt: skip
+        return model
+
+    def class_evidence(
+        self,
+        band: Band,
+        image: NDArray[Any],
+        center: NDArray[np.float64],
+        scale: float,
+        models: ColourModels,
+        weight: float,
+        maps: tuple[NearestMap, ...],
+        cell: int,
+        unit: float,
+        network: Network | None,
+        kept: int,
+    ) -> Evidence:
+        if network is None:
+            network = Network(np.empty((0, 1, 1), np.float32), "linear", 0.0, 0.0)
+        own = np.stack([m.own for m in maps])
+        found = Evidence(
+            np.empty((band.size, kept), own.dtype), np.empty((band.size, kept), np.float32)
+        )
+        self._kernels.class_evidence(
+            band.pixel, band.start, image, center, scale,
+            models.coefficients, models.first, models.box, models.size, weight,
+            own, np.stack([m.rival for m in maps]), np.stack([m.distance for m in maps]),
+            np.array([(m.log, m.linear) for m in maps], np.float32), cell, unit,
+            network.planes, INTERPOLATIONS.index(network.interpolation),
+            network.log, network.linear, *found,
+        )  # fmt: skip
+        return found
+
+    def evident_classes(
+        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
+    ) -> NDArray[np.bool_]:
+        components = int(component.max()) + 1 if component.size else 0
+        touches = np.zeros((components, count), np.bool_)
+        self._kernels.evident_classes(band.pixel, band.start, evidence.label, component, touches)
+        return touches
+
+    def add_evidence(
+        self,
+        band: Band,
+        position: NDArray[np.int32] | None,
+        evidence: Evidence,
+        labels: NDArray[Any],
+        gamma: float,
+        b: NDArray[Any],
+    ) -> None:
+        every = np.empty(0, np.int32) if position is None else position
+        self._kernels.add_evidence(band.pixel, band.start, every, *evidence, labels, gamma, b)
 
     def assemble(
         self,

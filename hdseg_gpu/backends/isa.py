@@ -96,6 +96,42 @@ class Kernels(Protocol):
         edges: _F32,
         flux: _F32,
     ) -> None: ...
+    def colour_model(
+        self,
+        moments: _F32,
+        channels: int,
+        own: Classes,
+        weight: _F32,
+        k: int,
+        group: int,
+        window_area: float,
+        top: int,
+        left: int,
+        radius: _I64,
+        prior: float,
+        ridge: float,
+        coefficients: _F32,
+    ) -> None: ...
+    def class_evidence(self, *arguments: Any) -> None: ...  # bind_evidence.cpp has the list
+    def evident_classes(
+        self,
+        pixel: _I64,
+        start: _I32,
+        label: Classes,
+        component: _I32,
+        touches: NDArray[np.bool_],
+    ) -> None: ...
+    def add_evidence(
+        self,
+        pixel: _I64,
+        start: _I32,
+        position: _I32,
+        label: Classes,
+        share: _F32,
+        columns: NDArray[Any],
+        gamma: float,
+        b: _F32,
+    ) -> None: ...
     def row_starts(
         self, pixel: _I64, start: _I32, height: int, width: int, edges: _F32, row_start: _I32
     ) -> int: ...

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from hdseg_gpu.backends.reference_evidence import ReferenceEvidence
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
@@ -15,7 +16,6 @@ from hdseg_gpu.core.ops import (
     Edges,
     Level,
     Mask,
-    Ops,
     Shape,
     class_dtype,
 )
@@ -25,7 +25,7 @@ _JACOBI = 0.8
 _NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 
 
-class ReferenceOps(Ops):
+class ReferenceOps(ReferenceEvidence):
     """The definitions, written down."""
 
     name = "reference"

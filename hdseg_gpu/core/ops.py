@@ -24,6 +24,11 @@ def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if count <= np.iinfo(np.uint8).max else np.uint16
 
 
+def channel_count(moments: int) -> int:
+    """Return C from the number of moments (C + 1) (C + 2) / 2."""
+    return round(((8 * moments + 1) ** 0.5 - 3) / 2)
+
+
 class CsrMatrix(NamedTuple):
     """A square matrix in compressed sparse rows, columns ascending."""
 
@@ -59,6 +64,52 @@ class Band(NamedTuple):
         offset = self.pixel[first : first + len(start) - 1] - start[:-1]
         positions = np.arange(start[0], start[-1], dtype=np.int64)
         return positions + np.repeat(offset, np.diff(start))
+
+
+class ColourModels(NamedTuple):
+    """log N(x; mean, covariance) of each class, up to a constant, as quadratic forms in x.
+
+    A window is size x size pixels, from the picture's top left corner; class k has models in the
+    windows of box[k] = top, left, height, width, row by row from coefficients[first[k]] on.
+    """
+
+    coefficients: NDArray[np.float32]  # (entries, M): of 1, x_i and x_i x_j, as in cell_moments
+    first: NDArray[np.int64]  # (K,), -1 for classes without a model
+    box: NDArray[np.int64]  # (K, 4)
+    size: int
+
+
+class NearestMap(NamedTuple):
+    """A class map of cells with what ``rival_distances`` finds there, and how much it counts.
+
+    A distance d, in units of the scale and negative outside the class, counts
+    sign(d) (log log1p(abs d) + linear abs d).
+    """
+
+    own: Classes  # (gh, gw)
+    rival: Classes
+    distance: NDArray[np.float32]
+    log: float
+    linear: float
+
+
+class Network(NamedTuple):
+    """The network's probabilities p, (K, h, w): they count log log(p) + linear p."""
+
+    planes: NDArray[np.float32]
+    interpolation: str
+    log: float
+    linear: float
+
+
+class Evidence(NamedTuple):
+    """For each pixel of a band its likeliest classes + 1, likeliest first, and their shares.
+
+    Shares sum to 1; what has a share of 0 has the label 0.
+    """
+
+    label: Classes  # (n, m)
+    share: NDArray[np.float32]  # (n, m)
 
 
 class Edges:
@@ -139,6 +190,76 @@ class Ops(ABC):
         self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
         """Return (components, K): whether a seed of the class adjoins the component."""
+
+    @abstractmethod
+    def colour_model(
+        self,
+        moments: NDArray[np.float32],
+        own: Classes,
+        weight: NDArray[np.float32],
+        k: int,
+        group: int,
+        area: float,
+        box: tuple[int, int, int, int],
+        radii: tuple[int, ...],
+        prior: float,
+        ridge: float,
+    ) -> NDArray[np.float32]:
+        """Return the models of class k in the windows of a box, (height, width, M).
+
+        A window is group x group cells and `area` pixels; m is the sum of moments, weight over its
+        cells with own == k, by its area. Starting from the mean of all, the estimate becomes
+        (smooth(m) + prior estimate) / (smooth(m)_0 + prior) for the radii from the last to the
+        first: where the window has little of the class, wider ones speak. smooth is three box
+        filters of 2 radius + 1 windows along each axis, 0 outside the box. The covariance gets
+        ridge I.
+        """
+
+    @abstractmethod
+    def class_evidence(
+        self,
+        band: Band,
+        image: NDArray[Any],
+        center: NDArray[np.float64],
+        scale: float,
+        models: ColourModels,
+        weight: float,
+        maps: tuple[NearestMap, ...],
+        cell: int,
+        unit: float,
+        network: Network | None,
+        kept: int,
+    ) -> Evidence:
+        """Return the softmax of the scores of the likeliest classes at each pixel of a band.
+
+        score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network, with
+        x = (image - center) scale. Models and distances are interpolated between the centres of
+        windows and cells; distances are in units of `unit` pixels. Considered are the first 8 of
+        the own and rival classes of the cells around the pixel. A class that is neither lies one
+        cell beyond the boundary. A class without models has the score -1e9; shares below 1e-3 are
+        left out.
+        """
+
+    @abstractmethod
+    def evident_classes(
+        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
+    ) -> NDArray[np.bool_]:
+        """Return (components, K): whether some pixel has evidence for the class."""
+
+    @abstractmethod
+    def add_evidence(
+        self,
+        band: Band,
+        position: NDArray[np.int32] | None,
+        evidence: Evidence,
+        labels: NDArray[Any],
+        gamma: float,
+        b: NDArray[Any],
+    ) -> None:
+        """Add gamma times the share of its run's label to each entry of the columns b.
+
+        labels (runs, m) as in ``assemble``; pixel i has the evidence of row position[i], or row i.
+        """
 
     @abstractmethod
     def assemble(

@@ -78,3 +78,5 @@ class Survey:
 
     sigma: float  # standard deviation of the edge features over the whole image
     strength: float  # factor of the squared difference in the edge weight's exponent
+    center: NDArray[np.float64]  # (C,) mean of each channel of the image
+    scale: float  # (image - center) scale has unit variance

@@ -1,45 +1,186 @@
-"""Class evidence lambda for the pixels of the band, which enters the walker with weight gamma."""
+"""Class evidence for the pixels of the band, which enters the walker with weight gamma.
 
-from collections.abc import Callable
-from dataclasses import replace
+The coarse map says which colours belong to which class nearby, the colours say where the map is
+wrong, and so on in rounds, from wide windows to narrow ones. A map that deserves no doubt gets the
+last round alone.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops, Shape
+from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Network, Ops
 from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.pipeline.colours import Colours, colour_models
+from hdseg_gpu.pipeline.doubt import doubt_of_colours, doubt_of_detail, sample
 
 
-def evidence_at(
-    ops: Ops, coarse: Coarse, shape: Shape, params: Params
-) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
-    """Return the function from pixels of the band to lambda, (n, K), summing to 1.
+class Round(NamedTuple):
+    """One look at the picture; lengths are in units of the scale."""
 
-    It is the network's probabilities interpolated there. A map of labels becomes one plane a
-    class first, 1 inside and 0 outside, on a grid `scale` times coarser than the image: between
-    the samples, the interpolation blurs the step over about one coarse pixel.
-    """
-    planes = coarse.probabilities
-    if planes is None:
-        planes = _at_scale(ops, coarse, shape, params.scale).indicator_planes()
-    how = "linear" if params.interpolation == "nearest" else params.interpolation
-
-    def evidence(pixels: NDArray[np.int64]) -> NDArray[np.float64]:
-        samples = ops.sample_planes(planes, shape, pixels, how)
-        np.maximum(samples, 0.0, out=samples)  # cubic interpolation overshoots
-        samples /= samples.sum(axis=1, keepdims=True)
-        return samples
-
-    return evidence
+    passes: float  # of thinning: the band that is decided again
+    spread: float  # standard deviation of the windows
+    weight: float  # of the colours
 
 
-def _at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Coarse:
-    """Return a label map on the grid its scale speaks of: one already enlarged is sampled back."""
-    assert coarse.classes is not None
+# docs/decisions/0006-evidence.md has what was tried instead of these.
+WIDE = (Round(12, 14, 1.0), Round(4, 8, 1.0), Round(4, 5, 1.0))
+LAST = Round(2, 3, 1.5)
+TRUSTED = Round(2, 4, 1.0)
+SMOOTHING = 3  # majority filter between the rounds
+# What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
+_TRUST_DISTANCE = 8.0
+_TRUST_PROBABILITY = 80.0
+KEPT = 4  # classes for each pixel
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the rounds found."""
+
+    seeds: Classes  # (H, W)
+    band: Band
+    evidence: Evidence
+    doubt: float
+    passes: int  # of the last round
+
+
+def cell_size(scale: float) -> int:
+    """Return the pixels of a cell: half a unit of the scale."""
+    return max(2, round(scale / 2))
+
+
+def decide_classes(
+    ops: Ops,
+    colours: Colours,
+    coarse: Coarse,
+    classes: Classes,
+    params: Params,
+    stages: Stages,
+) -> Decided:
+    """Return seeds and the evidence between them, from the classes (H, W), which are used up."""
+    rounds = _Rounds(ops, colours, coarse, classes, params)
+    doubt = doubt_of_detail(ops, _coarse_labels(ops, coarse, classes.shape, params.scale))
+    looks = len(WIDE) + 1
+    for i, look in enumerate(WIDE if doubt > 0 else ()):
+        stages.advance("evidence", i / looks)
+        passes = params.passes if i == 0 else min(params.passes, round(look.passes * params.scale))
+        seeds, band = rounds.band(passes)
+        if band.size == 0:
+            break
+        if i == 0:
+            doubt *= rounds.contradiction(band, look, doubt)
+            if doubt == 0:
+                break
+        found = rounds.look(band, look, doubt, first=i == 0)
+        rounds.redraw(seeds, band, found)
+    final = LAST if doubt > 0 else TRUSTED
+    passes = min(params.passes, max(1, round(final.passes * params.scale)))
+    seeds, band = rounds.band(passes)
+    return Decided(seeds, band, rounds.look(band, final, doubt, first=doubt == 0), doubt, passes)
+
+
+class _Rounds:
+    """The classes as they are now, beside those of the coarse map."""
+
+    def __init__(
+        self, ops: Ops, colours: Colours, coarse: Coarse, classes: Classes, params: Params
+    ) -> None:
+        self.ops, self.colours, self.coarse, self.params = ops, colours, coarse, params
+        self.classes = classes
+        self.drawn = self._cells()  # by the network
+
+    def band(self, passes: int) -> tuple[Classes, Band]:
+        """Return the seeds after so many passes of thinning, and the band between them."""
+        seeds = self.ops.seeds(self.classes, self.coarse.count, self.params.elements, passes)
+        return seeds, self.ops.band(seeds)
+
+    def look(self, band: Band, look: Round, doubt: float, *, first: bool) -> Evidence:
+        """Return the evidence of a round; in the first the classes are the coarse map's own."""
+        maps, now = (self._scored(doubt),), self._trusted(doubt)
+        if not first:
+            now = NearestMap(*self._cells(), 1.0, 0.0)
+            maps += (now,)
+        return self._evidence(band, look, maps, now, self._network(doubt))
+
+    def contradiction(self, band: Band, look: Round, doubt: float) -> float:
+        """Return the doubt that the colours alone give cause for."""
+        some, drawn = sample(band), self._trusted(doubt)
+        silent = drawn._replace(log=0.0, linear=0.0)
+        by_colour = self._evidence(some, look, (silent,), drawn, None)
+        cell, unit = self.colours.cell, self.params.scale
+        return doubt_of_colours(some, by_colour, self.classes, drawn, cell, unit)
+
+    def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
+        """Give each pixel of the band its likeliest class."""
+        pixels = band.pixels()
+        labels = seeds.reshape(-1)
+        labels[pixels] = found.label[:, 0]
+        labels[pixels] = self.ops.majority(seeds, band, SMOOTHING)
+        seeds -= 1
+        self.classes = seeds
+
+    def _evidence(
+        self,
+        band: Band,
+        look: Round,
+        maps: tuple[NearestMap, ...],
+        drawn: NearestMap,
+        network: Network | None,
+    ) -> Evidence:
+        """Return the evidence; the colours are those of the classes as drawn, sure parts first."""
+        colours, scale, count = self.colours, self.params.scale, self.coarse.count
+        weight = _certainty(drawn, colours.cell / scale)
+        models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * scale)
+        return self.ops.class_evidence(
+            band, colours.image, colours.center, colours.scale, models, look.weight, maps,
+            colours.cell, scale, network, min(KEPT, count),
+        )  # fmt: skip
+
+    def _cells(self) -> tuple[Classes, Classes, NDArray[np.float32]]:
+        own = self.ops.cell_labels(self.classes, self.colours.cell)
+        distance, rival = self.ops.rival_distances(own)
+        return own, rival, distance
+
+    def _trusted(self, doubt: float) -> NearestMap:
+        """Return the coarse map as far as it is trusted."""
+        return NearestMap(*self.drawn, doubt, _TRUST_DISTANCE * (1 - doubt))
+
+    def _scored(self, doubt: float) -> NearestMap:
+        """Return what of it enters the scores: probabilities say more than distances."""
+        if self.coarse.probabilities is None:
+            return self._trusted(doubt)
+        return NearestMap(*self.drawn, 0.5 * doubt, 0.0)
+
+    def _network(self, doubt: float) -> Network | None:
+        planes = self.coarse.probabilities
+        if planes is None:
+            return None
+        linear = _TRUST_PROBABILITY / self.params.scale * (1 - doubt)
+        how = self.params.interpolation
+        return Network(planes, how, 0.5 * doubt, linear)
+
+
+def _certainty(drawn: NearestMap, cell: float) -> NDArray[np.float32]:
+    """Return 2 p - 1 of each cell, p being what its distance to the boundary makes of its class."""
+    far = np.maximum(np.minimum(drawn.distance, 1e6) - 0.5, 0) * cell
+    certainty: NDArray[np.float32] = np.tanh(drawn.log * np.log1p(far) + drawn.linear * far)
+    return certainty
+
+
+def _coarse_labels(ops: Ops, coarse: Coarse, shape: tuple[int, int], scale: float) -> Classes:
+    """Return the network's classes on the grid its scale speaks of: an enlarged map's own."""
+    labels = coarse.classes
+    if labels is None:
+        assert coarse.probabilities is not None
+        labels = ops.upsample_argmax(coarse.probabilities, coarse.shape, "linear")
     if scale <= coarse.scale_to(shape) * (1 + 1e-9):
-        return coarse
+        return labels
     grid = (
         min(coarse.shape[0], max(1, round(shape[0] / scale))),
         min(coarse.shape[1], max(1, round(shape[1] / scale))),
     )
-    return replace(coarse, classes=ops.upsample_labels(coarse.classes, grid))
+    return ops.upsample_labels(labels, grid)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.pipeline.evidence import evidence_at
+from hdseg_gpu.pipeline.colours import colours_of
+from hdseg_gpu.pipeline.evidence import cell_size, decide_classes
 from hdseg_gpu.pipeline.graph import assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
 from hdseg_gpu.pipeline.seeds import check_band, check_seeds
@@ -30,6 +31,7 @@ class TileResult:
 
 def refine_tile(
     ops: Ops,
+    image: NDArray[Any],
     features: NDArray[Any],
     coarse: Coarse,
     classes: Classes,
@@ -43,14 +45,17 @@ def refine_tile(
         seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
         unknown = check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
         check_band(unknown, params.passes)  # before positions in the band are counted in int32
+    decided = None
+    if params.gamma > 0 and unknown > 0:
+        with stages("evidence"):
+            colours = colours_of(ops, image, frozen, cell_size(params.scale))
+            decided = decide_classes(ops, colours, coarse, classes, params, stages)
+            seeds = decided.seeds
     del classes
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
-    evidence = None
-    if params.gamma > 0:
-        with stages.timed("evidence"):
-            evidence = evidence_at(ops, coarse, seeds.shape, params)
     with stages("graph"):
-        band = ops.band(seeds)
+        band = ops.band(seeds) if decided is None else decided.band
+        evidence = None if decided is None else decided.evidence
         parts = regions(ops, band, seeds, coarse.count, evidence)
     solutions: list[Solution] = []
     uncertain: int | None = 0

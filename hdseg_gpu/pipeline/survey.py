@@ -15,8 +15,10 @@ def unit_of(dtype: np.dtype[Any]) -> float:
     return 1.0 / float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
-def survey(ops: Ops, features: NDArray[Any], params: Params) -> Survey:
-    """Return sigma and the exponent's factor for the edge weights.
+def survey(
+    ops: Ops, image: NDArray[Any], features: NDArray[Any], params: Params
+) -> Survey:
+    """Return sigma and the exponent's factor for the edge weights, and what colours are seen as.
 
     "intensity": w = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + eps, as in scikit-image;
     "boundary": w = exp(-beta (g_i + g_j)^2 / sigma) + eps. The features stay in their own units,
@@ -24,9 +26,11 @@ def survey(ops: Ops, features: NDArray[Any], params: Params) -> Survey:
     are alike and the factor is 0.
     """
     unit = unit_of(features.dtype)
-    sigma = unit * ops.standard_deviation(features)
-    if sigma == 0.0:
-        return Survey(0.0, 0.0)
-    if params.edges == "boundary":
-        return Survey(sigma, params.beta * unit**2 / sigma)
-    return Survey(sigma, params.beta * unit**2 / (10.0 * sigma * sqrt(features.shape[2])))
+    spread = ops.standard_deviation(features)
+    sigma, strength = unit * spread, 0.0
+    if sigma > 0.0:
+        strength = params.beta * unit**2 / sigma
+        if params.edges != "boundary":
+            strength /= 10.0 * sqrt(features.shape[2])
+    of_image = spread if features is image else ops.standard_deviation(image)
+    return Survey(sigma, strength, ops.channel_means(image), 1.0 / of_image if of_image else 1.0)

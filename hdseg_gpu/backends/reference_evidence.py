@@ -1,0 +1,221 @@
+"""The part of the reference that weighs colours, distances and the network."""
+
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import (
+    Band,
+    Classes,
+    ColourModels,
+    Evidence,
+    NearestMap,
+    Network,
+    Ops,
+    channel_count,
+)
+
+_CONSIDERED = 8
+_LEAST_SHARE = 1e-3
+_LEAST_PROBABILITY = 0.01  # a network is never surer than this
+
+
+class ReferenceEvidence(Ops):
+    """The definitions, written down."""
+
+    def colour_model(
+        self,
+        moments: NDArray[np.float32],
+        own: Classes,
+        weight: NDArray[np.float32],
+        k: int,
+        group: int,
+        area: float,
+        box: tuple[int, int, int, int],
+        radii: tuple[int, ...],
+        prior: float,
+        ridge: float,
+    ) -> NDArray[np.float32]:
+        top, left, height, width = box
+        cells = moments * (np.maximum(weight, 0) * (own == k))[..., np.newaxis]
+        sums = np.zeros((height, width, moments.shape[2]))
+        for y in range(height):
+            for x in range(width):
+                rows, columns = (slice(i * group, (i + 1) * group) for i in (top + y, left + x))
+                sums[y, x] = cells[rows, columns].sum(axis=(0, 1)) / area
+        total = sums.sum(axis=(0, 1))
+        mean = total / max(total[0], 1e-300)
+        for radius in reversed(radii):
+            found = _smooth(sums, radius)
+            mean = (found + prior * mean) / (found[..., :1] + prior)
+        return _gaussians(mean, channel_count(moments.shape[2]), ridge)
+
+    def class_evidence(
+        self,
+        band: Band,
+        image: NDArray[Any],
+        center: NDArray[np.float64],
+        scale: float,
+        models: ColourModels,
+        weight: float,
+        maps: tuple[NearestMap, ...],
+        cell: int,
+        unit: float,
+        network: Network | None,
+        kept: int,
+    ) -> Evidence:
+        rows, columns = np.divmod(band.pixels(), band.shape[1])
+        colour = ((image[rows, columns] - center) * scale).astype(np.float32).astype(np.float64)
+        corners = _corners(rows, columns, cell, maps[0].own.shape)
+        classes = _candidates(maps, corners)
+        if network is not None:
+            p = self.sample_planes(
+                network.planes, band.shape, band.pixels(), network.interpolation
+            )
+        score = np.where(classes < 0, -np.inf, 0.0)
+        for k in np.unique(classes[classes >= 0]):
+            total = weight * _log_likelihood(models, k, rows, columns, colour, band.shape)
+            for one in maps:
+                total = total + 0.5 * _counted(one, k, corners, cell / unit)
+            if network is not None:
+                sure = np.clip(p[:, k], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+                total = total + network.log * np.log(sure) + network.linear * p[:, k]
+            score = np.where(classes == k, total[:, np.newaxis], score)
+        return _ranked(classes, score, kept, maps[0].own.dtype)
+
+    def evident_classes(
+        self,
+        band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
+    ) -> NDArray[np.bool_]:
+        touches = np.zeros((int(component.max(initial=-1)) + 1, count + 1), np.bool_)
+        of_pixel = np.repeat(component, np.diff(band.start))
+        for label in evidence.label.T:
+            touches[of_pixel, label] = True
+        return touches[:, 1:]
+
+    def add_evidence(
+        self,
+        band: Band,
+        position: NDArray[np.int32] | None,
+        evidence: Evidence,
+        labels: NDArray[Any],
+        gamma: float,
+        b: NDArray[Any],
+    ) -> None:
+        rows = np.arange(band.size) if position is None else position
+        wanted = np.repeat(labels, np.diff(band.start), axis=0)
+        for j, column in enumerate(wanted.T):
+            same = evidence.label[rows] == column[:, np.newaxis]
+            b[j] += gamma * np.where(same & (column > 0)[:, np.newaxis], evidence.share[rows], 0).sum(1)
+
+
+def _smooth(values: NDArray[Any], radius: int) -> NDArray[Any]:
+    for _ in range(3):
+        for axis in (1, 0):
+            values = scipy.ndimage.uniform_filter1d(values, 2 * radius + 1, axis, mode="constant")
+    return values
+
+
+def _gaussians(moments: NDArray[Any], channels: int, ridge: float) -> NDArray[np.float32]:
+    """Return -1/2 ((x - mean)^T C^-1 (x - mean) + log det C) as coefficients of 1, x, x x."""
+    upper = np.triu_indices(channels)
+    mean = moments[..., 1 : 1 + channels]
+    covariance = np.empty((*moments.shape[:2], channels, channels))
+    covariance[..., upper[0], upper[1]] = moments[..., 1 + channels :]
+    covariance[..., upper[1], upper[0]] = moments[..., 1 + channels :]
+    covariance -= mean[..., :, np.newaxis] * mean[..., np.newaxis, :]
+    covariance += ridge * np.eye(channels)
+    precision = np.linalg.inv(covariance)
+    linear = np.einsum("...ij,...j->...i", precision, mean)
+    constant = -0.5 * (
+        np.einsum("...i,...i->...", linear, mean) + np.linalg.slogdet(covariance)[1]
+    )
+    factor = np.where(upper[0] == upper[1], -0.5, -1.0)
+    parts = constant[..., np.newaxis], linear, precision[..., upper[0], upper[1]] * factor
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def _ranked(
+    classes: NDArray[np.int64], score: NDArray[np.float64], kept: int, dtype: Any
+) -> Evidence:
+    """Return the softmax of the best scores."""
+    order = np.argsort(-score, axis=1, kind="stable")[:, :kept]
+    classes, score = (np.take_along_axis(a, order, axis=1) for a in (classes, score))
+    share = np.exp(score - score[:, :1])
+    share[share < _LEAST_SHARE] = 0.0
+    label = np.where(share > 0, classes + 1, 0).astype(dtype)
+    share /= share.sum(axis=1, keepdims=True)
+    return Evidence(label, share.astype(np.float32))
+
+
+def _between(
+    i: NDArray[np.int64], size: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the two entries whose centres lie around pixel i, and the weight of the second."""
+    position = np.clip((i + 0.5) / size - 0.5, 0, count - 1)
+    first = np.minimum(position.astype(np.int64), max(count - 2, 0))
+    return first, np.minimum(first + 1, count - 1), position - first
+
+
+def _corners(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], size: int, grid: tuple[int, ...]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+    """Return row, column and weight of the four entries of a grid around each pixel."""
+    top, bottom, v = _between(rows, size, grid[0])
+    left, right, u = _between(columns, size, grid[1])
+    return [
+        (top, left, (1 - v) * (1 - u)),
+        (top, right, (1 - v) * u),
+        (bottom, left, v * (1 - u)),
+        (bottom, right, v * u),
+    ]
+
+
+def _candidates(maps: tuple[NearestMap, ...], corners: list[Any]) -> NDArray[np.int64]:
+    """Return the own and rival classes around each pixel, each once, in that order: (n, 8)."""
+    found = np.full((corners[0][0].size, _CONSIDERED), -1, np.int64)
+    count = np.zeros(len(found), np.int64)
+    for one in maps:
+        for y, x, weight in corners:
+            for k in (one.own[y, x].astype(np.int64), one.rival[y, x].astype(np.int64)):
+                new = (weight > 0) & ~(found == k[:, np.newaxis]).any(axis=1)
+                new &= count < _CONSIDERED
+                found[new, count[new]] = k[new]
+                count[new] += 1
+    return found
+
+
+def _counted(one: NearestMap, k: int, corners: list[Any], cell: float) -> NDArray[np.float64]:
+    distance = np.zeros(corners[0][0].size)
+    for y, x, weight in corners:
+        far = np.minimum(one.distance[y, x], 1e6) - 0.5
+        other = np.where(one.rival[y, x] == k, -far, -far - 1)
+        distance += weight * np.where(one.own[y, x] == k, far, other)
+    far = np.abs(distance * cell)
+    odds: NDArray[np.float64] = np.sign(distance) * (one.log * np.log1p(far) + one.linear * far)
+    return odds
+
+
+def _log_likelihood(
+    models: ColourModels,
+    k: int,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    colour: NDArray[np.float64],
+    shape: tuple[int, int],
+) -> NDArray[np.float64] | float:
+    if models.first[k] < 0:
+        return -1e9
+    windows = tuple(-(-n // models.size) for n in shape)
+    top, left, height, width = models.box[k].tolist()
+    own = models.coefficients[models.first[k] :][: height * width].reshape(height, width, -1)
+    upper = np.triu_indices(colour.shape[1])
+    terms = [np.ones((len(colour), 1)), colour, colour[:, upper[0]] * colour[:, upper[1]]]
+    features = np.concatenate(terms, axis=1)
+    total = np.zeros(len(colour))
+    for y, x, share in _corners(rows, columns, models.size, windows):
+        inside = np.clip(y - top, 0, height - 1), np.clip(x - left, 0, width - 1)
+        total += share * (own[inside] * features).sum(axis=1)
+    return total

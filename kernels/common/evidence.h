@@ -1,0 +1,58 @@
+// Class evidence of one pixel: how likely its colour is in each class, and how far it lies from
+// where the classes were said to meet.
+#pragma once
+#include "exponential.h"
+#include "grid.h"
+
+namespace hdseg {
+
+// Cells or windows of `size` pixels from the top left corner; values belong to their centres.
+// The two entries around pixel i along one axis, with the weight of the second.
+struct Between {
+  int64_t first, second;
+  float weight;
+};
+
+HDSEG_FN Between between_centres(int64_t i, int64_t size, int64_t count) {
+  const float position = (static_cast<float>(i % size) + 0.5f) / static_cast<float>(size) - 0.5f;
+  const int64_t base = i / size - (position < 0.0f ? 1 : 0);
+  const float t = position < 0.0f ? position + 1.0f : position;
+  if (base < 0) return {0, 0, 0.0f};
+  if (base >= count - 1) return {count - 1, count - 1, 0.0f};
+  return {base, base + 1, t};
+}
+
+// Number of moments of C channels: 1, x_i, and x_i x_j for i <= j.
+HDSEG_FN constexpr int64_t moment_count(int64_t channels) {
+  return (channels + 1) * (channels + 2) / 2;
+}
+
+// a + b . x + x A x with the coefficients in the order of the moments.
+HDSEG_FN float quadratic(const float* coefficients, const float* x, int64_t channels) {
+  float sum = coefficients[0];
+  const float* square = coefficients + 1 + channels;
+  for (int64_t i = 0; i < channels; ++i) {
+    float inner = coefficients[1 + i];
+    for (int64_t j = i; j < channels; ++j) inner += *square++ * x[j];
+    sum += inner * x[i];
+  }
+  return sum;
+}
+
+// How much a distance counts: sign(d) (log log1p(abs d) + linear abs d), d in units of the scale.
+struct Trust {
+  float log, linear;
+};
+
+HDSEG_FN float log_odds(float distance, const Trust& trust) {
+  const float far = distance < 0.0f ? -distance : distance;
+  const float odds = trust.log * log1pf(far) + trust.linear * far;
+  return distance < 0.0f ? -odds : odds;
+}
+
+// Up to so many classes of a pixel are told apart; what is less likely than the threshold is left
+// out.
+constexpr int kCandidates = 4, kConsidered = 8;
+constexpr float kLeastShare = 1e-3f;
+
+}  // namespace hdseg

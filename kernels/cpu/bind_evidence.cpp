@@ -1,0 +1,110 @@
+#include "cpu/arrays.h"
+#include "cpu/class_evidence.h"
+
+using namespace nanobind::literals;
+
+namespace hdseg {
+namespace {
+
+Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+             const Grid& grid) {
+  return {grid, pixel.data(), start.data(), extent(pixel, 0)};
+}
+
+template <class T>
+DistanceTerms<T> distances_of(const Stack<const T>& own, const Stack<const T>& rival,
+                              const Stack<const float>& distance, const Matrix<const float>& trust,
+                              int64_t size, float unit) {
+  DistanceTerms<T> terms{{}, extent(own, 0), size, grid_of(own, 1), unit};
+  const int64_t cells = terms.cells.height * terms.cells.width;
+  for (int64_t m = 0; m < terms.count; ++m) {
+    const float* t = trust.data() + 2 * m;
+    terms.maps[m] = {own.data() + m * cells,
+                     rival.data() + m * cells,
+                     distance.data() + m * cells,
+                     {t[0], t[1]}};
+  }
+  return terms;
+}
+
+template <class Value, class T>
+void bind_class_evidence(nb::module_& m) {
+  m.def(
+      "class_evidence",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Stack<const Value>& image, const Vector<const double>& centre, double scale,
+         const Matrix<const float>& coefficients, const Vector<const int64_t>& first,
+         const Matrix<const int64_t>& box, int64_t window, float weight, const Stack<const T>& own,
+         const Stack<const T>& rival, const Stack<const float>& distance,
+         const Matrix<const float>& trust, int64_t cell, float unit,
+         const Stack<const float>& planes, int32_t how, float log, float linear,
+         const Matrix<T>& label, const Matrix<float>& share) {
+        const Grid grid = grid_of(image);
+        const Picture<Value> picture{image.data(), grid, extent(image, 2), centre.data(), scale};
+        const Grid windows{(grid.height + window - 1) / window, (grid.width + window - 1) / window};
+        const ColourModels models{
+            coefficients.data(), first.data(), box.data(), window, windows, weight};
+        const NetworkTerm network{extent(planes, 0) > 0 ? planes.data() : nullptr,
+                                  grid_of(planes, 1),
+                                  static_cast<Interpolation>(how),
+                                  {log, linear}};
+        class_evidence(band_of(pixel, start, grid), picture, models,
+                       distances_of(own, rival, distance, trust, cell, unit), network,
+                       extent(label, 1), label.data(), share.data());
+      },
+      "pixel"_a, "start"_a, "image"_a.noconvert(), "centre"_a, "scale"_a, "coefficients"_a,
+      "first"_a, "box"_a, "window"_a, "weight"_a, "own"_a.noconvert(), "rival"_a.noconvert(),
+      "distance"_a, "trust"_a, "cell"_a, "unit"_a, "planes"_a, "how"_a, "log"_a, "linear"_a,
+      "label"_a.noconvert(), "share"_a, WithoutGil());
+}
+
+template <class T>
+void bind_classes(nb::module_& m) {
+  bind_class_evidence<uint8_t, T>(m);
+  bind_class_evidence<uint16_t, T>(m);
+  bind_class_evidence<float, T>(m);
+  bind_class_evidence<double, T>(m);
+  m.def(
+      "colour_model",
+      [](const Stack<const float>& moments, int64_t channels, const Matrix<const T>& own,
+         const Matrix<const float>& weight, int64_t k, int64_t group, double window_area,
+         int64_t top, int64_t left, const Vector<const int64_t>& radius, double prior, double ridge,
+         const Stack<float>& coefficients) {
+        const Box box{top, left, extent(coefficients, 0), extent(coefficients, 1)};
+        colour_model(moments.data(), channels, own.data(), weight.data(), grid_of(own),
+                     static_cast<T>(k), group, window_area, box,
+                     {radius.data(), extent(radius, 0), prior, ridge}, coefficients.data());
+      },
+      "moments"_a, "channels"_a, "own"_a.noconvert(), "weight"_a, "k"_a, "group"_a, "window_area"_a,
+      "top"_a, "left"_a, "radius"_a, "prior"_a, "ridge"_a, "coefficients"_a, WithoutGil());
+  m.def(
+      "evident_classes",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Matrix<const T>& label, const Vector<const int32_t>& component,
+         const Matrix<bool>& touches) {
+        evident_classes(band_of(pixel, start, {}), label.data(), extent(label, 1), component.data(),
+                        extent(touches, 1), touches.data());
+      },
+      "pixel"_a, "start"_a, "label"_a.noconvert(), "component"_a, "touches"_a, WithoutGil());
+  m.def(
+      "add_evidence",
+      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+         const Vector<const int32_t>& position, const Matrix<const T>& label,
+         const Matrix<const float>& share, const Matrix<const T>& columns, float gamma,
+         const Matrix<float>& b) {
+        add_evidence(band_of(pixel, start, {}), extent(position, 0) > 0 ? position.data() : nullptr,
+                     label.data(), share.data(), extent(label, 1), columns.data(),
+                     extent(columns, 1), gamma, b.data() + kPadding, extent(b, 1));
+      },
+      "pixel"_a, "start"_a, "position"_a, "label"_a.noconvert(), "share"_a, "columns"_a.noconvert(),
+      "gamma"_a, "b"_a, WithoutGil());
+}
+
+}  // namespace
+
+void bind_evidence(nb::module_& m) {
+  bind_classes<uint8_t>(m);
+  bind_classes<uint16_t>(m);
+}
+
+}  // namespace hdseg

@@ -1,0 +1,75 @@
+// What colours, distances and the network say about the class of each pixel of a band.
+#pragma once
+#include "cpu/band.h"
+#include "cpu/colour_model.h"
+#include "cpu/upsampling.h"
+
+namespace hdseg {
+
+template <class Value>
+struct Picture {
+  const Value* values;  // (grid, channels)
+  Grid grid;
+  int64_t channels;
+  const double* centre;  // (channels)
+  double scale;          // x = (value - centre) scale
+};
+
+// The models of colour_model.h, one after the other.
+struct ColourModels {
+  const float* coefficients;
+  const int64_t* first;  // (classes) entry of a class, -1 for none
+  const int64_t* box;    // (classes, 4) its Box
+  int64_t size;          // pixels of a window
+  Grid windows;          // of the whole picture
+  float weight;
+};
+
+// A map of cells: the label of each, the nearest other label, and how far that is, in cells.
+template <class T>
+struct NearestMap {
+  const T* own;
+  const T* rival;
+  const float* distance;
+  Trust trust;
+};
+
+template <class T>
+struct DistanceTerms {
+  NearestMap<T> maps[2];
+  int64_t count;
+  int64_t size;  // pixels of a cell
+  Grid cells;
+  float unit;  // pixels that count as distance 1
+};
+
+// The network's planes p, interpolated: log log(p) + linear p.
+struct NetworkTerm {
+  const float* planes;  // (classes, grid), or null
+  Grid grid;
+  Interpolation how;
+  Trust trust;
+};
+
+// label (n, kept) and share (n, kept): the likeliest classes + 1 of each pixel, likeliest first,
+// and the softmax of their scores; label 0 and share 0 where there are fewer.
+//
+//   score_k = weight log N_k(x) + 1/2 sum_maps log_odds(signed distance to class k) + network_k
+template <class Value, class T>
+void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels& models,
+                    const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
+                    T* label, float* share);
+
+// touches[component, k] = true where some pixel of the component has evidence for class k.
+template <class T>
+void evident_classes(const Band& band, const T* label, int64_t kept, const int32_t* component,
+                     int64_t classes, bool* touches);
+
+// Adds gamma times the share of its run's label column to each entry of b; label and share are
+// those of the pixels position[i], or of all pixels in order (null).
+template <class T>
+void add_evidence(const Band& band, const int32_t* position, const T* label, const float* share,
+                  int64_t kept, const T* columns, int64_t column_count, float gamma, float* b,
+                  int64_t stride);
+
+}  // namespace hdseg
