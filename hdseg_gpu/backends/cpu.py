@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.reference_cells import ReferenceCells
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
@@ -48,7 +49,7 @@ class _Level(Level):
         return self.entries
 
 
-class CpuOps(Ops):
+class CpuOps(ReferenceCells, Ops):
     """Thin wrappers: allocate, call, return.
 
     Columns are float32 (m, padding + n + padding); the padding holds 0, so that kernels may read
