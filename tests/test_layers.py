@@ -28,6 +28,7 @@ ROOMS = {
 # A library has one home.
 HOMES = {
     "backends/reference.py": {"scipy"},
+    "backends/reference_cells.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
     "io/png_jpeg.py": {"PIL"},

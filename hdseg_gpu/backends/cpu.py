@@ -117,6 +117,34 @@ class CpuOps(Ops):
     def standard_deviation(self, values: NDArray[Any]) -> float:
         return float(self._kernels.variance(values.reshape(-1)) ** 0.5)
 
+    def cell_moments(
+        self, image: NDArray[Any], cell: int, center: NDArray[np.float64], scale: float
+    ) -> NDArray[np.float32]:
+        height, width, channels = image.shape
+        count = (channels + 1) * (channels + 2) // 2
+        moments = np.empty((-(-height // cell), -(-width // cell), count), np.float32)
+        self._kernels.cell_moments(image, cell, center, scale, moments)
+        return moments
+
+    def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        means = np.empty(image.shape[2])
+        self._kernels.channel_means(image, means)
+        return means
+
+    def cell_labels(self, labels: Classes, cell: int) -> Classes:
+        height, width = labels.shape
+        found = np.empty((-(-height // cell), -(-width // cell)), labels.dtype)
+        self._kernels.cell_labels(labels, cell, found)
+        return found
+
+    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+        distance, rival = np.empty(cells.shape, np.float32), np.empty_like(cells)
+        self._kernels.rival_distances(cells, distance, rival)
+        return distance, rival
+
+    def boundary_detail(self, labels: Classes) -> tuple[int, int]:
+        return self._kernels.boundary_detail(labels)
+
     def band(self, seeds: NDArray[Any]) -> Band:
         return Band(seeds.shape, *self._kernels.find_runs(seeds))
 

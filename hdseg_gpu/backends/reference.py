@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from hdseg_gpu.backends.reference_cells import ReferenceCells
 from hdseg_gpu.backends.reference_evidence import ReferenceEvidence
 from hdseg_gpu.core.ops import (
     Band,
@@ -25,7 +26,7 @@ _JACOBI = 0.8
 _NEIGHBOURS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 
 
-class ReferenceOps(ReferenceEvidence):
+class ReferenceOps(ReferenceCells, ReferenceEvidence):
     """The definitions, written down."""
 
     name = "reference"

@@ -177,6 +177,48 @@ class Ops(ABC):
     def standard_deviation(self, values: NDArray[Any]) -> float:
         """Return the standard deviation of all values, in their own units, summed in float64."""
 
+    # Cells: squares of `cell` x `cell` pixels from the top left corner, those of the last row and
+    # column cut off by the border: (gh, gw) = (ceil(H / cell), ceil(W / cell)).
+
+    @abstractmethod
+    def cell_moments(
+        self, image: NDArray[Any], cell: int, center: NDArray[np.float64], scale: float
+    ) -> NDArray[np.float32]:
+        """Return for each cell the sums over its pixels of 1, x_i and x_i x_j: (gh, gw, M).
+
+        image is (H, W, C) with 1 to 16 channels, x = (image - center) scale. The M = (C + 1)(C + 2)
+        / 2 sums are 1, then x_0 .. x_C-1, then the products (0, 0), (0, 1) .. (0, C-1), (1, 1) ..
+        x is computed in float64 and rounded to float32. The rest is float32, one pixel after the
+        other, row by row within the cell: all backends return the same bits.
+        """
+
+    @abstractmethod
+    def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean of each channel of (H, W, C), in its own units, summed in float64."""
+
+    @abstractmethod
+    def cell_labels(self, labels: Classes, cell: int) -> Classes:
+        """Return the most frequent class of each cell, (gh, gw); the lowest wins a tie."""
+
+    @abstractmethod
+    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+        """Return how far the nearest entry of another class is, and which class that is.
+
+        cells is (gh, gw), its sides shorter than 2^22. Distances are Euclidean, between the centres
+        of entries that are 1 apart; the lowest of equally near classes is the rival. Where there is
+        one class only: inf, and that class.
+        """
+
+    @abstractmethod
+    def boundary_detail(self, labels: Classes) -> tuple[int, int]:
+        """Return (flips, edges) of a class map (h, w): how ragged its boundary is, and how long.
+
+        edges counts the pairs of 4-neighbours with different classes. flips counts the pixels whose
+        class has less than half of the weight in the 9 x 9 window around them, with weights
+        exp(-(dx^2 + dy^2) / (2 1.5^2)); the border repeats its pixels. No window is a tie: its
+        centre has a weight that no other pixels can make up for.
+        """
+
     @abstractmethod
     def band(self, seeds: NDArray[Any]) -> Band:
         """Return the pixels with seed 0."""

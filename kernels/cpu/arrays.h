@@ -43,6 +43,7 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> owned(std::vector<T> values) {
   return {kept->data(), {kept->size()}, owner};
 }
 
+void bind_cells(nb::module_& m);
 void bind_statistics(nb::module_& m);
 void bind_thinning(nb::module_& m);
 void bind_upsampling(nb::module_& m);

@@ -43,6 +43,7 @@ NB_MODULE(HDSEG_MODULE, m) {
   m.doc() = "Compiled kernels of the cpu backend, for one instruction set.";
   m.def("cpu_features", &cpu_features);
   m.def("thread_count", &thread_count);
+  hdseg::bind_cells(m);
   hdseg::bind_statistics(m);
   hdseg::bind_thinning(m);
   hdseg::bind_upsampling(m);

@@ -93,6 +93,30 @@ double variance(const T* values, int64_t count) {
 }
 
 template <class T>
+void channel_means(const T* image, int64_t pixels, int64_t channels, double* means) {
+  constexpr int64_t kLanes = 16;
+  const int64_t blocks = (pixels + kBlock - 1) / kBlock, step = kLanes * channels;
+  std::vector<double> sums(static_cast<size_t>(blocks * channels));
+#pragma omp parallel for schedule(static) if (blocks > 8)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const T* block = image + b * kBlock * channels;
+    const int64_t size = std::min(kBlock, pixels - b * kBlock) * channels;
+    std::vector<double> lanes(static_cast<size_t>(step));
+    for (int64_t start = 0; start < size; start += step) {
+      const int64_t count = std::min(step, size - start);
+      double* lane = lanes.data();
+      for (int64_t i = 0; i < count; ++i) lane[i] += static_cast<double>(block[start + i]);
+    }
+    double* sum = sums.data() + b * channels;
+    for (int64_t i = 0; i < step; ++i) sum[i % channels] += lanes[static_cast<size_t>(i)];
+  }
+  std::fill_n(means, channels, 0.0);
+  for (int64_t i = 0; i < blocks * channels; ++i)
+    means[i % channels] += sums[static_cast<size_t>(i)];
+  for (int64_t c = 0; c < channels; ++c) means[c] /= static_cast<double>(pixels);
+}
+
+template <class T>
 void histogram(const T* values, int64_t count, int64_t bins, int64_t* counts) {
   std::fill(counts, counts + bins, 0);
 #pragma omp parallel if (count > 8 * kBlock)
@@ -116,6 +140,10 @@ template double variance<uint8_t>(const uint8_t*, int64_t);
 template double variance<uint16_t>(const uint16_t*, int64_t);
 template double variance<float>(const float*, int64_t);
 template double variance<double>(const double*, int64_t);
+template void channel_means<uint8_t>(const uint8_t*, int64_t, int64_t, double*);
+template void channel_means<uint16_t>(const uint16_t*, int64_t, int64_t, double*);
+template void channel_means<float>(const float*, int64_t, int64_t, double*);
+template void channel_means<double>(const double*, int64_t, int64_t, double*);
 template void histogram<uint8_t>(const uint8_t*, int64_t, int64_t, int64_t*);
 template void histogram<uint16_t>(const uint16_t*, int64_t, int64_t, int64_t*);
 

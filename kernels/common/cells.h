@@ -1,0 +1,33 @@
+// Cells: squares of pixels from the top left corner, each an entry of a coarser grid.
+#pragma once
+#include "grid.h"
+
+namespace hdseg {
+
+// The grid of cells; those of the last row and column may be cut off by the border.
+HDSEG_FN Grid cells_of(const Grid& grid, int64_t cell) {
+  return {(grid.height - 1) / cell + 1, (grid.width - 1) / cell + 1};
+}
+
+// A channel's value in common units. Large offsets cancel before anything is rounded to float32.
+HDSEG_FN float standardised(double value, double center, double scale) {
+  return static_cast<float>((value - center) * scale);
+}
+
+// How many moments there are up to the second: of 1, of each channel, of each pair i <= j.
+HDSEG_FN int64_t moment_count(int64_t channels) { return (channels + 1) * (channels + 2) / 2; }
+
+// Adds x_i and then x_i x_j to the moments after the first, of one pixel on each lane:
+// x[channel][lane], sums[moment - 1][lane].
+template <int kLanes>
+HDSEG_FN void add_moments(const float* x, int64_t channels, float* sums) {
+  for (int64_t k = 0; k < channels * kLanes; ++k) sums[k] += x[k];
+  sums += channels * kLanes;
+  for (int64_t i = 0; i < channels; ++i) {
+    for (int64_t j = i; j < channels; ++j, sums += kLanes) {
+      for (int k = 0; k < kLanes; ++k) sums[k] += x[i * kLanes + k] * x[j * kLanes + k];
+    }
+  }
+}
+
+}  // namespace hdseg

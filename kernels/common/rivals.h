@@ -1,0 +1,35 @@
+// The nearest entry of another class: distance and class in one integer, so that the smallest is
+// the nearest and, among equally near ones, of the lowest class.
+#pragma once
+#include "portable.h"
+
+namespace hdseg {
+
+constexpr int64_t kRank = 1 << 16;  // above every class
+constexpr int64_t kNoRival = int64_t{1} << 62;
+
+// From the rival straight above the neighbour above (distance x kRank + class) to that of an entry.
+HDSEG_FN int64_t next_in_column(int64_t rival, int64_t neighbour, int64_t own) {
+  return kRank + (neighbour == own ? rival : neighbour);
+}
+
+// The same with the distance squared.
+HDSEG_FN int64_t squared_rival(int64_t rival) {
+  const int64_t distance = rival / kRank;
+  return rival >= kNoRival ? kNoRival : distance * distance * kRank + rival % kRank;
+}
+
+// What an entry at x finds in column u, whose own rival is `squared`.
+HDSEG_FN int64_t rival_seen(int64_t x, int64_t u, int64_t squared) {
+  return (x - u) * (x - u) * kRank + squared;
+}
+
+// The first x from which column v > u has a better rival than u: both are parabolas of one shape.
+HDSEG_FN int64_t first_better(int64_t u, int64_t squared_u, int64_t v, int64_t squared_v) {
+  const int64_t rise = (v * v - u * u) * kRank + squared_v - squared_u;
+  const int64_t slope = 2 * kRank * (v - u);
+  const int64_t quotient = rise / slope;
+  return quotient + (rise % slope < 0 ? 0 : 1);  // floor(rise / slope) + 1
+}
+
+}  // namespace hdseg

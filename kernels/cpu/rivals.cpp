@@ -1,0 +1,135 @@
+// Along columns, then along rows (Meijster, Roerdink, Hesselink 2000), for all classes at once:
+// what is straight above or below of another class is known from one sweep each way, and along a
+// row no entry looks past the ends of its own run, because there are others already.
+#include "cpu/rivals.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "common/rivals.h"
+
+namespace hdseg {
+namespace {
+
+// Fewer entries take less time than waking other threads.
+constexpr int64_t kSmall = 1 << 14;
+constexpr int64_t kColumns = 64;
+
+// The squared rivals of columns left .. left + count - 1, each within its column.
+template <class T>
+void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t count,
+                       int64_t* squared) {
+  int64_t below[kColumns];
+  std::fill_n(squared + left, count, kNoRival);
+  for (int64_t y = 1; y < grid.height; ++y) {
+    const T* own = classes + y * grid.width + left;
+    int64_t* found = squared + y * grid.width + left;
+    for (int64_t x = 0; x < count; ++x) {
+      found[x] = next_in_column(found[x - grid.width], own[x - grid.width], own[x]);
+    }
+  }
+  std::fill_n(below, count, kNoRival);
+  for (int64_t y = grid.height - 1; y >= 0; --y) {
+    const T* own = classes + y * grid.width + left;
+    int64_t* found = squared + y * grid.width + left;
+    if (y < grid.height - 1) {
+      for (int64_t x = 0; x < count; ++x) {
+        below[x] = next_in_column(below[x], own[x + grid.width], own[x]);
+      }
+    }
+    for (int64_t x = 0; x < count; ++x) found[x] = squared_rival(std::min(found[x], below[x]));
+  }
+}
+
+// The columns of a row that have the best rival somewhere in a run: the lower envelope.
+class Envelope {
+ public:
+  // For entries [first, end).
+  void restart(int64_t first, int64_t end) {
+    best_.clear();
+    first_ = first;
+    end_ = end;
+  }
+
+  // Columns come from left to right.
+  void add(int64_t column, int64_t squared) {
+    int64_t from = first_;
+    for (; !best_.empty(); best_.pop_back()) {
+      const Best& last = best_.back();
+      from = first_better(last.column, last.squared, column, squared);
+      if (from > last.from) break;
+      from = first_;
+    }
+    if (from < end_) best_.push_back({column, squared, from});
+  }
+
+  template <class Use>
+  void each(Use use) const {
+    for (size_t i = 0; i < best_.size(); ++i) {
+      const int64_t until = i + 1 < best_.size() ? best_[i + 1].from : end_;
+      for (int64_t x = best_[i].from; x < until; ++x) {
+        use(x, rival_seen(x, best_[i].column, best_[i].squared));
+      }
+    }
+  }
+
+  bool empty() const { return best_.empty(); }
+
+ private:
+  struct Best {
+    int64_t column, squared, from;  // the first entry for which it is the best
+  };
+  std::vector<Best> best_;
+  int64_t first_ = 0, end_ = 0;
+};
+
+template <class T>
+void rivals_in_row(const T* own, const int64_t* squared, int64_t width, Envelope& envelope,
+                   float* distance, T* rival) {
+  for (int64_t first = 0, end = 0; first < width; first = end) {
+    while (end < width && own[end] == own[first]) ++end;
+    envelope.restart(first, end);
+    if (first > 0) envelope.add(first - 1, own[first - 1]);
+    for (int64_t x = first; x < end; ++x) {
+      if (squared[x] < kNoRival) envelope.add(x, squared[x]);
+    }
+    if (end < width) envelope.add(end, own[end]);
+    envelope.each([=](int64_t x, int64_t seen) {
+      distance[x] = static_cast<float>(sqrt(static_cast<double>(seen / kRank)));
+      rival[x] = static_cast<T>(seen % kRank);
+    });
+    if (envelope.empty()) {
+      std::fill(distance + first, distance + end, std::numeric_limits<float>::infinity());
+      std::copy(own + first, own + end, rival + first);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void rival_distances(const T* classes, const Grid& grid, float* distance, T* rival) {
+  const int64_t entries = grid.height * grid.width;
+  std::vector<int64_t> squared(static_cast<size_t>(entries));
+#pragma omp parallel if (entries > kSmall)
+  {
+#pragma omp for schedule(static)
+    for (int64_t left = 0; left < grid.width; left += kColumns) {
+      const int64_t count = std::min(kColumns, grid.width - left);
+      rivals_in_columns(classes, grid, left, count, squared.data());
+    }
+    Envelope envelope;
+#pragma omp for schedule(static)
+    for (int64_t y = 0; y < grid.height; ++y) {
+      const int64_t start = y * grid.width;
+      rivals_in_row(classes + start, squared.data() + start, grid.width, envelope, distance + start,
+                    rival + start);
+    }
+  }
+}
+
+template void rival_distances<uint8_t>(const uint8_t*, const Grid&, float*, uint8_t*);
+template void rival_distances<uint16_t>(const uint16_t*, const Grid&, float*, uint16_t*);
+
+}  // namespace hdseg

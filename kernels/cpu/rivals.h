@@ -1,0 +1,12 @@
+// For each entry of a grid of classes the nearest one of another class.
+#pragma once
+#include "common/grid.h"
+
+namespace hdseg {
+
+// Euclidean distances, and the lowest of equally near classes; infinity and its own class where
+// there is no other. The sides of the grid are below 2^22.
+template <class T>
+void rival_distances(const T* classes, const Grid& grid, float* distance, T* rival);
+
+}  // namespace hdseg
