@@ -48,5 +48,6 @@ void bind_thinning(nb::module_& m);
 void bind_upsampling(nb::module_& m);
 void bind_band(nb::module_& m);
 void bind_level(nb::module_& m);
+void bind_filters(nb::module_& m);
 
 }  // namespace hdseg

@@ -48,4 +48,5 @@ NB_MODULE(HDSEG_MODULE, m) {
   hdseg::bind_upsampling(m);
   hdseg::bind_band(m);
   hdseg::bind_level(m);
+  hdseg::bind_filters(m);
 }
