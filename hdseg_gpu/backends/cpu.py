@@ -84,6 +84,16 @@ class CpuOps(Ops):
         self._kernels.seeds(classes, count, elements, passes, seeds)
         return seeds
 
+    def prune(self, seeds: Classes, length: int) -> Classes:
+        pruned = np.empty_like(seeds)
+        self._kernels.prune(seeds, length, pruned)
+        return pruned
+
+    def majority(self, labels: Classes, band: Band, size: int) -> Classes:
+        found: NDArray[Any] = np.empty(band.size, labels.dtype)
+        self._kernels.majority(band.pixel, band.start, labels, size, found)
+        return found
+
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         counts = np.empty(count, np.int64)
         self._kernels.histogram(values.reshape(-1), counts)

@@ -191,6 +191,11 @@ class Kernels(Protocol):
         b: _F32,
     ) -> None: ...
 
+    def majority(
+        self, pixel: _I64, start: _I32, labels: Classes, size: int, found: Classes
+    ) -> None: ...
+    def prune(self, seeds: Classes, length: int, pruned: Classes) -> None: ...
+
     # Columns. Those of a level (apply, residual, descend, ascend, coarsen, submatrix) exist as
     # stencil_<verb> and sparse_<verb>, whose first arguments are the level's arrays.
     padding: int

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
 from hdseg_gpu.backends.reference_cells import ReferenceCells
@@ -19,6 +19,7 @@ from hdseg_gpu.core.ops import (
     Mask,
     Shape,
     class_dtype,
+    wall_of,
 )
 
 _EDGE_FLOOR = 1e-10
@@ -55,6 +56,26 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         for k in range(count):
             seeds[self.thinning(classes == k, elements, passes)] = k + 1
         return seeds
+
+    def prune(self, seeds: Classes, length: int) -> Classes:
+        pruned = seeds.copy()
+        for k in np.unique(seeds[seeds > 0]):
+            own = (seeds == k).astype(np.uint8)
+            thick = ndimage.grey_opening(own, 3, mode="nearest")
+            near = ndimage.maximum_filter(thick, 2 * length + 1, mode="nearest")
+            pruned[(own > thick) & (near > 0)] = 0
+        return pruned
+
+    def majority(self, labels: Classes, band: Band, size: int) -> Classes:
+        padded = np.pad(labels, size // 2, mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+        found = np.empty(band.size, labels.dtype)
+        for i, pixel in enumerate(band.pixels()):
+            own, votes = labels.flat[pixel], windows[np.divmod(pixel, labels.shape[1])]
+            values, counts = np.unique(votes[votes != wall_of(labels.dtype)], return_counts=True)
+            first = values[counts == counts.max()]
+            found[i] = own if own in first else first[0]
+        return found
 
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         return np.bincount(values.ravel(), minlength=count).astype(np.int64)
@@ -124,7 +145,8 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         of_pixel = np.repeat(component, np.diff(band.start))
         for inside, other in _neighbour_pixels(band.pixels(), band.shape):
             label = seeds.ravel()[other].astype(np.intp)
-            touches[of_pixel[inside][label > 0], label[label > 0] - 1] = True
+            seeded = (label > 0) & (label < wall_of(seeds.dtype))
+            touches[of_pixel[inside][seeded], label[seeded] - 1] = True
         return touches
 
     def assemble(
@@ -145,7 +167,10 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         of_pixel: NDArray[Any] = np.repeat(labels, np.diff(band.start), axis=0)
         for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
             pairs = vectors[pixels[inside]] + sign * vectors[other]
-            weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
+            passable = seeds.ravel()[other] != wall_of(seeds.dtype)
+            weights[inside, k] = passable * (
+                np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
+            )
             for j in range(labels.shape[1]):
                 same = seeds.ravel()[other] == of_pixel[inside, j]
                 flux[j, inside] += weights[inside, k] * same

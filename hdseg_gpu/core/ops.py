@@ -2,8 +2,10 @@
 
 The pipeline is written against these verbs alone. Arguments have been checked at the door
 (``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
-pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 255 classes, else
-uint16 (``class_dtype``): a seed K fits too. Columns are the vectors of several right-hand sides.
+pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 254 classes, else
+uint16 (``class_dtype``): a seed K fits too, and the type's largest value is left for walls. A wall
+is neither seed nor unknown, but as good as outside the picture: no edge leads to it. Columns are
+the vectors of several right-hand sides.
 """
 
 from abc import ABC, abstractmethod
@@ -20,8 +22,13 @@ Mask = NDArray[np.bool_ | np.uint8]
 
 
 def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the dtype of the class indices 0..K-1, and of the seeds 0..K."""
-    return np.uint8 if count <= np.iinfo(np.uint8).max else np.uint16
+    """Return the dtype of the class indices 0..K-1, and of the seeds 0..K and walls."""
+    return np.uint8 if count < np.iinfo(np.uint8).max else np.uint16
+
+
+def wall_of(dtype: Any) -> int:
+    """Return the seed of pixels that are outside for everybody."""
+    return int(np.iinfo(dtype).max)
 
 
 def channel_count(moments: int) -> int:
@@ -150,6 +157,22 @@ class Ops(ABC):
         """Return k + 1 where a pixel survives in the thinned mask of its class k, else 0."""
 
     @abstractmethod
+    def prune(self, seeds: Classes, length: int) -> Classes:
+        """Return the seeds without spurs; each step repeats the pixels at the border.
+
+        A seed that does not survive the opening of its class's seeds by a 3 x 3 square becomes 0
+        where a seed of its class that does lies within `length` rows and `length` columns.
+        """
+
+    @abstractmethod
+    def majority(self, labels: Classes, band: Band, size: int) -> Classes:
+        """Return the most frequent label of the (size, size) window around each pixel: (n,).
+
+        The border repeats its pixels; size is odd. The pixel's own label wins a tie, else the
+        smallest. Walls have no vote; no pixel of the band is one.
+        """
+
+    @abstractmethod
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         """Return how often each of 0..count-1 occurs, (count,); no value is larger."""
 
@@ -231,7 +254,7 @@ class Ops(ABC):
     def contacts(
         self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        """Return (components, K): whether a seed of the class adjoins the component."""
+        """Return (components, K): whether a seed of the class adjoins the component; no wall does."""
 
     @abstractmethod
     def colour_model(

@@ -17,7 +17,7 @@ from hdseg_gpu.core.report import Stages
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
-MAX_CLASSES = 65535
+MAX_CLASSES = 65534  # seeds are class + 1, and the largest value of their type is a wall
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
 MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
 MAX_PASSES = int(np.iinfo(np.int64).max)

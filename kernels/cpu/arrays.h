@@ -50,5 +50,6 @@ void bind_upsampling(nb::module_& m);
 void bind_band(nb::module_& m);
 void bind_level(nb::module_& m);
 void bind_evidence(nb::module_& m);
+void bind_filters(nb::module_& m);
 
 }  // namespace hdseg

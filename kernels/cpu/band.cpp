@@ -186,7 +186,7 @@ void contacts(const Band& band, const Seed* seeds, const int32_t* component, int
     bool* touch = touches + static_cast<int64_t>(component[r]) * class_count;
     const int64_t first = band.pixel[r], last = first + band.length(r) - 1;
     const auto meet = [&](int64_t pixel) {
-      if (seeds[pixel] != 0) touch[seeds[pixel] - 1] = true;
+      if (seeds[pixel] != 0 && seeds[pixel] != kWall<Seed>) touch[seeds[pixel] - 1] = true;
     };
     if (first % grid.width > 0) meet(first - 1);
     if ((last + 1) % grid.width > 0) meet(last + 1);

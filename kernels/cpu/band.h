@@ -1,6 +1,7 @@
 // The unknown band as runs of pixels, and what lies beside what. Nothing here needs memory for the
 // rest of the image. Pixel indices are 64-bit; positions count the band's pixels and fit 32 bits.
 #pragma once
+#include <limits>
 #include <vector>
 
 #include "common/grid.h"
@@ -19,6 +20,10 @@ struct Band {
   int32_t size() const { return start[runs]; }
   int32_t length(int64_t r) const { return start[r + 1] - start[r]; }
 };
+
+// The seed of pixels that count as outside the picture: no edge leads to them.
+template <class Seed>
+constexpr Seed kWall = std::numeric_limits<Seed>::max();
 
 struct OwnedRuns {
   std::vector<int64_t> pixel;

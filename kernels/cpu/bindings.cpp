@@ -50,4 +50,5 @@ NB_MODULE(HDSEG_MODULE, m) {
   hdseg::bind_band(m);
   hdseg::bind_level(m);
   hdseg::bind_evidence(m);
+  hdseg::bind_filters(m);
 }

@@ -44,13 +44,13 @@ RowWeights<T> row_weights_for(const Features<T>& features) {
 }
 
 // Shares the weights of edges into pixels `other` out: to `inner` where they are unknown, to the
-// excess and to the flux of their label where they are seeds.
+// excess and to the flux of their label where they are seeds; a wall has no edges.
 template <class Seed>
 void share(const float* weight, const Seed* other, int64_t count, const Seed* label,
            int64_t columns, float* inner, float* excess, float* flux, int64_t stride) {
   for (int64_t i = 0; i < count; ++i) {
     inner[i] = other[i] == 0 ? weight[i] : 0.0f;
-    excess[i] += other[i] == 0 ? 0.0f : weight[i];
+    excess[i] += other[i] == 0 || other[i] == kWall<Seed> ? 0.0f : weight[i];
   }
   for (int64_t j = 0; j < columns; ++j) {
     float* to = flux + j * stride;
@@ -96,8 +96,10 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds, 
       };
       across(first >= width, -width, north);
       across(end + width <= band.grid.height * width, width, south);
-      // A run ends where the image does or at a seed; inside, all edges are to unknown pixels.
+      // A run ends where the image does, at a seed or at a wall; inside, all edges are to unknown
+      // pixels.
       const auto meet = [&](int64_t seed, int64_t position, float w) {
+        if (seeds[seed] == kWall<Seed>) return;
         excess[position] += w;
         for (int64_t j = 0; j < columns; ++j) {
           if (seeds[seed] == labels[j]) flux[j * stride + position] += w;
