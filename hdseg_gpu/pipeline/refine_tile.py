@@ -18,6 +18,9 @@ from hdseg_gpu.pipeline.seeds import check_band, check_seeds
 from hdseg_gpu.solvers import Solution, solve
 
 
+FINAL = 3
+
+
 @dataclass(frozen=True)
 class TileResult:
     """Labels of the tile, and what it took to find them."""
@@ -83,6 +86,8 @@ def refine_tile(
         solutions.append(solution.without_potentials())
     if solutions:
         stages.advance("solve", 1.0)
+    if decided is not None:
+        seeds.reshape(-1)[band.pixels()] = ops.majority(seeds, band, FINAL)
     return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions))
 
 

@@ -1,0 +1,181 @@
+"""Primitives of class evidence: by hand, and every backend against the reference, on odd shapes."""
+
+import numpy as np
+import pytest
+from gallery import blobs, photograph
+
+from hdseg_gpu.core.ops import ColourModels, NearestMap, Network, class_dtype
+
+SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
+DTYPES = ["uint8", "uint16", "float32", "float64"]
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def shape(request):
+    return request.param
+
+
+class Scene:
+    """A picture with classes, and all that its evidence is made of, from one backend."""
+
+    def __init__(self, ops, shape, count=3, channels=3, dtype="uint8", cell=2, group=3):
+        self.shape, self.count, self.cell = shape, count, cell
+        classes = blobs(shape, count) if min(shape) > 8 else np.indices(shape).sum(0) % count
+        self.classes = classes.astype(class_dtype(count))
+        self.image = photograph(self.classes, channels, dtype)
+        if self.image.ndim == 2:
+            self.image = self.image[..., np.newaxis]
+        self.center = ops.channel_means(self.image)
+        self.scale = 1 / max(ops.standard_deviation(self.image), 1e-9)
+        self.moments = ops.cell_moments(self.image, cell, self.center, self.scale)
+        self.own = ops.cell_labels(self.classes, cell)
+        self.distance, self.rival = ops.rival_distances(self.own)
+        self.weight = np.tanh(np.minimum(self.distance, 9)).astype(np.float32)
+        self.group = group
+
+    def model(self, ops, k, box=None, radii=(1, 3)):
+        size = self.cell * self.group
+        windows = tuple(-(-n // size) for n in self.shape)
+        return ops.colour_model(
+            self.moments, self.own, self.weight, k, self.group, float(size**2),
+            box or (0, 0, *windows), radii, 0.01, 0.02,
+        )  # fmt: skip
+
+    def models(self, ops, missing=()):
+        size = self.cell * self.group
+        windows = tuple(-(-n // size) for n in self.shape)
+        first, boxes, models, entries = np.full(self.count, -1), [], [], 0
+        for k in range(self.count):
+            top, left = (min(k, n - 1) for n in windows)  # boxes that leave out a part
+            box = (top, left, windows[0] - top, windows[1] - left)
+            boxes.append(box)
+            if k not in missing:
+                models.append(self.model(ops, k, box).reshape(box[2] * box[3], -1))
+                first[k], entries = entries, entries + len(models[-1])
+        return ColourModels(np.concatenate(models), first, np.array(boxes, np.int64), size)
+
+    def maps(self, count):
+        first = NearestMap(self.own, self.rival, self.distance, 0.5, 3.0)
+        shifted = np.roll(self.own, 1, axis=1)
+        return (first, first._replace(own=shifted, log=1.0, linear=0.0))[:count]
+
+    def evidence(self, ops, band, maps=2, network=None, kept=3, missing=(), models=None):
+        return ops.class_evidence(
+            band, self.image, self.center, self.scale, models or self.models(ops, missing), 0.7,
+            self.maps(maps), self.cell, 3.0, network, kept,
+        )  # fmt: skip
+
+
+def band_of(ops, shape, seed=3):
+    return ops.band((np.random.default_rng(seed).random(shape) < 0.4).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (3, "uint16"), (5, "float64")])
+def test_models_agree(ops, reference, shape, channels, dtype):
+    scene = Scene(reference, shape, channels=channels, dtype=dtype)
+    for k in range(scene.count):
+        np.testing.assert_allclose(
+            scene.model(ops, k), scene.model(reference, k), rtol=2e-3, atol=2e-3
+        )
+
+
+def test_a_model_is_the_gaussian_of_its_class(ops):
+    """Of one class with wide windows: the picture's own mean and covariance."""
+    rng = np.random.default_rng(7)
+    mixing = np.array([[1.0, 0.5], [0.0, 0.3]])
+    image = rng.normal(size=(40, 40, 2)) @ mixing + [3.0, -1.0]
+    moments = ops.cell_moments(image, 2, np.zeros(2), 1.0)
+    own, ones = np.zeros((20, 20), np.uint8), np.ones((20, 20), np.float32)
+    model = ops.colour_model(moments, own, ones, 0, 4, 64.0, (0, 0, 5, 5), (50,), 1e6, 0.0)
+    mean, covariance = image.mean((0, 1)), np.cov(image.reshape(-1, 2).T, bias=True)
+    precision = np.linalg.inv(covariance)
+    linear = precision @ mean
+    constant = -0.5 * (mean @ linear + np.linalg.slogdet(covariance)[1])
+    expected = [constant, *linear, -precision[0, 0] / 2, -precision[0, 1], -precision[1, 1] / 2]
+    np.testing.assert_allclose(model[2, 2], expected, rtol=1e-3)
+
+
+def test_where_a_class_is_far_its_wider_windows_speak(ops):
+    """Left half dark, right half bright, and the class is everywhere: each side has its own."""
+    image = np.zeros((32, 64, 1))
+    image[:, 32:] = 1.0
+    moments = ops.cell_moments(image, 2, np.zeros(1), 1.0)
+    own, weight = np.zeros((16, 32), np.uint8), np.ones((16, 32), np.float32)
+    box = (0, 0, 4, 8)
+    local = ops.colour_model(moments, own, weight, 0, 4, 64.0, box, (1,), 1e-3, 0.01)
+    weight[:, 16:] = 0  # now nothing is known of the right half
+    alone = ops.colour_model(moments, own, weight, 0, 4, 64.0, box, (1,), 1e-3, 0.01)
+    means = [-m[..., 1] / (2 * m[..., 2]) for m in (local, alone)]
+    assert means[0][2, 0] < 0.05 < 0.95 < means[0][2, 7]
+    assert means[1][2, 7] < 0.05  # what the whole picture knows of the class
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("maps", [1, 2])
+def test_evidence_agrees(ops, reference, shape, dtype, maps):
+    scene = Scene(reference, shape, dtype=dtype)
+    band, models = band_of(ops, shape), scene.models(reference)
+    found = scene.evidence(ops, band, maps, models=models)
+    expected = scene.evidence(reference, band, maps, models=models)
+    assert_alike(found, expected, scene.count)
+
+
+@pytest.mark.parametrize("how", ["linear", "cubic"])
+@pytest.mark.parametrize(("count", "channels"), [(2, 1), (7, 3), (300, 2)])
+def test_evidence_with_a_network_agrees(ops, reference, how, count, channels):
+    scene = Scene(reference, (41, 53), count, channels)
+    planes = np.random.default_rng(5).random((count, 11, 14)).astype(np.float32)
+    network = Network(planes / planes.sum(0), how, 0.5, 4.0)
+    band, models = band_of(ops, scene.shape), scene.models(reference, missing=(1,))
+    found, expected = (
+        scene.evidence(o, band, network=network, kept=4, models=models) for o in (ops, reference)
+    )
+    assert_alike(found, expected, count)
+
+
+def assert_alike(found, expected, count):
+    """Compare the shares of each class: those below the threshold may be there or not."""
+    tables = []
+    for one in (found, expected):
+        table = np.zeros((len(one.label), count + 1))
+        np.put_along_axis(table, one.label.astype(int), one.share, axis=1)
+        assert (np.diff(one.share, axis=1) <= 1e-6).all()
+        np.testing.assert_allclose(one.share.sum(1), 1, atol=1e-5)
+        assert ((one.label > 0) == (one.share > 0)).all()
+        tables.append(table[:, 1:])
+    np.testing.assert_allclose(*tables, atol=4e-3)
+
+
+def test_distances_decide_where_colours_are_alike(ops):
+    """A constant picture of two halves: the boundary's side, the surer the farther."""
+    classes = np.zeros((12, 24), np.uint8)
+    classes[:, 12:] = 1
+    scene = Scene(ops, (12, 24), 2)
+    scene.image = np.full((12, 24, 3), 7, np.uint8)
+    scene.own = ops.cell_labels(classes, 2)
+    scene.distance, scene.rival = ops.rival_distances(scene.own)
+    scene.moments = ops.cell_moments(scene.image, 2, np.full(3, 7.0), 1.0)
+    found = scene.evidence(ops, ops.band(np.zeros((12, 24), np.uint8)), maps=1, kept=2)
+    second = np.where(found.label == 2, found.share, 0).sum(1).reshape(12, 24)
+    assert (np.diff(second, axis=1) >= -1e-6).all()
+    np.testing.assert_allclose(second, 1 - second[:, ::-1], atol=1e-5)
+    assert second[0, 11] < 0.5 < second[0, 12]
+
+
+def test_evident_classes_and_their_weight(ops, reference, shape):
+    scene = Scene(reference, shape)
+    band = band_of(ops, shape)
+    evidence = scene.evidence(reference, band, kept=3)
+    component = reference.components(band)
+    np.testing.assert_array_equal(
+        *(o.evident_classes(band, evidence, component, scene.count) for o in (ops, reference))
+    )
+    labels = np.random.default_rng(9).integers(1, 4, (band.pixel.size, 2)).astype(np.uint8)
+    for position in (None, np.random.default_rng(9).permutation(band.size).astype(np.int32)):
+        added = []
+        for o in (ops, reference):
+            b = o.zeros(band.size, 2)
+            o.body(b)[:] = 0.25
+            o.add_evidence(band, position, evidence, labels, 0.5, b)
+            added.append(o.body(b).copy())
+        np.testing.assert_allclose(*added, atol=1e-6)
