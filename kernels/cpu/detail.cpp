@@ -14,27 +14,37 @@ constexpr int64_t kRows = 16, kColumns = 64;
 constexpr int64_t kStride = kColumns + 2 * kWindowReach;
 constexpr int64_t kSize = (kRows + 2 * kWindowReach) * kStride;
 
-// Pixels of a window that weigh the same: counting them needs no more than their class's type.
-struct Ring {
-  double weight;
-  std::vector<int64_t> offset;  // within a tile
+// The pixels of a window, those that weigh the same one after the other: counting them needs no
+// more than the type of their class. (As loops within a loop GCC would unroll them into single
+// bytes.)
+struct Step {
+  int64_t offset;  // within a tile
+  double weight;   // of each pixel counted since the last weight; 0: count on
 };
 
-std::vector<Ring> window_rings() {
-  std::vector<Ring> rings;
+struct Window {
+  std::vector<Step> steps;
+  double total = 0.0;
+};
+
+Window whole_window() {
+  Window window;
   for (int64_t a = 0; a <= kWindowReach; ++a) {
     for (int64_t b = a; b <= kWindowReach; ++b) {
-      Ring ring{window_weight(a, b), {}};
+      double count = 0.0;
       for (int64_t y = -kWindowReach; y <= kWindowReach; ++y) {
         for (int64_t x = -kWindowReach; x <= kWindowReach; ++x) {
           const auto [least, most] = std::minmax({std::abs(y), std::abs(x)});
-          if (least == a && most == b) ring.offset.push_back(y * kStride + x);
+          if (least != a || most != b) continue;
+          window.steps.push_back({y * kStride + x, 0.0});
+          count += 1.0;
         }
       }
-      rings.push_back(ring);
+      window.steps.back().weight = window_weight(a, b);
+      window.total += window_weight(a, b) * count;
     }
   }
-  return rings;
+  return window;
 }
 
 template <class T>
@@ -75,26 +85,28 @@ class Tile {
     return found;
   }
 
-  int64_t flips(const std::vector<Ring>& rings) const {
+  int64_t flips(const Window& window) const {
     int64_t found = 0;
     for (int64_t y = 0; y < height_; ++y) {
-      double weight[kColumns] = {}, total = 0.0;
-      for (const Ring& ring : rings) {
-        T same[kColumns] = {};
-        for (const int64_t offset : ring.offset) count_same(row(y), row(y) + offset, same);
-        for (int64_t x = 0; x < kColumns; ++x) weight[x] += ring.weight * same[x];
-        total += ring.weight * static_cast<double>(ring.offset.size());
+      const T* own = row(y);
+      T same[kColumns] = {};
+      double weight[kColumns] = {};
+      for (const Step& step : window.steps) {
+        const T* other = own + step.offset;
+#pragma omp simd
+        for (int64_t x = 0; x < kColumns; ++x) {
+          same[x] = static_cast<T>(same[x] + (own[x] == other[x]));
+        }
+        if (step.weight == 0.0) continue;
+        for (int64_t x = 0; x < kColumns; ++x) weight[x] += step.weight * same[x];
+        std::fill_n(same, kColumns, T{0});
       }
-      for (int64_t x = 0; x < width_; ++x) found += weight[x] < total / 2.0;
+      for (int64_t x = 0; x < width_; ++x) found += weight[x] < window.total / 2.0;
     }
     return found;
   }
 
  private:
-  static void count_same(const T* own, const T* other, T* same) {
-    for (int64_t x = 0; x < kColumns; ++x) same[x] = static_cast<T>(same[x] + (own[x] == other[x]));
-  }
-
   const T* row(int64_t y) const { return labels_ + (y + kWindowReach) * kStride + kWindowReach; }
 
   int64_t height_, width_;
@@ -105,7 +117,7 @@ class Tile {
 
 template <class T>
 Detail boundary_detail(const T* labels, const Grid& grid) {
-  const std::vector<Ring> rings = window_rings();
+  const Window window = whole_window();
   const int64_t across = (grid.width + kColumns - 1) / kColumns;
   const int64_t tiles = across * ((grid.height + kRows - 1) / kRows);
   int64_t flips = 0, edges = 0;
@@ -113,7 +125,7 @@ Detail boundary_detail(const T* labels, const Grid& grid) {
   for (int64_t t = 0; t < tiles; ++t) {
     const Tile<T> tile(labels, grid, t / across * kRows, t % across * kColumns);
     if (!tile.has_boundary()) continue;
-    flips += tile.flips(rings);
+    flips += tile.flips(window);
     edges += tile.edges();
   }
   return {flips, edges};
