@@ -13,7 +13,7 @@ from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.evidence import evidence_at
 from hdseg_gpu.pipeline.graph import assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
-from hdseg_gpu.pipeline.seeds import check_band, check_seeds
+from hdseg_gpu.pipeline.seeds import find_seeds
 from hdseg_gpu.solvers import Solution, solve
 
 
@@ -21,7 +21,7 @@ from hdseg_gpu.solvers import Solution, solve
 class TileResult:
     """Labels of the tile, and what it took to find them."""
 
-    labels: NDArray[Any]  # (H, W) class index + 1
+    labels: NDArray[Any]  # (H, W) class index + 1, or a wall
     probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
     unknown_pixels: int
     uncertified_pixels: int | None  # labels that are not proven; None where nothing can be
@@ -40,9 +40,7 @@ def refine_tile(
 ) -> TileResult:
     """Return the refined labels of a tile, from its upsampled classes (H, W)."""
     with stages("seeds"):
-        seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        unknown = check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
-        check_band(unknown, params.passes)  # before positions in the band are counted in int32
+        seeds = find_seeds(ops, coarse, classes, params, stages)
     del classes
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
     evidence = None
@@ -78,6 +76,9 @@ def refine_tile(
         solutions.append(solution.without_potentials())
     if solutions:
         stages.advance("solve", 1.0)
+    if params.median > 1:
+        with stages.timed("labels"):
+            seeds.reshape(-1)[band.pixels()] = ops.majority(seeds, band, params.median)
     return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions))
 
 

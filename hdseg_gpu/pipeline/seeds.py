@@ -1,14 +1,46 @@
-"""Whether thinning left enough to start from, and no more than can be solved."""
+"""What is known before the walk: enough to start from, and no more unknown than can be solved."""
 
 import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import Classes, Ops
-from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.core.ops import Classes, Ops, wall_of
+from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.pipeline.ignored import raise_walls
 
 # The matrix has up to 5 entries a row, counted in int32.
 MAX_UNKNOWN = (2**31 - 1) // 5
+
+# Probabilities that are sampled at a time.
+_BLOCK = 1 << 20
+
+
+def find_seeds(
+    ops: Ops, coarse: Coarse, classes: Classes, params: Params, stages: Stages
+) -> Classes:
+    """Return the seeds of the upsampled classes (H, W): thinned, pruned, sure and not ignored."""
+    seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
+    if params.prune:
+        seeds = ops.prune(seeds, min(2 * params.passes, max(seeds.shape)))
+    if params.unsure > 0:
+        clear_unsure(ops, coarse, seeds, params)
+    if coarse.ignored is not None:
+        raise_walls(ops, coarse.ignored, classes, seeds, params)
+    unknown = check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
+    check_band(unknown, params.passes)  # before positions in the band are counted in int32
+    return seeds
+
+
+def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> None:
+    """Make seeds unknown where the largest two interpolated probabilities are close together."""
+    assert coarse.probabilities is not None
+    flat = seeds.reshape(-1)
+    step = max(1, _BLOCK // coarse.count)
+    for first in range(0, flat.size, step):
+        pixels = first + np.flatnonzero(flat[first : first + step])
+        samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
+        samples.partition(coarse.count - 2, axis=1)
+        flat[pixels[samples[:, -1] - samples[:, -2] <= params.unsure]] = 0
 
 
 def check_seeds(
@@ -22,7 +54,8 @@ def check_seeds(
 ) -> int:
     """Say which classes lost all their seeds; refuse when none is left; return how many unknown."""
     before = ops.histogram(classes, coarse.count) > 0
-    unknown, *seeded = ops.histogram(seeds, coarse.count + 1).tolist()
+    counts = ops.histogram(seeds, wall_of(seeds.dtype) + 1)
+    unknown, *seeded = counts[: coarse.count + 1].tolist()
     after = np.array(seeded) > 0
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
