@@ -53,6 +53,5 @@ def raise_walls(
     band = ops.band(seeds)
     component = ops.components(band)
     reach = ops.contacts(band, seeds, component, int(classes.max()) + 1)
-    reached: NDArray[np.bool_] = reach.any(axis=1)
-    cut_off = band.select(~reached[component]).pixels()
+    cut_off = band.select(np.logical_not(reach.any(axis=1))[component]).pixels()
     seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1
