@@ -10,16 +10,9 @@ from hdseg_gpu import backends, solvers
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.ops import Mask
-from hdseg_gpu.core.params import (
-    DEFAULT_BETA,
-    DEFAULT_GAMMA,
-    EDGE_RULES,
-    LEAST_TOLERANCE,
-    TOLERANCE,
-    Coarse,
-    Params,
-)
+from hdseg_gpu.core.params import LEAST_TOLERANCE, TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import Progress, Report, Stages
+from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.refine_tile import TileResult, refine_tile
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.survey import survey
@@ -35,19 +28,24 @@ def refine(
     image: ArrayLike,
     coarse: ArrayLike,
     *,
+    method: str = "evidence",
     scale: float | None = None,
     passes: int | None = None,
-    elements: str | ArrayLike = "9x9",
-    edges: str = "intensity",
+    elements: str | ArrayLike | None = None,
+    unsure: float | None = None,
+    prune: bool | None = None,
+    edges: str | None = None,
     boundary: ArrayLike | None = None,
-    beta: float = DEFAULT_BETA,
-    gamma: float = DEFAULT_GAMMA,
+    beta: float | None = None,
+    gamma: float | None = None,
     interpolation: str | None = None,
+    median: int | None = None,
+    ignore_index: int | None = None,
     alpha: bool | None = None,
     class_axis: int = 0,
     channel_axis: int = -1,
     backend: str = "auto",
-    solver: str = "auto",
+    solver: str | None = None,
     tol: float = TOLERANCE,
     progress: Progress | None = None,
     return_probabilities: bool = False,
@@ -65,34 +63,61 @@ def refine(
     coarse : array, shape (h, w) or (K, h, w)
         Labels (integers of any value, or bools), or the probabilities or logits of K classes.
         Integer planes are quantised probabilities. h <= H, w <= W, of the same aspect.
+    method : {"evidence", "published"}
+        Where the defaults of the options below come from; what is given is final. "published" is
+        the method of Saravanan, Challa and Danda as their own program has it.
     scale : float, optional
         Image pixels for each pixel the network decided. Default: max(H / h, W / w); 8 is assumed,
         with a warning, when the coarse map has the image's size.
     passes : int, optional
-        Passes of thinning: the band is about 2 passes wide. Default: 2 scale, rounded.
-    elements : {"9x9", "3x3"} or array of int8, shape (m, n, n)
-        Structuring elements: +1 hit, -1 miss, 0 don't care; n odd and at most 9.
-    edges : {"intensity", "boundary"}
-        What the edge weights are taken from, see Notes.
+        Passes of thinning: the band is about 2 passes wide. Default: 2 scale ("published": 8
+        scale), rounded.
+    elements : {"9x9", "3x3"} or array of int8, shape (m, n, n), optional
+        Structuring elements: +1 hit, -1 miss, 0 don't care; n odd and at most 9. Default: "9x9".
+    unsure : float, optional
+        In [0, 1). Pixels whose largest two interpolated probabilities differ by at most this are
+        unknown, too; 0 is off. Without effect on labels. Default: 0 ("published": 0.03).
+    prune : bool, optional
+        Whether spurs of the seeds become unknown: seeds that do not survive the opening of their
+        class's seeds by a 3 x 3 square, at most 2 passes (in rows and in columns) from a seed of
+        their class that does. Thin structures on their own stay. Default: False ("published":
+        True).
+    edges : {"intensity", "boundary"}, optional
+        What the edge weights are taken from, see Notes. Default: "intensity" ("published":
+        "boundary" if there is a boundary map).
     boundary : array, shape (H, W), optional
         Edge strengths g in [0, 1] (integers are scaled to it), for edges="boundary".
-    beta : float
-        How strongly an edge stops the walker.
-    gamma : float
+    beta : float, optional
+        How strongly an edge stops the walker. Default: 1000 ("published": 130).
+    gamma : float, optional
         Weight of the class evidence; 0 is the plain random walker. The evidence is the
-        interpolated coarse map.
+        interpolated coarse map. Default: 0.
     interpolation : {"nearest", "linear", "cubic"}, optional
         How the coarse map is enlarged. Default: "nearest" for labels, "linear" for
         probabilities. For labels the other two interpolate one plane a class, 1 inside and 0
         outside: the boundary comes out smooth instead of stair-stepped.
+    median : int, optional
+        Side, odd and at most 15, of the window whose most frequent label each pixel of the band
+        takes in the end: the median filter where two labels meet. A pixel's own label wins a tie,
+        else the smallest. 1 is off. Probabilities and counts of the report stay the walker's.
+        Default: 1 ("published": 7).
+    ignore_index : int or False, optional
+        Label of pixels that pass through: enlarged by nearest neighbour, they keep it, and for
+        all others they are as good as outside the picture. The nearest class (in city blocks)
+        goes on beneath them for the thinning; then no edge of the walker's graph leads to them,
+        and what they cut off from all seeds keeps its class unless gamma > 0. Probabilities are 0
+        there for all classes. Default: 255, with a warning, if a map of integers has it as its
+        largest label and is not a mask of 0 and 255 alone. False, or a label that does not occur
+        such as -1: none.
     alpha : bool, optional
         Whether the last channel is alpha, to be ignored. Default: only if there are 4 channels.
     class_axis, channel_axis : int
         Where the classes and the channels are.
     backend : {"auto", "cpu", "reference"}
         Where it runs. An explicit name is final.
-    solver : {"auto", "multigrid", "amg", "direct"}
+    solver : {"auto", "multigrid", "amg", "direct"}, optional
         How the system is solved. "auto": "multigrid", and "direct" where that proves nothing.
+        Default: "auto" ("published": "direct").
     tol : float
         Largest error that a potential may have against the exact solution of the system, from
         1e-6 on. The system's weights are float32, within 6e-6 of the formulas below.
@@ -107,7 +132,7 @@ def refine(
         In the dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
         that holds them) when probabilities came in.
     probabilities : ndarray of float32, with the K classes on class_axis
-        In ascending order of the labels; 0 or 1 outside the unknown band.
+        In ascending order of the labels, without the ignored one; 0 or 1 outside the unknown band.
     report : Report
         Settings, counts, times, and notes on what was assumed.
 
@@ -146,20 +171,28 @@ def refine(
     stages = Stages(progress)
     pixels = validate.image(image, channel_axis, alpha, stages)
     shape = pixels.shape[:2]
-    network = validate.coarse_map(coarse, class_axis, stages)
+    network = validate.coarse_map(coarse, class_axis, stages, ignore_index)
     size = validate.scale_of(network, shape, scale, passes, stages)
+    options = validate.method_defaults(method).overridden(
+        elements=elements, edges=edges, beta=beta, gamma=gamma, solver=solver,
+        unsure=unsure, prune=prune, median=median,
+    )  # fmt: skip
     params = Params(
-        elements=validate.element_set(elements),
-        passes=validate.pass_count(passes, size),
+        elements=validate.element_set(options.elements),
+        passes=validate.pass_count(passes, size, options.passes_per_scale),
         scale=size,
-        edges=validate.choice("edges", edges, EDGE_RULES),
-        beta=validate.at_least("beta", beta, 0.0, validate.MAX_WEIGHT),
-        gamma=validate.at_least("gamma", gamma, 0.0, validate.MAX_WEIGHT),
-        interpolation=validate.interpolation(interpolation, network),
-        solver=validate.choice("solver", solver, solvers.NAMES),
+        edges=validate.edge_rule(options.edges, boundary),
+        beta=validate.at_least("beta", options.beta, 0.0, validate.MAX_WEIGHT),
+        gamma=validate.at_least("gamma", options.gamma, 0.0, validate.MAX_WEIGHT),
+        interpolation=validate.interpolation(interpolation, network, options.interpolation),
+        solver=validate.choice("solver", options.solver, solvers.NAMES),
         tolerance=validate.at_least("tol", tol, LEAST_TOLERANCE, 0.5),
+        method=method,
+        unsure=validate.unsure_margin(options.unsure, unsure is not None, network, stages),
+        prune=validate.switch("prune", options.prune),
+        median=validate.window("median", options.median),
     )
-    features = validate.edge_features(pixels, boundary, edges)
+    features = validate.edge_features(pixels, boundary, params.edges)
     ops = backends.select(backend)
 
     if network.count == 1:
@@ -169,6 +202,7 @@ def refine(
     with stages("survey"):
         frozen = survey(ops, pixels, features, params)
     with stages("upsample"):
+        network = continued(network)
         classes = upsample(ops, network, shape, params)
     tile = refine_tile(
         ops, pixels, features, network, classes, params, frozen, stages, return_probabilities
@@ -180,7 +214,7 @@ def refine(
             f"meet: the proven bound is {worst:.1e}."
         )
     _warn(stages)
-    result: tuple[Any, ...] = (_look_up(network.values, tile.labels),)
+    result: tuple[Any, ...] = (_look_up(network.values, tile.labels, network.ignore_index),)
     if return_probabilities:
         assert tile.probabilities is not None
         result += (np.moveaxis(tile.probabilities, 0, class_axis),)
@@ -230,7 +264,8 @@ def seeds(
     ops = backends.select(backend)
     assert classes.classes is not None
     thinned = ops.seeds(classes.classes, classes.count, cells, count)
-    check_seeds(ops, classes.classes, thinned, classes, count, stages)
+    before = ops.histogram(classes.classes, classes.count) > 0
+    check_seeds(ops, before, thinned, classes, count, stages)
     _warn(stages)
     largest = int(classes.values[-1]) + 1
     dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
@@ -288,9 +323,16 @@ def thinning(
     )
 
 
-def _look_up(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
-    """Return values[labels - 1]; uses up labels. No index array as large as the image is made."""
-    if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
+def _look_up(
+    values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
+) -> NDArray[Any]:
+    """Return values[labels - 1], ignore_index at walls; uses up labels.
+
+    No index array as large as the image is made.
+    """
+    if ignore_index is not None:  # walls are larger than any label, and clipped
+        values = np.append(values, np.array(ignore_index, values.dtype))
+    elif values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
         labels -= 1
         return labels
     found = np.empty(labels.shape, values.dtype)
@@ -319,15 +361,21 @@ def _report(
         shape=(tile.labels.shape[0], tile.labels.shape[1]),
         coarse_shape=coarse.shape,
         labels=tuple(coarse.values.tolist()),
+        ignore_index=coarse.ignore_index,
+        method=params.method,
         backend=backend,
         solver="+".join(sorted(used, reverse=True)) or "none",
         scale=params.scale,
-        passes=params.passes,
+        passes=tile.passes,
+        doubt=tile.doubt,
         interpolation=params.interpolation,
         edges=params.edges,
         beta=params.beta,
         gamma=params.gamma,
         sigma=sigma,
+        unsure=params.unsure,
+        prune=params.prune,
+        median=params.median,
         tolerance=params.tolerance,
         unknown_pixels=tile.unknown_pixels,
         uncertified_pixels=tile.uncertified_pixels,

@@ -143,7 +143,6 @@ REFINE = {
             strict=True,
         )
     },
-    "solver None": ({"solver": None}, ["solver=None", "'direct'"]),
     # custom elements
     **{
         f"elements {why}": ({"elements": value}, ["elements", text, "(m, n, n)", "n odd"])
@@ -155,7 +154,6 @@ REFINE = {
             ("none", np.zeros((0, 3, 3), int), "(0, 3, 3)"),
             ("fractional", np.full((1, 3, 3), 0.5), "float64"),
             ("of 2", with_value(np.zeros((1, 3, 3), int), (0, 1, 1), 2), "2"),
-            ("None", None, "()"),
         )
     },
     # boundary map

@@ -58,6 +58,15 @@ OPTIONS = {
     "multigrid": ("--solver multigrid --tol 0.01", {"solver": "multigrid", "tol": 0.01}),
     "reference": ("--backend reference", {"backend": "reference"}),
     "boundary": ("--edges boundary --boundary g.npy", {"edges": "boundary", "boundary": EDGE_MAP}),
+    "published": ("--method published --passes 4", {"method": "published", "passes": 4}),
+    "published but": (
+        "--method published --passes 4 --no-prune --median 1",
+        {"method": "published", "passes": 4, "prune": False, "median": 1},
+    ),
+    "prune": ("--prune --median 5", {"prune": True, "median": 5}),
+    "unsure": ("--unsure 0", {"unsure": 0.0}),
+    "ignore": ("--ignore-index 5", {"ignore_index": 5}),
+    "ignore none": ("--ignore-index -1", {"ignore_index": -1}),
 }
 
 
@@ -99,6 +108,24 @@ def test_probabilities_with_the_classes_last(hdseg):
     expected = refine(RGB, PLANES)
     np.testing.assert_array_equal(read_labels(Path("out.png")), expected, strict=True)
     assert set(np.unique(expected)) == {0, 1, 2}
+
+
+def test_unsure_probabilities(hdseg):
+    save(PLANES, "p.npy")
+    assert hdseg("refine image.png p.npy -o out.npy --unsure 0.4 --passes 1 -q") == (0, "", "")
+    expected = refine(RGB, PLANES, unsure=0.4, passes=1)
+    np.testing.assert_array_equal(np.load("out.npy"), expected, strict=True)
+
+
+def test_ignored_pixels_are_noted(hdseg):
+    coarse = np.where(COARSE == 200, 255, COARSE).astype(np.uint8)
+    save(coarse, "c.png")
+    code, out, err = hdseg("refine image.png c.png -o out.png --json")
+    assert code == 0
+    assert re.fullmatch(r"note: [^\n]*label 255 is ignored[^\n]*\n", err), err
+    assert (one_json(out)["ignore_index"], one_json(out)["labels"]) == (255, [0, 5])
+    found = read_labels(Path("out.png"))
+    np.testing.assert_array_equal(found, refine(RGB, coarse, ignore_index=255), strict=True)
 
 
 def test_image_with_the_channels_first(hdseg):

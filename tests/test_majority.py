@@ -9,7 +9,7 @@ from scipy.ndimage import median_filter
 
 from hdseg_gpu.core.ops import Band
 
-SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (64, 65), (3, 150)]
+SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (3, 150)]
 
 
 def everywhere(reference, shape):
@@ -36,8 +36,8 @@ def test_agrees_with_the_reference(ops, reference, shape, dtype, size):
     for labels in label_maps(shape).values():
         values = np.where(labels == 255, np.iinfo(dtype).max, labels).astype(dtype)
         walls = labels == 255
-        for seeds in patterns(shape).values():
-            band = reference.band(np.maximum(seeds, walls))
+        for name in ("half", "few unknown", "rows"):
+            band = reference.band(np.maximum(patterns(shape)[name], walls))
             before = values.copy()
             found = ops.majority(values, band, size)
             np.testing.assert_array_equal(

@@ -12,10 +12,9 @@ from hdseg_gpu import structuring_elements
 from hdseg_gpu.backends import load
 
 
-@pytest.mark.parametrize("length", [0, 1, 5, 400])
 @pytest.mark.parametrize("name", SEEDS)
-def test_agrees_with_the_reference(ops, reference, name, length):
-    for dtype in (np.uint8, np.uint16):
+def test_agrees_with_the_reference(ops, reference, name):
+    for dtype, length in ((np.uint8, 0), (np.uint16, 1), (np.uint8, 5), (np.uint16, 400)):
         seeds = SEEDS[name].astype(dtype)
         before = seeds.copy()
         expected = reference.prune(seeds, length)

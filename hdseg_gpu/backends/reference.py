@@ -167,10 +167,8 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         of_pixel: NDArray[Any] = np.repeat(labels, np.diff(band.start), axis=0)
         for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
             pairs = vectors[pixels[inside]] + sign * vectors[other]
-            passable = seeds.ravel()[other] != wall_of(seeds.dtype)
-            weights[inside, k] = passable * (
-                np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
-            )
+            weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
+            weights[inside, k] *= seeds.ravel()[other] != wall_of(seeds.dtype)
             for j in range(labels.shape[1]):
                 same = seeds.ravel()[other] == of_pixel[inside, j]
                 flux[j, inside] += weights[inside, k] * same

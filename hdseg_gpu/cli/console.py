@@ -99,6 +99,7 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
     rows = [
         ("image", f"{width} x {height} pixels"),
         ("coarse map", f"{report.coarse_shape[1]} x {report.coarse_shape[0]} pixels"),
+        ("method", report.method),
         ("scale, passes", f"{report.scale:.3g}, {report.passes}"),
         ("unknown pixels", f"{report.unknown_pixels} ({share:.2f} %)"),
         ("backend", report.backend),

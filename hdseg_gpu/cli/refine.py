@@ -9,11 +9,9 @@ import typer
 from hdseg_gpu import api
 from hdseg_gpu.cli.console import (
     Backend,
-    Elements,
     Json,
     Output,
     Overwrite,
-    Passes,
     Quiet,
     Scale,
     notes_shown,
@@ -23,7 +21,7 @@ from hdseg_gpu.cli.console import (
     say_json,
 )
 from hdseg_gpu.core.errors import RefinementWarning
-from hdseg_gpu.core.params import DEFAULT_BETA, DEFAULT_GAMMA, TOLERANCE
+from hdseg_gpu.core.params import METHODS, TOLERANCE
 from hdseg_gpu.io import (
     check_labels,
     check_output,
@@ -43,20 +41,39 @@ def refine(
         ),
     ],
     output: Output,
+    method: Annotated[
+        str, typer.Option(help=f"{' or '.join(METHODS)}: the defaults of the options below.")
+    ] = "evidence",
     scale: Scale = None,
-    passes: Passes = None,
-    elements: Elements = "9x9",
-    edges: Annotated[str, typer.Option(help="intensity, or boundary (needs --boundary).")] = (
-        "intensity"
-    ),
+    passes: Annotated[
+        int | None,
+        typer.Option(help="Passes of thinning (default: 2 x scale), or 8 x if published."),
+    ] = None,
+    elements: Annotated[str | None, typer.Option(help="Structuring elements: 9x9 or 3x3.")] = None,
+    unsure: Annotated[
+        float | None, typer.Option(help="Unknown, too: largest probabilities this close.")
+    ] = None,
+    prune: Annotated[
+        bool | None, typer.Option("--prune/--no-prune", help="Whether spurs of seeds are removed.")
+    ] = None,
+    edges: Annotated[
+        str | None, typer.Option(help="intensity, or boundary (needs --boundary).")
+    ] = None,
     boundary: Annotated[Path | None, typer.Option(help="Map of edge strengths.")] = None,
-    beta: Annotated[float, typer.Option(help="How strongly an edge stops the walker.")] = (
-        DEFAULT_BETA
-    ),
-    gamma: Annotated[float, typer.Option(help="Weight of the class evidence.")] = DEFAULT_GAMMA,
+    beta: Annotated[
+        float | None, typer.Option(help="How strongly an edge stops the walker.")
+    ] = None,
+    gamma: Annotated[float | None, typer.Option(help="Weight of the class evidence.")] = None,
     interpolation: Annotated[
         str | None,
         typer.Option(help="nearest (default for labels), linear (for probabilities) or cubic."),
+    ] = None,
+    median: Annotated[
+        int | None, typer.Option(help="Side of the final majority filter; 1 is off.")
+    ] = None,
+    ignore_index: Annotated[
+        int | None,
+        typer.Option(help="Label of COARSE that passes through (default: 255); -1 for none."),
     ] = None,
     alpha: Annotated[
         bool | None,
@@ -67,7 +84,7 @@ def refine(
     key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
     image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
     backend: Backend = "auto",
-    solver: Annotated[str, typer.Option(help="auto, multigrid, amg or direct.")] = "auto",
+    solver: Annotated[str | None, typer.Option(help="auto, multigrid, amg or direct.")] = None,
     tol: Annotated[float, typer.Option(help="Largest error of a potential.")] = TOLERANCE,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -89,14 +106,19 @@ def refine(
         labels, report = api.refine(
             picture.pixels,
             network,
+            method=method,
             scale=scale,
             passes=passes,
             elements=elements,
+            unsure=unsure,
+            prune=prune,
             edges=edges,
             boundary=None if boundary is None else read_image(boundary).pixels,
             beta=beta,
             gamma=gamma,
             interpolation=interpolation,
+            median=median,
+            ignore_index=ignore_index,
             alpha=alpha,
             class_axis=class_axis,
             channel_axis=channel_axis,

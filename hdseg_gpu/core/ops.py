@@ -254,7 +254,7 @@ class Ops(ABC):
     def contacts(
         self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        """Return (components, K): whether a seed of the class adjoins the component; no wall does."""
+        """Return (components, K): whether a seed of the class adjoins the component."""
 
     @abstractmethod
     def colour_model(

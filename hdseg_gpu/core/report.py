@@ -20,15 +20,21 @@ class Report:
     shape: tuple[int, int]
     coarse_shape: tuple[int, int]
     labels: tuple[int | bool, ...]
+    ignore_index: int | None  # the label that passed through, if there was one
+    method: str
     backend: str
     solver: str
     scale: float
-    passes: int
+    passes: int  # of the last thinning, which the seeds come from
+    doubt: float | None  # of the coarse map near its boundaries, 0 to 1; None without evidence
     interpolation: str
     edges: str
     beta: float
     gamma: float
     sigma: float
+    unsure: float
+    prune: bool
+    median: int
     tolerance: float  # bound asked for on the error of the potentials
     unknown_pixels: int
     # Labels whose potentials lie so close together that the proven bound on their errors does not

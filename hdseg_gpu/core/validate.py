@@ -12,7 +12,16 @@ from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.ops import Mask, class_dtype
-from hdseg_gpu.core.params import ASSUMED_SCALE, INTERPOLATIONS, PASSES_PER_SCALE, Coarse
+from hdseg_gpu.core.params import (
+    ASSUMED_SCALE,
+    EDGE_RULES,
+    IGNORED,
+    INTERPOLATIONS,
+    METHODS,
+    PASSES_PER_SCALE,
+    Coarse,
+    Defaults,
+)
 from hdseg_gpu.core.report import Stages
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
@@ -20,6 +29,7 @@ MAX_CHANNELS = 16
 MAX_CLASSES = 65534  # seeds are class + 1, and the largest value of their type is a wall
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
 MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
+MAX_WINDOW = 15  # of the majority filter
 MAX_PASSES = int(np.iinfo(np.int64).max)
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
@@ -220,13 +230,18 @@ def label_classes(name: str, array: NDArray[Any]) -> Coarse:
     return Coarse(values, np.ascontiguousarray(classes), None)
 
 
-def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
+def coarse_map(
+    value: ArrayLike, class_axis: int, stages: Stages, ignore_index: int | None = None
+) -> Coarse:
     """Return labels (h, w) or probabilities (K, h, w) as a Coarse."""
+    if ignore_index is not None and ignore_index is not False:
+        integer("ignore_index", ignore_index)
     expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
     array = _array("coarse", value, expected)
     axis = _axis("class_axis", class_axis, 3)
     if array.ndim == 2:
-        return label_classes("coarse", labels("coarse", array))
+        network = label_classes("coarse", labels("coarse", array))
+        return without_ignored(network, ignore_index, stages)
     if array.ndim != 3:
         raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
     _require_finite("coarse", array)
@@ -241,8 +256,42 @@ def coarse_map(value: ArrayLike, class_axis: int, stages: Stages) -> Coarse:
             f"coarse has {len(planes)} classes on axis class_axis={class_axis}, shape "
             f"{array.shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
         )
+    if ignore_index is not None and ignore_index is not False and ignore_index >= 0:
+        stages.notes.append(f"ignore_index={ignore_index} has no effect: probabilities came in.")
     dtype = next(t for t in (np.uint8, np.uint16, np.int32) if len(planes) <= np.iinfo(t).max + 1)
     return Coarse(np.arange(len(planes), dtype=dtype), None, _probabilities(planes, stages))
+
+
+def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse:
+    """Return a label map without the label to ignore, and where it was.
+
+    None: 255, where it is the largest of the labels and they are not 0 and 255 alone, which is a
+    binary mask. False: no label.
+    """
+    values = coarse.values
+    label = index
+    if index is None:
+        binary = values.dtype.kind == "b" or not np.setdiff1d(values, (0, IGNORED)).size
+        label = None if binary or values[-1] != IGNORED else IGNORED
+    if label is None or label is False or not (values == label).any():
+        return coarse
+    if len(values) == 1:
+        raise InvalidInput(
+            f"coarse has nothing but ignore_index={index}; pass ignore_index=False to take "
+            "it for a class."
+        )
+    if index is None:
+        stages.notes.append(
+            f"The coarse map's label {label} is ignored: its pixels pass through "
+            "(ignore_index=False takes it for a class)."
+        )
+    assert coarse.classes is not None
+    k = int(np.flatnonzero(values == label)[0])
+    ignored = coarse.classes == k
+    classes = coarse.classes - (coarse.classes > k)
+    classes[ignored] = 0
+    left = np.delete(values, k)
+    return Coarse(left, classes.astype(class_dtype(len(left))), None, ignored, int(label))
 
 
 def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
@@ -323,10 +372,10 @@ def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> fl
     return ASSUMED_SCALE
 
 
-def pass_count(passes: int | None, scale: float) -> int:
+def pass_count(passes: int | None, scale: float, passes_per_scale: float = PASSES_PER_SCALE) -> int:
     """Return the number of passes, by default in proportion to the scale."""
     if passes is None:
-        return min(max(1, round(min(PASSES_PER_SCALE * scale, MAX_PASSES))), MAX_PASSES)
+        return min(max(1, round(min(passes_per_scale * scale, MAX_PASSES))), MAX_PASSES)
     if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
         raise InvalidInput(f"passes={passes!r} is not possible; pass an integer of at least 0.")
     return min(int(passes), MAX_PASSES)
@@ -363,10 +412,58 @@ def choice(name: str, value: str, valid: Sequence[str]) -> str:
     return value
 
 
-def interpolation(value: str | None, coarse: Coarse) -> str:
+def method_defaults(value: str) -> Defaults:
+    """Return what a method takes for options that are not given."""
+    return METHODS[choice("method", value, tuple(METHODS))]
+
+
+def edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
+    """Return what the edge weights are taken from; None leaves it to whether there is a map."""
+    if value is None:
+        value = "intensity" if boundary is None else "boundary"
+    return choice("edges", value, EDGE_RULES)
+
+
+def unsure_margin(value: float, given: bool, coarse: Coarse, stages: Stages) -> float:
+    """Return up to which difference of probabilities a pixel is unknown; 0 for labels."""
+    margin = at_least("unsure", value, 0.0, 1.0)
+    if margin == 1.0:
+        raise InvalidInput(f"unsure={value!r} leaves no pixel known; pass a number below 1.")
+    if coarse.probabilities is None:
+        if given and margin > 0:
+            stages.notes.append(f"unsure={margin:g} has no effect: labels came in.")
+        return 0.0
+    return margin
+
+
+def window(name: str, value: int) -> int:
+    """Return the side of a square window: odd, so that it has a centre."""
+    side = integer(name, value)
+    if side not in range(1, MAX_WINDOW + 1, 2):
+        raise InvalidInput(
+            f"{name}={value!r} is not possible; pass an odd integer from 1 (off) to {MAX_WINDOW}."
+        )
+    return side
+
+
+def switch(name: str, value: bool) -> bool:
+    """Return whether something is on."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{name}={value!r} is not possible; pass True or False.")
+    return bool(value)
+
+
+def integer(name: str, value: int) -> int:
+    """Return an integer that is no bool."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise InvalidInput(f"{name}={value!r} is not possible; pass an integer.")
+    return int(value)
+
+
+def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest") -> str:
     """Return how to enlarge the coarse map; only labels can take the nearest."""
     if coarse.probabilities is None:
-        return choice("interpolation", value or "nearest", ("nearest", *INTERPOLATIONS))
+        return choice("interpolation", value or of_labels, ("nearest", *INTERPOLATIONS))
     return choice("interpolation", value or "linear", INTERPOLATIONS)
 
 

@@ -16,6 +16,7 @@ from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.colours import Colours, colour_models
 from hdseg_gpu.pipeline.doubt import doubt_of_colours, doubt_of_detail, sample
+from hdseg_gpu.pipeline.seeds import mark_seeds
 
 
 class Round(NamedTuple):
@@ -62,11 +63,10 @@ def decide_classes(
     stages: Stages,
 ) -> Decided:
     """Return seeds and the evidence between them, from the classes (H, W), which are used up."""
-    rounds = _Rounds(ops, colours, coarse, classes, params)
+    rounds = _Rounds(ops, colours, coarse, classes, params, stages)
     doubt = doubt_of_detail(ops, _coarse_labels(ops, coarse, classes.shape, params.scale))
-    looks = len(WIDE) + 1
     for i, look in enumerate(WIDE if doubt > 0 else ()):
-        stages.advance("evidence", i / looks)
+        stages.advance("evidence", i / (len(WIDE) + 1))
         passes = params.passes if i == 0 else min(params.passes, round(look.passes * params.scale))
         seeds, band = rounds.band(passes)
         if band.size == 0:
@@ -75,28 +75,40 @@ def decide_classes(
             doubt *= rounds.contradiction(band, look, doubt)
             if doubt == 0:
                 break
-        found = rounds.look(band, look, doubt, first=i == 0)
-        rounds.redraw(seeds, band, found)
+        rounds.redraw(seeds, band, rounds.look(band, look, doubt, first=i == 0))
     final = LAST if doubt > 0 else TRUSTED
     passes = min(params.passes, max(1, round(final.passes * params.scale)))
     seeds, band = rounds.band(passes)
-    return Decided(seeds, band, rounds.look(band, final, doubt, first=doubt == 0), doubt, passes)
+    evidence = rounds.look(band, final, doubt, first=doubt == 0)
+    stages.advance("evidence", 1.0)
+    return Decided(seeds, band, evidence, doubt, passes)
 
 
 class _Rounds:
     """The classes as they are now, beside those of the coarse map."""
 
     def __init__(
-        self, ops: Ops, colours: Colours, coarse: Coarse, classes: Classes, params: Params
+        self,
+        ops: Ops,
+        colours: Colours,
+        coarse: Coarse,
+        classes: Classes,
+        params: Params,
+        stages: Stages,
     ) -> None:
         self.ops, self.colours, self.coarse, self.params = ops, colours, coarse, params
-        self.classes = classes
+        self.stages, self.classes = stages, classes
         self.drawn = self._cells()  # by the network
+        self.ignored = None
+        if coarse.ignored is not None:
+            walls = ops.upsample_labels(coarse.ignored.view(np.uint8), classes.shape)
+            self.ignored = ops.cell_labels(walls, colours.cell) > 0
 
     def band(self, passes: int) -> tuple[Classes, Band]:
         """Return the seeds after so many passes of thinning, and the band between them."""
-        seeds = self.ops.seeds(self.classes, self.coarse.count, self.params.elements, passes)
-        return seeds, self.ops.band(seeds)
+        with self.stages.timed("seeds"):
+            seeds = mark_seeds(self.ops, self.coarse, self.classes, self.params, passes)
+            return seeds, self.ops.band(seeds)
 
     def look(self, band: Band, look: Round, doubt: float, *, first: bool) -> Evidence:
         """Return the evidence of a round; in the first the classes are the coarse map's own."""
@@ -116,12 +128,12 @@ class _Rounds:
 
     def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
         """Give each pixel of the band its likeliest class."""
-        pixels = band.pixels()
-        labels = seeds.reshape(-1)
-        labels[pixels] = found.label[:, 0]
-        labels[pixels] = self.ops.majority(seeds, band, SMOOTHING)
-        seeds -= 1
-        self.classes = seeds
+        with self.stages.timed("evidence"):
+            pixels = band.pixels()
+            labels = seeds.reshape(-1)
+            labels[pixels] = found.label[:, 0]
+            smooth = self.ops.majority(seeds, band, SMOOTHING)
+            self.classes.reshape(-1)[pixels] = smooth - 1  # all others are as they were
 
     def _evidence(
         self,
@@ -133,12 +145,15 @@ class _Rounds:
     ) -> Evidence:
         """Return the evidence; the colours are those of the classes as drawn, sure parts first."""
         colours, scale, count = self.colours, self.params.scale, self.coarse.count
-        weight = _certainty(drawn, colours.cell / scale)
-        models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * scale)
-        return self.ops.class_evidence(
-            band, colours.image, colours.center, colours.scale, models, look.weight, maps,
-            colours.cell, scale, network, min(KEPT, count),
-        )  # fmt: skip
+        with self.stages.timed("evidence"):
+            weight = _certainty(drawn, colours.cell / scale)
+            if self.ignored is not None:
+                weight[self.ignored] = 0
+            models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * scale)
+            return self.ops.class_evidence(
+                band, colours.image, colours.center, colours.scale, models, look.weight, maps,
+                colours.cell, scale, network, min(KEPT, count),
+            )  # fmt: skip
 
     def _cells(self) -> tuple[Classes, Classes, NDArray[np.float32]]:
         own = self.ops.cell_labels(self.classes, self.colours.cell)

@@ -14,22 +14,21 @@ from hdseg_gpu.pipeline.colours import colours_of
 from hdseg_gpu.pipeline.evidence import cell_size, decide_classes
 from hdseg_gpu.pipeline.graph import assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
-from hdseg_gpu.pipeline.seeds import check_band, check_seeds
+from hdseg_gpu.pipeline.seeds import check_seeds, find_seeds
 from hdseg_gpu.solvers import Solution, solve
-
-
-FINAL = 3
 
 
 @dataclass(frozen=True)
 class TileResult:
     """Labels of the tile, and what it took to find them."""
 
-    labels: NDArray[Any]  # (H, W) class index + 1
+    labels: NDArray[Any]  # (H, W) class index + 1, or a wall
     probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
     unknown_pixels: int
     uncertified_pixels: int | None  # labels that are not proven; None where nothing can be
     solutions: tuple[Solution, ...]  # one for each system, without the potentials
+    passes: int  # of the thinning that the seeds come from
+    doubt: float | None  # of the coarse map's boundaries; None without evidence
 
 
 def refine_tile(
@@ -44,20 +43,21 @@ def refine_tile(
     with_probabilities: bool = False,
 ) -> TileResult:
     """Return the refined labels of a tile, from its upsampled classes (H, W)."""
-    with stages("seeds"):
-        seeds = ops.seeds(classes, coarse.count, params.elements, params.passes)
-        unknown = check_seeds(ops, classes, seeds, coarse, params.passes, stages, params.gamma)
-        check_band(unknown, params.passes)  # before positions in the band are counted in int32
     decided = None
-    if params.gamma > 0 and unknown > 0:
-        with stages("evidence"):
+    if params.gamma > 0 and params.passes > 0:
+        before = ops.histogram(classes, coarse.count) > 0
+        with stages.timed("evidence"):
             colours = colours_of(ops, image, frozen, cell_size(params.scale))
-            decided = decide_classes(ops, colours, coarse, classes, params, stages)
-            seeds = decided.seeds
+        decided = decide_classes(ops, colours, coarse, classes, params, stages)
+        seeds, band = decided.seeds, decided.band
+        check_seeds(ops, before, seeds, coarse, decided.passes, stages, params.gamma)
+    else:
+        with stages("seeds"):
+            seeds = find_seeds(ops, coarse, classes, params, stages)
+            band = ops.band(seeds)
     del classes
     probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
     with stages("graph"):
-        band = ops.band(seeds) if decided is None else decided.band
         evidence = None if decided is None else decided.evidence
         parts = regions(ops, band, seeds, coarse.count, evidence)
     solutions: list[Solution] = []
@@ -86,9 +86,11 @@ def refine_tile(
         solutions.append(solution.without_potentials())
     if solutions:
         stages.advance("solve", 1.0)
-    if decided is not None:
-        seeds.reshape(-1)[band.pixels()] = ops.majority(seeds, band, FINAL)
-    return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions))
+    if params.median > 1:
+        with stages.timed("labels"):
+            seeds.reshape(-1)[band.pixels()] = ops.majority(seeds, band, params.median)
+    passes, doubt = (params.passes, None) if decided is None else (decided.passes, decided.doubt)
+    return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions), passes, doubt)
 
 
 def _advance(stages: Stages, before: float, share: float, fraction: float) -> None:

@@ -1,29 +1,69 @@
-"""Whether thinning left enough to start from, and no more than can be solved."""
+"""What is known before the walk: enough to start from, and no more unknown than can be solved."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import Classes, Ops
-from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.core.ops import Classes, Ops, wall_of
+from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.pipeline.ignored import raise_walls
 
 # The matrix has up to 5 entries a row, counted in int32.
 MAX_UNKNOWN = (2**31 - 1) // 5
 
+# Probabilities that are sampled at a time.
+_BLOCK = 1 << 20
+
+
+def find_seeds(
+    ops: Ops, coarse: Coarse, classes: Classes, params: Params, stages: Stages
+) -> Classes:
+    """Return the seeds of the upsampled classes (H, W), if there are enough and not too few."""
+    before = ops.histogram(classes, coarse.count) > 0
+    seeds = mark_seeds(ops, coarse, classes, params, params.passes)
+    check_seeds(ops, before, seeds, coarse, params.passes, stages, params.gamma)
+    return seeds
+
+
+def mark_seeds(
+    ops: Ops, coarse: Coarse, classes: Classes, params: Params, passes: int
+) -> Classes:
+    """Return the seeds of classes (H, W): thinned, pruned, sure and not ignored."""
+    seeds = ops.seeds(classes, coarse.count, params.elements, passes)
+    if params.prune:
+        seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
+    if params.unsure > 0:
+        clear_unsure(ops, coarse, seeds, params)
+    if coarse.ignored is not None:
+        raise_walls(ops, coarse.ignored, classes, seeds, params)
+    check_band(int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0]), passes)
+    return seeds
+
+
+def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> None:
+    """Make seeds unknown where the largest two interpolated probabilities are close together."""
+    assert coarse.probabilities is not None
+    flat = seeds.reshape(-1)
+    step = max(1, _BLOCK // coarse.count)
+    for first in range(0, flat.size, step):
+        pixels = first + np.flatnonzero(flat[first : first + step])
+        samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
+        samples.partition(coarse.count - 2, axis=1)
+        flat[pixels[samples[:, -1] - samples[:, -2] <= params.unsure]] = 0
+
 
 def check_seeds(
     ops: Ops,
-    classes: Classes,
+    before: NDArray[np.bool_],
     seeds: Classes,
     coarse: Coarse,
     passes: int,
     stages: Stages,
     gamma: float = 0.0,
-) -> int:
-    """Say which classes lost all their seeds; refuse when none is left; return how many unknown."""
-    before = ops.histogram(classes, coarse.count) > 0
-    unknown, *seeded = ops.histogram(seeds, coarse.count + 1).tolist()
-    after = np.array(seeded) > 0
+) -> None:
+    """Say which of the classes that were there before lost all seeds; refuse when none is left."""
+    after = ops.histogram(seeds, wall_of(seeds.dtype) + 1)[1 : coarse.count + 1] > 0
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(
@@ -38,11 +78,10 @@ def check_seeds(
             f"Thinning with passes={passes} left no seeds of class {lost}: "
             f"these classes {consequence}."
         )
-    return int(unknown)
 
 
 def check_band(size: int, passes: int) -> None:
-    """Refuse a band whose matrix could not be indexed."""
+    """Refuse a band whose matrix and positions could not be indexed."""
     if size > MAX_UNKNOWN:
         raise InvalidInput(
             f"passes={passes} made {size} pixels unknown; at most {MAX_UNKNOWN} can be "

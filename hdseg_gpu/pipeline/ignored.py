@@ -1,0 +1,57 @@
+"""Pixels that carry the label to ignore: as good as outside the picture.
+
+The classes go on beneath them, so that thinning does not see where they begin, as it does not see
+the picture's frame; then they become walls, to which no edge leads.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import Classes, Ops, wall_of
+from hdseg_gpu.core.params import Coarse, Params
+
+
+def continued(coarse: Coarse) -> Coarse:
+    """Return the coarse map with the nearest class, in city blocks, at each pixel to ignore."""
+    if coarse.ignored is None:
+        return coarse
+    assert coarse.classes is not None
+    far = sum(coarse.shape)  # as good as infinite
+    # The nearest row in each column first, then the nearest column in each row.
+    away, row = _nearest(np.where(coarse.ignored, far, 0).T)
+    _, column = _nearest(away.T)
+    row = row.T[np.arange(coarse.shape[0])[:, np.newaxis], column]
+    return replace(coarse, classes=np.ascontiguousarray(coarse.classes[row, column]))
+
+
+def _nearest(start: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return min_j(start[:, j] + |i - j|) for each i of a row, and such a j."""
+    count = start.shape[1]
+    index = np.arange(count)
+    # Value and index in one number, so that a running minimum carries both along.
+    ahead = np.minimum.accumulate((start - index + count) * count + index, axis=1)
+    behind = ((start + index) * count + index)[:, ::-1]
+    behind = np.minimum.accumulate(behind, axis=1)[:, ::-1]
+    before, after = ahead // count + index - count, behind // count - index
+    return np.minimum(before, after), np.where(before <= after, ahead % count, behind % count)
+
+
+def raise_walls(
+    ops: Ops, ignored: NDArray[np.bool_], classes: Classes, seeds: Classes, params: Params
+) -> None:
+    """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour.
+
+    What they cut off from all seeds keeps its class, unless evidence can decide there.
+    """
+    walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), seeds.shape)
+    np.putmask(seeds, walls, wall_of(seeds.dtype))
+    if params.gamma > 0:
+        return
+    band = ops.band(seeds)
+    component = ops.components(band)
+    reach = ops.contacts(band, seeds, component, int(classes.max()) + 1)
+    cut_off = band.select(np.logical_not(reach.any(axis=1))[component]).pixels()
+    seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1
