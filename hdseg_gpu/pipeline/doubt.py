@@ -11,20 +11,27 @@ import numpy as np
 
 from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Ops
 
-# Where doubt ends and where it is full: between what real networks and reduced masks show. See
+# The contradiction at which doubt begins and is full, where there are _DETAIL flips per edge, and
+# what e times as much detail adds to it: between what real networks and reduced masks show. See
 # docs/decisions/0006-evidence.md.
-_DETAIL = (0.18, 0.10)  # flips per edge
-_CONTRADICTION = (0.40, 0.50)
+_CONTRADICTION = (0.54, 0.64)
+_DETAIL = 0.1
+_PER_DETAIL = 0.25
+MOST_DETAIL = 0.2  # more than that leaves no doubt, whatever the colours say
 _NEAR = (1.0, 2.0)  # distances at which contradiction is measured, in units of the scale
 SAMPLE = 1 << 17  # pixels that it is measured on
 
 
-def doubt_of_detail(ops: Ops, coarse: Classes) -> float:
-    """Return the doubt that the boundaries of a coarse map (h, w) give cause for."""
+def detail_of(ops: Ops, coarse: Classes) -> float:
+    """Return how many pixels of a coarse map (h, w) a blur would flip, for each of its edges."""
     flips, edges = ops.boundary_detail(coarse)
-    detail = max(flips / max(edges, 1), 1e-9)
-    none, full = _DETAIL
-    return float(np.clip((log(none) - log(detail)) / (log(none) - log(full)), 0, 1))
+    return max(flips / max(edges, 1), 1e-4)
+
+
+def doubt_of(detail: float, contradiction: float) -> float:
+    """Return the doubt that both give cause for."""
+    none, full = (limit + _PER_DETAIL * log(detail / _DETAIL) for limit in _CONTRADICTION)
+    return min(1.0, max(0.0, (contradiction - none) / (full - none)))
 
 
 def sample(band: Band) -> Band:
@@ -33,13 +40,13 @@ def sample(band: Band) -> Band:
     return band.select(np.arange(band.pixel.size) % step == 0)
 
 
-def doubt_of_colours(
+def contradiction_of(
     band: Band, by_colour: Evidence, classes: Classes, nearest: NearestMap, cell: int, unit: float
 ) -> float:
-    """Return the doubt that the colours give cause for, by their answer alone at some pixels.
+    """Return how the colours' answer at some pixels contradicts the classes near boundaries.
 
-    It follows twice the mean over the classes (weighted with the roots of their pixels) of the
-    share of pixels with another colour, where the boundary is 1 to 2 units away.
+    It is twice the mean over the classes (weighted with the roots of their pixels) of the
+    share of pixels with the colours of another, where the boundary is 1 to 2 units away.
     """
     pixels = band.pixels()
     rows, columns = np.divmod(pixels, band.shape[1])
@@ -52,6 +59,4 @@ def doubt_of_colours(
     wrong = by_colour.label[:, 0].astype(np.int64) - 1 != own
     total = np.bincount(own[near], minlength=count)
     share = np.bincount(own[near & wrong], minlength=count) / np.maximum(total, 1)
-    contradiction = 2 * np.average(share, weights=np.sqrt(total))
-    none, full = _CONTRADICTION
-    return float(np.clip((contradiction - none) / (full - none), 0, 1))
+    return float(2 * np.average(share, weights=np.sqrt(total)))

@@ -15,7 +15,7 @@ from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Network, Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.colours import Colours, colour_models
-from hdseg_gpu.pipeline.doubt import doubt_of_colours, doubt_of_detail, sample
+from hdseg_gpu.pipeline.doubt import MOST_DETAIL, contradiction_of, detail_of, doubt_of, sample
 from hdseg_gpu.pipeline.seeds import mark_seeds
 
 
@@ -28,13 +28,13 @@ class Round(NamedTuple):
 
 
 # docs/decisions/0006-evidence.md has what was tried instead of these.
-WIDE = (Round(12, 14, 1.0), Round(4, 8, 1.0), Round(4, 5, 1.0))
+WIDE = (Round(12, 14, 1.05), Round(4, 8, 1.05), Round(4, 5, 1.05))
 LAST = Round(2, 3, 1.5)
-TRUSTED = Round(2, 4, 1.0)
+TRUSTED = Round(2, 3, 1.0)
 SMOOTHING = 3  # majority filter between the rounds
 # What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
-_TRUST_DISTANCE = 8.0
-_TRUST_PROBABILITY = 80.0
+_TRUST_DISTANCE = 9.0
+_TRUST_PROBABILITY = 100.0
 KEPT = 4  # classes for each pixel
 
 
@@ -64,15 +64,16 @@ def decide_classes(
 ) -> Decided:
     """Return seeds and the evidence between them, from the classes (H, W), which are used up."""
     rounds = _Rounds(ops, colours, coarse, classes, params, stages)
-    doubt = doubt_of_detail(ops, _coarse_labels(ops, coarse, classes.shape, params.scale))
-    for i, look in enumerate(WIDE if doubt > 0 else ()):
+    detail = detail_of(ops, _coarse_labels(ops, coarse, classes.shape, params.scale))
+    doubt = 0.0
+    for i, look in enumerate(WIDE if detail < MOST_DETAIL else ()):
         stages.advance("evidence", i / (len(WIDE) + 1))
         passes = params.passes if i == 0 else min(params.passes, round(look.passes * params.scale))
         seeds, band = rounds.band(passes)
         if band.size == 0:
             break
         if i == 0:
-            doubt *= rounds.contradiction(band, look, doubt)
+            doubt = doubt_of(detail, rounds.contradiction(band, look))
             if doubt == 0:
                 break
         rounds.redraw(seeds, band, rounds.look(band, look, doubt, first=i == 0))
@@ -118,13 +119,13 @@ class _Rounds:
             maps += (now,)
         return self._evidence(band, look, maps, now, self._network(doubt))
 
-    def contradiction(self, band: Band, look: Round, doubt: float) -> float:
-        """Return the doubt that the colours alone give cause for."""
-        some, drawn = sample(band), self._trusted(doubt)
+    def contradiction(self, band: Band, look: Round) -> float:
+        """Return how far the colours alone contradict the coarse map, with all doubt in it."""
+        some, drawn = sample(band), self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
         by_colour = self._evidence(some, look, (silent,), drawn, None)
         cell, unit = self.colours.cell, self.params.scale
-        return doubt_of_colours(some, by_colour, self.classes, drawn, cell, unit)
+        return contradiction_of(some, by_colour, self.classes, drawn, cell, unit)
 
     def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
         """Give each pixel of the band its likeliest class."""
