@@ -33,7 +33,7 @@ LAST = Round(2, 3, 1.5)
 TRUSTED = Round(2, 3, 1.0)
 SMOOTHING = 3  # majority filter between the rounds
 # What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
-_TRUST_DISTANCE = 9.0
+_TRUST_DISTANCE = 10.0
 _TRUST_PROBABILITY = 100.0
 KEPT = 4  # classes for each pixel
 
