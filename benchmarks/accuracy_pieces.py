@@ -29,7 +29,7 @@ def nearest(item: Item) -> NDArray[Any]:
     coarse = item.coarse
     if coarse.ndim == 3:
         coarse = item.values[coarse.argmax(axis=0)]
-    labels: NDArray[Any] = hdseg_gpu.refine(item.image, coarse, passes=0)
+    labels: NDArray[Any] = hdseg_gpu.refine(item.image, coarse, passes=0, interpolation="nearest")
     return labels
 
 

@@ -54,7 +54,7 @@ def refine(
     """Return the labels of a large image, its small mask decided again near the boundaries.
 
     The coarse map is enlarged to the image; every class is thinned, and what was removed is the
-    unknown band; a random walker decides the band by the image's edges.
+    unknown band; class evidence from the colours nearby and a random walker decide the band.
 
     Parameters
     ----------
@@ -64,16 +64,19 @@ def refine(
         Labels (integers of any value, or bools), or the probabilities or logits of K classes.
         Integer planes are quantised probabilities. h <= H, w <= W, of the same aspect.
     method : {"evidence", "published"}
-        Where the defaults of the options below come from; what is given is final. "published" is
-        the method of Saravanan, Challa and Danda as their own program has it.
+        Where the defaults of the options below come from; what is given is final. "evidence" is
+        the most accurate one known here. "published" is the plain random walker of Saravanan,
+        Challa and Danda as their own program has it.
     scale : float, optional
         Image pixels for each pixel the network decided. Default: max(H / h, W / w); 8 is assumed,
         with a warning, when the coarse map has the image's size.
     passes : int, optional
-        Passes of thinning: the band is about 2 passes wide. Default: 2 scale ("published": 8
-        scale), rounded.
+        Passes of thinning: the band is about 2 passes wide; 0 is plain interpolation. With
+        evidence, those of the first round; the next have less, and a coarse map that deserves no
+        doubt has the last round alone. Default: 12 scale ("published": 8 scale), rounded.
     elements : {"9x9", "3x3"} or array of int8, shape (m, n, n), optional
-        Structuring elements: +1 hit, -1 miss, 0 don't care; n odd and at most 9. Default: "9x9".
+        Structuring elements: +1 hit, -1 miss, 0 don't care; n odd and at most 9. Default: "3x3"
+        ("published": "9x9").
     unsure : float, optional
         In [0, 1). Pixels whose largest two interpolated probabilities differ by at most this are
         unknown, too; 0 is off. Without effect on labels. Default: 0 ("published": 0.03).
@@ -90,17 +93,17 @@ def refine(
     beta : float, optional
         How strongly an edge stops the walker. Default: 1000 ("published": 130).
     gamma : float, optional
-        Weight of the class evidence; 0 is the plain random walker. The evidence is the
-        interpolated coarse map. Default: 0.
+        Weight of the class evidence, see Notes; 0 is the plain random walker. Default: 1
+        ("published": 0).
     interpolation : {"nearest", "linear", "cubic"}, optional
-        How the coarse map is enlarged. Default: "nearest" for labels, "linear" for
-        probabilities. For labels the other two interpolate one plane a class, 1 inside and 0
+        How the coarse map is enlarged. Default: "cubic" for labels ("published": "nearest"),
+        "linear" for probabilities. Labels are interpolated as one plane a class, 1 inside and 0
         outside: the boundary comes out smooth instead of stair-stepped.
     median : int, optional
         Side, odd and at most 15, of the window whose most frequent label each pixel of the band
         takes in the end: the median filter where two labels meet. A pixel's own label wins a tie,
         else the smallest. 1 is off. Probabilities and counts of the report stay the walker's.
-        Default: 1 ("published": 7).
+        Default: 3 ("published": 7).
     ignore_index : int or False, optional
         Label of pixels that pass through: enlarged by nearest neighbour, they keep it, and for
         all others they are as good as outside the picture. The nearest class (in city blocks)
@@ -162,6 +165,17 @@ def refine(
 
     sigma is the standard deviation of the whole image (or of g). Integers are scaled to [0, 1],
     floats are used as they are: beta means the same for them if they are scaled alike.
+
+    The evidence lambda^k is the softmax over k of
+
+        weight log N(I; mean_k, C_k) + 1/2 sum sign(d) (a log(1 + abs d) + b abs d)
+
+    N has the colours of class k nearby, from the sums of cells that are `scale` / 2 wide, each as
+    far as its distance to the boundary makes it sure; d is the distance in units of the scale, of
+    the coarse map and of what the last round found. Three rounds go from wide windows and bands to
+    narrow ones. How far the coarse map is trusted follows from the detail of its boundaries and
+    from how the colours contradict it there (`report.doubt`); without doubt there is one round,
+    close to the boundary. Probabilities of the network enter as such.
 
     References
     ----------

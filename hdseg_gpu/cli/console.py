@@ -28,7 +28,7 @@ Output = Annotated[
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
 ]
-Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: 2 x scale).")]
+Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: by method and scale).")]
 Backend = Annotated[str, typer.Option(help="auto, cpu or reference.")]
 
 

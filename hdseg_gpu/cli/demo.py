@@ -43,8 +43,8 @@ def demo(
         after, report = api.refine(
             image, coarse, backend=backend, progress=progress, return_report=True
         )
-        before = api.refine(image, coarse, passes=0, backend=backend)  # nearest neighbour alone
-        seeds = api.seeds(before, passes=report.passes, backend=backend)
+        before = api.refine(image, coarse, passes=0, interpolation="nearest", backend=backend)
+        seeds = api.seeds(before, passes=report.passes, elements="3x3", backend=backend)
     scores = {
         name: {
             "iou": metrics.iou(labels > 0, truth),
