@@ -35,7 +35,8 @@ def test_refine(present, files, compete, benchmark, contestant, case, gamma):
         "work": n / 1e6,
         "unit": "M unknowns",
     }
-    group = f"refine: {case}, {n / 1e6:.2f} M unknowns, beta {BETA:g}, gamma {gamma:g}"
+    settings = f"{n / 1e6:.2f} M unknowns, beta {BETA:g}, gamma 0" if gamma == 0 else "default"
+    group = f"refine: {case}, {settings}"
 
     if contestant != PIECES:
         threads = 1 if contestant == OURS_ONE_THREAD else None

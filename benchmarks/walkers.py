@@ -22,10 +22,14 @@ def by_refine(
     beta: float,
     gamma: float,
 ) -> Answer:
-    """Return the labels by hdseg_gpu."""
-    labels, report = refine(
-        image, coarse, elements=elements, passes=passes, beta=beta, gamma=gamma, return_report=True
-    )
+    """Return the labels by hdseg_gpu: by the plain walker, or as it does without options."""
+    options: dict[str, Any] = {}
+    if gamma == 0.0:
+        options = {
+            "elements": elements, "passes": passes, "beta": beta, "gamma": 0.0,
+            "interpolation": "nearest", "median": 1,
+        }  # fmt: skip
+    labels, report = refine(image, coarse, return_report=True, **options)
     return labels, {
         "solver": report.solver,
         "iterations": report.iterations,

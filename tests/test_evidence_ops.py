@@ -30,6 +30,8 @@ class Scene:
         self.moments = ops.cell_moments(self.image, cell, self.center, self.scale)
         self.own = ops.cell_labels(self.classes, cell)
         self.distance, self.rival = ops.rival_distances(self.own)
+        self.shifted = np.roll(self.own, 1, axis=1)
+        self.of_shifted = ops.rival_distances(self.shifted)
         self.weight = np.tanh(np.minimum(self.distance, 9)).astype(np.float32)
         self.group = group
 
@@ -56,8 +58,8 @@ class Scene:
 
     def maps(self, count):
         first = NearestMap(self.own, self.rival, self.distance, 0.5, 3.0)
-        shifted = np.roll(self.own, 1, axis=1)
-        return (first, first._replace(own=shifted, log=1.0, linear=0.0))[:count]
+        distance, rival = self.of_shifted
+        return (first, NearestMap(self.shifted, rival, distance, 1.0, 0.0))[:count]
 
     def evidence(self, ops, band, maps=2, network=None, kept=3, missing=(), models=None):
         return ops.class_evidence(

@@ -71,9 +71,7 @@ class ReferenceEvidence(Ops):
         corners = _corners(rows, columns, cell, maps[0].own.shape)
         classes = _candidates(maps, corners)
         if network is not None:
-            p = self.sample_planes(
-                network.planes, band.shape, band.pixels(), network.interpolation
-            )
+            p = self.sample_planes(network.planes, band.shape, band.pixels(), network.interpolation)
         score = np.where(classes < 0, -np.inf, 0.0)
         for k in np.unique(classes[classes >= 0]):
             total = weight * _log_likelihood(models, k, rows, columns, colour, band.shape)
@@ -86,8 +84,7 @@ class ReferenceEvidence(Ops):
         return _ranked(classes, score, kept, maps[0].own.dtype)
 
     def evident_classes(
-        self,
-        band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
+        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
         touches = np.zeros((int(component.max(initial=-1)) + 1, count + 1), np.bool_)
         of_pixel = np.repeat(component, np.diff(band.start))
@@ -108,7 +105,9 @@ class ReferenceEvidence(Ops):
         wanted = np.repeat(labels, np.diff(band.start), axis=0)
         for j, column in enumerate(wanted.T):
             same = evidence.label[rows] == column[:, np.newaxis]
-            b[j] += gamma * np.where(same & (column > 0)[:, np.newaxis], evidence.share[rows], 0).sum(1)
+            b[j] += gamma * np.where(
+                same & (column > 0)[:, np.newaxis], evidence.share[rows], 0
+            ).sum(1)
 
 
 def _smooth(values: NDArray[Any], radius: int) -> NDArray[Any]:
@@ -129,9 +128,7 @@ def _gaussians(moments: NDArray[Any], channels: int, ridge: float) -> NDArray[np
     covariance += ridge * np.eye(channels)
     precision = np.linalg.inv(covariance)
     linear = np.einsum("...ij,...j->...i", precision, mean)
-    constant = -0.5 * (
-        np.einsum("...i,...i->...", linear, mean) + np.linalg.slogdet(covariance)[1]
-    )
+    constant = -0.5 * (np.einsum("...i,...i->...", linear, mean) + np.linalg.slogdet(covariance)[1])
     factor = np.where(upper[0] == upper[1], -0.5, -1.0)
     parts = constant[..., np.newaxis], linear, precision[..., upper[0], upper[1]] * factor
     return np.concatenate(parts, axis=-1).astype(np.float32)

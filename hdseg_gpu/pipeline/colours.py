@@ -14,7 +14,7 @@ _LEVELS = 2  # windows, and windows three times as wide; what is left is the who
 _WIDER = 3.0
 _PRIOR = 0.005  # share of a window's pixels that the wider windows count
 _RIDGE = 0.008  # added to the variances, as a share of the picture's
-_BOXES = 6.0**0.5  # standard deviation of three box filters of 5
+_BOXES = 2.0**0.5  # standard deviation of three box filters of 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ def colour_models(
     size = group * colours.cell
     radii = tuple(_radius(spread / size * _WIDER**level) for level in range(_LEVELS))
     shape = colours.image.shape
-    boxes = _boxes(own, count, group, 3 * radii[0] + 1, (-(-shape[0] // size), -(-shape[1] // size)))
+    boxes = _boxes(
+        own, count, group, 3 * radii[0] + 1, (-(-shape[0] // size), -(-shape[1] // size))
+    )
     first, models, entries = np.full(count, -1, np.int64), [], 0
     for k in np.flatnonzero(boxes[:, 2]).tolist():
         top, left, height, width = boxes[k].tolist()

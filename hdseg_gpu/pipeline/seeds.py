@@ -26,9 +26,7 @@ def find_seeds(
     return seeds
 
 
-def mark_seeds(
-    ops: Ops, coarse: Coarse, classes: Classes, params: Params, passes: int
-) -> Classes:
+def mark_seeds(ops: Ops, coarse: Coarse, classes: Classes, params: Params, passes: int) -> Classes:
     """Return the seeds of classes (H, W): thinned, pruned, sure and not ignored."""
     seeds = ops.seeds(classes, coarse.count, params.elements, passes)
     if params.prune:

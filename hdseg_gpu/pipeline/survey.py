@@ -15,9 +15,7 @@ def unit_of(dtype: np.dtype[Any]) -> float:
     return 1.0 / float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
-def survey(
-    ops: Ops, image: NDArray[Any], features: NDArray[Any], params: Params
-) -> Survey:
+def survey(ops: Ops, image: NDArray[Any], features: NDArray[Any], params: Params) -> Survey:
     """Return sigma and the exponent's factor for the edge weights, and what colours are seen as.
 
     "intensity": w = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + eps, as in scikit-image;

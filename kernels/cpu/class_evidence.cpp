@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace hdseg {
 namespace {
@@ -46,6 +47,13 @@ struct Corners {
   }
 };
 
+std::vector<Between> all_between(int64_t pixels, int64_t size, int64_t count) {
+  std::vector<Between> all(static_cast<size_t>(pixels));
+  for (int64_t i = 0; i < pixels; ++i)
+    all[static_cast<size_t>(i)] = between_centres(i, size, count);
+  return all;
+}
+
 // Distance into class k, negative outside, in units of the terms.
 template <class T>
 float signed_distance(const NearestMap<T>& map, const Corners& cells, T k, float cell) {
@@ -60,9 +68,9 @@ float signed_distance(const NearestMap<T>& map, const Corners& cells, T k, float
 }
 
 template <class T>
-void add_distances(const DistanceTerms<T>& terms, int64_t y, int64_t x, Candidates<T>& found) {
-  const Corners cells(between_centres(y, terms.size, terms.cells.height),
-                      between_centres(x, terms.size, terms.cells.width), terms.cells.width);
+void add_distances(const DistanceTerms<T>& terms, const Between& y, const Between& x,
+                   Candidates<T>& found) {
+  const Corners cells(y, x, terms.cells.width);
   for (int64_t m = 0; m < terms.count; ++m) {
     for (int c = 0; c < cells.count; ++c) {
       const int64_t i = cells.corner[c].index;
@@ -71,7 +79,13 @@ void add_distances(const DistanceTerms<T>& terms, int64_t y, int64_t x, Candidat
     }
   }
   const float cell = static_cast<float>(terms.size) / terms.unit;
+  // Of two classes, what lies in one lies as far outside the other.
+  const bool opposite = found.count == 2;
   for (int c = 0; c < found.count; ++c) {
+    if (opposite && c == 1) {
+      found.score[1] = -found.score[0];
+      break;
+    }
     found.score[c] = 0.0f;
     for (int64_t m = 0; m < terms.count; ++m) {
       const float d = signed_distance(terms.maps[m], cells, found.label[c], cell);
@@ -80,36 +94,61 @@ void add_distances(const DistanceTerms<T>& terms, int64_t y, int64_t x, Candidat
   }
 }
 
+// The models of one row of pixels: interpolated between two rows of windows once for each window.
 template <class T>
-void add_colours(const ColourModels& models, const float* x, int64_t channels, int64_t row,
-                 int64_t column, Candidates<T>& found) {
-  const int64_t count = moment_count(channels);
-  const Between y = between_centres(row, models.size, models.windows.height);
-  const Between z = between_centres(column, models.size, models.windows.width);
-  for (int c = 0; c < found.count; ++c) {
-    const auto k = static_cast<int64_t>(found.label[c]);
-    if (models.first[k] < 0) {  // no colours of this class are known: they decide against it
-      found.score[c] = -1e9f;
-      continue;
-    }
-    const int64_t* box = models.box + 4 * k;
-    const auto inside = [](int64_t i, int64_t start, int64_t length) {
-      return std::clamp<int64_t>(i - start, 0, length - 1);
-    };
-    const Between in_y = {inside(y.first, box[0], box[2]), inside(y.second, box[0], box[2]),
-                          y.weight};
-    const Between in_x = {inside(z.first, box[1], box[3]), inside(z.second, box[1], box[3]),
-                          z.weight};
-    const Corners windows(in_y, in_x, box[3]);
-    float sum = 0.0f;
-    for (int w = 0; w < windows.count; ++w) {
-      const float* coefficients =
-          models.coefficients + (models.first[k] + windows.corner[w].index) * count;
-      sum += windows.corner[w].weight * quadratic(coefficients, x, channels);
-    }
-    found.score[c] += models.weight * sum;
+class RowModels {
+ public:
+  RowModels(const ColourModels& models, int64_t channels)
+      : models_(models), channels_(channels), count_(moment_count(channels)) {
+    kept_.resize(static_cast<size_t>(2 * kConsidered * count_));
   }
-}
+
+  void start(const Between& y) {
+    y_ = y;
+    used_ = 0;
+  }
+
+  // weight log N(x) of class k, less than anything where no colours of the class are known.
+  float score(T k, const float* colour, const Between& x) {
+    if (models_.first[k] < 0) return -1e9f;
+    const float left = quadratic(column(k, x.first), colour, channels_);
+    if (!(x.weight > 0.0f)) return models_.weight * left;
+    const float right = quadratic(column(k, x.second), colour, channels_);
+    return models_.weight * ((1.0f - x.weight) * left + x.weight * right);
+  }
+
+ private:
+  // Coefficients of class k in a column of windows, at this row of pixels.
+  const float* column(T k, int64_t x) {
+    for (int slot = 0; slot < std::min(used_, kSlots); ++slot) {
+      if (label_[slot] == k && window_[slot] == x) return kept_.data() + slot * count_;
+    }
+    const int slot = used_++ % kSlots;
+    label_[slot] = k;
+    window_[slot] = x;
+    const int64_t* box = models_.box + 4 * static_cast<int64_t>(k);
+    const auto row = [&](int64_t y) {
+      const int64_t i = std::clamp<int64_t>(y - box[0], 0, box[2] - 1);
+      const int64_t j = std::clamp<int64_t>(x - box[1], 0, box[3] - 1);
+      return models_.coefficients + (models_.first[k] + i * box[3] + j) * count_;
+    };
+    const float *above = row(y_.first), *below = row(y_.second);
+    float* kept = kept_.data() + slot * count_;
+    for (int64_t q = 0; q < count_; ++q) {
+      kept[q] = (1.0f - y_.weight) * above[q] + y_.weight * below[q];
+    }
+    return kept;
+  }
+
+  static constexpr int kSlots = 2 * kConsidered;
+  const ColourModels& models_;
+  int64_t channels_, count_;
+  Between y_{};
+  std::vector<float> kept_;
+  T label_[kSlots];
+  int64_t window_[kSlots];
+  int used_ = 0;
+};
 
 template <class T>
 void add_network(const NetworkTerm& network, const Grid& grid, int64_t row, int64_t column,
@@ -161,23 +200,34 @@ template <class Value, class T>
 void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels& models,
                     const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
                     T* label, float* share) {
-#pragma omp parallel for schedule(dynamic, 256)
-  for (int64_t r = 0; r < band.runs; ++r) {
-    const int64_t y = band.pixel[r] / picture.grid.width, left = band.pixel[r] % picture.grid.width;
-    for (int32_t i = 0; i < band.length(r); ++i) {
-      const int64_t x = left + i;
-      const Value* value = picture.values + (band.pixel[r] + i) * picture.channels;
-      float colour[kMostChannels];
-      for (int64_t c = 0; c < picture.channels; ++c) {
-        colour[c] =
-            static_cast<float>((static_cast<double>(value[c]) - picture.centre[c]) * picture.scale);
+  const Grid& grid = picture.grid;
+  const std::vector<Between> cells = all_between(grid.width, distances.size, distances.cells.width);
+  const std::vector<Between> windows = all_between(grid.width, models.size, models.windows.width);
+#pragma omp parallel
+  {
+    RowModels<T> row_models(models, picture.channels);
+#pragma omp for schedule(dynamic, 256)
+    for (int64_t r = 0; r < band.runs; ++r) {
+      const int64_t y = band.pixel[r] / grid.width, left = band.pixel[r] % grid.width;
+      const Between cell_row = between_centres(y, distances.size, distances.cells.height);
+      row_models.start(between_centres(y, models.size, models.windows.height));
+      for (int32_t i = 0; i < band.length(r); ++i) {
+        const auto x = static_cast<size_t>(left + i);
+        const Value* value = picture.values + (band.pixel[r] + i) * picture.channels;
+        float colour[kMostChannels];
+        for (int64_t c = 0; c < picture.channels; ++c) {
+          colour[c] = static_cast<float>((static_cast<double>(value[c]) - picture.centre[c]) *
+                                         picture.scale);
+        }
+        Candidates<T> found;
+        add_distances(distances, cell_row, cells[x], found);
+        if (network.planes != nullptr) add_network(network, grid, y, left + i, found);
+        for (int c = 0; c < found.count; ++c) {
+          found.score[c] += row_models.score(found.label[c], colour, windows[x]);
+        }
+        const int64_t to = (static_cast<int64_t>(band.start[r]) + i) * kept;
+        rank(found, kept, label + to, share + to);
       }
-      Candidates<T> found;
-      add_distances(distances, y, x, found);
-      if (network.planes != nullptr) add_network(network, picture.grid, y, x, found);
-      add_colours(models, colour, picture.channels, y, x, found);
-      const int64_t to = (static_cast<int64_t>(band.start[r]) + i) * kept;
-      rank(found, kept, label + to, share + to);
     }
   }
 }
