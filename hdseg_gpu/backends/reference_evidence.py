@@ -74,7 +74,8 @@ class ReferenceEvidence(Ops):
             p = self.sample_planes(network.planes, band.shape, band.pixels(), network.interpolation)
         score = np.where(classes < 0, -np.inf, 0.0)
         for k in np.unique(classes[classes >= 0]):
-            total = weight * _log_likelihood(models, k, rows, columns, colour, band.shape)
+            known = weight if models.first[k] >= 0 else 1.0
+            total = known * _log_likelihood(models, k, rows, columns, colour, band.shape)
             for one in maps:
                 total = total + 0.5 * _counted(one, k, corners, cell / unit)
             if network is not None:
@@ -139,7 +140,8 @@ def _ranked(
 ) -> Evidence:
     """Return the softmax of the best scores."""
     order = np.argsort(-score, axis=1, kind="stable")[:, :kept]
-    classes, score = (np.take_along_axis(a, order, axis=1) for a in (classes, score))
+    classes = np.take_along_axis(classes, order, axis=1)
+    score = np.take_along_axis(score, order, axis=1)
     share = np.exp(score - score[:, :1])
     share[share < _LEAST_SHARE] = 0.0
     label = np.where(share > 0, classes + 1, 0).astype(dtype)
@@ -202,9 +204,9 @@ def _log_likelihood(
     columns: NDArray[np.int64],
     colour: NDArray[np.float64],
     shape: tuple[int, int],
-) -> NDArray[np.float64] | float:
+) -> NDArray[np.float64]:
     if models.first[k] < 0:
-        return -1e9
+        return np.full(len(colour), -1e9)
     windows = tuple(-(-n // models.size) for n in shape)
     top, left, height, width = models.box[k].tolist()
     own = models.coefficients[models.first[k] :][: height * width].reshape(height, width, -1)

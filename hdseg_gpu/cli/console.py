@@ -28,9 +28,7 @@ Output = Annotated[
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
 ]
-Passes = Annotated[
-    int | None, typer.Option(help="Passes of thinning (default: by method and scale).")
-]
+Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: by method).")]
 Backend = Annotated[str, typer.Option(help="auto, cpu or reference.")]
 
 

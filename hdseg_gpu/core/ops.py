@@ -9,6 +9,7 @@ the vectors of several right-hand sides.
 """
 
 from abc import ABC, abstractmethod
+from math import isqrt
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ def wall_of(dtype: Any) -> int:
 
 def channel_count(moments: int) -> int:
     """Return C from the number of moments (C + 1) (C + 2) / 2."""
-    return round(((8 * moments + 1) ** 0.5 - 3) / 2)
+    return (isqrt(8 * moments + 1) - 3) // 2
 
 
 class CsrMatrix(NamedTuple):

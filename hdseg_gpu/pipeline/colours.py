@@ -1,6 +1,7 @@
 """The colours of each class around every place: local Gaussian models from the sums of cells."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ _LEVELS = 2  # windows, and windows three times as wide; what is left is the who
 _WIDER = 3.0
 _PRIOR = 0.005  # share of a window's pixels that the wider windows count
 _RIDGE = 0.008  # added to the variances, as a share of the picture's
-_BOXES = 2.0**0.5  # standard deviation of three box filters of 3
+_BOXES = sqrt(2.0)  # standard deviation of three box filters of 3
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def colour_models(
 
 def _radius(spread: float) -> int:
     """Return the radius of three box filters that together spread so far: 4 s^2 = w^2 - 1."""
-    return max(1, round(((4 * spread**2 + 1) ** 0.5 - 1) / 2))
+    return max(1, round((sqrt(4 * spread**2 + 1) - 1) / 2))
 
 
 def _boxes(

@@ -113,11 +113,11 @@ class _Rounds:
 
     def look(self, band: Band, look: Round, doubt: float, *, first: bool) -> Evidence:
         """Return the evidence of a round; in the first the classes are the coarse map's own."""
-        maps, now = (self._scored(doubt),), self._trusted(doubt)
-        if not first:
-            now = NearestMap(*self._cells(), 1.0, 0.0)
-            maps += (now,)
-        return self._evidence(band, look, maps, now, self._network(doubt))
+        drawn, network = self._scored(doubt), self._network(doubt)
+        if first:
+            return self._evidence(band, look, (drawn,), self._trusted(doubt), network)
+        now = NearestMap(*self._cells(), 1.0, 0.0)
+        return self._evidence(band, look, (drawn, now), now, network)
 
     def contradiction(self, band: Band, look: Round) -> float:
         """Return how far the colours alone contradict the coarse map, with all doubt in it."""
