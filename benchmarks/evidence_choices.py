@@ -48,7 +48,7 @@ def rounds(**changes: Any) -> dict[str, Any]:
 def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Return name -> (constants, options)."""
     constants = {
-        **{f"weight of colours {w}": rounds(weight=(w, w, w, 1.5)) for w in (0.7, 0.9, 1.2, 1.4)},
+        **{f"weight of colours {w}": rounds(weight=(w, w, w, 1.5)) for w in (0.7, 0.9, 1.0, 1.3)},
         "windows 2/3": rounds(spread=tuple(r.spread * 2 / 3 for r in (*WIDE, LAST))),
         "windows 3/2": rounds(spread=tuple(r.spread * 3 / 2 for r in (*WIDE, LAST))),
         "one wide window in all rounds": rounds(spread=14.0),
@@ -74,7 +74,7 @@ def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         "9x9": {"elements": "9x9"},
         "nearest": {"interpolation": "nearest"},
         "linear": {"interpolation": "linear"},
-        "spurs pruned": {"prune": True},
+        "spurs kept": {"prune": False},
         **{f"median {m}": {"median": m} for m in (1, 5, 7)},
         **{f"gamma {g:g}": {"gamma": g} for g in (0.01, 0.1, 10.0)},
         **{f"beta {b:g}": {"beta": b} for b in (130.0, 5000.0)},

@@ -83,8 +83,7 @@ def refine(
     prune : bool, optional
         Whether spurs of the seeds become unknown: seeds that do not survive the opening of their
         class's seeds by a 3 x 3 square, at most 2 passes (in rows and in columns) from a seed of
-        their class that does. Thin structures on their own stay. Default: False ("published":
-        True).
+        their class that does. Thin structures on their own stay. Default: True.
     edges : {"intensity", "boundary"}, optional
         What the edge weights are taken from, see Notes. Default: "intensity" ("published":
         "boundary" if there is a boundary map).

@@ -56,7 +56,7 @@ METHODS = {
         interpolation="cubic",
         solver="auto",
         unsure=0.0,
-        prune=False,
+        prune=True,
         median=3,
     ),
     # Saravanan, Challa, Danda, arXiv 2208.01254, and their own program.

@@ -28,13 +28,16 @@ class Round(NamedTuple):
 
 
 # docs/decisions/0006-evidence.md has what was tried instead of these.
-WIDE = (Round(12, 14, 1.05), Round(4, 8, 1.05), Round(4, 5, 1.05))
+WIDE = (Round(12, 14, 1.1), Round(4, 8, 1.1), Round(4, 5, 1.1))
 LAST = Round(2, 3, 1.5)
 TRUSTED = Round(2, 3, 1.0)
 SMOOTHING = 3  # majority filter between the rounds
 # What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
 _TRUST_DISTANCE = 10.0
 _TRUST_PROBABILITY = 100.0
+# With doubt, what the network's probabilities count, and distances beside them.
+_DOUBTED_PROBABILITY = 0.3
+_DOUBTED_DISTANCE = 0.6
 KEPT = 4  # classes for each pixel
 
 
@@ -169,7 +172,7 @@ class _Rounds:
         """Return what of it enters the scores: probabilities say more than distances."""
         if self.coarse.probabilities is None:
             return self._trusted(doubt)
-        return NearestMap(*self.drawn, 0.5 * doubt, 0.0)
+        return NearestMap(*self.drawn, _DOUBTED_DISTANCE * doubt, 0.0)
 
     def _network(self, doubt: float) -> Network | None:
         planes = self.coarse.probabilities
@@ -177,7 +180,7 @@ class _Rounds:
             return None
         linear = _TRUST_PROBABILITY / self.params.scale * (1 - doubt)
         how = self.params.interpolation
-        return Network(planes, how, 0.5 * doubt, linear)
+        return Network(planes, how, _DOUBTED_PROBABILITY * doubt, linear)
 
 
 def _certainty(drawn: NearestMap, cell: float) -> NDArray[np.float32]:
