@@ -32,15 +32,15 @@ class Shown(NamedTuple):
 
 _DOWN = {s: partial(tasks.down, scale=s, fractions=False) for s in (4, 8, 16)}
 SHOWN = {
-    "wolf": Shown("silver_dev/am2k_sample13", tasks.net_labels, 480),
+    "horse": Shown("silver_dev/am2k_sample13", tasks.net_labels, 480),
     "portrait": Shown("silver_dev/p3m_818e689d", tasks.net_labels, 480),
     "paraglider": Shown("dev/davis_paragliding-launch_00020", tasks.net_labels, 320),
     "camel": Shown("dev/davis_camel_00000", tasks.net_labels, 320),
     "vessels": Shown("dev/hrf_01_h", _DOWN[4], 256),
     "nuclei": Shown("dev/dsb2018_1a11552", _DOWN[8], 256),
-    "spalling": Shown("dev/concrete_10557", _DOWN[16], 400),
+    "concrete": Shown("dev/concrete_10557", _DOWN[16], 400),
     "scooter": Shown("dev/davis_scooter-black_00020", tasks.net_labels, 280, failure=True),
-    "animal": Shown("silver_dev/am2k_sample2", tasks.net_labels, 640, failure=True),
+    "alpaca": Shown("silver_dev/am2k_sample2", tasks.net_labels, 640, failure=True),
     "dancer": Shown("dev/davis_dance-twirl_00030", tasks.net_labels, 280, failure=True),
 }
 PANEL = 480  # pixels
