@@ -46,7 +46,7 @@ struct Trust {
 
 HDSEG_FN float log_odds(float distance, const Trust& trust) {
   const float far = distance < 0.0f ? -distance : distance;
-  const float odds = trust.log * log1pf(far) + trust.linear * far;
+  const float odds = trust.log * log_of(1.0f + far) + trust.linear * far;
   return distance < 0.0f ? -odds : odds;
 }
 

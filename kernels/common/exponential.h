@@ -1,4 +1,5 @@
-// exp in float32, of basic operations alone: it vectorises, and rounds alike on every processor.
+// exp and log in float32, of basic operations alone: they vectorise, and round alike on every
+// processor.
 #pragma once
 #include "portable.h"
 
@@ -24,6 +25,18 @@ HDSEG_FN float exp_of_negative(float x) {
   // The low bits of `shifted` hold k; moved to the exponent they make 2^k.
   const float power = float_of_bits((bits_of_float(shifted) + 127u) << 23);
   return x < kLowest ? 0.0f : p * power;
+}
+
+// log(x) for x >= 1, within 2e-7 of itself or of 1: x = m 2^k with m in [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh((m - 1) / (m + 1)).
+HDSEG_FN float log_of(float x) {
+  constexpr uint32_t kRootHalf = 0x3f3504f3u;  // sqrt(1/2)
+  const uint32_t shifted = bits_of_float(x) - kRootHalf;
+  const auto k = static_cast<int32_t>(shifted) >> 23;
+  const float m = float_of_bits((shifted & 0x007fffffu) + kRootHalf);
+  const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
+  const float series = s + s * q * (1.0f / 3.0f + q * (0.2f + q * (1.0f / 7.0f + q / 9.0f)));
+  return 2.0f * series + static_cast<float>(k) * 0.693147181f;
 }
 
 }  // namespace hdseg

@@ -105,25 +105,30 @@ class RowModels {
 
   void start(const Between& y) {
     y_ = y;
-    used_ = 0;
+    std::fill_n(window_, kSlots, -1);
   }
 
   // weight log N(x) of class k, less than anything where no colours of the class are known.
-  float score(T k, const float* colour, const Between& x) {
+  // `place` is that of the class among the pixel's: neighbours mostly agree on it.
+  float score(int place, T k, const float* colour, const Between& x) {
     if (models_.first[k] < 0) return -1e9f;
-    const float left = quadratic(column(k, x.first), colour, channels_);
+    const float left = density(column(place, k, x.first), colour);
     if (!(x.weight > 0.0f)) return models_.weight * left;
-    const float right = quadratic(column(k, x.second), colour, channels_);
+    const float right = density(column(place, k, x.second), colour);
     return models_.weight * ((1.0f - x.weight) * left + x.weight * right);
   }
 
  private:
+  float density(const float* coefficients, const float* colour) const {
+    if (channels_ == 3) return quadratic(coefficients, colour, 3);  // unrolled
+    return quadratic(coefficients, colour, channels_);
+  }
+
   // Coefficients of class k in a column of windows, at this row of pixels.
-  const float* column(T k, int64_t x) {
-    for (int slot = 0; slot < std::min(used_, kSlots); ++slot) {
-      if (label_[slot] == k && window_[slot] == x) return kept_.data() + slot * count_;
-    }
-    const int slot = used_++ % kSlots;
+  const float* column(int place, T k, int64_t x) {
+    const int64_t slot = 2 * place + (x & 1);
+    float* kept = kept_.data() + slot * count_;
+    if (label_[slot] == k && window_[slot] == x) return kept;
     label_[slot] = k;
     window_[slot] = x;
     const int64_t* box = models_.box + 4 * static_cast<int64_t>(k);
@@ -133,7 +138,6 @@ class RowModels {
       return models_.coefficients + (models_.first[k] + i * box[3] + j) * count_;
     };
     const float *above = row(y_.first), *below = row(y_.second);
-    float* kept = kept_.data() + slot * count_;
     for (int64_t q = 0; q < count_; ++q) {
       kept[q] = (1.0f - y_.weight) * above[q] + y_.weight * below[q];
     }
@@ -145,9 +149,8 @@ class RowModels {
   int64_t channels_, count_;
   Between y_{};
   std::vector<float> kept_;
-  T label_[kSlots];
+  T label_[kSlots] = {};
   int64_t window_[kSlots];
-  int used_ = 0;
 };
 
 template <class T>
@@ -170,7 +173,7 @@ void add_network(const NetworkTerm& network, const Grid& grid, int64_t row, int6
     }
     const auto p = static_cast<float>(sum);
     const float sure = std::clamp(p, kLeastProbability, 1.0f - kLeastProbability);
-    found.score[c] += network.trust.log * std::log(sure) + network.trust.linear * p;
+    found.score[c] += network.trust.log * -log_of(1.0f / sure) + network.trust.linear * p;
   }
 }
 
@@ -223,7 +226,7 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
         add_distances(distances, cell_row, cells[x], found);
         if (network.planes != nullptr) add_network(network, grid, y, left + i, found);
         for (int c = 0; c < found.count; ++c) {
-          found.score[c] += row_models.score(found.label[c], colour, windows[x]);
+          found.score[c] += row_models.score(c, found.label[c], colour, windows[x]);
         }
         const int64_t to = (static_cast<int64_t>(band.start[r]) + i) * kept;
         rank(found, kept, label + to, share + to);
