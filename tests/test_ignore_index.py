@@ -5,6 +5,7 @@ import pytest
 from gallery import blobs, photograph, reduced
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import either_way, plain
 
 from hdseg_gpu import RefinementWarning, refine
 from hdseg_gpu.core.params import Coarse
@@ -29,10 +30,11 @@ def enlarged(coarse, shape=SHAPE):
 @pytest.mark.parametrize("how", ["nearest", "linear"])
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 @pytest.mark.parametrize("label", [255, 7, 1])
-def test_ignored_pixels_pass_through(label, gamma, how, backend, rng):
+@either_way
+def test_ignored_pixels_pass_through(refined, label, gamma, how, backend, rng):
     image, coarse = scene()
     coarse[rng.random(coarse.shape) < 0.1] = label
-    labels, found, report = refine(
+    labels, found, report = refined(
         image, coarse, ignore_index=label, gamma=gamma, interpolation=how, median=5, prune=True,
         passes=3, backend=backend, return_probabilities=True, return_report=True,
     )  # fmt: skip
@@ -61,8 +63,8 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
     options = {"backend": backend, "solver": solver, "passes": 5, "return_probabilities": True}
     for coarse in (straight, curved):
         wide = np.pad(coarse, ((4, 3), (2, 5)), constant_values=255)
-        expected = refine(image, coarse, beta=betas[0], tol=1e-5, **options)
-        labels, found = refine(noise, wide, beta=betas[1], tol=1e-5, ignore_index=255, **options)
+        expected = plain(image, coarse, beta=betas[0], tol=1e-5, **options)
+        labels, found = plain(noise, wide, beta=betas[1], tol=1e-5, ignore_index=255, **options)
         inside = found[:, 20:110, 10:130]
         if coarse is straight:
             np.testing.assert_array_equal(labels[20:110, 10:130], expected[0])
@@ -124,7 +126,7 @@ def test_an_island_without_seeds_keeps_its_class():
     image[:50] = 0.2
     centre = np.zeros((1, 3, 3), np.int8)
     centre[0, 1, 1:] = [1, -1]  # a pixel goes that has another label on its right
-    labels, found = refine(
+    labels, found = plain(
         image, coarse, ignore_index=9, elements=centre, passes=40, return_probabilities=True
     )
     np.testing.assert_array_equal(labels, enlarged(coarse, (100, 100)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gallery import blobs, photograph, reduced
+from plain import either_way, plain
 from scipy.ndimage import binary_dilation, grey_opening, median_filter, zoom
 from skimage_walker import bilinear, dense_walker
 
@@ -46,7 +47,7 @@ def test_is_the_composition_of_its_parts(kind, edges, rng):
         image, coarse, return_probabilities=True, return_report=True, **options
     )
     passes = round(8 * 1.2)
-    start = refine(image, coarse, passes=0)
+    start = plain(image, coarse, passes=0)
     marked = pruned(seeds(start, passes=passes, elements="9x9"), 2 * passes)
     if kind == "probabilities":
         planes = np.sort(bilinear(coarse, SHAPE), axis=0)
