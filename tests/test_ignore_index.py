@@ -73,13 +73,14 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
         assert (np.abs(inside - expected[1]).max(axis=0) > 0.01).mean() < 0.02
 
 
-def test_nothing_changes_far_away(rng):
+@either_way
+def test_nothing_changes_far_away(refined, rng):
     image, coarse = scene()
     other = coarse.copy()
     other[:4, :4] = 255
     options = {"passes": 3, "return_probabilities": True, "beta": 3000.0}
-    _, expected = refine(image, coarse, **options)
-    _, found = refine(image, other, ignore_index=255, **options)
+    _, expected = refined(image, coarse, **options)
+    _, found = refined(image, other, ignore_index=255, **options)
     np.testing.assert_allclose(found[:, 60:, 60:], expected[:, 60:, 60:], atol=1e-3)
 
 
@@ -96,21 +97,22 @@ def test_nothing_changes_far_away(rng):
     ],
 )
 @pytest.mark.filterwarnings("ignore:The coarse map has one class only:hdseg_gpu.RefinementWarning")
-def test_255_is_assumed_and_said_so(values, dtype, ignored):
+@either_way
+def test_255_is_assumed_and_said_so(refined, values, dtype, ignored):
     image, coarse = scene(len(values))
     coarse = np.array(values, dtype)[coarse]
     arguments = {"passes": 2, "return_report": True}
     if ignored:
         with pytest.warns(RefinementWarning, match=r"label 255 is ignored.*ignore_index=False"):
-            labels, report = refine(image, coarse, **arguments)
+            labels, report = refined(image, coarse, **arguments)
         np.testing.assert_array_equal(
-            labels, refine(image, coarse, ignore_index=255, **arguments)[0]
+            labels, refined(image, coarse, ignore_index=255, **arguments)[0]
         )
         assert (report.ignore_index, 255 in report.labels) == (255, False)
     else:
-        labels, report = refine(image, coarse, **arguments)
+        labels, report = refined(image, coarse, **arguments)
     for off in (False, -1):
-        plain, taken = refine(image, coarse, ignore_index=off, **arguments)
+        plain, taken = refined(image, coarse, ignore_index=off, **arguments)
         assert taken.ignore_index is None
         assert taken.labels == tuple(sorted(set(values)))
         assert ignored or (plain == labels).all()
@@ -143,11 +145,12 @@ def test_nothing_but_the_ignored_label(rng):
         refine(np.zeros((20, 20)), planes, ignore_index=3, passes=0)
 
 
-def test_254_classes_and_a_wall_fit_into_bytes():
+@either_way
+def test_254_classes_and_a_wall_fit_into_bytes(refined):
     coarse = np.arange(256).repeat(4).reshape(32, 32)
     image = np.random.default_rng(3).random((96, 96))
     for labels in (coarse[:, :], np.minimum(coarse, 254), np.minimum(coarse, 253)):
-        found = refine(image, labels, ignore_index=0, passes=1)
+        found = refined(image, labels, ignore_index=0, passes=1)
         np.testing.assert_array_equal(found == 0, enlarged(labels, (96, 96)) == 0)
 
 
