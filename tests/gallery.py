@@ -36,6 +36,19 @@ def photograph(
     return image.astype(dtype)
 
 
+def textured(
+    inside: NDArray[np.bool_], contrast: float = 60.0, noise: float = 12.0, seed: int = 1
+) -> NDArray[np.uint8]:
+    """Return an image of two colours under stains and noise: (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    stains = gaussian_filter(rng.normal(size=(*inside.shape, 3)), (6, 6, 0))
+    stains /= stains.std()
+    colours = np.array([[90.0, 120.0, 75.0]] * 2)
+    colours[1] += contrast * np.array([1.0, -0.5, 1 / 3])
+    image = colours[inside.astype(int)] + noise * (stains + rng.normal(size=stains.shape))
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
 def reduced(labels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Return the labels sampled on a grid `scale` times coarser, as a network would answer."""
     rows, columns = (

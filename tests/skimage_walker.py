@@ -3,8 +3,11 @@
 import numpy as np
 
 
-def dense_walker(image, seeds, planes, *, beta, gamma, boundary=None):
-    """Return the potentials of all classes (K, H, W), by a dense solve over all pixels."""
+def dense_walker(image, seeds, evidence, *, beta, gamma, boundary=None):
+    """Return the potentials of all classes (K, H, W), by a dense solve over all pixels.
+
+    evidence is (K, H, W), or None; only where no seed is does it matter.
+    """
     height, width = seeds.shape
     unit = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0
     features = image.reshape(height * width, -1) / unit
@@ -29,7 +32,7 @@ def dense_walker(image, seeds, planes, *, beta, gamma, boundary=None):
     m = (label[known][:, np.newaxis] == np.arange(1, classes + 1)).astype(float)
     b = -laplacian[np.ix_(unknown, known)] @ m
     if gamma > 0:
-        b += gamma * bilinear(planes, seeds.shape).reshape(classes, n).T[unknown]
+        b += gamma * evidence.reshape(classes, n).T[unknown]
     x = np.zeros((n, classes))
     x[known] = m
     x[unknown] = np.linalg.solve(

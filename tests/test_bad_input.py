@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from plain import PLAIN, either_way, plain
 
 from hdseg_gpu import InvalidInput, RefinementWarning, available_backends, refine, seeds, thinning
 
@@ -210,10 +211,11 @@ def test_coarse_larger_than_the_image(image):
         ((58, 58), (8, 7)),
     ],
 )
-def test_aspect_within_one_coarse_pixel_is_accepted(shape, coarse_shape, backend):
+@either_way
+def test_aspect_within_one_coarse_pixel_is_accepted(refined, shape, coarse_shape, backend):
     coarse = np.full(coarse_shape, 3, np.int16)
     coarse[:, coarse_shape[1] // 2 :] = -2
-    labels = refine(np.zeros(shape, np.uint8), coarse, passes=2, backend=backend)
+    labels = refined(np.zeros(shape, np.uint8), coarse, passes=2, backend=backend)
     assert labels.shape == shape
     assert set(np.unique(labels)) == {-2, 3}
 
@@ -245,14 +247,48 @@ def test_nan_is_located_in_the_callers_own_axes(image, coarse, axes, index):
 @pytest.mark.parametrize("scale", [1e15, 1e30, 1e308])
 def test_absurd_scale_is_refused_like_other_input(scale):
     with refused():  # for the scale itself, or because so many passes leave no seeds
-        refine(IMAGE, COARSE, scale=scale)
+        refine(IMAGE, COARSE, scale=scale, **PLAIN)
+
+
+@pytest.mark.filterwarnings("ignore:Thinning with passes:hdseg_gpu.RefinementWarning")
+@pytest.mark.parametrize("backend", available_backends())
+@pytest.mark.parametrize(
+    "scale",
+    [
+        100,
+        1e4,
+        1e15,
+        *(
+            pytest.param(
+                s,
+                marks=pytest.mark.xfail(
+                    raises=(TypeError, OverflowError, RuntimeWarning),
+                    strict=True,
+                    reason="cells of so many pixels do not fit into an integer",
+                ),
+            )
+            for s in (1e30, 1e308)
+        ),
+    ],
+)
+def test_absurd_scale_with_evidence_is_refined_or_refused(scale, backend):
+    try:
+        labels, found = refine(
+            IMAGE, COARSE, scale=scale, backend=backend, return_probabilities=True
+        )
+    except InvalidInput as error:
+        assert REMEDY.search(str(error))  # noqa: PT017 - either is fine
+    else:
+        assert set(np.unique(labels)) <= {0, 5}
+        np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("factor", [1e-320, 1e-150, 1e150, 1e300])
-def test_finite_images_of_any_magnitude_are_refined_or_refused(factor):
+@either_way
+def test_finite_images_of_any_magnitude_are_refined_or_refused(refined, factor):
     image = np.where(np.arange(67) < 40, 0.25, 0.75) * np.ones((53, 1)) * factor
     try:
-        _, probabilities = refine(image, COARSE, return_probabilities=True)
+        _, probabilities = refined(image, COARSE, return_probabilities=True)
     except InvalidInput as error:
         assert "image" in str(error)  # noqa: PT017 - either is fine, anything else is not
     else:
@@ -329,10 +365,11 @@ def test_thinning_refuses_packed(case):
 
 @pytest.mark.parametrize("backend", available_backends())
 @pytest.mark.parametrize("value", [np.uint8(0), np.int32(-9), np.True_, np.uint16(700)])
-def test_one_class_only_is_the_answer_and_said_so(value, backend):
+@either_way
+def test_one_class_only_is_the_answer_and_said_so(refined, value, backend):
     coarse = np.full((11, 14), value)
     with pytest.warns(RefinementWarning, match=rf"one class only, {value}\b") as caught:
-        labels, probabilities, report = refine(
+        labels, probabilities, report = refined(
             RGB, coarse, backend=backend, return_probabilities=True, return_report=True
         )
     np.testing.assert_array_equal(labels, np.full((53, 67), value), strict=True)
@@ -341,8 +378,11 @@ def test_one_class_only_is_the_answer_and_said_so(value, backend):
     assert (report.unknown_pixels, report.solver) == (0, "none")
 
 
-def test_probabilities_with_one_winner_everywhere():
-    labels, report = refine(IMAGE, np.stack([PLANES[0] * 0, PLANES[0] * 0 + 1]), return_report=True)
+@either_way
+def test_probabilities_with_one_winner_everywhere(refined):
+    labels, report = refined(
+        IMAGE, np.stack([PLANES[0] * 0, PLANES[0] * 0 + 1]), return_report=True
+    )
     np.testing.assert_array_equal(labels, np.ones((53, 67), np.uint8), strict=True)
     assert report.unknown_pixels == 0
 
@@ -355,7 +395,7 @@ def test_class_without_seeds_is_named_and_cannot_appear(backend):
     eastern = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)
     options = {"elements": eastern, "passes": 40, "backend": backend}
     with pytest.warns(RefinementWarning, match=r"passes=40 left no seeds of class \[-3, 6\]"):
-        labels, report = refine(IMAGE, coarse, return_report=True, **options)
+        labels, report = plain(IMAGE, coarse, return_report=True, **options)
     assert set(np.unique(labels)) == {0}
     assert report.notes[0].endswith("these classes cannot appear in the result.")
     with pytest.warns(RefinementWarning, match=r"left no seeds of class \[3, 6\]"):
@@ -363,9 +403,7 @@ def test_class_without_seeds_is_named_and_cannot_appear(backend):
     assert set(np.unique(found)) == {0, 1}
 
 
-@pytest.mark.parametrize("backend", available_backends())
-@pytest.mark.parametrize("gamma", [0.0, 0.2])
-@pytest.mark.parametrize(
+CONSTANT = pytest.mark.parametrize(
     "image",
     [
         np.zeros((55, 70), np.uint8),
@@ -375,26 +413,48 @@ def test_class_without_seeds_is_named_and_cannot_appear(backend):
     ],
     ids=["uint8", "uint16", "float64", "float32"],
 )
-def test_constant_image_is_as_good_as_equal_weights(image, gamma, backend):
-    options = {"gamma": gamma, "backend": backend, "solver": "direct", "return_probabilities": True}
+# 55 x 70 is 5 times COARSE, so the boundary stays where it was, between columns 34 and 35.
+HALVES = np.where(np.arange(70) < 35, 0, 5).astype(np.uint8) * np.ones((55, 1), np.uint8)
+
+
+@CONSTANT
+@pytest.mark.parametrize("backend", available_backends())
+def test_constant_image_is_as_good_as_equal_weights(image, backend):
+    options = {"backend": backend, "solver": "direct", "return_probabilities": True}
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no division by zero on the way
-        found = [refine(image, COARSE, beta=beta, **options) for beta in (0.0, 1000.0, 1e6)]
+        found = [plain(image, COARSE, beta=beta, **options) for beta in (0.0, 1000.0, 1e6)]
     noise = RNG.random((55, 70))
-    labels, probabilities = refine(noise, COARSE, beta=0.0, **options)
-    # 55 x 70 is 5 times the map, so the boundary stays where it was, between columns 34 and 35.
-    expected = np.where(np.arange(70) < 35, 0, 5).astype(np.uint8) * np.ones((55, 1), np.uint8)
-    np.testing.assert_array_equal(labels, expected)
+    labels, probabilities = plain(noise, COARSE, beta=0.0, **options)
+    np.testing.assert_array_equal(labels, HALVES)
     for constant_labels, constant_probabilities in found:
-        np.testing.assert_array_equal(constant_labels, expected)
+        np.testing.assert_array_equal(constant_labels, HALVES)
         np.testing.assert_allclose(constant_probabilities, probabilities, atol=1e-5)
 
 
-def test_constant_boundary_map_is_as_good_as_equal_weights():
+@CONSTANT
+@pytest.mark.parametrize("backend", available_backends())
+def test_evidence_of_a_constant_image_is_the_map_alone(image, backend):
+    """Its colours say nothing, at any beta; the map is looked at in cells of 2 x 2 pixels."""
+    options = {"backend": backend, "solver": "direct", "return_probabilities": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = [refine(image, COARSE, beta=beta, **options) for beta in (0.0, 1000.0, 1e6)]
+        other = np.full_like(image, image.flat[0] // 3 if image.dtype.kind == "u" else 0.2)
+        found.append(refine(other, COARSE, **options))
+    for labels, probabilities in found:
+        np.testing.assert_array_equal(labels[:, :34], HALVES[:, :34])
+        np.testing.assert_array_equal(labels[:, 36:], HALVES[:, 36:])
+        np.testing.assert_array_equal(labels, found[0][0])
+        np.testing.assert_allclose(probabilities, found[0][1], atol=1e-5)
+
+
+@either_way
+def test_constant_boundary_map_is_as_good_as_equal_weights(refined):
     options = {"edges": "boundary", "solver": "direct", "return_probabilities": True}
-    _, even = refine(IMAGE, COARSE, boundary=EDGE_MAP, beta=0.0, **options)
+    _, even = refined(IMAGE, COARSE, boundary=EDGE_MAP, beta=0.0, **options)
     for value in (0.0, 0.3, 1.0):
-        _, found = refine(IMAGE, COARSE, boundary=np.full((53, 67), value), **options)
+        _, found = refined(IMAGE, COARSE, boundary=np.full((53, 67), value), **options)
         np.testing.assert_allclose(found, even, atol=1e-5)
 
 
@@ -410,7 +470,8 @@ def test_class_without_seeds_can_come_back_by_evidence_and_the_note_says_so(back
 
 
 @pytest.mark.parametrize("backend", available_backends())
-def test_bools_made_of_255(backend):
+@either_way
+def test_bools_made_of_255(refined, backend):
     """Pillow makes such arrays of 1-bit pictures; their bytes are not 0 and 1."""
     odd = (np.uint8(255) * (MASK > 0)).view(np.bool_)
     assert odd.view(np.uint8).max() == 255
@@ -421,7 +482,7 @@ def test_bools_made_of_255(backend):
         )
     small = (np.uint8(255) * (COARSE > 0)).view(np.bool_)
     np.testing.assert_array_equal(
-        refine(IMAGE, small, backend=backend), refine(IMAGE, COARSE > 0, backend=backend)
+        refined(IMAGE, small, backend=backend), refined(IMAGE, COARSE > 0, backend=backend)
     )
 
 

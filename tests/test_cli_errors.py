@@ -31,7 +31,10 @@ WRONG = {
     "solver": ("refine image.png coarse.png -o out.png --solver lu", ["'lu'", "'direct'"]),
     "backend": ("refine image.png coarse.png -o out.png --backend gpu", ["'gpu'", "'cpu'"]),
     "class axis": ("refine image.png planes.npy -o out.png --class-axis 3", ["class_axis=3"]),
-    "no seeds": ("refine image.png halves.png -o out.png --passes 500", ["passes=500", "fewer"]),
+    "no seeds": (
+        "refine image.png halves.png -o out.png --passes 500 --elements 9x9 --gamma 0",
+        ["passes=500", "fewer"],
+    ),
     "output JPEG": ("refine image.png coarse.png -o out.jpg", ["out.jpg", "JPEG", ".png"]),
     "output folder": ("refine image.png coarse.png -o no/out.png", ["folder no", "create"]),
     "output an input": ("refine image.png coarse.png -o ./image.png --overwrite", ["an input"]),

@@ -5,6 +5,7 @@ import pytest
 from gallery import blobs, photograph, reduced
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import either_way, plain
 
 from hdseg_gpu import RefinementWarning, refine
 from hdseg_gpu.core.params import Coarse
@@ -29,10 +30,11 @@ def enlarged(coarse, shape=SHAPE):
 @pytest.mark.parametrize("how", ["nearest", "linear"])
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 @pytest.mark.parametrize("label", [255, 7, 1])
-def test_ignored_pixels_pass_through(label, gamma, how, backend, rng):
+@either_way
+def test_ignored_pixels_pass_through(refined, label, gamma, how, backend, rng):
     image, coarse = scene()
     coarse[rng.random(coarse.shape) < 0.1] = label
-    labels, found, report = refine(
+    labels, found, report = refined(
         image, coarse, ignore_index=label, gamma=gamma, interpolation=how, median=5, prune=True,
         passes=3, backend=backend, return_probabilities=True, return_report=True,
     )  # fmt: skip
@@ -61,8 +63,8 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
     options = {"backend": backend, "solver": solver, "passes": 5, "return_probabilities": True}
     for coarse in (straight, curved):
         wide = np.pad(coarse, ((4, 3), (2, 5)), constant_values=255)
-        expected = refine(image, coarse, beta=betas[0], tol=1e-5, **options)
-        labels, found = refine(noise, wide, beta=betas[1], tol=1e-5, ignore_index=255, **options)
+        expected = plain(image, coarse, beta=betas[0], tol=1e-5, **options)
+        labels, found = plain(noise, wide, beta=betas[1], tol=1e-5, ignore_index=255, **options)
         inside = found[:, 20:110, 10:130]
         if coarse is straight:
             np.testing.assert_array_equal(labels[20:110, 10:130], expected[0])
@@ -71,13 +73,14 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
         assert (np.abs(inside - expected[1]).max(axis=0) > 0.01).mean() < 0.02
 
 
-def test_nothing_changes_far_away(rng):
+@either_way
+def test_nothing_changes_far_away(refined, rng):
     image, coarse = scene()
     other = coarse.copy()
     other[:4, :4] = 255
     options = {"passes": 3, "return_probabilities": True, "beta": 3000.0}
-    _, expected = refine(image, coarse, **options)
-    _, found = refine(image, other, ignore_index=255, **options)
+    _, expected = refined(image, coarse, **options)
+    _, found = refined(image, other, ignore_index=255, **options)
     np.testing.assert_allclose(found[:, 60:, 60:], expected[:, 60:, 60:], atol=1e-3)
 
 
@@ -94,21 +97,22 @@ def test_nothing_changes_far_away(rng):
     ],
 )
 @pytest.mark.filterwarnings("ignore:The coarse map has one class only:hdseg_gpu.RefinementWarning")
-def test_255_is_assumed_and_said_so(values, dtype, ignored):
+@either_way
+def test_255_is_assumed_and_said_so(refined, values, dtype, ignored):
     image, coarse = scene(len(values))
     coarse = np.array(values, dtype)[coarse]
     arguments = {"passes": 2, "return_report": True}
     if ignored:
         with pytest.warns(RefinementWarning, match=r"label 255 is ignored.*ignore_index=False"):
-            labels, report = refine(image, coarse, **arguments)
+            labels, report = refined(image, coarse, **arguments)
         np.testing.assert_array_equal(
-            labels, refine(image, coarse, ignore_index=255, **arguments)[0]
+            labels, refined(image, coarse, ignore_index=255, **arguments)[0]
         )
         assert (report.ignore_index, 255 in report.labels) == (255, False)
     else:
-        labels, report = refine(image, coarse, **arguments)
+        labels, report = refined(image, coarse, **arguments)
     for off in (False, -1):
-        plain, taken = refine(image, coarse, ignore_index=off, **arguments)
+        plain, taken = refined(image, coarse, ignore_index=off, **arguments)
         assert taken.ignore_index is None
         assert taken.labels == tuple(sorted(set(values)))
         assert ignored or (plain == labels).all()
@@ -124,7 +128,7 @@ def test_an_island_without_seeds_keeps_its_class():
     image[:50] = 0.2
     centre = np.zeros((1, 3, 3), np.int8)
     centre[0, 1, 1:] = [1, -1]  # a pixel goes that has another label on its right
-    labels, found = refine(
+    labels, found = plain(
         image, coarse, ignore_index=9, elements=centre, passes=40, return_probabilities=True
     )
     np.testing.assert_array_equal(labels, enlarged(coarse, (100, 100)))
@@ -141,11 +145,12 @@ def test_nothing_but_the_ignored_label(rng):
         refine(np.zeros((20, 20)), planes, ignore_index=3, passes=0)
 
 
-def test_254_classes_and_a_wall_fit_into_bytes():
+@either_way
+def test_254_classes_and_a_wall_fit_into_bytes(refined):
     coarse = np.arange(256).repeat(4).reshape(32, 32)
     image = np.random.default_rng(3).random((96, 96))
     for labels in (coarse[:, :], np.minimum(coarse, 254), np.minimum(coarse, 253)):
-        found = refine(image, labels, ignore_index=0, passes=1)
+        found = refined(image, labels, ignore_index=0, passes=1)
         np.testing.assert_array_equal(found == 0, enlarged(labels, (96, 96)) == 0)
 
 

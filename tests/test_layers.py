@@ -29,6 +29,7 @@ ROOMS = {
 HOMES = {
     "backends/reference.py": {"scipy"},
     "backends/reference_cells.py": {"scipy"},
+    "backends/reference_evidence.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
     "io/png_jpeg.py": {"PIL"},

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gallery import blobs, photograph, reduced
+from plain import plain
 from scipy.ndimage import binary_dilation, grey_opening, median_filter, zoom
 from skimage_walker import bilinear, dense_walker
 
@@ -46,7 +47,7 @@ def test_is_the_composition_of_its_parts(kind, edges, rng):
         image, coarse, return_probabilities=True, return_report=True, **options
     )
     passes = round(8 * 1.2)
-    start = refine(image, coarse, passes=0)
+    start = plain(image, coarse, passes=0)
     marked = pruned(seeds(start, passes=passes, elements="9x9"), 2 * passes)
     if kind == "probabilities":
         planes = np.sort(bilinear(coarse, SHAPE), axis=0)
@@ -83,7 +84,7 @@ def test_what_is_given_is_final():
     assert (theirs[2].beta, theirs[2].median, theirs[2].prune) == (900.0, 1, False)
     options = {"passes": 8, "beta": 130, "prune": True, "median": 7, "solver": "direct"}
     np.testing.assert_array_equal(
-        refine(image, coarse, **options), refine(image, coarse, method="published", passes=8)
+        plain(image, coarse, **options), refine(image, coarse, method="published", passes=8)
     )
 
 
@@ -134,7 +135,7 @@ def test_thin_structures_keep_their_seeds():
     image = np.where(truth == 1, 200, 50).astype(np.uint8)
     image[60, 80:90] = 50  # which the picture does not have
     options = {"passes": 6, "solver": "direct"}
-    kept, gone = (refine(image, truth, prune=p, **options) for p in (False, True))
+    kept, gone = (plain(image, truth, prune=p, **options) for p in (False, True))
     assert (kept[60, 84:88] == 1).all()
     assert (gone[60, 84:88] == 0).all()
     np.testing.assert_array_equal(gone[:, 120:], truth[:, 120:])
@@ -143,13 +144,13 @@ def test_thin_structures_keep_their_seeds():
 def test_median_touches_the_band_alone(rng):
     image, coarse = scene(3)
     image = np.clip(image + rng.normal(0, 40, image.shape), 0, 255).astype(np.uint8)
-    rough, planes, report = refine(
+    rough, planes, report = plain(
         image, coarse, passes=4, return_probabilities=True, return_report=True
     )
-    smooth, same, filtered = refine(
+    smooth, same, filtered = plain(
         image, coarse, passes=4, median=9, return_probabilities=True, return_report=True
     )
-    band = seeds(refine(image, coarse, passes=0), passes=4) == 0
+    band = seeds(plain(image, coarse, passes=0), passes=4) == 0
     assert (rough != smooth)[band].any()
     assert not (rough != smooth)[~band].any()
     np.testing.assert_array_equal(planes, same)
