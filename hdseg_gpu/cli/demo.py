@@ -40,11 +40,11 @@ def demo(
     if output.exists() and not output.is_dir():
         raise InvalidInput(f"output {output} is a file; name a folder.")
     with notes_shown(quiet), progress_bar(quiet or as_json) as progress:
-        after, report = api.refine(
-            image, coarse, backend=backend, progress=progress, return_report=True
-        )
+        after, probabilities, report = api.refine(
+            image, coarse, backend=backend, progress=progress,
+            return_probabilities=True, return_report=True,
+        )  # fmt: skip
         before = api.refine(image, coarse, passes=0, interpolation="nearest", backend=backend)
-        seeds = api.seeds(before, passes=report.passes, elements="3x3", backend=backend)
     scores = {
         name: {
             "iou": metrics.iou(labels > 0, truth),
@@ -54,7 +54,10 @@ def demo(
     }
     written = {
         "mask": np.where(after > 0, 255, 0).astype(np.uint8),
-        "seeds": pictures.seeds_figure(seeds),
+        # Seeds are what the walker is sure of.
+        "seeds": pictures.seeds_figure(
+            np.where(probabilities.max(axis=0) == 1, probabilities.argmax(axis=0) + 1, 0)
+        ),
         "overlay": pictures.side_by_side(
             [
                 (f"{name}: IoU {percent(s['iou'])} %", pictures.overlay(image, labels, truth))

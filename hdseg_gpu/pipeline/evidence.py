@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Network, Ops
+from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Network, Ops, Shape
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.pipeline.colours import Colours, colour_models
@@ -52,9 +52,14 @@ class Decided:
     passes: int  # of the last round
 
 
-def cell_size(scale: float) -> int:
-    """Return the pixels of a cell: half a unit of the scale."""
-    return max(2, round(scale / 2))
+def unit_of(scale: float, shape: Shape) -> float:
+    """Return the pixels that lengths are told in: the scale, but not more than the picture has."""
+    return min(scale, float(max(shape)))
+
+
+def cell_size(scale: float, shape: Shape) -> int:
+    """Return the pixels of a cell: half a unit."""
+    return max(2, round(unit_of(scale, shape) / 2))
 
 
 def decide_classes(
@@ -71,7 +76,7 @@ def decide_classes(
     doubt = 0.0
     for i, look in enumerate(WIDE if detail < MOST_DETAIL else ()):
         stages.advance("evidence", i / (len(WIDE) + 1))
-        passes = params.passes if i == 0 else min(params.passes, round(look.passes * params.scale))
+        passes = params.passes if i == 0 else min(params.passes, round(look.passes * rounds.unit))
         seeds, band = rounds.band(passes)
         if band.size == 0:
             break
@@ -81,7 +86,7 @@ def decide_classes(
                 break
         rounds.redraw(seeds, band, rounds.look(band, look, doubt, first=i == 0))
     final = LAST if doubt > 0 else TRUSTED
-    passes = min(params.passes, max(1, round(final.passes * params.scale)))
+    passes = min(params.passes, max(1, round(final.passes * rounds.unit)))
     seeds, band = rounds.band(passes)
     evidence = rounds.look(band, final, doubt, first=doubt == 0)
     stages.advance("evidence", 1.0)
@@ -102,6 +107,7 @@ class _Rounds:
     ) -> None:
         self.ops, self.colours, self.coarse, self.params = ops, colours, coarse, params
         self.stages, self.classes = stages, classes
+        self.unit = unit_of(params.scale, classes.shape)
         self.drawn = self._cells()  # by the network
         self.ignored = None
         if coarse.ignored is not None:
@@ -127,8 +133,8 @@ class _Rounds:
         some, drawn = sample(band), self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
         by_colour = self._evidence(some, look, (silent,), drawn, None)
-        cell, unit = self.colours.cell, self.params.scale
-        return contradiction_of(some, by_colour, self.classes, drawn, cell, unit)
+        cell = self.colours.cell
+        return contradiction_of(some, by_colour, self.classes, drawn, cell, self.unit)
 
     def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
         """Give each pixel of the band its likeliest class."""
@@ -148,15 +154,15 @@ class _Rounds:
         network: Network | None,
     ) -> Evidence:
         """Return the evidence; the colours are those of the classes as drawn, sure parts first."""
-        colours, scale, count = self.colours, self.params.scale, self.coarse.count
+        colours, unit, count = self.colours, self.unit, self.coarse.count
         with self.stages.timed("evidence"):
-            weight = _certainty(drawn, colours.cell / scale)
+            weight = _certainty(drawn, colours.cell / unit)
             if self.ignored is not None:
                 weight[self.ignored] = 0
-            models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * scale)
+            models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * unit)
             return self.ops.class_evidence(
                 band, colours.image, colours.center, colours.scale, models, look.weight, maps,
-                colours.cell, scale, network, min(KEPT, count),
+                colours.cell, unit, network, min(KEPT, count),
             )  # fmt: skip
 
     def _cells(self) -> tuple[Classes, Classes, NDArray[np.float32]]:
@@ -178,7 +184,7 @@ class _Rounds:
         planes = self.coarse.probabilities
         if planes is None:
             return None
-        linear = _TRUST_PROBABILITY / self.params.scale * (1 - doubt)
+        linear = _TRUST_PROBABILITY / self.unit * (1 - doubt)
         how = self.params.interpolation
         return Network(planes, how, _DOUBTED_PROBABILITY * doubt, linear)
 

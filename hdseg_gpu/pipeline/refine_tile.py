@@ -47,7 +47,7 @@ def refine_tile(
     if params.gamma > 0 and params.passes > 0:
         before = ops.histogram(classes, coarse.count) > 0
         with stages.timed("evidence"):
-            colours = colours_of(ops, image, frozen, cell_size(params.scale))
+            colours = colours_of(ops, image, frozen, cell_size(params.scale, classes.shape))
         decided = decide_classes(ops, colours, coarse, classes, params, stages)
         seeds, band = decided.seeds, decided.band
         check_seeds(ops, before, seeds, coarse, decided.passes, stages, params.gamma)
