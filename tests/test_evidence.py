@@ -438,3 +438,25 @@ def test_any_number_of_channels(refined, channels, dtype):
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-4)
     if refined is refine:  # the plain walker promises no gain
         assert (scores(labels, truth) > scores(nearest(grey, coarse), truth)).all()
+
+
+def test_without_passes_the_unsure_are_the_walkers():
+    """No round looks at them, so no evidence may weigh on them."""
+    planes = np.full((3, 8, 8), 0.05, np.float32)
+    planes[0] = 0.9
+    planes[:, 2:6, 2:6] = np.array([0.05, 0.9, 0.05])[:, np.newaxis, np.newaxis]
+    image = np.full((64, 64), 0.5)
+    found, plain_walker = (refine(image, planes, passes=0, unsure=0.5, **options)
+                           for options in ({}, {"gamma": 0.0}))  # fmt: skip
+    np.testing.assert_array_equal(found, plain_walker)
+
+
+def test_a_tiny_bright_object_leaves_models_finite():
+    """Deviations from the mean are hundreds of times the picture's."""
+    image = np.random.default_rng(3).normal(0.0, 1e-3, (400, 400, 3))
+    image[200:206, 200:206] += 5.0
+    truth = image[..., 0] > 1
+    coarse = truth.reshape(100, 4, 100, 4).mean((1, 3)) > 0.5
+    labels, report = refine(image, coarse, return_report=True)
+    assert (labels != truth).sum() <= 36
+    assert np.isfinite(report.error_estimate)

@@ -9,8 +9,17 @@ from scipy.ndimage import distance_transform_edt
 
 from hdseg_gpu.core.ops import Classes
 
+_FARTHEST = 30.0
 _REACH = 4  # of the window in boundary_detail
 _SPREAD = 1.5
+
+
+def standardised(
+    values: NDArray[Any], center: NDArray[np.float64], scale: float
+) -> NDArray[np.float32]:
+    """Return (values - center) scale, but nothing farther out than 30."""
+    x = (values.astype(np.float64) - center) * scale
+    return np.clip(x, -_FARTHEST, _FARTHEST).astype(np.float32)
 
 
 class ReferenceCells:
@@ -20,7 +29,7 @@ class ReferenceCells:
         self, image: NDArray[Any], cell: int, center: NDArray[np.float64], scale: float
     ) -> NDArray[np.float32]:
         height, width, channels = image.shape
-        x = ((image.astype(np.float64) - center) * scale).astype(np.float32)
+        x = standardised(image, center, scale)
         i, j = np.triu_indices(channels)
         ones = np.ones((height, width, 1), np.float32)
         terms = np.concatenate([ones, x, x[..., i] * x[..., j]], axis=2)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from hdseg_gpu.backends.reference_cells import standardised
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
@@ -67,7 +68,7 @@ class ReferenceEvidence(Ops):
         kept: int,
     ) -> Evidence:
         rows, columns = np.divmod(band.pixels(), band.shape[1])
-        colour = ((image[rows, columns] - center) * scale).astype(np.float32).astype(np.float64)
+        colour = standardised(image[rows, columns], center, scale).astype(np.float64)
         corners = _corners(rows, columns, cell, maps[0].own.shape)
         classes = _candidates(maps, corners)
         if network is not None:

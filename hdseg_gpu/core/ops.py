@@ -210,7 +210,8 @@ class Ops(ABC):
     ) -> NDArray[np.float32]:
         """Return for each cell the sums over its pixels of 1, x_i and x_i x_j: (gh, gw, M).
 
-        image is (H, W, C) with 1 to 16 channels, x = (image - center) scale. The M = (C + 1)(C + 2)
+        image is (H, W, C) with 1 to 16 channels, x = (image - center) scale, but nothing farther
+        out than 30, whose square would drown the variances. The M = (C + 1)(C + 2)
         / 2 sums are 1, then x_0 .. x_C-1, then the products (0, 0), (0, 1) .. (0, C-1), (1, 1) ..
         x is computed in float64 and rounded to float32. The rest is float32, one pixel after the
         other, row by row within the cell: all backends return the same bits.
@@ -299,7 +300,7 @@ class Ops(ABC):
         """Return the softmax of the scores of the likeliest classes at each pixel of a band.
 
         score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network, with
-        x = (image - center) scale. Models and distances are interpolated between the centres of
+        x as in ``cell_moments``. Models and distances are interpolated between the centres of
         windows and cells; distances are in units of `unit` pixels. Considered are the first 8 of
         the own and rival classes of the cells around the pixel. A class that is neither lies one
         cell beyond the boundary. A class without models has the score -1e9; shares below 1e-3 are

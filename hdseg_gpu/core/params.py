@@ -136,4 +136,4 @@ class Survey:
     sigma: float  # standard deviation of the edge features over the whole image
     strength: float  # factor of the squared difference in the edge weight's exponent
     center: NDArray[np.float64]  # (C,) mean of each channel of the image
-    scale: float  # (image - center) scale has unit variance
+    scale: float  # 1 by the standard deviation of all the image's values

@@ -24,7 +24,7 @@ class Colours:
 
     image: NDArray[Any]  # (H, W, C)
     center: NDArray[np.float64]  # (C,)
-    scale: float  # x = (image - center) scale has about unit variance
+    scale: float  # x = (image - center) scale
     cell: int  # pixels
     moments: NDArray[np.float32]  # (gh, gw, M)
 

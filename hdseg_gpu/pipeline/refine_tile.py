@@ -1,6 +1,6 @@
 """One tile: seeds, evidence, graph, solve, labels. A small picture is one tile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,9 @@ def refine_tile(
 ) -> TileResult:
     """Return the refined labels of a tile, from its upsampled classes (H, W)."""
     decided = None
-    if params.gamma > 0 and params.passes > 0:
+    if params.passes == 0:  # nothing is decided again: what is unsure is the walker's alone
+        params = replace(params, gamma=0.0)
+    if params.gamma > 0:
         before = ops.histogram(classes, coarse.count) > 0
         with stages.timed("evidence"):
             colours = colours_of(ops, image, frozen, cell_size(params.scale, classes.shape))

@@ -9,13 +9,19 @@ HDSEG_FN Grid cells_of(const Grid& grid, int64_t cell) {
   return {(grid.height - 1) / cell + 1, (grid.width - 1) / cell + 1};
 }
 
+// Values farther out are as good as this: their squares would drown the variances in float32.
+constexpr double kFarthest = 30.0;
+
 // A channel's value in common units. Large offsets cancel before anything is rounded to float32.
 HDSEG_FN float standardised(double value, double center, double scale) {
-  return static_cast<float>((value - center) * scale);
+  const double x = (value - center) * scale;
+  return static_cast<float>(x < -kFarthest ? -kFarthest : (x > kFarthest ? kFarthest : x));
 }
 
 // How many moments there are up to the second: of 1, of each channel, of each pair i <= j.
-HDSEG_FN int64_t moment_count(int64_t channels) { return (channels + 1) * (channels + 2) / 2; }
+HDSEG_FN constexpr int64_t moment_count(int64_t channels) {
+  return (channels + 1) * (channels + 2) / 2;
+}
 
 // Adds x_i and then x_i x_j to the moments after the first, of one pixel on each lane:
 // x[channel][lane], sums[moment - 1][lane].

@@ -1,6 +1,7 @@
 // Class evidence of one pixel: how likely its colour is in each class, and how far it lies from
 // where the classes were said to meet.
 #pragma once
+#include "cells.h"
 #include "exponential.h"
 #include "grid.h"
 
@@ -20,11 +21,6 @@ HDSEG_FN Between between_centres(int64_t i, int64_t size, int64_t count) {
   if (base < 0) return {0, 0, 0.0f};
   if (base >= count - 1) return {count - 1, count - 1, 0.0f};
   return {base, base + 1, t};
-}
-
-// Number of moments of C channels: 1, x_i, and x_i x_j for i <= j.
-HDSEG_FN constexpr int64_t moment_count(int64_t channels) {
-  return (channels + 1) * (channels + 2) / 2;
 }
 
 // a + b . x + x A x with the coefficients in the order of the moments.
@@ -52,7 +48,7 @@ HDSEG_FN float log_odds(float distance, const Trust& trust) {
 
 // Up to so many classes of a pixel are told apart; what is less likely than the threshold is left
 // out.
-constexpr int kCandidates = 4, kConsidered = 8;
+constexpr int kConsidered = 8;
 constexpr float kLeastShare = 1e-3f;
 
 }  // namespace hdseg

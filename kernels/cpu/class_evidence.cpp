@@ -219,8 +219,7 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
         const Value* value = picture.values + (band.pixel[r] + i) * picture.channels;
         float colour[kMostChannels];
         for (int64_t c = 0; c < picture.channels; ++c) {
-          colour[c] = static_cast<float>((static_cast<double>(value[c]) - picture.centre[c]) *
-                                         picture.scale);
+          colour[c] = standardised(static_cast<double>(value[c]), picture.centre[c], picture.scale);
         }
         Candidates<T> found;
         add_distances(distances, cell_row, cells[x], found);
