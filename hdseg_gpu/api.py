@@ -79,7 +79,8 @@ def refine(
         ("published": "9x9").
     unsure : float, optional
         In [0, 1). Pixels whose largest two interpolated probabilities differ by at most this are
-        unknown, too; 0 is off. Without effect on labels. Default: 0 ("published": 0.03).
+        unknown, too, unless an object would be left without seeds; 0 is off. Without effect on
+        labels. Default: 0 ("published": 0.03).
     prune : bool, optional
         Whether spurs of the seeds become unknown: seeds that do not survive the opening of their
         class's seeds by a 3 x 3 square, at most 2 passes (in rows and in columns) from a seed of

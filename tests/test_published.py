@@ -157,3 +157,14 @@ def test_median_touches_the_band_alone(rng):
     assert filtered.uncertified_pixels == report.uncertified_pixels
     changes = [(np.diff(labels, axis=1) != 0).sum() for labels in (rough, smooth)]
     assert changes[1] < changes[0]
+
+
+def test_an_object_that_is_unsure_as_a_whole_keeps_the_coarse_answer():
+    planes = np.zeros((2, 24, 24), np.float32)
+    planes[1, 3:9, 3:9] = 1.0  # a sure object, and one that is hardly more than background
+    planes[1, 15:19, 15:19] = 0.51
+    planes[0] = 1 - planes[1]
+    image = np.full((96, 96), 0.5)
+    labels = refine(image, planes, method="published", passes=2, median=1)
+    assert labels[17 * 4, 17 * 4] == labels[6 * 4, 6 * 4] == 1
+    assert labels[0, 0] == labels[60, 20] == 0

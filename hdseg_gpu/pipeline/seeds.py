@@ -33,6 +33,7 @@ def mark_seeds(ops: Ops, coarse: Coarse, classes: Classes, params: Params, passe
         seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
     if params.unsure > 0:
         clear_unsure(ops, coarse, seeds, params)
+        keep_lost_objects(ops, classes, seeds, coarse.count)
     if coarse.ignored is not None:
         raise_walls(ops, coarse.ignored, classes, seeds, params)
     check_band(int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0]), passes)
@@ -49,6 +50,20 @@ def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> No
         samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
         samples.partition(coarse.count - 2, axis=1)
         flat[pixels[samples[:, -1] - samples[:, -2] <= params.unsure]] = 0
+
+
+def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes, count: int) -> None:
+    """Make seeds of the objects (4-connected, of one class) that have none left.
+
+    Thinning and pruning leave some of each; probabilities may leave a whole object unsure.
+    """
+    wall = wall_of(seeds.dtype)
+    for k in range(count):
+        own = np.where(classes == k, seeds, wall).astype(seeds.dtype)
+        band = ops.band(own)
+        component = ops.components(band)
+        lost = ~ops.contacts(band, own, component, count)[:, k]
+        seeds.reshape(-1)[band.select(lost[component]).pixels()] = k + 1
 
 
 def check_seeds(
