@@ -1,15 +1,11 @@
 """Primitives on cells: by hand, and every backend against the reference, on odd shapes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from gallery import blobs, photograph
 from hypothesis import given
 from hypothesis import strategies as st
+from threads import printed
 
 from hdseg_gpu import backends
 
@@ -212,16 +208,6 @@ print(hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest())
 
 
 def test_the_number_of_threads_does_not_matter():
-    tests = str(Path(__file__).parent)
-    found = [
-        subprocess.run(
-            [sys.executable, "-P", "-c", THREADS],
-            env={**os.environ, "OMP_NUM_THREADS": n, "PYTHONPATH": tests},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for n in ("1", "4")
-    ]
+    found = printed(THREADS, "1", "4")
     assert len(found[0]) == 65
     assert found[0] == found[1]

@@ -1,10 +1,5 @@
 """Thinning: hand-checked cases, properties, and agreement of every backend with the reference."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from gallery import blobs, masks
@@ -12,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_hit_or_miss, label
+from threads import printed
 
 from hdseg_gpu import backends, seeds, structuring_elements, thinning
 from hdseg_gpu.core.ops import class_dtype
@@ -221,17 +217,7 @@ print(hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest())
 
 
 def test_the_number_of_threads_does_not_matter():
-    tests = str(Path(__file__).parent)
-    found = [
-        subprocess.run(
-            [sys.executable, "-P", "-c", THREADS],
-            env={**os.environ, "OMP_NUM_THREADS": n, "PYTHONPATH": tests},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for n in ("1", "2", "4")
-    ]
+    found = printed(THREADS, "1", "2", "4")
     assert len(found[0]) == 65
     assert found == found[:1] * 3
 

@@ -18,6 +18,8 @@ HDSEG_FN float standardised(double value, double center, double scale) {
   return static_cast<float>(x < -kFarthest ? -kFarthest : (x > kFarthest ? kFarthest : x));
 }
 
+constexpr int64_t kMostChannels = 16;
+
 // How many moments there are up to the second: of 1, of each channel, of each pair i <= j.
 HDSEG_FN constexpr int64_t moment_count(int64_t channels) {
   return (channels + 1) * (channels + 2) / 2;

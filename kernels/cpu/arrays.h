@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/grid.h"
+#include "cpu/band.h"
 
 namespace hdseg {
 
@@ -30,6 +30,12 @@ int64_t extent(const A& array, size_t axis) {
 template <class A>
 Grid grid_of(const A& array, size_t axis = 0) {
   return {extent(array, axis), extent(array, axis + 1)};
+}
+
+// A band from what stands for it in Python.
+inline Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
+                    const Grid& grid) {
+  return {grid, pixel.data(), start.data(), extent(pixel, 0)};
 }
 
 // What the kernels do while other Python threads go on.

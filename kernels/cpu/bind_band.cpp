@@ -9,11 +9,6 @@ using namespace nanobind::literals;
 namespace hdseg {
 namespace {
 
-Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-             int64_t width) {
-  return {{height, width}, pixel.data(), start.data(), extent(pixel, 0)};
-}
-
 // Rows of the edge array: north, east, south, excess.
 Edges edges_of(const Matrix<const float>& edges) {
   const float* first = edges.data() + kPadding;
@@ -46,8 +41,8 @@ void bind_seeds(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Matrix<const Seed>& seeds, const Vector<const int32_t>& component,
          const Matrix<bool>& touches) {
-        contacts(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)), seeds.data(),
-                 component.data(), static_cast<int32_t>(extent(touches, 1)), touches.data());
+        contacts(band_of(pixel, start, grid_of(seeds)), seeds.data(), component.data(),
+                 static_cast<int32_t>(extent(touches, 1)), touches.data());
       },
       "pixel"_a, "start"_a, "seeds"_a.noconvert(), "component"_a, "touches"_a, WithoutGil());
   m.def(
@@ -55,9 +50,9 @@ void bind_seeds(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Matrix<const float>& x, const Matrix<const Seed>& label,
          const Vector<const float>& bound, const Matrix<Seed>& seeds) {
-        return decide(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)),
-                      x.data() + kPadding, extent(x, 0), extent(x, 1), label.data(), bound.data(),
-                      extent(bound, 0) > 1 ? 1 : 0, seeds.data());
+        return decide(band_of(pixel, start, grid_of(seeds)), x.data() + kPadding, extent(x, 0),
+                      extent(x, 1), label.data(), bound.data(), extent(bound, 0) > 1 ? 1 : 0,
+                      seeds.data());
       },
       "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "bound"_a, "seeds"_a.noconvert(),
       WithoutGil());
@@ -73,7 +68,7 @@ void bind_assemble(nb::module_& m) {
          const Matrix<float>& edges, const Matrix<float>& flux) {
         float* first = edges.data() + kPadding;
         const int64_t stride = extent(edges, 1);
-        assemble(band_of(pixel, start, extent(seeds, 0), extent(seeds, 1)),
+        assemble(band_of(pixel, start, grid_of(seeds)),
                  Features<T>{features.data(), extent(features, 2), static_cast<EdgeRule>(rule),
                              strength},
                  seeds.data(), label.data(), extent(label, 1), gamma, first, first + stride,
@@ -101,14 +96,15 @@ void bind_band(nb::module_& m) {
       "components",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Vector<int32_t>& component) {
-        return components(band_of(pixel, start, height, width), component.data());
+        return components(band_of(pixel, start, {height, width}), component.data());
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "component"_a, WithoutGil());
   m.def(
       "row_starts",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<int32_t>& row_start) {
-        return row_starts(band_of(pixel, start, height, width), edges_of(edges), row_start.data());
+        return row_starts(band_of(pixel, start, {height, width}), edges_of(edges),
+                          row_start.data());
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, WithoutGil());
   m.def(
@@ -116,7 +112,7 @@ void bind_band(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& row_start,
          const Vector<int32_t>& column, const Vector<double>& value) {
-        laplacian(band_of(pixel, start, height, width), edges_of(edges), row_start.data(),
+        laplacian(band_of(pixel, start, {height, width}), edges_of(edges), row_start.data(),
                   column.data(), value.data());
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, "column"_a, "value"_a,
@@ -129,7 +125,7 @@ void bind_band(nb::module_& m) {
         std::vector<int64_t> chunks;
         {
           nb::gil_scoped_release release;
-          links = link_black(band_of(pixel, start, height, width));
+          links = link_black(band_of(pixel, start, {height, width}));
           chunks = chunk_pieces(links.pieces);
         }
         return std::make_tuple(owned(flat(links.pieces)), owned(std::move(links.first)),
@@ -145,7 +141,7 @@ void bind_band(nb::module_& m) {
         for (int d = 0; d < kStencil; ++d) {
           weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
         }
-        reduce(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(), weight,
+        reduce(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(), weight,
                excess.data() + kPadding, inverse.data() + kPadding);
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "weights"_a,
@@ -155,7 +151,7 @@ void bind_band(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& b, const Matrix<float>& rhs) {
-        reduce_columns(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(),
+        reduce_columns(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
                        b.data() + kPadding, extent(b, 1), extent(b, 0), rhs.data() + kPadding,
                        extent(rhs, 1));
       },
@@ -166,7 +162,7 @@ void bind_band(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& x, const Matrix<float>& b) {
-        expand(band_of(pixel, start, height, width), edges_of(edges), first_entry.data(),
+        expand(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
                x.data() + kPadding, extent(x, 1), extent(b, 0), b.data() + kPadding, extent(b, 1));
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a,

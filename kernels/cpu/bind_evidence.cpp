@@ -6,11 +6,6 @@ using namespace nanobind::literals;
 namespace hdseg {
 namespace {
 
-Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-             const Grid& grid) {
-  return {grid, pixel.data(), start.data(), extent(pixel, 0)};
-}
-
 template <class T>
 DistanceTerms<T> distances_of(const Stack<const T>& own, const Stack<const T>& rival,
                               const Stack<const float>& distance, const Matrix<const float>& trust,

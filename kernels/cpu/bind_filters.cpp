@@ -13,8 +13,7 @@ void bind_filters(nb::module_& m) {
       "majority",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Matrix<const T>& labels, int64_t size, const Vector<T>& found) {
-        majority(Band{grid_of(labels), pixel.data(), start.data(), extent(pixel, 0)}, labels.data(),
-                 size, found.data());
+        majority(band_of(pixel, start, grid_of(labels)), labels.data(), size, found.data());
       },
       "pixel"_a, "start"_a, "labels"_a.noconvert(), "size"_a, "found"_a.noconvert(), WithoutGil());
   m.def(

@@ -7,7 +7,6 @@
 namespace hdseg {
 namespace {
 
-constexpr int64_t kMostChannels = 16;
 constexpr float kLeastProbability = 0.01f;  // a network is never surer than this
 
 // The classes that a pixel may have, with their scores.
@@ -156,22 +155,12 @@ class RowModels {
 template <class T>
 void add_network(const NetworkTerm& network, const Grid& grid, int64_t row, int64_t column,
                  Candidates<T>& found) {
-  const bool linear = network.how == Interpolation::kLinear;
-  const Taps y = linear ? linear_taps(row, network.grid.height, grid.height)
-                        : cubic_taps(row, network.grid.height, grid.height);
-  const Taps x = linear ? linear_taps(column, network.grid.width, grid.width)
-                        : cubic_taps(column, network.grid.width, grid.width);
+  const Taps rows = taps_for(network.how, row, network.grid.height, grid.height);
+  const Taps columns = taps_for(network.how, column, network.grid.width, grid.width);
+  const int64_t plane = network.grid.height * network.grid.width;
   for (int c = 0; c < found.count; ++c) {
-    const float* plane = network.planes + static_cast<int64_t>(found.label[c]) *
-                                              network.grid.height * network.grid.width;
-    double sum = 0.0;
-    for (int i = 0; i < y.count; ++i) {
-      for (int j = 0; j < x.count; ++j) {
-        sum += y.weight[i] * x.weight[j] *
-               static_cast<double>(plane[y.index[i] * network.grid.width + x.index[j]]);
-      }
-    }
-    const auto p = static_cast<float>(sum);
+    const float* values = network.planes + static_cast<int64_t>(found.label[c]) * plane;
+    const auto p = static_cast<float>(interpolate(values, network.grid, rows, columns));
     const float sure = std::clamp(p, kLeastProbability, 1.0f - kLeastProbability);
     found.score[c] += network.trust.log * -log_of(1.0f / sure) + network.trust.linear * p;
   }

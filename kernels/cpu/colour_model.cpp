@@ -6,7 +6,6 @@
 namespace hdseg {
 namespace {
 
-constexpr int64_t kMostChannels = 16;
 constexpr int64_t kFewEntries = 1 << 14;  // less work than waking other threads
 
 // One running mean of 2 r + 1 entries along a line; outside it there is nothing.

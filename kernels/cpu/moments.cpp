@@ -12,7 +12,6 @@ constexpr int64_t kSmall = 1 << 14;
 // Cells side by side are summed at once, one on each lane: within a cell the order stays.
 constexpr int kLanes = 16;
 constexpr int64_t kPiece = 16;  // pixels of a row of each cell that are read before they are added
-constexpr int64_t kMostChannels = 16;
 
 // The values of a channel in common units; bytes look them up.
 template <class T>
@@ -74,7 +73,7 @@ void block_moments(const Picture<T>& picture, int64_t y, int64_t x, Channels cha
   const int64_t count = moment_count(channels), left = x * cell;
   const int64_t top = y * cell, bottom = std::min(grid.height - top, cell) + top;
   float values[kPiece * kMostChannels * kLanes];
-  float sums[(kMostChannels + 1) * (kMostChannels + 2) / 2 * kLanes];
+  float sums[moment_count(kMostChannels) * kLanes];
   std::fill_n(sums, count * kLanes, 0.0f);
   for (int64_t row = top; row < bottom; ++row) {
     for (int64_t p = 0; p < std::min(cell, grid.width); p += kPiece) {

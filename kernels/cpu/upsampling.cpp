@@ -9,24 +9,6 @@ namespace {
 // Fewer pixels take less time than waking other threads.
 constexpr int64_t kSmall = 1 << 16;
 
-Taps taps_for(Interpolation how, int64_t i, int64_t coarse, int64_t fine) {
-  return how == Interpolation::kLinear ? linear_taps(i, coarse, fine) : cubic_taps(i, coarse, fine);
-}
-
-// Columns first, then rows: the reference sums in the same order, so ties fall alike.
-double interpolate(const float* plane, const Grid& grid, const Taps& rows, const Taps& columns) {
-  double sum = 0.0;
-  for (int i = 0; i < rows.count; ++i) {
-    const float* row = plane + rows.index[i] * grid.width;
-    double along = 0.0;
-    for (int j = 0; j < columns.count; ++j) {
-      along += columns.weight[j] * static_cast<double>(row[columns.index[j]]);
-    }
-    sum += rows.weight[i] * along;
-  }
-  return sum;
-}
-
 }  // namespace
 
 template <class T>
