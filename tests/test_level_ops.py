@@ -295,7 +295,7 @@ def digest(instruction_set):
     edges, b = ops.assemble(band, photograph(truth), "intensity", 1e-3, seeds, labels, 0.0)
     level = ops.reduce(band, edges)
     r = ops.reduce_columns(band, edges, level, b)
-    for array in (*band[1:], ops.components(band), *ops.laplacian(band, edges), b, r):
+    for array in (band.pixel, band.start, ops.components(band), *ops.laplacian(band, edges), b, r):
         found.update(array.tobytes())
     for _ in range(2):
         aggregate, coarse = ops.coarsen(level)

@@ -56,7 +56,7 @@ def test_is_the_median_of_two_labels(ops, reference, size):
 
 def test_ties(reference):
     def centre(window):
-        band = Band((3, 3), np.array([4]), np.array([0, 1], np.int32))
+        band = Band((3, 3), np.array([4]), np.array([0, 1], np.int32), 1)
         return reference.majority(np.array(window, np.uint8), band, 3)[0]
 
     assert centre([[5, 5, 5], [7, 7, 7], [6, 6, 6]]) == 7  # its own

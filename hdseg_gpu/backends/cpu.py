@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
@@ -23,7 +24,6 @@ from hdseg_gpu.core.ops import (
     Mask,
     NearestMap,
     Network,
-    Ops,
     Shape,
     channel_count,
     class_dtype,
@@ -53,7 +53,7 @@ class _Level(Level):
         return self.entries
 
 
-class CpuOps(Ops):
+class CpuOps(HostOps):
     """Thin wrappers: allocate, call, return.
 
     Columns are float32 (m, padding + n + padding); the padding holds 0, so that kernels may read
@@ -156,7 +156,8 @@ class CpuOps(Ops):
         return self._kernels.boundary_detail(labels)
 
     def band(self, seeds: NDArray[Any]) -> Band:
-        return Band(seeds.shape, *self._kernels.find_runs(seeds))
+        pixel, start = self._kernels.find_runs(seeds)
+        return Band(seeds.shape, pixel, start, int(start[-1]))
 
     def components(self, band: Band) -> NDArray[np.int32]:
         component = np.empty(band.pixel.size, np.int32)

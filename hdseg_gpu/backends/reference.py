@@ -126,7 +126,8 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         begins = np.ones(pixel.size, np.bool_)
         begins[1:] = (np.diff(pixel) != 1) | (np.diff(y) != 0)
         start = np.append(np.flatnonzero(begins), pixel.size).astype(np.int32)
-        return Band((seeds.shape[0], seeds.shape[1]), pixel[begins].astype(np.int64), start)
+        shape = seeds.shape[0], seeds.shape[1]
+        return Band(shape, pixel[begins].astype(np.int64), start, pixel.size)
 
     def components(self, band: Band) -> NDArray[np.int32]:
         neighbours = _neighbours(band)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.backends.reference_cells import standardised
 from hdseg_gpu.core.ops import (
     Band,
@@ -14,7 +15,6 @@ from hdseg_gpu.core.ops import (
     Evidence,
     NearestMap,
     Network,
-    Ops,
     channel_count,
 )
 
@@ -23,7 +23,7 @@ _LEAST_SHARE = 1e-3
 _LEAST_PROBABILITY = 0.01  # a network is never surer than this
 
 
-class ReferenceEvidence(Ops):
+class ReferenceEvidence(HostOps):
     """The definitions, written down."""
 
     def colour_model(

@@ -54,24 +54,12 @@ class Band(NamedTuple):
     shape: Shape
     pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
     start: NDArray[np.int32]  # (runs + 1,)
+    size: int  # the number of unknown pixels n
 
-    @property
-    def size(self) -> int:
-        """Return the number of unknown pixels n."""
-        return int(self.start[-1])
-
-    def select(self, runs: NDArray[np.bool_]) -> "Band":
-        """Return the band of some of the runs; runs that touch must stay together."""
-        lengths = np.diff(self.start)[runs]
-        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return Band(self.shape, self.pixel[runs], start)
-
-    def pixels(self, first: int = 0, last: int | None = None) -> NDArray[np.int64]:
-        """Return the flat indices of the pixels of runs first .. last - 1."""
-        start = self.start[first:] if last is None else self.start[first : last + 1]
-        offset = self.pixel[first : first + len(start) - 1] - start[:-1]
-        positions = np.arange(start[0], start[-1], dtype=np.int64)
-        return positions + np.repeat(offset, np.diff(start))
+    def pixels(self) -> NDArray[np.int64]:
+        """Return the flat indices of the pixels, of a band in host memory."""
+        positions = np.arange(self.size, dtype=np.int64)
+        return positions + np.repeat(self.pixel - self.start[:-1], np.diff(self.start))
 
 
 class ColourModels(NamedTuple):
@@ -137,6 +125,20 @@ class Ops(ABC):
     """All primitives of one backend, without any state."""
 
     name: ClassVar[str]
+    # The namespace of the backend's arrays, numpy or cupy: what is large is made and computed with
+    # it. Arrays of the backend and of NumPy do not mix; what a verb returns as NDArray is the
+    # backend's unless it says "in host memory".
+    xp: Any
+    # Iterations between two looks at the error: looking makes a device wait.
+    patience: ClassVar[int] = 1
+
+    @abstractmethod
+    def host(self, array: Any) -> NDArray[Any]:
+        """Return an array in host memory; waits for it."""
+
+    @abstractmethod
+    def sparse(self) -> tuple[Any, Any]:
+        """Return the modules scipy.sparse and scipy.sparse.linalg for the backend's arrays."""
 
     @abstractmethod
     def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
@@ -175,7 +177,7 @@ class Ops(ABC):
 
     @abstractmethod
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
-        """Return how often each of 0..count-1 occurs, (count,); no value is larger."""
+        """Return how often each of 0..count-1 occurs, in host memory; no value is larger."""
 
     @abstractmethod
     def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
@@ -219,7 +221,7 @@ class Ops(ABC):
 
     @abstractmethod
     def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the mean of each channel of (H, W, C), in its own units, summed in float64."""
+        """Return the mean of each channel of (H, W, C), summed in float64: (C,) in host memory."""
 
     @abstractmethod
     def cell_labels(self, labels: Classes, cell: int) -> Classes:
@@ -235,6 +237,41 @@ class Ops(ABC):
         """
 
     @abstractmethod
+    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
+        """Return the first and last row and the first and last column of each of the K classes.
+
+        (K, 4) in host memory; -1, -1, -1, -1 for a class that does not occur.
+        """
+
+    @abstractmethod
+    def certainty(
+        self, distance: NDArray[np.float32], log: float, linear: float, cell: float
+    ) -> NDArray[np.float32]:
+        """Return tanh(log log1p(d) + linear d), d = max(min(distance, 1e6) - 1/2, 0) cell.
+
+        With a distance to another class in cells, d is that to the boundary, and this is 2 p - 1
+        for the probability p that it gives to its class (``NearestMap``).
+        """
+
+    @abstractmethod
+    def contradictions(
+        self,
+        band: Band,
+        by_colour: Evidence,
+        classes: Classes,
+        distance: NDArray[np.float32],
+        cell: int,
+        near: tuple[float, float],
+        count: int,
+    ) -> NDArray[np.int64]:
+        """Return how many pixels of each class lie near a boundary, and how many look like others.
+
+        (2, K) in host memory. Of the band's pixels count those with
+        near[0] <= (distance - 1/2) cell < near[1], the distance being that of the pixel's cell;
+        a pixel looks like another class when its first label in `by_colour` is not its class + 1.
+        """
+
+    @abstractmethod
     def boundary_detail(self, labels: Classes) -> tuple[int, int]:
         """Return (flips, edges) of a class map (h, w): how ragged its boundary is, and how long.
 
@@ -247,6 +284,18 @@ class Ops(ABC):
     @abstractmethod
     def band(self, seeds: NDArray[Any]) -> Band:
         """Return the pixels with seed 0."""
+
+    @abstractmethod
+    def pixels(self, band: Band) -> NDArray[np.int64]:
+        """Return the flat indices of the band's pixels, (n,)."""
+
+    @abstractmethod
+    def of_pixels(self, band: Band, values: NDArray[Any]) -> NDArray[Any]:
+        """Return for each pixel the row of its run: (n, ...) of (runs, ...)."""
+
+    @abstractmethod
+    def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
+        """Return the band of some of the runs; runs that touch must stay together."""
 
     @abstractmethod
     def components(self, band: Band) -> NDArray[np.int32]:
@@ -401,7 +450,7 @@ class Ops(ABC):
 
     @abstractmethod
     def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
-        """Return the chosen rows and columns of the matrix."""
+        """Return the chosen rows and columns of the matrix, in host memory."""
 
     @abstractmethod
     def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
@@ -458,6 +507,10 @@ class Ops(ABC):
     @abstractmethod
     def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
         """Set x += a p, with x in float64."""
+
+    @abstractmethod
+    def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a / b of each column, 0 where b is: a column that is solved already."""
 
     @abstractmethod
     def largest(self, x: NDArray[Any]) -> NDArray[Any]:

@@ -46,9 +46,8 @@ def colour_models(
     size = group * colours.cell
     radii = tuple(_radius(spread / size * _WIDER**level) for level in range(_LEVELS))
     shape = colours.image.shape
-    boxes = _boxes(
-        own, count, group, 3 * radii[0] + 1, (-(-shape[0] // size), -(-shape[1] // size))
-    )
+    windows = (-(-shape[0] // size), -(-shape[1] // size))
+    boxes = _boxes(ops.class_boxes(own, count), group, 3 * radii[0] + 1, windows)
     first, models, entries = np.full(count, -1, np.int64), [], 0
     for k in np.flatnonzero(boxes[:, 2]).tolist():
         top, left, height, width = boxes[k].tolist()
@@ -60,7 +59,7 @@ def colour_models(
         )  # fmt: skip
         first[k] = entries
         entries += height * width
-    return ColourModels(np.concatenate(models), first, boxes, size)
+    return ColourModels(ops.xp.concatenate(models), first, boxes, size)
 
 
 def _radius(spread: float) -> int:
@@ -69,19 +68,14 @@ def _radius(spread: float) -> int:
 
 
 def _boxes(
-    own: Classes, count: int, group: int, margin: int, windows: tuple[int, int]
+    cells: NDArray[np.int64], group: int, margin: int, windows: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Return top, left, height, width of the windows around each class, (K, 4); 0 for none."""
-    boxes = np.zeros((count, 4), np.int64)
+    """Return top, left, height, width of the windows around each class's cells, 0 for none."""
+    boxes = np.zeros_like(cells)
     for axis in (0, 1):
-        length = own.shape[axis]
-        low, high = np.full(count, length), np.full(count, -1)
-        for i, line in enumerate(np.moveaxis(own, axis, 0)):
-            present = np.flatnonzero(np.bincount(line, minlength=count))
-            low[present] = np.minimum(low[present], i)
-            high[present] = i
+        low, high = cells[:, 2 * axis], cells[:, 2 * axis + 1]
         first = np.maximum(low // group - margin, 0)
         last = np.minimum(high // group + margin, windows[axis] - 1)
         boxes[:, axis], boxes[:, axis + 2] = first, last - first + 1
-        boxes[high < 0] = 0
+    boxes[cells[:, 0] < 0] = 0
     return boxes

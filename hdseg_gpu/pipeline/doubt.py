@@ -34,29 +34,29 @@ def doubt_of(detail: float, contradiction: float) -> float:
     return min(1.0, max(0.0, (contradiction - none) / (full - none)))
 
 
-def sample(band: Band) -> Band:
+def sample(ops: Ops, band: Band) -> Band:
     """Return enough runs of a band to measure on."""
     step = max(1, band.size // SAMPLE)
-    return band.select(np.arange(band.pixel.size) % step == 0)
+    return ops.select(band, ops.xp.arange(len(band.pixel)) % step == 0)
 
 
 def contradiction_of(
-    band: Band, by_colour: Evidence, classes: Classes, nearest: NearestMap, cell: int, unit: float
+    ops: Ops,
+    band: Band,
+    by_colour: Evidence,
+    classes: Classes,
+    nearest: NearestMap,
+    cell: int,
+    unit: float,
+    count: int,
 ) -> float:
     """Return how the colours' answer at some pixels contradicts the classes near boundaries.
 
     It is twice the mean over the classes (weighted with the roots of their pixels) of the
     share of pixels with the colours of another, where the boundary is 1 to 2 units away.
     """
-    pixels = band.pixels()
-    rows, columns = np.divmod(pixels, band.shape[1])
-    distance = (nearest.distance[rows // cell, columns // cell] - 0.5) * cell / unit
-    own = classes.reshape(-1)[pixels].astype(np.int64)
-    near = (distance >= _NEAR[0]) & (distance < _NEAR[1])
-    if not near.any():
+    near = _NEAR[0] * unit, _NEAR[1] * unit
+    total, wrong = ops.contradictions(band, by_colour, classes, nearest.distance, cell, near, count)
+    if not total.any():
         return 0.0
-    count = int(own.max()) + 1
-    wrong = by_colour.label[:, 0].astype(np.int64) - 1 != own
-    total = np.bincount(own[near], minlength=count)
-    share = np.bincount(own[near & wrong], minlength=count) / np.maximum(total, 1)
-    return float(2 * np.average(share, weights=np.sqrt(total)))
+    return float(2 * np.average(wrong / np.maximum(total, 1), weights=np.sqrt(total)))

@@ -130,16 +130,18 @@ class _Rounds:
 
     def contradiction(self, band: Band, look: Round) -> float:
         """Return how far the colours alone contradict the coarse map, with all doubt in it."""
-        some, drawn = sample(band), self._trusted(1.0)
+        some, drawn = sample(self.ops, band), self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
         by_colour = self._evidence(some, look, (silent,), drawn, None)
-        cell = self.colours.cell
-        return contradiction_of(some, by_colour, self.classes, drawn, cell, self.unit)
+        return contradiction_of(
+            self.ops, some, by_colour, self.classes, drawn, self.colours.cell, self.unit,
+            self.coarse.count,
+        )  # fmt: skip
 
     def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
         """Give each pixel of the band its likeliest class."""
         with self.stages.timed("evidence"):
-            pixels = band.pixels()
+            pixels = self.ops.pixels(band)
             labels = seeds.reshape(-1)
             labels[pixels] = found.label[:, 0]
             smooth = self.ops.majority(seeds, band, SMOOTHING)
@@ -156,7 +158,9 @@ class _Rounds:
         """Return the evidence; the colours are those of the classes as drawn, sure parts first."""
         colours, unit, count = self.colours, self.unit, self.coarse.count
         with self.stages.timed("evidence"):
-            weight = _certainty(drawn, colours.cell / unit)
+            weight = self.ops.certainty(
+                drawn.distance, drawn.log, drawn.linear, colours.cell / unit
+            )
             if self.ignored is not None:
                 weight[self.ignored] = 0
             models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * unit)
@@ -187,13 +191,6 @@ class _Rounds:
         linear = _TRUST_PROBABILITY / self.unit * (1 - doubt)
         how = self.params.interpolation
         return Network(planes, how, _DOUBTED_PROBABILITY * doubt, linear)
-
-
-def _certainty(drawn: NearestMap, cell: float) -> NDArray[np.float32]:
-    """Return 2 p - 1 of each cell, p being what its distance to the boundary makes of its class."""
-    far = np.maximum(np.minimum(drawn.distance, 1e6) - 0.5, 0) * cell
-    certainty: NDArray[np.float32] = np.tanh(drawn.log * np.log1p(far) + drawn.linear * far)
-    return certainty
 
 
 def _coarse_labels(ops: Ops, coarse: Coarse, shape: tuple[int, int], scale: float) -> Classes:

@@ -38,18 +38,19 @@ def regions(
     reach = ops.contacts(band, seeds, component, count)
     if evidence is not None:
         reach |= ops.evident_classes(band, evidence, component, count)
+    xp = ops.xp
     counts = reach.sum(axis=1)
     found = []
-    for m in np.unique(counts).tolist():
+    for m in xp.unique(counts).tolist():
         runs = counts[component] == m
         # Row by row, nonzero() lists the classes of one component after the other.
-        chosen = np.flatnonzero(counts == m)
-        table = np.empty((counts.size, m), seeds.dtype)
-        table[chosen] = np.nonzero(reach[chosen])[1].reshape(-1, m) + 1
+        chosen = xp.flatnonzero(counts == m)
+        table = xp.empty((counts.size, m), seeds.dtype)
+        table[chosen] = (xp.nonzero(reach[chosen])[1].reshape(-1, m) + 1).astype(seeds.dtype)
         part, position = band, None
         if len(chosen) < counts.size:
-            part = band.select(runs)
-            position = np.flatnonzero(np.repeat(runs, np.diff(band.start))).astype(np.int32)
+            part = ops.select(band, runs)
+            position = xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
         found.append(Region(part, table[component[runs]], position))
     return found
 
@@ -65,7 +66,7 @@ def assemble(
 ) -> System:
     """Return (L_UU + gamma I) x^j = -L_US m^j + gamma lambda^j on a region."""
     band = region.band
-    solved = np.ascontiguousarray(region.labels[:, :-1])
+    solved = ops.xp.ascontiguousarray(region.labels[:, :-1])
     edges, b = ops.assemble(
         band, features, params.edges, frozen.strength, seeds, solved, params.gamma
     )

@@ -47,11 +47,12 @@ def raise_walls(
     What they cut off from all seeds keeps its class, unless evidence can decide there.
     """
     walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), seeds.shape)
-    np.putmask(seeds, walls, wall_of(seeds.dtype))
+    seeds[walls != 0] = wall_of(seeds.dtype)
     if params.gamma > 0:
         return
     band = ops.band(seeds)
     component = ops.components(band)
     reach = ops.contacts(band, seeds, component, int(classes.max()) + 1)
-    cut_off = band.select(np.logical_not(reach.any(axis=1))[component]).pixels()
+    reached: Any = reach.any(axis=1)
+    cut_off = ops.pixels(ops.select(band, ~reached[component]))
     seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1

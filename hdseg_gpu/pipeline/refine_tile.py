@@ -58,7 +58,7 @@ def refine_tile(
             seeds = find_seeds(ops, coarse, classes, params, stages)
             band = ops.band(seeds)
     del classes
-    probabilities = seed_probabilities(seeds, coarse.count) if with_probabilities else None
+    probabilities = seed_probabilities(ops, seeds, coarse.count) if with_probabilities else None
     with stages("graph"):
         evidence = None if decided is None else decided.evidence
         parts = regions(ops, band, seeds, coarse.count, evidence)
@@ -79,7 +79,7 @@ def refine_tile(
             )
         with stages.timed("labels"):
             if probabilities is not None:
-                write_probabilities(region, ops.body(solution.x), probabilities)
+                write_probabilities(ops, region, ops.body(solution.x), probabilities)
             bound = 0.0 if solution.bound is None else solution.bound
             # The seeds become the labels: components do not touch, no other region looks here.
             found = ops.decide(region.band, solution.x, region.labels, bound, seeds)
@@ -90,7 +90,8 @@ def refine_tile(
         stages.advance("solve", 1.0)
     if params.median > 1:
         with stages.timed("labels"):
-            seeds.reshape(-1)[band.pixels()] = ops.majority(seeds, band, params.median)
+            smooth = ops.majority(seeds, band, params.median)
+            seeds.reshape(-1)[ops.pixels(band)] = smooth
     passes, doubt = (params.passes, None) if decided is None else (decided.passes, decided.doubt)
     return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions), passes, doubt)
 

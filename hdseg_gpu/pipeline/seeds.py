@@ -46,7 +46,7 @@ def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> No
     flat = seeds.reshape(-1)
     step = max(1, _BLOCK // coarse.count)
     for first in range(0, flat.size, step):
-        pixels = first + np.flatnonzero(flat[first : first + step])
+        pixels = first + ops.xp.flatnonzero(flat[first : first + step])
         samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
         samples.partition(coarse.count - 2, axis=1)
         flat[pixels[samples[:, -1] - samples[:, -2] <= params.unsure]] = 0
@@ -59,11 +59,11 @@ def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes, count: int) ->
     """
     wall = wall_of(seeds.dtype)
     for k in range(count):
-        own = np.where(classes == k, seeds, wall).astype(seeds.dtype)
+        own = ops.xp.where(classes == k, seeds, wall).astype(seeds.dtype)
         band = ops.band(own)
         component = ops.components(band)
         lost = ~ops.contacts(band, own, component, count)[:, k]
-        seeds.reshape(-1)[band.select(lost[component]).pixels()] = k + 1
+        seeds.reshape(-1)[ops.pixels(ops.select(band, lost[component]))] = k + 1
 
 
 def check_seeds(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import HdsegError, NotConverged
-from hdseg_gpu.core.ops import Band, Edges, Ops
+from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Ops
 from hdseg_gpu.core.params import ROUNDING
 
 NAMES = ("auto", "multigrid", "amg", "direct")
@@ -98,15 +98,16 @@ def solve(
 def _direct(ops: Ops, system: System, tolerance: float) -> Solution:
     from hdseg_gpu.solvers.direct import direct
 
-    matrix = ops.laplacian(system.band, system.edges)
     b = ops.body(system.b)
-    x, last = direct(matrix, ops.excess(system.edges), b.T.astype(np.float64))
+    x, last = direct(
+        _on_host(ops, system), ops.host(ops.excess(system.edges)), ops.host(b).T.astype(np.float64)
+    )
     if not last <= tolerance:
         raise NotConverged(
             f"solver='direct' is off by {last:.1e} on {system.band.size} unknowns (tolerance "
             f"{tolerance:.0e}); use a larger tol, or a smaller beta."
         )
-    b[:] = x.T
+    b[:] = ops.xp.asarray(x.T)
     bound = last + ROUNDING
     return Solution(system.b, "direct", error=bound * len(b), bound=bound)
 
@@ -119,10 +120,10 @@ def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float],
             f"solver='amg' needs pyamg, which did not load ({error}); "
             "run `pip install pyamg`, or use solver='auto'."
         ) from error
-    matrix = ops.laplacian(system.band, system.edges)
     b = ops.body(system.b)
+    columns = ops.host(b).T.astype(np.float64, order="F")
     x, iterations, estimate, converged = amg(
-        matrix, b.T.astype(np.float64, order="F"), max(tolerance - ROUNDING, ROUNDING), progress
+        _on_host(ops, system), columns, max(tolerance - ROUNDING, ROUNDING), progress
     )
     if not converged:
         raise NotConverged(
@@ -130,5 +131,10 @@ def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float],
             f"{iterations} iterations on {len(x)} unknowns (tolerance {tolerance:.0e}); "
             "use solver='auto' or 'direct', or a smaller beta."
         )
-    b[:] = x.T
+    b[:] = ops.xp.asarray(x.T)
     return Solution(system.b, "amg", iterations, estimate + ROUNDING)
+
+
+def _on_host(ops: Ops, system: System) -> CsrMatrix:
+    """Return A in host memory."""
+    return CsrMatrix(*map(ops.host, ops.laplacian(system.band, system.edges)))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Iteration, correct
+from hdseg_gpu.solvers.iteration import Iteration, correct, most
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
@@ -58,77 +58,87 @@ class Certificate:
         b, rest = ops.zeros(level.size, 1), ops.zeros(level.size, 1)
         ops.body(b)[0] = diagonal
         walk = Iteration(ops, level, b, hierarchy.precondition)
-        lagging = np.ones(level.size, np.bool_)
-        while np.mean(lagging) > _FEW and walk.count < _MAX_ITERATIONS:
+        lagging = ops.xp.ones(level.size, np.bool_)
+        while float(lagging.mean()) > _FEW and walk.count < _MAX_ITERATIONS:
             walk.step()
             ops.relax(level, walk.r, rest)
             lagging = ops.body(rest)[0] > 1 - _REACHED
         v = ops.body(walk.x)[0]
-        self = cls(ops, level, walk.x, np.empty(0, np.int64), None)
-        strange = lagging | (v > _LONG * _usual(v)) | (v <= 0)
+        self = cls(ops, level, walk.x, ops.xp.empty(0, np.int64), None)
+        usual = _usual(ops.host(v[:: max(1, v.size // 10_000)]))
+        strange = lagging | (v > _LONG * usual) | (v <= 0)
         # Where the walk's own residual has drifted from the true one.
         strange |= self._product(walk.x) < _KEPT * diagonal
         for _ in range(_GROWTHS):
-            if not strange.any():
+            if not bool(strange.any()):
                 break
-            self.cluster = np.flatnonzero(strange)
+            self.cluster = ops.xp.flatnonzero(strange)
             self.solve = factorise(ops.submatrix(level, strange))
             correct(ops, level, 0 * b, walk.x, self.cluster, self.solve)
             lost = (self._product(walk.x) < _KEPT * diagonal) & ~strange
-            if not lost.any():
+            if not bool(lost.any()):
                 break
             strange |= lost
         return self
 
     def needed(self, tolerance: float) -> float:
         """Return the max abs(r_j) / d_j outside clusters with which the bound is the tolerance."""
-        longest = float(self.ops.body(self.time).max(initial=1.0))
+        longest = most(self.ops.body(self.time), 1.0)
         return tolerance * _KEPT / longest
 
     def relative_residual(self, run: Iteration) -> float:
         """Return max abs(r_j) / d_j outside clusters."""
         share = run.relative_residuals()
         self.ops.body(share)[:, self.cluster] = 0.0
-        return float(self.ops.largest(share).max(initial=0.0))
+        return most(self.ops.largest(share))
 
     def bound(self, run: Iteration) -> NDArray[np.float64]:
         """Solve the clusters; return the proven bound on the error of each entry, (n,)."""
         ops, v, cluster = self.ops, self.ops.body(self.time)[0], self.cluster
+        xp = ops.xp
+        nothing: NDArray[np.float64] = xp.ones(v.size)
         if self.solve is not None:
             correct(ops, self.level, run.b, run.x, cluster, self.solve)
             run.restart()
         run.refresh()
         diagonal = ops.diagonal(self.level)
-        residual = np.abs(ops.body(run.r)).max(axis=0).astype(np.float64)
-        product, sent = self._product(self.time), np.zeros(v.size)
-        outside = np.ones(v.size, np.bool_)
+        residual = abs(ops.body(run.r)).max(axis=0).astype(np.float64)
+        product, sent = self._product(self.time), xp.zeros(v.size)
+        outside = xp.ones(v.size, np.bool_)
         outside[cluster] = False
         # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
-        if not np.all(product[outside] > 0):
-            return np.ones(v.size)
-        factor = float((residual[outside] / product[outside]).max(initial=0.0))
+        if not bool((product[outside] > 0).all()):
+            return nothing
+        factor = most(residual[outside] / product[outside])
         w = ops.zeros(self.level.size, 1, np.float64)
         if self.solve is not None:
             for _ in range(_FACTORS):
                 # Twice: the second term is for a factor that grows by what w sends over.
-                noise = residual[cluster] + 2 * factor * np.maximum(-product[cluster], 0.0)
-                first = np.abs(self.solve(noise[:, np.newaxis])[:, 0])
-                noise += _ROUNDING * diagonal[cluster] * first  # of S w itself
-                ops.body(w)[0, cluster] = 2 * np.abs(self.solve(noise[:, np.newaxis])[:, 0])
+                noise = residual[cluster] + 2 * factor * xp.maximum(-product[cluster], 0.0)
+                noise += _ROUNDING * diagonal[cluster] * self._solved(noise)  # of S w itself
+                ops.body(w)[0, cluster] = 2 * self._solved(noise)
                 sent = self._product(w)
                 rest = residual[outside] - sent[outside]
-                grown = float((rest / product[outside]).max(initial=0.0))
+                grown = most(rest / product[outside])
                 if grown <= 2 * factor:
                     break
                 factor = grown  # it was almost 0
             else:
-                return np.ones(v.size)
+                return nothing
             factor = max(factor, grown)
         # 1e-12: of the division above.
-        if not np.all((1 + 1e-12) * factor * product + sent >= residual):
-            return np.ones(v.size)
-        bound: NDArray[np.float64] = np.clip(factor * v + ops.body(w)[0], 0.0, 1.0)
+        if not bool(((1 + 1e-12) * factor * product + sent >= residual).all()):
+            return nothing
+        bound: NDArray[np.float64] = xp.clip(factor * v + ops.body(w)[0], 0.0, 1.0)
         return bound
+
+    def _solved(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return abs(S_CC^-1 noise) on the clusters."""
+        assert self.solve is not None
+        solved: NDArray[np.float64] = self.ops.xp.asarray(
+            np.abs(self.solve(self.ops.host(noise)[:, np.newaxis])[:, 0])
+        )
+        return solved
 
     def _product(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return S v, (n,), computed in float64."""
@@ -139,11 +149,11 @@ class Certificate:
 
 
 def _usual(v: NDArray[np.float64]) -> float:
-    """Return what most times are below, clusters apart."""
+    """Return what most of some times are below, clusters apart."""
     if v.size == 0:
         return 1.0
     # Beside a seed it is about 1.
-    deciles = np.quantile(v[:: max(1, v.size // 10_000)], np.arange(10) / 10)
+    deciles = np.quantile(v, np.arange(10) / 10)
     deciles[0] = 1.0
     jumps = np.flatnonzero(deciles[1:] > _JUMP * np.maximum(deciles[:-1], 1.0))
     return float(deciles[jumps[0]] if jumps.size else deciles[-1])

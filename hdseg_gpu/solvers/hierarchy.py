@@ -54,7 +54,7 @@ class Hierarchy:
             self.levels.append(coarse)
             self.work.append(_Work(*(ops.zeros(coarse.size, columns) for _ in range(3))))
         if self.levels[-1].size <= COARSEST:
-            self.inverse = _inverse(_dense(ops, self.levels[-1]))
+            self.inverse = ops.xp.asarray(_inverse(_dense(ops, self.levels[-1])))
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
@@ -68,7 +68,7 @@ class Hierarchy:
                 self.ops.relax(self.levels[i], r, out)
             else:
                 # No BLAS, whose sums depend on its number of threads.
-                body = self.ops.body(r)[:, np.newaxis, :]
+                body = self.ops.body(r)[:, None, :]
                 self.ops.body(out)[:] = (self.inverse * body).sum(axis=2)
             return
         below = self.work[i]
@@ -80,7 +80,7 @@ class Hierarchy:
 
 def _dense(ops: Ops, level: Level) -> NDArray[np.float64]:
     """Return the matrix of a small level of any kind."""
-    rows = ops.submatrix(level, np.ones(level.size, np.bool_))
+    rows = ops.submatrix(level, ops.xp.ones(level.size, np.bool_))
     matrix = np.zeros((level.size, level.size))
     matrix[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
     return matrix

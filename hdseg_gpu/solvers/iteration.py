@@ -16,9 +16,10 @@ Columns = NDArray[Any]
 Precondition = Callable[[Columns, Columns], None]
 
 
-def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a / b, 0 where b is: a column that is solved already."""
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+def most(values: NDArray[Any], least: float = 0.0) -> float:
+    """Return the largest value, NaN if there is one; `least` if none is larger."""
+    largest = float(values.max()) if values.size else least
+    return least if largest < least else largest
 
 
 def correct(
@@ -26,7 +27,7 @@ def correct(
     level: Level,
     b: Columns,
     x: NDArray[np.float64],
-    chosen: NDArray[Any],
+    chosen: NDArray[np.int64],
     solve: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> float:
     """Make the residual vanish at the chosen entries, all others of x as they are.
@@ -37,9 +38,10 @@ def correct(
     r, last = ops.zeros(level.size, len(b)), 0.0
     for _ in range(CORRECTIONS):
         ops.residual(level, b, x, r)
-        change = solve(ops.body(r)[:, chosen].T.astype(np.float64)).T
-        ops.body(x)[:, chosen] += change
-        last = float(np.abs(change).max(initial=0.0))
+        rest = ops.host(ops.body(r)[:, chosen]).T.astype(np.float64)
+        change = np.ascontiguousarray(solve(rest).T)
+        ops.body(x)[:, chosen] += ops.xp.asarray(change)
+        last = most(np.abs(change))
     return last
 
 
@@ -56,6 +58,7 @@ class Iteration:
         self.x = ops.zeros(size, columns, np.float64)
         self.r = b.copy()
         self._z, self._p, self._q = (ops.zeros(size, columns) for _ in range(3))
+        self._one = ops.xp.ones(columns)
         self._energy: NDArray[np.float64] | None = None  # p . S p
         self._prepared = False  # z = M^-1 r
         self.count = 0
@@ -79,16 +82,15 @@ class Iteration:
         """Go one step. 1 precondition, 1 apply, 2 dots, 3 axpys."""
         ops = self.ops
         self._prepare()
-        one = np.ones(len(self.b))
         if self._energy is None:
             self._p[:] = self._z
         else:
-            beta = ratio(ops.dot(self._z, self._q), self._energy)
-            ops.combine(one, self._z, -beta, self._p, self._p)
+            beta = ops.ratio(ops.dot(self._z, self._q), self._energy)
+            ops.combine(self._one, self._z, -beta, self._p, self._p)
         self._energy = ops.apply(self.level, self._p, self._q)
-        alpha = ratio(ops.dot(self._p, self.r), self._energy)
+        alpha = ops.ratio(ops.dot(self._p, self.r), self._energy)
         ops.advance(alpha, self._p, self.x)
-        ops.combine(one, self.r, -alpha, self._q, self.r)
+        ops.combine(self._one, self.r, -alpha, self._q, self.r)
         self._prepared = False
         self.count += 1
 
@@ -101,7 +103,7 @@ class Iteration:
         before = self.ops.dot(self.r, self.r)
         self.ops.residual(self.level, self.b, self.x, self.r)
         after = self.ops.dot(self.r, self.r)
-        if np.all(after <= 1.2 * before):
+        if bool((after <= 1.2 * before).all()):
             return False
         self.restart()
         return True

@@ -20,7 +20,7 @@ from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.core.params import ROUNDING
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Columns, Iteration, correct
+from hdseg_gpu.solvers.iteration import Columns, Iteration, correct, most
 
 # Measured need without evidence: 9 to 35 (docs/decisions/0005-solver.md), 81 on noise.
 MAX_ITERATIONS = 200
@@ -73,7 +73,7 @@ def multigrid(
     b = ops.reduce_columns(system.band, system.edges, level, system.b)
     # The last class is 1 minus the others and has all their errors; rounding comes on top.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
-    dominance = float((ops.row_sums(level) / ops.diagonal(level)).min(initial=1.0))
+    dominance = -most(-ops.row_sums(level) / ops.diagonal(level), -1.0)
     found = None
     if diagonal_is_enough(dominance, each):
         found = _by_diagonal(ops, level, b, each, dominance, progress)
@@ -94,23 +94,24 @@ def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance:
         black = ops.zeros(level.size, 1)
         ops.body(black)[0] = entries
         values = ops.expand(band, edges, level, black, ops.zeros(band.size, 1))
-        return np.asarray(ops.body(values)[0])
+        found: NDArray[Any] = ops.body(values)[0]
+        return found
 
     x = ops.expand(band, edges, level, found.x, system.b)
     bound = found.bound
-    if isinstance(bound, np.ndarray):
+    if bound is not None and not isinstance(bound, float):
         bound = carried(bound)  # a red pixel's error is at most its neighbours' errors, weighted
     if bound is not None:
         bound = bound + ROUNDING
-    direct = np.zeros(band.size, np.bool_)
+    direct = ops.xp.zeros(band.size, np.bool_)
     if found.clusters is not None:
         direct |= carried(found.clusters) > 0.5
     name, fallback = "multigrid", None
     if found.components is not None:
         direct |= carried(found.components) > 0
-        name = "direct" if found.components.all() else "multigrid+direct"
+        name = "direct" if bool(found.components.all()) else "multigrid+direct"
         fallback = (
-            f"direct instead of multigrid on {np.count_nonzero(direct)} of {band.size} unknowns: "
+            f"direct instead of multigrid on {int(direct.sum())} of {band.size} unknowns: "
             f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
             f"(tolerance {tolerance:.0e})"
         )
@@ -120,7 +121,7 @@ def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance:
         found.iterations,
         error=(found.error + ROUNDING) * len(x),
         bound=bound,
-        refined=int(np.count_nonzero(direct)),
+        refined=int(direct.sum()),
         fallback=fallback,
     )
 
@@ -135,8 +136,8 @@ def _by_diagonal(
 ) -> _Reduced:
     """Solve where evidence makes the matrix dominant: |e| <= max |r_i| / (S 1)_i."""
     run = Iteration(ops, level, b, lambda r, out: ops.relax(level, r, out))
-    _iterate(run, lambda: _most(run.correction()) / dominance, _DRIFT * tolerance, progress)
-    error = _most(ops.largest(run.relative_residuals())) / dominance
+    _iterate(run, lambda: most(run.correction()) / dominance, _DRIFT * tolerance, progress)
+    error = most(ops.largest(run.relative_residuals())) / dominance
     return _Reduced(run.x, run.count, error, error)
 
 
@@ -152,7 +153,7 @@ def _by_hierarchy(
     """Solve any system: by estimate, then by proof, and then directly what that leaves."""
     hierarchy = Hierarchy.build(ops, level, len(b))
     run = Iteration(ops, level, b, hierarchy.precondition)
-    error = _iterate(run, lambda: _SAFETY * _most(run.correction()), tolerance, progress)
+    error = _iterate(run, lambda: _SAFETY * most(run.correction()), tolerance, progress)
     found = _Reduced(run.x, run.count, error, None)
     if not certify and error <= tolerance:
         return found
@@ -164,18 +165,18 @@ def _by_hierarchy(
         for _ in range(_PROOFS):
             _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
             found.bound = bound = certificate.bound(run)
-            worst = float(bound.max(initial=0.0))
+            worst = most(bound)
             if worst <= tolerance or worst >= 1:
                 break
             goal *= 0.5 * tolerance / worst  # solving the clusters has disturbed the others
         if certificate.cluster.size:
-            found.clusters = np.zeros(level.size, np.bool_)
+            found.clusters = ops.xp.zeros(level.size, np.bool_)
             found.clusters[certificate.cluster] = True
     else:
-        bound = _SAFETY * np.abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
-    found.iterations, found.error = run.count, float(bound.max(initial=0.0))
+        bound = _SAFETY * abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
+    found.iterations, found.error = run.count, most(bound)
     failed = ~(bound <= tolerance)  # NaN, too
-    if failed.any() and hand_over:
+    if bool(failed.any()) and hand_over:
         _hand_over(run, failed, bound, found)
     return found
 
@@ -187,13 +188,14 @@ def _hand_over(
     from hdseg_gpu.solvers.direct import components_of, factorise
 
     ops, level = run.ops, run.level
-    chosen = components_of(ops.submatrix(level, np.ones(level.size, np.bool_)), failed)
-    solve = factorise(ops.submatrix(level, chosen))
+    whole = ops.submatrix(level, ops.xp.ones(level.size, np.bool_))
+    found.components = ops.xp.asarray(components_of(whole, ops.host(failed)))
+    solve = factorise(ops.submatrix(level, found.components))
+    chosen = ops.xp.flatnonzero(found.components)
     ops.body(run.x)[:, chosen] = 0.0  # it may be anything, NaN included
     bound[chosen] = correct(ops, level, run.b, run.x, chosen, solve)
-    found.before, found.error = found.error, float(bound.max(initial=0.0))
+    found.before, found.error = found.error, most(bound)
     found.bound = bound
-    found.components = chosen
 
 
 def diagonal_is_enough(dominance: float, tolerance: float) -> bool:
@@ -215,7 +217,8 @@ def _iterate(
     best = np.inf
     while True:
         while error > tolerance and run.count < MAX_ITERATIONS:
-            run.step()
+            for _ in range(run.ops.patience):
+                run.step()
             error = judge()
             if error > 0:
                 progress(min(1.0, max(0.0, log(first / error) / log(first / tolerance))))
@@ -226,7 +229,3 @@ def _iterate(
         if run.count >= MAX_ITERATIONS or not tolerance < error < best / 2:
             return error
         best = error
-
-
-def _most(columns: NDArray[Any]) -> float:
-    return float(columns.max(initial=0.0))

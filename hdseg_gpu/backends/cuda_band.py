@@ -1,0 +1,58 @@
+"""The part of the backend `cuda` that knows the band, and the matrix on it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
+from hdseg_gpu.core.ops import Band
+
+_CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
+
+
+class CudaBand(CudaKernels):
+    """Allocates, launches, returns."""
+
+    def band(self, seeds: NDArray[Any]) -> Band:
+        xp, (height, width) = self.xp, seeds.shape
+        chunks = height * -(-width // _CHUNK)
+        found = xp.empty(chunks, np.int32)
+        self._spread(
+            "runs.cu", f"count_runs_{suffix(seeds)}", 32 * chunks, seeds, height, width, found
+        )
+        behind = xp.cumsum(found, dtype=np.int64)
+        pixel, last = xp.empty(int(behind[-1]), np.int64), xp.empty(int(behind[-1]), np.int64)
+        self._spread(
+            "runs.cu", f"write_runs_{suffix(seeds)}", 32 * chunks,
+            seeds, height, width, behind, pixel, last,
+        )  # fmt: skip
+        return self._band((height, width), pixel, last + 1 - pixel)
+
+    def _band(self, shape: tuple[int, int], pixel: Any, lengths: Any) -> Band:
+        start = self.xp.zeros(len(pixel) + 1, np.int32)
+        start[1:] = self.xp.cumsum(lengths)
+        return Band(shape, pixel, start, int(start[-1]))
+
+    def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
+        lengths = band.start[1:] - band.start[:-1]
+        return self._band(band.shape, band.pixel[runs], lengths[runs])
+
+    def pixels(self, band: Band) -> NDArray[np.int64]:
+        run = self._run_of(band)
+        found: NDArray[np.int64] = (band.pixel - band.start[:-1])[run] + self.xp.arange(
+            band.size, dtype=np.int64
+        )
+        return found
+
+    def of_pixels(self, band: Band, values: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = values[self._run_of(band)]
+        return found
+
+    def _run_of(self, band: Band) -> Any:
+        """Return the run of each position."""
+        run = self.xp.empty(band.size, np.int32)
+        self._spread(
+            "runs.cu", "runs_of_positions", band.size, band.start, len(band.pixel), band.size, run
+        )
+        return run

@@ -1,0 +1,75 @@
+"""How the parts of the backend `cuda` start kernels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda_device import BLOCK, CudaDevice, Device
+from hdseg_gpu.core.ops import Band, Edges, Level, Ops
+
+# Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
+# read beyond the ends.
+PADDING = 32
+
+
+@dataclass(frozen=True)
+class CudaEdges(Edges):
+    """The weights of A to the pixel north, east and south, and the row sums: (4, padded n)."""
+
+    rows: Any
+
+
+@dataclass
+class CudaLevel(Level):
+    """A level's weights and row sums (kernels/common/multigrid.h); `kind` begins kernels' names.
+
+    "stencil": offsets (4, n) int32 to the entries up2, up, down and down2 (``Offsets``), weights
+    (7, padded n) float32, excess (padded n) float32. "sparse": row starts (n + 1) and columns
+    int32, weights float32, excess (padded n).
+    """
+
+    kind: str
+    parts: tuple[Any, ...]
+    inverse: Any  # 1 / diagonal, (padded n), the padding 0
+    entries: int
+    first_entry: Any = None  # "stencil": the entry of each run's first black pixel, (runs + 1,)
+    # What coarsen has found: the entries of each aggregate, one after the other, and where each
+    # begins: sums over aggregates have a fixed order.
+    members: tuple[Any, Any] | None = None
+
+    @property
+    def size(self) -> int:
+        return self.entries
+
+
+class CudaKernels(Ops):
+    """A device, and grids that suit it."""
+
+    def __init__(self, device: Device | None = None) -> None:
+        self.device: Device = CudaDevice() if device is None else device
+        self.xp = self.device.xp
+
+    def host(self, array: Any) -> NDArray[Any]:
+        return self.device.host(array)
+
+    def sparse(self) -> tuple[Any, Any]:
+        return self.device.sparse()
+
+    def _spread(self, file: str, kernel: str, count: int, *args: Any, shared: int = 0) -> None:
+        """Start a kernel with a thread for each of `count` items; none if there are no items."""
+        if count > 0:
+            blocks = min(-(-count // BLOCK), self.device.most_blocks)
+            self.device.launch(file, kernel, (blocks,), (BLOCK,), args, shared)
+
+
+def suffix(array: Any) -> str:
+    """Return how the kernels for arrays of this type end: u8, u16, f32 or f64."""
+    dtype = np.dtype(array.dtype)
+    return f"{'f' if dtype.kind == 'f' else 'u'}{8 * dtype.itemsize}"
+
+
+def runs_of(band: Band) -> tuple[Any, ...]:
+    """Return a band as kernels take it: pixels, starts, and the numbers of runs and positions."""
+    return band.pixel, band.start, len(band.pixel), band.size

@@ -1,0 +1,75 @@
+"""The primitives that NumPy is good enough for, wherever arrays are in host memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import Band, Classes, Evidence, Ops
+
+
+class HostOps(Ops):
+    """What the backends of the host have in common."""
+
+    xp = np
+
+    def host(self, array: Any) -> NDArray[Any]:
+        found: NDArray[Any] = array
+        return found
+
+    def sparse(self) -> tuple[Any, Any]:
+        from scipy import sparse
+        from scipy.sparse import linalg
+
+        return sparse, linalg
+
+    def pixels(self, band: Band) -> NDArray[np.int64]:
+        return band.pixels()
+
+    def of_pixels(self, band: Band, values: NDArray[Any]) -> NDArray[Any]:
+        repeated: NDArray[Any] = np.repeat(values, np.diff(band.start), axis=0)
+        return repeated
+
+    def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
+        lengths = np.diff(band.start)[runs]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return Band(band.shape, band.pixel[runs], start, int(start[-1]))
+
+    def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
+        boxes = np.full((count, 4), -1, np.int64)
+        for axis in (0, 1):
+            for i, line in enumerate(np.moveaxis(classes, axis, 0)):
+                present = np.flatnonzero(np.bincount(line, minlength=count))
+                first = present[boxes[present, 2 * axis] < 0]
+                boxes[first, 2 * axis] = i
+                boxes[present, 2 * axis + 1] = i
+        return boxes
+
+    def certainty(
+        self, distance: NDArray[np.float32], log: float, linear: float, cell: float
+    ) -> NDArray[np.float32]:
+        far = np.maximum(np.minimum(distance, 1e6) - 0.5, 0) * cell
+        certainty: NDArray[np.float32] = np.tanh(log * np.log1p(far) + linear * far)
+        return certainty
+
+    def contradictions(
+        self,
+        band: Band,
+        by_colour: Evidence,
+        classes: Classes,
+        distance: NDArray[np.float32],
+        cell: int,
+        near: tuple[float, float],
+        count: int,
+    ) -> NDArray[np.int64]:
+        pixels = band.pixels()
+        rows, columns = np.divmod(pixels, band.shape[1])
+        away = (distance[rows // cell, columns // cell] - 0.5) * cell
+        own = classes.reshape(-1)[pixels].astype(np.int64)
+        close = (away >= near[0]) & (away < near[1])
+        wrong = close & (by_colour.label[:, 0].astype(np.int64) - 1 != own)
+        found = [np.bincount(own[those], minlength=count) for those in (close, wrong)]
+        return np.array(found, np.int64)

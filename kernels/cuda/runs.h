@@ -1,0 +1,55 @@
+// The unknown band as runs (kernels/cpu/band.h), searched by thread.
+#pragma once
+#include "common/grid.h"
+#include "cuda/launch.h"
+
+namespace hdseg {
+
+// The pixels of run r are pixel[r], pixel[r] + 1, ... in one row of the image; they have the
+// positions start[r] .. start[r + 1] - 1 in the band.
+struct Runs {
+  Grid grid;
+  const int64_t* pixel;
+  const int32_t* start;
+  int64_t count;
+};
+
+// The last entry of an ascending array that is at most `value`; the first one is.
+template <class T>
+__device__ int64_t last_at_most(const T* ascending, int64_t count, T value) {
+  int64_t low = 0, high = count;
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    if (ascending[middle] <= value) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+// The run that holds a position of the band.
+__device__ inline int64_t run_at(const Runs& runs, int64_t position) {
+  return last_at_most(runs.start, runs.count, static_cast<int32_t>(position));
+}
+
+__device__ inline int64_t pixel_at(const Runs& runs, int64_t run, int64_t position) {
+  return runs.pixel[run] + position - runs.start[run];
+}
+
+// The position of a pixel of the picture, -1 if it is not in the band.
+__device__ inline int64_t position_of(const Runs& runs, int64_t pixel) {
+  if (runs.count == 0 || pixel < runs.pixel[0]) return -1;
+  const int64_t run = last_at_most(runs.pixel, runs.count, pixel);
+  const int64_t position = runs.start[run] + pixel - runs.pixel[run];
+  return position < runs.start[run + 1] ? position : -1;
+}
+
+// The seed of pixels that count as outside the picture: no edge leads to them.
+template <class Seed>
+__device__ constexpr Seed wall() {
+  return static_cast<Seed>(~Seed{0});
+}
+
+}  // namespace hdseg

@@ -1,0 +1,79 @@
+"""A ``Device`` that runs the kernels of kernels/cuda on the processor."""
+
+import ctypes
+
+import numpy as np
+
+from executor import build
+from executor.arrays import DeviceArray, namespace
+
+ORDERS = ("forward", "reverse", "shuffled")
+SHARED_LIMIT = 96 << 10  # bytes for each block, on the smallest of the cards we compile for
+
+
+class ExecutorDevice:
+    """Launches are checked: types and number of arguments, contiguity, sizes of blocks."""
+
+    # Few, so that loops over the grid have to stride.
+    most_blocks = 3
+
+    def __init__(self, order="forward", seed=71):
+        self.xp = namespace
+        self.order, self._seed = ORDERS.index(order), seed
+        self.launched = set()
+
+    def launch(self, file, kernel, grid, block, args, shared=0):
+        library = build.library(file)
+        found = library.executor_arguments(kernel.encode())
+        assert found is not None, f"{file} has no kernel {kernel}"
+        expected = found.decode().split()
+        assert len(args) == len(expected), f"{kernel} takes {len(expected)}, got {len(args)}"
+        values = [
+            _pointer(v, e, f"{kernel}, {i}")
+            for i, (v, e) in enumerate(zip(args, expected, strict=True))
+        ]
+        threads = int(np.prod(block))
+        assert 0 < threads <= 1024, (kernel, block)
+        assert shared <= SHARED_LIMIT, (kernel, shared)
+        assert all(0 < n < 2**16 or (i == 0 and 0 < n < 2**31) for i, n in enumerate(grid)), grid
+        dims = [(ctypes.c_uint * 3)(*(*d, 1, 1, 1)[:3]) for d in (grid, block)]
+        pointers = (ctypes.c_void_p * max(1, len(values)))(
+            *(ctypes.cast(ctypes.byref(v), ctypes.c_void_p) for v in values)
+        )
+        self._seed += 1
+        self.launched.add(kernel)
+        library.executor_launch(
+            kernel.encode(), *dims, ctypes.c_size_t(shared), pointers,
+            ctypes.c_int32(self.order), ctypes.c_uint(self._seed % 2**32),
+        )  # fmt: skip
+
+    def host(self, array):
+        assert isinstance(array, DeviceArray)
+        return array.get()
+
+    def sparse(self):
+        from executor import sparse
+
+        return sparse, sparse
+
+
+def _pointer(value, expected, where):
+    """Return a ctypes object that holds an argument, if it is what the kernel takes."""
+    if isinstance(value, DeviceArray):
+        found = value.values.dtype
+        code = "u1" if found.kind == "b" else f"{found.kind}{found.itemsize}"
+        assert expected in (f"P{code}", "Pu1") if found.kind == "b" else expected == f"P{code}", (
+            f"argument {where}: an array of {found}, the kernel takes {expected}"
+        )
+        assert value.values.flags.c_contiguous, f"argument {where} is not contiguous"
+        return ctypes.c_void_p(value.values.ctypes.data)
+    assert not isinstance(value, np.ndarray), f"argument {where} is in host memory"
+    if type(value) in (int, float):
+        value = np.int64(value) if type(value) is int else np.float64(value)
+    assert isinstance(value, np.generic), f"argument {where}: {type(value)}"
+    code = f"{value.dtype.kind}{value.dtype.itemsize}"
+    assert code == expected, f"argument {where}: {code}, the kernel takes {expected}"
+    kinds = {"i1": ctypes.c_int8, "i4": ctypes.c_int32, "i8": ctypes.c_int64,
+             "u1": ctypes.c_uint8, "u2": ctypes.c_uint16, "u4": ctypes.c_uint32,
+             "u8": ctypes.c_uint64, "f4": ctypes.c_float, "f8": ctypes.c_double}  # fmt: skip
+    return kinds[code](value.item())
