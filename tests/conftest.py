@@ -29,7 +29,7 @@ def reference():
 
 @pytest.fixture(scope="session", params=[*isa.NAMES, "cuda"])
 def ops(request):
-    """Each instruction set of the cpu backend, and cuda on the executor: to agree with reference."""
+    """Each instruction set of `cpu`, and `cuda` on the executor: to agree with the reference."""
     if request.param == "cuda":
         CudaOps.__abstractmethods__ = frozenset()  # until all verbs are there
         return ThroughDevice(CudaOps(ExecutorDevice()))

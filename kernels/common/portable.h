@@ -9,6 +9,7 @@
 
 #if defined(__CUDACC_RTC__)  // NVRTC has no standard headers and knows exp, floor and sqrt itself
 using int8_t = signed char;
+using uint8_t = unsigned char;
 using int32_t = int;
 using int64_t = long long;
 using uint16_t = unsigned short;
