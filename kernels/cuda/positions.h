@@ -4,7 +4,7 @@
 
 namespace hdseg {
 
-constexpr int64_t kPiece = 256;  // as in hdseg_gpu/backends/cuda_cells.py
+constexpr int64_t kPiece = 256;  // as PIECE in hdseg_gpu/backends/cuda_cells.py
 
 // Calls use(run, position) for all positions; with kWhole use(inside, run, position), by all lanes
 // of a warp together. A search for the first run of a piece, then steps from run to run.

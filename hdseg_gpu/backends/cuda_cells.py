@@ -1,0 +1,159 @@
+"""The part of the backend `cuda` that counts, and divides a picture into cells."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda_device import BLOCK
+from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.core.ops import Band, Classes, Evidence
+
+_CHUNK = 1 << 17  # values that a block adds up: for each there is a sum that the host reads
+_MOST_BINS = 12288  # of a histogram in 48 KB of shared memory
+_LARGE_CELL = 8  # from here on a warp counts the classes of a cell
+_WARP = 32
+_MOMENTS_BLOCK = 128  # threads, as in kernels/cuda/moments.cu
+_COLUMNS_BLOCK = 32  # threads: columns are few, and every processor should have some
+PIECE = 256  # positions of a band that a warp walks along, as in kernels/cuda/positions.h
+
+
+class CudaCells(CudaKernels):
+    """Allocates, launches, returns."""
+
+    def _by_chunks(self, kernel: str, count: int, *args: Any, chunk: int, shared: int = 0) -> None:
+        """Start a kernel of statistics.cu with a block for each chunk."""
+        blocks = min(-(-count // chunk), self.device.most_blocks)
+        if blocks > 0:
+            self.device.launch("statistics.cu", kernel, (blocks,), (BLOCK,), args, shared)
+
+    def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
+        counts = self.xp.zeros(count, np.uint64)
+        many = count > _MOST_BINS
+        # With few blocks, each adds its table to the counts once: chunks are there to be near.
+        self._by_chunks(
+            f"histogram_{'of_many_' if many else ''}{suffix(values)}",
+            values.size, values, values.size, _CHUNK // 4, count, counts,
+            chunk=_CHUNK // 4, shared=0 if many else 4 * count,
+        )  # fmt: skip
+        return self.host(counts).astype(np.int64)
+
+    def standard_deviation(self, values: NDArray[Any]) -> float:
+        chunks, kind = -(-values.size // _CHUNK), suffix(values)
+        ends = (values.size, _CHUNK)
+        if values.dtype.kind == "u":
+            exact = self.xp.empty((chunks, 2), np.uint64)
+            self._by_chunks(f"integer_sums_{kind}", values.size, values, *ends, exact, chunk=_CHUNK)
+            # Python's integers do not overflow.
+            total, squares = (
+                sum(column) for column in zip(*self.host(exact).tolist(), strict=True)
+            )
+            return float(((values.size * squares - total**2) / values.size**2) ** 0.5)
+        sums = self.xp.empty(chunks, np.float64)
+        self._by_chunks(f"float_sums_{kind}", values.size, values, *ends, sums, chunk=_CHUNK)
+        mean = sums.sum() / values.size
+        self._by_chunks(
+            f"float_squares_{kind}", values.size, values, *ends, mean, sums, chunk=_CHUNK
+        )
+        return float((self.host(sums).sum() / values.size) ** 0.5)
+
+    def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        height, width, channels = image.shape
+        chunk = _CHUNK // channels
+        sums = self.xp.empty((-(-height * width // chunk), channels), np.float64)
+        self._by_chunks(
+            f"channel_sums_{suffix(image)}", height * width,
+            image, height * width, channels, chunk, sums, chunk=chunk, shared=8 * BLOCK,
+        )  # fmt: skip
+        means: NDArray[np.float64] = self.host(sums).sum(axis=0) / (height * width)
+        return means
+
+    def cell_moments(
+        self, image: NDArray[Any], cell: int, center: NDArray[np.float64], scale: float
+    ) -> NDArray[np.float32]:
+        height, width, channels = image.shape
+        tall, wide = -(-height // cell), -(-width // cell)
+        moments = self.xp.empty((tall, wide, (channels + 1) * (channels + 2) // 2), np.float32)
+        warps = tall * -(-wide // _WARP)
+        blocks = min(-(-warps * _WARP // _MOMENTS_BLOCK), self.device.most_blocks)
+        known = channels if channels in (1, 3) else "any"
+        self.device.launch(
+            "moments.cu", f"cell_moments_{suffix(image)}_{known}", (blocks,), (_MOMENTS_BLOCK,),
+            (image, height, width, channels, cell, self.xp.asarray(center), float(scale), moments),
+        )  # fmt: skip
+        found: NDArray[np.float32] = moments
+        return found
+
+    def cell_labels(self, labels: Classes, cell: int) -> Classes:
+        height, width = labels.shape
+        found: Classes = self.xp.empty((-(-height // cell), -(-width // cell)), labels.dtype)
+        size, threads = ("small", 1) if cell < _LARGE_CELL else ("large", _WARP)
+        self._spread(
+            "cells.cu", f"{size}_cell_labels_{suffix(labels)}", threads * found.size,
+            labels, height, width, cell, found,
+        )  # fmt: skip
+        return found
+
+    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+        height, width = cells.shape
+        squared = self.xp.empty(cells.shape, np.int64)
+        blocks = min(-(-width // _COLUMNS_BLOCK), self.device.most_blocks)
+        self.device.launch(
+            "rivals.cu", f"rivals_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
+            (cells, height, width, squared),
+        )  # fmt: skip
+        distance = self.xp.empty(cells.shape, np.float32)
+        rival: Classes = self.xp.empty(cells.shape, cells.dtype)
+        self._spread(
+            "rivals.cu", f"rivals_in_rows_{suffix(cells)}", cells.size,
+            cells, squared, height, width, distance, rival,
+        )  # fmt: skip
+        return distance, rival
+
+    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
+        height, width = classes.shape
+        # Above every row and column, and below: for the least and the largest.
+        empty = np.tile(np.array([height, -1, width, -1], np.int64), (count, 1))
+        boxes = self.xp.asarray(empty)
+        self._spread(
+            "cells.cu", f"class_boxes_{suffix(classes)}", classes.size,
+            classes, height, width, boxes,
+        )  # fmt: skip
+        found = self.host(boxes)
+        return np.where(found[:, 1:2] < 0, -1, found)
+
+    def certainty(
+        self, distance: NDArray[np.float32], log: float, linear: float, cell: float
+    ) -> NDArray[np.float32]:
+        sure: NDArray[np.float32] = self.xp.empty(distance.shape, np.float32)
+        trust = np.float32(log), np.float32(linear), np.float32(cell)
+        self._spread("cells.cu", "certainty", distance.size, distance, distance.size, *trust, sure)
+        return sure
+
+    def contradictions(
+        self,
+        band: Band,
+        by_colour: Evidence,
+        classes: Classes,
+        distance: NDArray[np.float32],
+        cell: int,
+        near: tuple[float, float],
+        count: int,
+    ) -> NDArray[np.int64]:
+        counts = self.xp.zeros((2, count), np.uint64)
+        kept = by_colour.label.shape[1]
+        self._spread(
+            "cells.cu", f"contradictions_{suffix(classes)}", _WARP * -(-band.size // PIECE),
+            *runs_of(band), *band.shape, by_colour.label, kept, classes, distance, cell,
+            np.float32(near[0]), np.float32(near[1]), count, counts,
+        )  # fmt: skip
+        return self.host(counts).astype(np.int64)
+
+    def boundary_detail(self, labels: Classes) -> tuple[int, int]:
+        found = self.xp.zeros(2, np.uint64)
+        self._spread(
+            "detail.cu", f"boundary_detail_{suffix(labels)}", labels.size,
+            labels, *labels.shape, found,
+        )  # fmt: skip
+        flips, edges = self.host(found).tolist()
+        return flips, edges
