@@ -70,7 +70,7 @@ __device__ void cell_moments(const T* image, int64_t height, int64_t width, int6
 }  // namespace hdseg
 
 #define HDSEG_MOMENT_KERNEL(T, suffix, channel_count, name)                                    \
-  extern "C" __global__ void __launch_bounds__(128) cell_moments_##suffix##_##name(            \
+  extern "C" __global__ void cell_moments_##suffix##_##name(                                   \
       const T* image, int64_t height, int64_t width, int64_t channels, int64_t cell,           \
       const double* center, double scale, float* moments) {                                    \
     hdseg::cell_moments<T, channel_count>(image, height, width, channels, cell, center, scale, \
