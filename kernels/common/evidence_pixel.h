@@ -31,6 +31,9 @@ struct DistanceTerms {
   int64_t size;  // pixels of a cell
   Grid cells;
   float unit;  // pixels that count as distance 1
+
+  // Not maps[m]: what is indexed has to be in memory.
+  HDSEG_FN const NearestMap<T>& map(int64_t m) const { return m == 0 ? maps[0] : maps[1]; }
 };
 
 // The network's planes p, interpolated: log log(p) + linear p.
@@ -92,10 +95,11 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
                             Candidates<T>& found) {
   const Corners cells = corners_of(y, x, terms.cells.width);
   for (int64_t m = 0; m < terms.count; ++m) {
+    const NearestMap<T>& map = terms.map(m);
     for (int c = 0; c < 4; ++c) {
       if (!(cells.weight[c] > 0.0f)) continue;
-      found.add(terms.maps[m].own[cells.index[c]]);
-      found.add(terms.maps[m].rival[cells.index[c]]);
+      found.add(map.own[cells.index[c]]);
+      found.add(map.rival[cells.index[c]]);
     }
   }
   const float cell = static_cast<float>(terms.size) / terms.unit;
@@ -108,8 +112,9 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
     }
     found.score[c] = 0.0f;
     for (int64_t m = 0; m < terms.count; ++m) {
-      const float d = signed_distance(terms.maps[m], cells, found.label[c], cell);
-      found.score[c] += 0.5f * log_odds(d, terms.maps[m].trust);
+      const NearestMap<T>& map = terms.map(m);
+      const float d = signed_distance(map, cells, found.label[c], cell);
+      found.score[c] += 0.5f * log_odds(d, map.trust);
     }
   }
 }

@@ -22,33 +22,40 @@ __device__ void colour_of(const Picture<Value>& picture, int64_t pixel, int64_t 
   }
 }
 
+// log N(x) of class k in a column of windows.
+__device__ inline float density(const ColourModels& models, int64_t channels, int64_t k,
+                                const Between& y, int64_t x, const float* colour) {
+  const BlendedModel model = model_at(models, moment_count(channels), k, y, x);
+  if (channels == 3) return quadratic(model, colour, 3);  // unrolled
+  return quadratic(model, colour, channels);
+}
+
 // weight log N(x) of class k, interpolated between the windows around a pixel.
 template <class T>
 __device__ float colour_score(const ColourModels& models, int64_t channels, T k, const Between& y,
                               const Between& x, const float* colour) {
   if (models.first[k] < 0) return kUnknownColours;
-  const int64_t count = moment_count(channels);
-  const float left = quadratic(model_at(models, count, k, y, x.first), colour, channels);
+  const float left = density(models, channels, k, y, x.first, colour);
   if (!(x.weight > 0.0f)) return models.weight * left;
-  const float right = quadratic(model_at(models, count, k, y, x.second), colour, channels);
+  const float right = density(models, channels, k, y, x.second, colour);
   return models.weight * blended(left, right, x.weight);
 }
 
-// A thread each position. kChannels: 0 where it is not known to the compiler. Moves a pixel and
+// A thread each position. Moves a pixel and
 // (4 + a class) `kept` bytes; cells, windows and planes are small and come from the caches.
-template <int64_t kChannels, class Value, class T>
+template <class Value, class T>
 __device__ void class_evidence(const Runs& runs, int64_t size, const Picture<Value>& picture,
                                const ColourModels& models, const DistanceTerms<T>& distances,
                                const NetworkTerm& network, int64_t kept, T* label, float* share) {
   const Grid& grid = runs.grid;
-  const int64_t channels = kChannels > 0 ? kChannels : picture.channels;
-  each_position<false>(runs, size, [=](int64_t run, int64_t i) {
+  const int64_t channels = picture.channels;
+  each_position<false>(runs, size, [&](int64_t run, int64_t i) {
     const int64_t pixel = pixel_at(runs, run, i), y = pixel / grid.width, x = pixel % grid.width;
     Candidates<T> found;
     add_distances(distances, between_centres(y, distances.size, distances.cells.height),
                   between_centres(x, distances.size, distances.cells.width), found);
     if (network.planes != nullptr) add_network(network, grid, y, x, found);
-    float colour[kChannels > 0 ? kChannels : kMostChannels];
+    float colour[kMostChannels];
     colour_of(picture, pixel, channels, colour);
     const Between rows = between_centres(y, models.size, models.windows.height);
     const Between columns = between_centres(x, models.size, models.windows.width);
@@ -64,7 +71,7 @@ __device__ void class_evidence(const Runs& runs, int64_t size, const Picture<Val
 template <class T>
 __device__ void evident_classes(const Runs& runs, int64_t size, const T* label, int64_t kept,
                                 const int32_t* component, int64_t classes, uint8_t* touches) {
-  each_position<false>(runs, size, [=](int64_t run, int64_t i) {
+  each_position<false>(runs, size, [&](int64_t run, int64_t i) {
     uint8_t* row = touches + component[run] * classes;
     for (int64_t m = 0; m < kept; ++m) {
       const T k = label[i * kept + m];
@@ -79,7 +86,7 @@ template <class T>
 __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* position,
                              const T* label, const float* share, int64_t kept, const T* columns,
                              int64_t column_count, float gamma, float* b, int64_t stride) {
-  each_position<false>(runs, size, [=](int64_t run, int64_t i) {
+  each_position<false>(runs, size, [&](int64_t run, int64_t i) {
     const int64_t at = (position == nullptr ? i : position[i]) * kept;
     const T* column = columns + run * column_count;
     for (int64_t m = 0; m < kept; ++m) {
@@ -120,13 +127,7 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
                                      {plane_height, plane_width},                                  \
                                      static_cast<hdseg::Interpolation>(how),                       \
                                      {plane_log, plane_linear}};                                   \
-    if (channels == 3) {                                                                           \
-      hdseg::class_evidence<3>(band, size, picture, models, distances, network, kept, label,       \
-                               share);                                                             \
-    } else {                                                                                       \
-      hdseg::class_evidence<0>(band, size, picture, models, distances, network, kept, label,       \
-                               share);                                                             \
-    }                                                                                              \
+    hdseg::class_evidence(band, size, picture, models, distances, network, kept, label, share);    \
   }
 
 #define HDSEG_KERNELS(T, suffix)                                                                \

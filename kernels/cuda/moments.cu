@@ -79,7 +79,6 @@ __device__ void cell_moments(const T* image, int64_t height, int64_t width, int6
 #define HDSEG_MOMENT_KERNELS(T, suffix) \
   HDSEG_MOMENT_KERNEL(T, suffix, 1, 1)  \
   HDSEG_MOMENT_KERNEL(T, suffix, 3, 3)  \
-  HDSEG_MOMENT_KERNEL(T, suffix, 4, 4)  \
   HDSEG_MOMENT_KERNEL(T, suffix, 0, any)
 HDSEG_MOMENT_KERNELS(uint8_t, u8)
 HDSEG_MOMENT_KERNELS(uint16_t, u16)
