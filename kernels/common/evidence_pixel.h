@@ -24,16 +24,16 @@ struct NearestMap {
   Trust trust;
 };
 
+// Loops over maps have a fixed end: a compiler that unrolls them keeps the maps in registers.
+constexpr int kMostMaps = 2;
+
 template <class T>
 struct DistanceTerms {
-  NearestMap<T> maps[2];
+  NearestMap<T> maps[kMostMaps];
   int64_t count;
   int64_t size;  // pixels of a cell
   Grid cells;
   float unit;  // pixels that count as distance 1
-
-  // Not maps[m]: what is indexed has to be in memory.
-  HDSEG_FN const NearestMap<T>& map(int64_t m) const { return m == 0 ? maps[0] : maps[1]; }
 };
 
 // The network's planes p, interpolated: log log(p) + linear p.
@@ -94,8 +94,9 @@ template <class T>
 HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, const Between& x,
                             Candidates<T>& found) {
   const Corners cells = corners_of(y, x, terms.cells.width);
-  for (int64_t m = 0; m < terms.count; ++m) {
-    const NearestMap<T>& map = terms.map(m);
+  for (int m = 0; m < kMostMaps; ++m) {
+    if (m >= terms.count) break;
+    const NearestMap<T>& map = terms.maps[m];
     for (int c = 0; c < 4; ++c) {
       if (!(cells.weight[c] > 0.0f)) continue;
       found.add(map.own[cells.index[c]]);
@@ -111,8 +112,9 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
       break;
     }
     found.score[c] = 0.0f;
-    for (int64_t m = 0; m < terms.count; ++m) {
-      const NearestMap<T>& map = terms.map(m);
+    for (int m = 0; m < kMostMaps; ++m) {
+      if (m >= terms.count) break;
+      const NearestMap<T>& map = terms.maps[m];
       const float d = signed_distance(map, cells, found.label[c], cell);
       found.score[c] += 0.5f * log_odds(d, map.trust);
     }

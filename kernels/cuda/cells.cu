@@ -98,7 +98,8 @@ __device__ inline void add_votes(bool votes, uint32_t k, uint64_t* counts) {
   uint32_t left = __ballot_sync(kAllLanes, votes);
   while (left != 0) {
     const int first = __ffs(static_cast<int>(left)) - 1;
-    const uint32_t same = __ballot_sync(kAllLanes, votes && k == __shfl_sync(kAllLanes, k, first));
+    const uint32_t chosen = __shfl_sync(kAllLanes, k, first);
+    const uint32_t same = __ballot_sync(kAllLanes, votes && k == chosen);
     if (lane_of() == first) {
       atomicAdd(reinterpret_cast<unsigned long long*>(counts) + k,
                 static_cast<unsigned long long>(__popc(same)));
