@@ -19,6 +19,7 @@ from hdseg_gpu.core.ops import (
 from hdseg_gpu.core.params import INTERPOLATIONS
 
 _PASSES = 3  # box filters along each axis
+_WARPS = 4  # of a block: class_evidence needs many registers, and small blocks waste few
 
 
 class CudaEvidence(CudaKernels):
@@ -26,8 +27,10 @@ class CudaEvidence(CudaKernels):
 
     def _along_band(self, kernel: str, band: Band, *args: Any) -> None:
         """Start a kernel of evidence.cu with a warp for each piece of the band."""
-        warps = -(-band.size // PIECE)
-        self._spread("evidence.cu", kernel, 32 * warps, *runs_of(band), *args)
+        blocks = min(-(-band.size // (_WARPS * PIECE)), self.device.most_blocks)
+        if blocks > 0:
+            threads = (32 * _WARPS,)
+            self.device.launch("evidence.cu", kernel, (blocks,), threads, (*runs_of(band), *args))
 
     def colour_model(
         self,

@@ -17,8 +17,8 @@ struct CellPixels {
 template <int kLanes>
 __device__ uint32_t over_lanes_min(uint32_t value) {
   for (int step = kLanes / 2; step > 0; step /= 2) {
-    const uint32_t other = __shfl_xor_sync(kAllLanes, value, step);
-    value = other < value ? other : value;
+    const uint32_t shown = __shfl_xor_sync(kAllLanes, value, step);
+    value = shown < value ? shown : value;
   }
   return value;
 }
@@ -44,9 +44,9 @@ __device__ T most_frequent(const CellPixels<T>& pixels) {
   while (left > most) {
     uint32_t same = 0, next = kNone;
     for (uint32_t i = lane; i < pixels.count; i += kLanes) {
-      const uint32_t other = pixels[i];
-      same += other == label;
-      next = other > label && other < next ? other : next;
+      const uint32_t found = pixels[i];
+      same += found == label;
+      next = found > label && found < next ? found : next;
     }
     same = over_lanes_sum<kLanes>(same);
     if (same > most) {

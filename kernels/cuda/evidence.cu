@@ -72,10 +72,10 @@ template <class T>
 __device__ void evident_classes(const Runs& runs, int64_t size, const T* label, int64_t kept,
                                 const int32_t* component, int64_t classes, uint8_t* touches) {
   each_position<false>(runs, size, [&](int64_t run, int64_t i) {
-    uint8_t* row = touches + component[run] * classes;
+    uint8_t* found = touches + component[run] * classes;
     for (int64_t m = 0; m < kept; ++m) {
       const T k = label[i * kept + m];
-      if (k != 0 && row[k - 1] == 0) row[k - 1] = 1;
+      if (k != 0 && found[k - 1] == 0) found[k - 1] = 1;
     }
   });
 }
