@@ -5,8 +5,10 @@ import pytest
 from executor import ORDERS, ExecutorDevice
 from executor.through import ThroughDevice
 from gallery import blobs, photograph
+from test_evidence_ops import Scene, band_of
 
 from hdseg_gpu.backends import cuda_cells, cuda_source
+from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.core.ops import Evidence, Network, class_dtype
 
@@ -56,6 +58,22 @@ def test_classes_are_counted_alike(ordered, reference, shape, count):
         np.testing.assert_array_equal(found, expected, strict=True)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_far_rivals_are_found_by_segments(ordered, seed):
+    """A few boxes on wide ground, and a cliff: rows longer than several warps."""
+    rng = np.random.default_rng(seed)
+    cells = np.zeros(rng.integers(1, [20, 400]), np.uint8 if seed % 2 else np.uint16)
+    if seed % 4 == 3:
+        cells[:, cells.shape[1] // 2 :] = 7
+    for _ in range(seed):
+        y, x = rng.integers(0, cells.shape)
+        cells[y : y + 3, x : x + rng.integers(1, 40)] = rng.integers(0, 5)
+    for found, expected in zip(
+        ordered.rival_distances(cells), CpuOps("baseline").rival_distances(cells), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sums_are_alike(ordered, reference, shape, dtype, channels):
@@ -91,8 +109,6 @@ def test_certainty_agrees(ordered, reference):
 
 def scene_of(reference, shape, count, channels=3, dtype="uint8", cell=3):
     """Return what class_evidence is made of, from the reference."""
-    from test_evidence_ops import Scene, band_of
-
     scene = Scene(reference, shape, count, channels, dtype, cell)
     return scene, band_of(reference, shape)
 
@@ -113,8 +129,6 @@ def test_contradictions_agree(ordered, reference, shape, count):
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "uint16"), (3, "uint8"), (5, "float64")])
 def test_models_and_evidence_are_the_processors(ordered, reference, shape, count, channels, dtype):
     """The evidence has the same bits: float32 steps in the same order."""
-    from hdseg_gpu.backends.cpu import CpuOps
-
     processor = CpuOps("baseline")
     scene, band = scene_of(reference, shape, count, channels, dtype)
     models = scene.models(processor, missing=(2,))

@@ -10,6 +10,7 @@ from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
 from hdseg_gpu.core.ops import Band, Classes, Evidence
 
 _CHUNK = 1 << 17  # values that a block adds up: for each there is a sum that the host reads
+_NEAR = 1 << 15  # values that a block looks at before it goes elsewhere: mostly alike
 _MOST_BINS = 12288  # of a histogram in 48 KB of shared memory
 _LARGE_CELL = 8  # from here on a warp counts the classes of a cell
 _WARP = 32
@@ -30,11 +31,10 @@ class CudaCells(CudaKernels):
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         counts = self.xp.zeros(count, np.uint64)
         many = count > _MOST_BINS
-        # With few blocks, each adds its table to the counts once: chunks are there to be near.
         self._by_chunks(
             f"histogram_{'of_many_' if many else ''}{suffix(values)}",
-            values.size, values, values.size, _CHUNK // 4, count, counts,
-            chunk=_CHUNK // 4, shared=0 if many else 4 * count,
+            values.size, values, values.size, _NEAR, count, counts,
+            chunk=_NEAR, shared=0 if many else 4 * count,
         )  # fmt: skip
         return self.host(counts).astype(np.int64)
 
@@ -102,11 +102,16 @@ class CudaCells(CudaKernels):
             "rivals.cu", f"rivals_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
             (cells, height, width, squared),
         )  # fmt: skip
+        least = self.xp.empty((height, -(-width // _WARP)), np.int64)
+        self._spread(
+            "rivals.cu", f"rivals_in_segments_{suffix(cells)}", _WARP * least.size,
+            cells, squared, height, width, least,
+        )  # fmt: skip
         distance = self.xp.empty(cells.shape, np.float32)
         rival: Classes = self.xp.empty(cells.shape, cells.dtype)
         self._spread(
             "rivals.cu", f"rivals_in_rows_{suffix(cells)}", cells.size,
-            cells, squared, height, width, distance, rival,
+            cells, squared, least, height, width, distance, rival,
         )  # fmt: skip
         return distance, rival
 

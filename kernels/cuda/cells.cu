@@ -82,7 +82,7 @@ template <class T>
 __device__ void class_boxes(const T* classes, int64_t height, int64_t width, int64_t* boxes) {
   for (int64_t i = first_item(); i < height * width; i += item_step()) {
     auto* box = reinterpret_cast<long long*>(boxes) + 4 * static_cast<int64_t>(classes[i]);
-    const long long y = i / width, x = i % width;
+    const int64_t y = i / width, x = i % width;
     if (y < box[0]) atomicMin(box, y);
     if (y > box[1]) atomicMax(box + 1, y);
     if (x < box[2]) atomicMin(box + 2, x);
