@@ -63,8 +63,9 @@ class CudaEvidence(CudaKernels):
             )
         model: NDArray[np.float32] = self.xp.empty((height, width, count), np.float32)
         channels = channel_count(count)
+        most = channels if channels in (1, 3) else 4 if channels <= 4 else 16
         self._spread(
-            "colours.cu", "gaussians", windows, mean, windows, channels, float(ridge), model
+            "colours.cu", f"gaussians_{most}", windows, mean, windows, channels, float(ridge), model
         )
         return model
 

@@ -28,6 +28,17 @@ __device__ void window_sums(const float* moments, int64_t count, const T* own, c
   }
 }
 
+// The coefficients of each window, a thread each. Local memory is set aside for every thread that a
+// device can hold: the usual numbers of channels are kernels of their own, with little or none.
+template <int64_t kMost, bool kExactly>
+__device__ void gaussians(const double* mean, int64_t windows, int64_t channels, double ridge,
+                          float* coefficients) {
+  const int64_t count = moment_count(channels);
+  for (int64_t i = first_item(); i < windows; i += item_step()) {
+    gaussian<kMost>(mean + i * count, kExactly ? kMost : channels, ridge, coefficients + i * count);
+  }
+}
+
 }  // namespace hdseg
 
 #define HDSEG_WINDOW_KERNEL(T, suffix)                                                           \
@@ -75,19 +86,13 @@ extern "C" __global__ void shrink_means(const float* found, int64_t windows, int
   }
 }
 
-// The coefficients of each window, a thread each; with 1 or 3 channels without local memory.
-extern "C" __global__ void gaussians(const double* mean, int64_t windows, int64_t channels,
-                                     double ridge, float* coefficients) {
-  const int64_t count = hdseg::moment_count(channels);
-  for (int64_t i = hdseg::first_item(); i < windows; i += hdseg::item_step()) {
-    const double* from = mean + i * count;
-    float* to = coefficients + i * count;
-    if (channels == 1) {
-      hdseg::gaussian<1>(from, 1, ridge, to);
-    } else if (channels == 3) {
-      hdseg::gaussian<3>(from, 3, ridge, to);
-    } else {
-      hdseg::gaussian<hdseg::kMostChannels>(from, channels, ridge, to);
-    }
+#define HDSEG_GAUSSIAN_KERNEL(most, exactly)                                                      \
+  extern "C" __global__ void gaussians_##most(                                                    \
+      const double* mean, int64_t windows, int64_t channels, double ridge, float* coefficients) { \
+    hdseg::gaussians<most, exactly>(mean, windows, channels, ridge, coefficients);                \
   }
-}
+HDSEG_GAUSSIAN_KERNEL(1, true)
+HDSEG_GAUSSIAN_KERNEL(3, true)
+HDSEG_GAUSSIAN_KERNEL(4, false)
+HDSEG_GAUSSIAN_KERNEL(16, false)
+#undef HDSEG_GAUSSIAN_KERNEL
