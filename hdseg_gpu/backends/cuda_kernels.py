@@ -1,12 +1,13 @@
 """How the parts of the backend `cuda` start kernels."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda_device import BLOCK, CudaDevice, Device
+from hdseg_gpu.backends.cuda_device import BLOCK, Device
 from hdseg_gpu.core.ops import Band, Edges, Level, Ops
 
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
@@ -47,9 +48,15 @@ class CudaLevel(Level):
 class CudaKernels(Ops):
     """A device, and grids that suit it."""
 
-    def __init__(self, device: Device | None = None) -> None:
-        self.device: Device = CudaDevice() if device is None else device
-        self.xp = self.device.xp
+    # The look at the error waits for all that is under way, and costs as much as some steps.
+    patience = 4
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.xp = device.xp
+
+    def here(self, budget: int | None = None) -> AbstractContextManager[None]:
+        return self.device.here(budget)
 
     def host(self, array: Any) -> NDArray[Any]:
         return self.device.host(array)
