@@ -4,6 +4,7 @@ The only file that imports CuPy. Everything else of the backend is written again
 that the same code runs on the tests' executor, which has no GPU.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -176,22 +177,52 @@ class CudaDevice:
 
 def open_device(number: int = 0) -> CudaDevice:
     """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy."""
-    cause = reason_against_cupy() or _reason_against_device(number)
+    cause = _reason_against_installation() or _reason_against_device(number)
     if cause:
         raise BackendUnavailable(f"backend='cuda' cannot run: {cause}, {_INSTEAD}")
     return CudaDevice(number)
 
 
-def reason_against_cupy() -> str | None:
-    """Return what is wrong with the installation, or None."""
+def descriptions() -> list[dict[str, str]]:
+    """Return name, memory and versions of each device, where ``open_device`` works."""
+    from cupy.cuda import runtime
+
+    driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    found = []
+    for number in range(runtime.getDeviceCount()):
+        properties = runtime.getDeviceProperties(number)
+        found.append(
+            {
+                "name": properties["name"].decode(),
+                "GiB": f"{properties['totalGlobalMem'] / 2**30:.1f}",
+                "compute capability": f"{properties['major']}.{properties['minor']}",
+                "driver's CUDA": f"{driver // 1000}.{driver % 1000 // 10}",
+                "CuPy's CUDA": f"{cuda // 1000}.{cuda % 1000 // 10}",
+            }
+        )
+    return found
+
+
+def cupy_wheels() -> list[str]:
+    """Return the names of all distributions of CuPy that are installed."""
+    names = {str(d.metadata["Name"] or "").lower() for d in metadata.distributions()}
+    return sorted(n for n in names if n == "cupy" or n.startswith("cupy-cuda"))
+
+
+def _reason_against_installation() -> str | None:
+    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed; run `pip install 'hdseg_gpu[cuda13]'` (or cuda12)"
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver here (libcuda.so.1); install one"
     wheels = cupy_wheels()
     if len(wheels) > 1:
         return (
             f"{' and '.join(wheels)} are both installed and share the folder cupy; run "
             f"`pip uninstall {' '.join(wheels)}` and install one of them"
         )
-    if find_spec("cupy") is None:
-        return "CuPy is not installed; run `pip install 'hdseg_gpu[cuda13]'` (or cuda12)"
     try:
         import cupy  # noqa: F401
         from cupy.cuda import nvrtc
@@ -207,29 +238,22 @@ def reason_against_cupy() -> str | None:
     return None
 
 
-def cupy_wheels() -> list[str]:
-    """Return the names of all distributions of CuPy that are installed."""
-    names = {str(d.metadata["Name"] or "").lower() for d in metadata.distributions()}
-    return sorted(n for n in names if n == "cupy" or n.startswith("cupy-cuda"))
-
-
 def _reason_against_device(number: int) -> str | None:
     from cupy.cuda import runtime
 
+    cause = ""
     try:
         count = int(runtime.getDeviceCount())
     except runtime.CUDARuntimeError as error:
-        driver, wanted = int(runtime.driverGetVersion()), int(runtime.runtimeGetVersion())
-        if driver == 0:
-            return "there is no NVIDIA driver here; install one"
-        if driver // 1000 < wanted // 1000:
+        driver, wanted = (
+            int(v()) // 1000 for v in (runtime.driverGetVersion, runtime.runtimeGetVersion)
+        )
+        if driver < wanted:
             return (
-                f"the driver supports CUDA {driver // 1000} and this CuPy needs CUDA "
-                f"{wanted // 1000}; update the driver, or install hdseg_gpu[cuda{driver // 1000}]"
+                f"the driver supports CUDA {driver} and this CuPy needs CUDA {wanted}; update the "
+                f"driver, or install hdseg_gpu[cuda{driver}]"
             )
         count, cause = 0, f" ({error})"
-    else:
-        cause = ""
     if number >= count:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")
         visible = "" if seen is None else f" with CUDA_VISIBLE_DEVICES={seen!r}"
