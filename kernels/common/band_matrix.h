@@ -26,7 +26,7 @@ HDSEG_FN double exact_diagonal(const Edges& a, int64_t i) {
 }
 
 // Entries of row i that are not 0: a weight is at least 1e-10 where there is an edge.
-HDSEG_FN int32_t entries_of_row(const Edges& a, int64_t i) {
+HDSEG_FN int32_t row_entries(const Edges& a, int64_t i) {
   return 1 + (a.north[i] > 0) + (a.east[i - 1] > 0) + (a.east[i] > 0) + (a.south[i] > 0);
 }
 

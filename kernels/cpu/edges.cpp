@@ -123,7 +123,7 @@ int64_t row_starts(const Band& band, const Edges& edges, int32_t* row_start) {
   int32_t total = 0;
   for (int64_t i = 0; i < band.size(); ++i) {
     row_start[i] = total;
-    total += entries_of_row(edges, i);
+    total += row_entries(edges, i);
   }
   row_start[band.size()] = total;
   return total;

@@ -123,7 +123,7 @@ extern "C" __global__ void count_entries(const float* rows, int64_t stride, int6
                                          int32_t* count) {
   const hdseg::Edges a = hdseg::edges_of(rows, stride);
   for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
-    count[i] = hdseg::entries_of_row(a, i);
+    count[i] = hdseg::row_entries(a, i);
   }
 }
 

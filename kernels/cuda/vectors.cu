@@ -13,8 +13,8 @@ __device__ void for_each_entry(int64_t size, Entry entry) {
 
 __device__ inline uint32_t block_max(uint32_t value, uint32_t* scratch) {
   for (int step = kWarp / 2; step > 0; step /= 2) {
-    const uint32_t other = __shfl_xor_sync(kAllLanes, value, step);
-    value = other > value ? other : value;
+    const uint32_t theirs = __shfl_xor_sync(kAllLanes, value, step);
+    value = theirs > value ? theirs : value;
   }
   if (lane_of() == 0) scratch[threadIdx.x / kWarp] = value;
   __syncthreads();
