@@ -9,6 +9,7 @@ from gallery import photograph
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
+from hdseg_gpu.backends.cuda_kernels import CudaLevel
 
 NAMES = ("1x1 all unknown", "31x33 half", "127x40 columns", "64x65 few seeds", "400x3 rows",
          "31x33 all known", "64x65 chessboard")  # fmt: skip
@@ -124,6 +125,11 @@ def test_columns(cuda, cpu, size):
             ops.combine(a, x, b, y, out) if verb == "combine" else ops.advance(a, x, out)
             results.append(out)
         same(*results)
+    inverse = columns(cpu, rng.uniform(0.5, 2, (1, size)))[0]
+    level = CudaLevel("stencil", (), cuda.inner.xp.asarray(inverse), size)
+    out = cuda.zeros(size, 3)
+    cuda.relax(level, y, out)
+    same(out, inverse * y)
     zero = np.array([0.0, 3.0, np.nan])
     same(cuda.ratio(a, zero), cpu.ratio(a, zero))
 
