@@ -6,17 +6,31 @@
 
 namespace hdseg {
 
-template <class T, EdgeRule kRule, int64_t kChannels>
+// Apart, so that it is compiled once and not for each of four neighbours: the first call waits for
+// the compiler.
+template <class T, EdgeRule kRule>
+__device__ __noinline__ typename Exact<T>::Sum squared_of_any(const T* a, const T* b,
+                                                              int64_t channels) {
+  return squared<T, kRule>(a, b, channels);
+}
+
+template <class T>
 struct Weigh {
   using Sum = typename Exact<T>::Sum;
   const T* values;  // (height, width, channels)
   int64_t channels;
+  EdgeRule rule;
   Sum strength;
 
   __device__ float operator()(int64_t pixel, int64_t other) const {
-    const int64_t count = kChannels > 0 ? kChannels : channels;  // known to the compiler, if common
-    return edge_weight(squared<T, kRule>(values + pixel * count, values + other * count, count),
-                       strength);
+    const T *a = values + pixel * channels, *b = values + other * channels;
+    return edge_weight(squares(a, b), strength);
+  }
+
+  __device__ Sum squares(const T* a, const T* b) const {
+    if (rule == EdgeRule::kBoundary) return squared_of_any<T, EdgeRule::kBoundary>(a, b, channels);
+    if (channels == 3) return squared<T, EdgeRule::kIntensity>(a, b, 3);
+    return squared_of_any<T, EdgeRule::kIntensity>(a, b, channels);
   }
 };
 
@@ -73,40 +87,18 @@ __device__ void assemble(const Runs& runs, int64_t size, const Weight& weigh, co
   }
 }
 
-template <class T, class Seed, EdgeRule kRule>
-__device__ void assemble_by_rule(const Runs& runs, int64_t size, const T* values, int64_t channels,
-                                 typename Exact<T>::Sum strength, const Seed* seeds,
-                                 const Seed* label, int64_t columns, float gamma, float* rows,
-                                 float* flux, int64_t stride) {
-  if (channels == 3) {
-    const Weigh<T, kRule, 3> weigh{values, channels, strength};
-    assemble(runs, size, weigh, seeds, label, columns, gamma, rows, flux, stride);
-  } else {
-    const Weigh<T, kRule, 0> weigh{values, channels, strength};
-    assemble(runs, size, weigh, seeds, label, columns, gamma, rows, flux, stride);
-  }
-}
-
 }  // namespace hdseg
 
 // Sum: float, and double for features that are floats (Exact).
-#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                  \
-  extern "C" __global__ void assemble_##suffix(                                               \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height, \
-      int64_t width, const T* values, int64_t channels, int32_t rule, Sum strength,           \
-      const Seed* seeds, const Seed* label, int64_t columns, float gamma, float* rows,        \
-      float* flux, int64_t stride) {                                                          \
-    using hdseg::EdgeRule;                                                                    \
-    const hdseg::Runs band{{height, width}, pixel, start, runs};                              \
-    if (static_cast<EdgeRule>(rule) == EdgeRule::kIntensity) {                                \
-      hdseg::assemble_by_rule<T, Seed, EdgeRule::kIntensity>(band, size, values, channels,    \
-                                                             strength, seeds, label, columns, \
-                                                             gamma, rows, flux, stride);      \
-    } else {                                                                                  \
-      hdseg::assemble_by_rule<T, Seed, EdgeRule::kBoundary>(band, size, values, channels,     \
-                                                            strength, seeds, label, columns,  \
-                                                            gamma, rows, flux, stride);       \
-    }                                                                                         \
+#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                     \
+  extern "C" __global__ void assemble_##suffix(                                                  \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,    \
+      int64_t width, const T* values, int64_t channels, int32_t rule, Sum strength,              \
+      const Seed* seeds, const Seed* label, int64_t columns, float gamma, float* rows,           \
+      float* flux, int64_t stride) {                                                             \
+    const hdseg::Runs band{{height, width}, pixel, start, runs};                                 \
+    const hdseg::Weigh<T> weigh{values, channels, static_cast<hdseg::EdgeRule>(rule), strength}; \
+    hdseg::assemble(band, size, weigh, seeds, label, columns, gamma, rows, flux, stride);        \
   }
 #define HDSEG_ASSEMBLE_SEEDS(T, Sum, suffix)   \
   HDSEG_ASSEMBLE(T, uint8_t, Sum, suffix##_u8) \
