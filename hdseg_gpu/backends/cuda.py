@@ -5,10 +5,12 @@ Nothing here waits for the device but where a value decides what is computed nex
 
 from hdseg_gpu.backends.cuda_band import CudaBand
 from hdseg_gpu.backends.cuda_edges import CudaAssembly
+from hdseg_gpu.backends.cuda_pictures import CudaPictures
 from hdseg_gpu.backends.cuda_vectors import CudaVectors
 
 
 class CudaOps(
+    CudaPictures,
     CudaBand,
     CudaAssembly,
     CudaVectors,
