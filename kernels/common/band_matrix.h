@@ -16,6 +16,11 @@ HDSEG_FN float diagonal(const Edges& a, int64_t i) {
   return a.excess[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
 }
 
+// Red-black colouring: 0 where x + y is even, which is black, 1 where it is odd, which is red.
+HDSEG_FN int64_t colour_of(int64_t pixel, int64_t width) {
+  return (pixel / width + pixel % width) & 1;
+}
+
 // Weights of the reduced matrix S by direction; two to the left is two to the right of the entry
 // two before.
 constexpr int kStencil = 7;

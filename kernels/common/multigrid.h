@@ -56,10 +56,30 @@ HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest;
 // Whether the smoother alone can handle an entry with this row sum and sum of weights.
 HDSEG_FN bool is_dominant(float excess, float weights) { return excess > 0.5f * weights; }
 
+// The share of an aggregate's strongest weight that the one to a partner must have.
+constexpr float kStrong = 0.25f;
+
+HDSEG_FN bool is_strong(float weight, float strongest) { return weight >= kStrong * strongest; }
+
 // Aggregates a and b may be one when the modes that it cannot represent are high in energy: their
 // weight is at least 1/4 d_a d_b / (d_a + d_b), d the diagonals summed over each. Without this,
 // clusters that hang on the rest by weak edges get glued to it and never converge (Notay 2010).
 constexpr float kQuality = 0.25f;
+
+struct Bond {
+  float strength, limit;  // their ratio is the quality
+};
+
+HDSEG_FN Bond bond_between(float weight, float diagonal_a, float diagonal_b) {
+  return {weight * (diagonal_a + diagonal_b), diagonal_a * diagonal_b};
+}
+
+HDSEG_FN bool may_be_one(const Bond& bond) { return bond.strength >= kQuality * bond.limit; }
+
+// Of an aggregate's own edges, of this total weight, taken as a chain of equal ones.
+HDSEG_FN float chain_resistance(int32_t members, float inner) {
+  return members > 1 ? static_cast<float>(members - 1) / inner : 0.0f;
+}
 
 // A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
 // edges between them, though it spreads over both: their own resistance is in series. A fifth of it
