@@ -25,9 +25,7 @@ class CudaReduction(CudaKernels):
         assert isinstance(edges, CudaEdges)
         xp, runs = self.xp, len(band.pixel)
         black = xp.empty(runs, np.int32)
-        self._spread(
-            _FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, black
-        )
+        self._spread(_FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, black)
         first = xp.zeros(runs + 1, np.int32)
         first[1:] = xp.cumsum(black, dtype=np.int32)
         entries = int(first[-1])
