@@ -121,20 +121,22 @@ class CudaLevels(CudaKernels):
         xp, n = self.xp, level.size
         leader, diagonal = xp.empty(n, np.int32), xp.empty(n, np.float32)
         self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal)
-        entries = _Graph(
-            *_weights(level), n, self.row_sums(level), xp.zeros(n, np.float32), diagonal
-        )
-        pair, pairs = self._pair_up(entries, leader)
-        halved = self._gather(entries, pair, self._members(pair, pairs))
-        quad, aggregates = self._pair_up(halved, xp.full(pairs, -1, np.int32))
-        coarse = self._gather(halved, quad, self._members(quad, aggregates))
+        graph = _Graph(*_weights(level), n, self.row_sums(level), xp.zeros(n, np.float32), diagonal)
+        # Pairs, and pairs of pairs; the finer graph goes, which has 50 bytes for each entry.
+        pair, graph = self._halved(graph, leader)
+        quad, graph = self._halved(graph, xp.full(graph.size, -1, np.int32))
         # Entries that are left out have the pair -1, which takes what is appended.
         aggregate = xp.concatenate((quad, xp.full(1, -1, np.int32)))[pair]
-        level.members = self._members(aggregate, aggregates)
-        return aggregate, self._rescaled(coarse, level.members[0])
+        level.members = self._members(aggregate, graph.size)
+        return aggregate, self._rescaled(graph, level.members[0])
+
+    def _halved(self, graph: _Graph, leader: Any) -> tuple[Any, _Graph]:
+        """Return the group of each entry, -1 for those left out, and the graph of the groups."""
+        group, groups = self._pair_up(graph, leader)
+        return group, self._gather(graph, group, self._members(group, groups))
 
     def _pair_up(self, graph: _Graph, leader: Any) -> tuple[Any, int]:
-        """Return the group of each entry, -1 for those left out, and how many groups there are."""
+        """Return the group of each entry, and how many groups there are."""
         xp, n = self.xp, graph.size
         strongest, choice = xp.empty(n, np.float32), xp.empty(n, np.int32)
         self._on_graph("strongest", graph, leader, strongest)
