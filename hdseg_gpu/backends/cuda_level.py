@@ -74,14 +74,21 @@ class CudaLevels(CudaKernels):
     ) -> None:
         assert isinstance(level, CudaLevel)
         assert level.members is not None
-        rest = self.xp.empty(r.shape, np.float32)
         start, member = level.members
-        aggregates = len(start) - 1
-        self._on_columns("first_step", level.size, level.inverse, level.size, r, x, columns=len(r))
+        aggregates, n = len(start) - 1, level.size
+        if level.kind == "sparse":
+            self._on_columns(
+                "sparse_descend", n,
+                *level.parts, n, level.inverse, start, member, aggregates, r, x, coarse,
+                columns=len(r),
+            )  # fmt: skip
+            return
+        rest = self.xp.empty(r.shape, np.float32)
+        self._on_columns("first_step", n, level.inverse, n, r, x, columns=len(r))
         self._on_rows("defect", level, r, x, rest)
         self._on_columns(
-            "add_members", aggregates, start, member, aggregates, rest, level.size, coarse,
-            columns=len(r),
+            "add_members", aggregates,
+            start, member, aggregates, rest, n, coarse, columns=len(r),
         )  # fmt: skip
 
     def ascend(

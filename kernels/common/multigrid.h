@@ -37,10 +37,11 @@ struct SparseRows {
   const float *weight, *excess;
 };
 
-template <class Real>
-HDSEG_FN Real product(const SparseRows& a, const Real* x, int64_t i) {
-  const Real v = x[i];
-  Real sum = a.excess[i] * v;
+// x: numbers in memory, or a FirstStep.
+template <class Vector>
+HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
+  const auto v = x[i];
+  auto sum = a.excess[i] * v;
   for (int32_t k = a.start[i]; k < a.start[i + 1]; ++k) {
     sum += a.weight[k] * (v - x[a.column[k]]);
   }
@@ -50,6 +51,12 @@ HDSEG_FN Real product(const SparseRows& a, const Real* x, int64_t i) {
 // A Jacobi step, from what is left of the right-hand side; inverse: 1 / diagonal. The eigenvalues
 // of D^-1 A lie in (0, 2).
 HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest; }
+
+// What a Jacobi step makes of x = 0, not kept anywhere.
+struct FirstStep {
+  const float *inverse, *rest;
+  HDSEG_FN float operator[](int64_t i) const { return jacobi(inverse[i], rest[i]); }
+};
 
 // What follows was chosen by measurement: docs/decisions/0005-solver.md.
 

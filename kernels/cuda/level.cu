@@ -64,17 +64,6 @@ __device__ void residual(const Level& level, const float* b, const double* x, fl
   });
 }
 
-// rest = r - A x.
-template <class Level>
-__device__ void defect(const Level& level, const float* r, const float* x, float* rest,
-                       int64_t columns) {
-  const int64_t stride = stride_of(level.size), first = first_column();
-  for_each_product(level, x + kPadding, columns, [&](int64_t i, int64_t c, float value) {
-    const int64_t at = (first + c) * stride + kPadding + i;
-    rest[at] = r[at] - value;
-  });
-}
-
 // out = x and a Jacobi step.
 template <class Level>
 __device__ void smooth(const Level& level, const float* inverse, const float* r, const float* x,
@@ -98,10 +87,6 @@ __device__ void smooth(const Level& level, const float* inverse, const float* r,
                                              const double* x, float* out, int64_t columns) {     \
     hdseg::residual(hdseg::level, b, x, out, columns);                                           \
   }                                                                                              \
-  extern "C" __global__ void kind##_defect(__VA_ARGS__, int64_t size, const float* r,            \
-                                           const float* x, float* rest, int64_t columns) {       \
-    hdseg::defect(hdseg::level, r, x, rest, columns);                                            \
-  }                                                                                              \
   extern "C" __global__ void kind##_smooth(__VA_ARGS__, int64_t size, const float* inverse,      \
                                            const float* r, const float* x, float* out,           \
                                            int64_t columns) {                                    \
@@ -122,19 +107,32 @@ extern "C" __global__ void add_parts(const double* parts, int64_t count, double*
   if (threadIdx.x == 0) total[blockIdx.x] = sum;
 }
 
-// x = a Jacobi step from 0.
+// The way down from a stencil in three kernels, which read its weights in order: x = a Jacobi step
+// from 0, rest = r - A x, and coarse = P^T rest.
 extern "C" __global__ void first_step(const float* inverse, int64_t size, const float* r, float* x,
                                       int64_t columns) {
   using namespace hdseg;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     for (int64_t j = first_column(); j < last_column(columns); ++j) {
-      const int64_t at = j * stride_of(size) + kPadding + i;
-      x[at] = jacobi(inverse[kPadding + i], r[at]);
+      const int64_t at = j * stride_of(size) + kPadding;
+      x[at + i] = FirstStep{inverse + kPadding, r + at}[i];
     }
   }
 }
 
-// coarse = P^T rest: each aggregate adds its members, start[a] .. start[a + 1] of `member`.
+extern "C" __global__ void stencil_defect(const int32_t* offset, const float* weights,
+                                          const float* excess, int64_t size, const float* r,
+                                          const float* x, float* rest, int64_t columns) {
+  using namespace hdseg;
+  const int64_t stride = stride_of(size), first = first_column();
+  for_each_product(stencil_level(offset, weights, excess, size), x + kPadding, columns,
+                   [&](int64_t i, int64_t c, float value) {
+                     const int64_t at = (first + c) * stride + kPadding + i;
+                     rest[at] = r[at] - value;
+                   });
+}
+
+// Each aggregate adds its members, start[a] .. start[a + 1] of `member`, one after the other.
 extern "C" __global__ void add_members(const int32_t* start, const int32_t* member,
                                        int64_t aggregates, const float* rest, int64_t size,
                                        float* coarse, int64_t columns) {
@@ -145,6 +143,34 @@ extern "C" __global__ void add_members(const int32_t* start, const int32_t* memb
       float sum = 0.0f;
       for (int64_t m = start[a]; m < start[a + 1]; ++m) sum += from[member[m]];
       coarse[j * stride_of(aggregates) + kPadding + a] = sum;
+    }
+  }
+}
+
+// The same from a coarse matrix, where starting kernels takes longer than what they do. A thread
+// has an aggregate, or one of the entries that are left out, which come last in `member`.
+extern "C" __global__ void sparse_descend(const int32_t* row_start, const int32_t* column,
+                                          const float* weight, const float* excess, int64_t size,
+                                          const float* inverse, const int32_t* start,
+                                          const int32_t* member, int64_t aggregates, const float* r,
+                                          float* x, float* coarse, int64_t columns) {
+  using namespace hdseg;
+  const SparseLevel level = sparse_level(row_start, column, weight, excess, size);
+  const int64_t kept = start[aggregates], items = aggregates + size - kept;
+  for (int64_t a = first_item(); a < items; a += item_step()) {
+    const bool alone = a >= aggregates;
+    const int64_t begin = alone ? kept + a - aggregates : start[a];
+    const int64_t end = alone ? begin + 1 : start[a + 1];
+    for (int64_t j = first_column(); j < last_column(columns); ++j) {
+      const int64_t at = j * stride_of(size) + kPadding;
+      const FirstStep step{inverse + kPadding, r + at};
+      float sum = 0.0f;
+      for (int64_t m = begin; m < end; ++m) {
+        const int64_t i = member[m];
+        x[at + i] = step[i];
+        if (!alone) sum += r[at + i] - product(level.matrix, step, i);
+      }
+      if (!alone) coarse[j * stride_of(aggregates) + kPadding + a] = sum;
     }
   }
 }
