@@ -5,7 +5,9 @@ Nothing here waits for the device but where a value decides what is computed nex
 
 from hdseg_gpu.backends.cuda_band import CudaBand
 from hdseg_gpu.backends.cuda_edges import CudaAssembly
+from hdseg_gpu.backends.cuda_level import CudaLevels
 from hdseg_gpu.backends.cuda_pictures import CudaPictures
+from hdseg_gpu.backends.cuda_reduction import CudaReduction
 from hdseg_gpu.backends.cuda_vectors import CudaVectors
 
 
@@ -13,6 +15,8 @@ class CudaOps(
     CudaPictures,
     CudaBand,
     CudaAssembly,
+    CudaReduction,
+    CudaLevels,
     CudaVectors,
 ):
     """All primitives, by a ``Device``: CuPy's, or the tests' executor."""
