@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
 from hdseg_gpu.core.elements import NAMES, structuring_elements
-from hdseg_gpu.core.ops import Classes, Mask
+from hdseg_gpu.core.ops import Classes, Mask, Shape
 
 _WORD = 64  # pixels
 # As in kernels/cuda/thinning.cu: what a tile is without its halo, and how wide that is.
@@ -17,8 +17,9 @@ _HALO = 32
 _THREADS = 256
 # Launches between two looks at whether anything still changes: looking waits for the device.
 _PATIENCE = 64
-# Classes whose planes are in memory together, as in kernels/cuda/planes.cu.
+# Classes whose planes are packed together, as in kernels/cuda/planes.cu.
 _TOGETHER = 4
+_SMALL = 64 << 20  # bytes; the planes of small pictures may take this
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,22 @@ class CudaPlanes(CudaKernels):
     ) -> Classes:
         (height, width), kind = classes.shape, suffix(classes)
         seeds: Classes = self.xp.empty_like(classes)
-        for members, used in self._groups(np.arange(count)):
-            planes = self._planes(used, height, width)
-            self._each_piece(
-                f"pack_classes_{kind}", planes, classes, height, width, members, np.int32(used),
-                planes,
-            )  # fmt: skip
+        # To know which classes do not occur saves their planes, but waits for the device.
+        labels = np.arange(count) if count <= _TOGETHER else self._present(classes)
+        for batch in _batches(labels, classes.shape):
+            planes = self._planes(len(batch), height, width)
+            groups = self._groups(batch)
+            for members, part in groups:
+                self._each_piece(
+                    f"pack_classes_{kind}", planes, classes, height, width,
+                    members, np.int32(len(planes[part])), planes[part],
+                )  # fmt: skip
             planes = self._thin(planes, width, elements, passes)
-            self._each_piece(
-                f"unpack_seeds_{kind}", planes, classes, height, width, members, planes, seeds
-            )
+            for members, part in groups:
+                self._each_piece(
+                    f"unpack_seeds_{kind}", planes, classes, height, width,
+                    members, planes[part], seeds,
+                )  # fmt: skip
         return seeds
 
     def prune(self, seeds: Classes, length: int) -> Classes:
@@ -77,31 +84,41 @@ class CudaPlanes(CudaKernels):
         self._each_piece(f"pack_cores_{kind}", cores, seeds, height, width, cores)
         # All seeds around a core have its label, so what survives the opening is near a core.
         thick = self._widened(cores, 1)
-        present = self.xp.zeros(np.iinfo(seeds.dtype).max + 1, np.uint8)
-        self._spread("planes.cu", f"mark_present_{kind}", seeds.size, seeds, seeds.size, present)
-        labels = np.flatnonzero(self.host(present)[1:]) + 1
-        pruned = seeds.copy()
-        for members, used in self._groups(labels):
-            near = self._planes(used, height, width)
-            self._each_piece(
-                f"pack_thick_{kind}", near, seeds, height, width, thick, members, np.int32(used),
-                near,
-            )  # fmt: skip
+        labels, pruned = self._present(seeds), seeds.copy()
+        for batch in _batches(labels[labels > 0], seeds.shape):
+            near = self._planes(len(batch), height, width)
+            groups = self._groups(batch)
+            for members, part in groups:
+                self._each_piece(
+                    f"pack_thick_{kind}", near, seeds, height, width, thick,
+                    members, np.int32(len(near[part])), near[part],
+                )  # fmt: skip
             near = self._widened(near, min(length, max(height, width)))
-            self._each_piece(
-                f"clear_near_{kind}", near, seeds, height, width, thick, members, near, pruned
-            )
+            for members, part in groups:
+                self._each_piece(
+                    f"clear_near_{kind}", near, seeds, height, width, thick,
+                    members, near[part], pruned,
+                )  # fmt: skip
         return pruned
 
     def _planes(self, count: int, height: int, width: int) -> Any:
         return self.xp.empty((count, height, -(-width // _WORD)), np.uint64)
 
-    def _groups(self, labels: NDArray[Any]) -> list[tuple[Any, int]]:
-        """Return labels whose planes are made together, on the device, and how many they are."""
-        padded = np.full((-(-len(labels) // _TOGETHER), _TOGETHER), -1, np.int32)
-        padded.reshape(-1)[: len(labels)] = labels
-        used = (padded >= 0).sum(axis=1).tolist()
-        return list(zip(self.xp.asarray(padded), used, strict=True))
+    def _present(self, values: Classes) -> NDArray[np.int64]:
+        """Return which values occur, in host memory."""
+        found = self.xp.zeros(np.iinfo(values.dtype).max + 1, np.uint8)
+        self._spread(
+            "planes.cu", f"mark_present_{suffix(values)}", values.size, values, values.size, found
+        )
+        return np.flatnonzero(self.host(found))
+
+    def _groups(self, batch: NDArray[Any]) -> list[tuple[Any, slice]]:
+        """Return labels whose planes are packed together, on the device, and which planes."""
+        padded = np.full((-(-len(batch) // _TOGETHER), _TOGETHER), -1, np.int32)
+        padded.reshape(-1)[: len(batch)] = batch
+        firsts = range(0, len(batch), _TOGETHER)
+        parts = (slice(i, min(i + _TOGETHER, len(batch))) for i in firsts)
+        return list(zip(self.xp.asarray(padded), parts, strict=True))
 
     def _each_piece(self, kernel: str, planes: Any, *args: Any) -> None:
         """Start a kernel with a thread for each word of a plane, a warp for pieces of a row."""
@@ -165,6 +182,14 @@ class CudaPlanes(CudaKernels):
             repeats, chunks = 1, [values[i : i + most] for i in range(0, count, most)]
         parts = [(self.xp.asarray(c), np.int32(len(c)), *sizes) for c in chunks]
         return _Launches(kernel, parts, repeats, at_boundaries)
+
+
+def _batches(labels: NDArray[Any], shape: Shape) -> list[NDArray[Any]]:
+    """Divide labels into those whose planes are worked on together: one byte a pixel, or _SMALL."""
+    height, width = shape
+    both = 2 * 8 * height * -(-width // _WORD)  # buffers of one plane
+    most = max(1, _SMALL // (both * _TOGETHER)) * _TOGETHER
+    return [labels[i : i + most] for i in range(0, len(labels), most)]
 
 
 def _trimmed(elements: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -29,6 +29,8 @@ __device__ void pack(const Bits& bits, int64_t height, int64_t width, int32_t us
     for (int64_t w = first; w < end; ++w) {
       const int64_t x = w * kWordBits + lane_of();
       const uint32_t left = at(x), right = at(x + kWarp);
+      // Of many classes, few occur here.
+      if (count > 1 && !__any_sync(kAllLanes, static_cast<int>(left | right))) continue;
       for (int p = 0; p < count; ++p) {
         const uint64_t low = __ballot_sync(kAllLanes, left >> p & 1);
         const uint64_t high = __ballot_sync(kAllLanes, right >> p & 1);

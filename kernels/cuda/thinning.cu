@@ -116,17 +116,24 @@ __device__ bool load_tile(const uint64_t* plane, const View& view, bool at_bound
   return !at_boundaries || __syncthreads_or(has_gap);
 }
 
+// The list that a warp has made, and whether this thread has found a match in it.
+struct Found {
+  int listed;
+  bool match;
+};
+
 // Lists what the element matches in the lines of a warp, but not in the outermost `done` lines,
-// which no longer matter; returns the length of the list. First one neighbour is looked at of all
-// words; those that pass, side by side on the lanes again, get the whole test.
+// which no longer matter. First one neighbour is looked at of all words; those that pass, side by
+// side on the lanes again, get the whole test.
 template <class Test>
-__device__ int look(const Test& test, const View& view, int done, Scratch& s) {
+__device__ Found look(const Test& test, const View& view, int done, Scratch& s) {
   const int line = static_cast<int>(threadIdx.x), lane = lane_of();
   uint16_t* place = s.place + line / kWarp * kOfWarp;
   uint64_t* match = s.match + line / kWarp * kOfWarp;
   const bool counts =
       line >= done && line < kLines - done && line >= view.first_line && line < view.end_line;
   int listed = 0;
+#pragma unroll 2
   for (int column = view.first_column; column < view.end_column; ++column) {
     const int at = place_of(line, column);
     const Window window{s.words + at};
@@ -138,12 +145,15 @@ __device__ int look(const Test& test, const View& view, int done, Scratch& s) {
     listed += __popc(others);
   }
   __syncwarp();
+  uint64_t any = 0;
   for (int i = lane; i < listed; i += kWarp) {
     const Window window{s.words + place[i]};
-    const uint64_t found = test.rest(window, window(0, 0));
-    match[i] = place[i] >= view.last_place ? found & view.pixels : found;
+    uint64_t found = test.rest(window, window(0, 0));
+    if (place[i] >= view.last_place) found &= view.pixels;
+    match[i] = found;
+    any |= found;
   }
-  return listed;
+  return {listed, any != 0};
 }
 
 // A preset that the compiler knows.
@@ -167,9 +177,9 @@ struct Presets {
   const int8_t* directions;
   int32_t count;
 
-  __device__ int reach() const { return radius; }
+  __device__ int reached() const { return radius; }
 
-  __device__ int look_for(int32_t element, const View& view, int done, Scratch& s) const {
+  __device__ Found look_for(int32_t element, const View& view, int done, Scratch& s) const {
     switch (directions[element]) {
       case 0:
         return look(PresetTest<radius, 0>(), view, done, s);
@@ -227,26 +237,26 @@ struct AnyElements {
   int32_t count, size;
   CellTable& table;
 
-  __device__ int reach() const { return size / 2; }
+  __device__ int reached() const { return size / 2; }
 
-  __device__ int look_for(int32_t element, const View& view, int done, Scratch& s) const {
+  __device__ Found look_for(int32_t element, const View& view, int done, Scratch& s) const {
     arrange(elements + element * size * size);
     __syncthreads();
-    return look(CellTest{table, reach()}, view, done, s);
+    return look(CellTest{table, reached()}, view, done, s);
   }
 
  private:
   __device__ void arrange(const int8_t* cells) const {
-    const int dx = static_cast<int>(threadIdx.x) - reach();
-    if (dx > reach()) return;
-    RowCell* of_column = table.cells + (dx + reach()) * kMostCells;
+    const int dx = static_cast<int>(threadIdx.x) - reached();
+    if (dx > reached()) return;
+    RowCell* of_column = table.cells + (dx + reached()) * kMostCells;
     int32_t found = 0;
-    for (int dy = -reach(); dy <= reach(); ++dy) {
-      const int8_t cell = cells[(dy + reach()) * size + dx + reach()];
+    for (int dy = -reached(); dy <= reached(); ++dy) {
+      const int8_t cell = cells[(dy + reached()) * size + dx + reached()];
       if (cell == 0 || (dx == 0 && dy == 0)) continue;
       of_column[found++] = {dy, cell > 0 ? ~uint64_t{0} : 0};
     }
-    table.columns[dx + reach()] = {dx < 0 ? -dx : dx, found, true};
+    table.columns[dx + reached()] = {dx < 0 ? -dx : dx, found, true};
   }
 };
 
@@ -284,13 +294,10 @@ __device__ bool thin_tile(const Elements& elements, int32_t repeats, const View&
   bool changed = false;
   int done = 0;
   for (int32_t i = 0; i < repeats * elements.count; ++i) {
-    done += elements.reach();
-    const int listed = elements.look_for(i % elements.count, view, done, s);
-    const int first = static_cast<int>(threadIdx.x) / kWarp * kOfWarp;
-    bool found = false;
-    for (int k = first + lane_of(); k < first + listed; k += kWarp) found |= s.match[k] != 0;
-    if (!__syncthreads_or(found)) continue;
-    changed = remove(listed, view, s) || changed;
+    done += elements.reached();
+    const Found found = elements.look_for(i % elements.count, view, done, s);
+    if (!__syncthreads_or(found.match)) continue;
+    changed = remove(found.listed, view, s) || changed;
     __syncthreads();
     if (!view.at_frame()) continue;
     repeat_edges(view, s);
@@ -343,7 +350,7 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
 }  // namespace hdseg
 
 #define HDSEG_THIN_PRESETS(radius)                                                                \
-  extern "C" __global__ void __launch_bounds__(256)                                               \
+  extern "C" __global__ void __launch_bounds__(256, 4)                                            \
       thin_presets_##radius(const uint64_t* from, uint64_t* to, int64_t height, int64_t width,    \
                             int32_t* stamp, int32_t launch, int32_t since, int32_t at_boundaries, \
                             const int8_t* directions, int32_t count, int32_t repeats) {           \
@@ -355,7 +362,7 @@ HDSEG_THIN_PRESETS(4)
 HDSEG_THIN_PRESETS(1)
 #undef HDSEG_THIN_PRESETS
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
     thin_cells(const uint64_t* from, uint64_t* to, int64_t height, int64_t width, int32_t* stamp,
                int32_t launch, int32_t since, int32_t at_boundaries, const int8_t* elements,
                int32_t count, int32_t size, int32_t repeats) {
