@@ -24,9 +24,14 @@ constexpr int kStride = 258;
 constexpr int kMargin = 4;  // words, before and behind: elements look this far
 constexpr int kPlaces = (kColumns + 2) * kStride + 2 * kMargin;
 constexpr int kOfWarp = kWarp * kColumns;
+constexpr int kWarps = kLines / kWarp;
+// A patch is what a warp has of one column.
+static_assert(kHalo <= kWarp && kHalo <= kWordBits, "no launch reaches beyond the next patch");
 
 struct Scratch {
   uint64_t words[kPlaces];
+  // For the patches of each warp, a bit for each column: whether pixels are set, or are not.
+  uint32_t set[kWarps], gap[kWarps];
   // What each warp has found to look at more closely: where, and what matches there.
   uint64_t match[kLines * kColumns];
   uint16_t place[kLines * kColumns];
@@ -93,16 +98,12 @@ __device__ inline uint64_t word_at(const uint64_t* plane, const View& view, int6
   return w < inside ? left_of(word) : (w > inside ? right_of(word) : word);
 }
 
-// Takes over the tile. False if nothing can match in it.
-__device__ bool load_tile(const uint64_t* plane, const View& view, bool at_boundaries, Scratch& s) {
-  bool has_set = false, has_gap = false;
+// Takes over the tile.
+__device__ void load_tile(const uint64_t* plane, const View& view, Scratch& s) {
   const int column = static_cast<int>(threadIdx.x) % kColumns;
   for (int i = 0; i < kColumns; ++i) {
     const int line = i * kWarp + static_cast<int>(threadIdx.x) / kColumns;
-    const uint64_t word = word_at(plane, view, view.top + line, view.left + column);
-    s.words[place_of(line, column)] = word;
-    has_set = has_set || (word != 0 && in_core(line, column));
-    has_gap = has_gap || ~word != 0;
+    s.words[place_of(line, column)] = word_at(plane, view, view.top + line, view.left + column);
   }
   // What lies beyond the halo does not matter, but it should be the same each time.
   for (int i = static_cast<int>(threadIdx.x); i < kStride + kMargin; i += kLines) {
@@ -112,8 +113,29 @@ __device__ bool load_tile(const uint64_t* plane, const View& view, bool at_bound
     const int behind = place_of(kLines, static_cast<int>(threadIdx.x));
     for (int i = 0; i < kStride - kLines; ++i) s.words[behind + i] = 0;
   }
-  if (!__syncthreads_or(has_set)) return false;
-  return !at_boundaries || __syncthreads_or(has_gap);
+  __syncthreads();
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  uint32_t set = 0, gap = 0;
+  for (int c = 0; c < kColumns; ++c) {
+    const uint64_t word = s.words[place_of(static_cast<int>(threadIdx.x), c)];
+    set |= static_cast<uint32_t>(__any_sync(kAllLanes, word != 0)) << c;
+    gap |= static_cast<uint32_t>(__any_sync(kAllLanes, ~word != 0)) << c;
+  }
+  if (lane_of() == 0) {
+    s.set[warp] = set;
+    s.gap[warp] = gap;
+  }
+  __syncthreads();
+}
+
+// The columns in which a warp may find matches in this launch.
+__device__ uint32_t columns_to_visit(int warp, const View& view, bool at_boundaries,
+                                     const Scratch& s) {
+  const uint32_t inside = (1u << view.end_column) - (1u << view.first_column);
+  if (!at_boundaries) return s.set[warp] & inside;
+  const uint32_t gap =
+      s.gap[warp] | s.gap[warp > 0 ? warp - 1 : 0] | s.gap[warp + 1 < kWarps ? warp + 1 : warp];
+  return s.set[warp] & (gap | gap << 1 | gap >> 1) & inside;
 }
 
 // The list that a warp has made, and whether this thread has found a match in it.
@@ -126,16 +148,15 @@ struct Found {
 // which no longer matter. First one neighbour is looked at of all words; those that pass, side by
 // side on the lanes again, get the whole test.
 template <class Test>
-__device__ Found look(const Test& test, const View& view, int done, Scratch& s) {
+__device__ Found look(const Test& test, uint32_t columns, const View& view, int done, Scratch& s) {
   const int line = static_cast<int>(threadIdx.x), lane = lane_of();
   uint16_t* place = s.place + line / kWarp * kOfWarp;
   uint64_t* match = s.match + line / kWarp * kOfWarp;
   const bool counts =
       line >= done && line < kLines - done && line >= view.first_line && line < view.end_line;
   int listed = 0;
-#pragma unroll 2
-  for (int column = view.first_column; column < view.end_column; ++column) {
-    const int at = place_of(line, column);
+  for (; columns != 0; columns &= columns - 1) {
+    const int at = place_of(line, __ffs(static_cast<int>(columns)) - 1);
     const Window window{s.words + at};
     const bool may_match = counts && test.first(window, window(0, 0)) != 0;
     const uint32_t others = __ballot_sync(kAllLanes, may_match);
@@ -179,24 +200,25 @@ struct Presets {
 
   __device__ int reached() const { return radius; }
 
-  __device__ Found look_for(int32_t element, const View& view, int done, Scratch& s) const {
+  __device__ Found look_for(int32_t element, uint32_t columns, const View& view, int done,
+                            Scratch& s) const {
     switch (directions[element]) {
       case 0:
-        return look(PresetTest<radius, 0>(), view, done, s);
+        return look(PresetTest<radius, 0>(), columns, view, done, s);
       case 1:
-        return look(PresetTest<radius, 1>(), view, done, s);
+        return look(PresetTest<radius, 1>(), columns, view, done, s);
       case 2:
-        return look(PresetTest<radius, 2>(), view, done, s);
+        return look(PresetTest<radius, 2>(), columns, view, done, s);
       case 3:
-        return look(PresetTest<radius, 3>(), view, done, s);
+        return look(PresetTest<radius, 3>(), columns, view, done, s);
       case 4:
-        return look(PresetTest<radius, 4>(), view, done, s);
+        return look(PresetTest<radius, 4>(), columns, view, done, s);
       case 5:
-        return look(PresetTest<radius, 5>(), view, done, s);
+        return look(PresetTest<radius, 5>(), columns, view, done, s);
       case 6:
-        return look(PresetTest<radius, 6>(), view, done, s);
+        return look(PresetTest<radius, 6>(), columns, view, done, s);
       default:
-        return look(PresetTest<radius, 7>(), view, done, s);
+        return look(PresetTest<radius, 7>(), columns, view, done, s);
     }
   }
 };
@@ -239,10 +261,11 @@ struct AnyElements {
 
   __device__ int reached() const { return size / 2; }
 
-  __device__ Found look_for(int32_t element, const View& view, int done, Scratch& s) const {
+  __device__ Found look_for(int32_t element, uint32_t columns, const View& view, int done,
+                            Scratch& s) const {
     arrange(elements + element * size * size);
     __syncthreads();
-    return look(CellTest{table, reached()}, view, done, s);
+    return look(CellTest{table, reached()}, columns, view, done, s);
   }
 
  private:
@@ -290,12 +313,20 @@ __device__ void repeat_edges(const View& view, Scratch& s) {
 // Tries all elements `repeats` times; returns whether this thread has changed the core. First
 // everybody looks, then everybody removes.
 template <class Elements>
-__device__ bool thin_tile(const Elements& elements, int32_t repeats, const View& view, Scratch& s) {
+__device__ bool thin_tile(const Elements& elements, int32_t repeats, bool at_boundaries,
+                          const View& view, Scratch& s) {
+  uint32_t anywhere = 0;
+  for (int warp = 0; warp < kWarps; ++warp) {
+    anywhere |= columns_to_visit(warp, view, at_boundaries, s);
+  }
+  if (anywhere == 0) return false;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const uint32_t columns = columns_to_visit(warp, view, at_boundaries, s);
   bool changed = false;
   int done = 0;
   for (int32_t i = 0; i < repeats * elements.count; ++i) {
     done += elements.reached();
-    const Found found = elements.look_for(i % elements.count, view, done, s);
+    const Found found = elements.look_for(i % elements.count, columns, view, done, s);
     if (!__syncthreads_or(found.match)) continue;
     changed = remove(found.listed, view, s) || changed;
     __syncthreads();
@@ -333,8 +364,8 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
 
   const View view = view_of(planes, tile_row, tile_column);
   const int64_t plane = blockIdx.y * planes.height * words;
-  bool changed = load_tile(planes.from + plane, view, planes.at_boundaries, s) &&
-                 thin_tile(elements, repeats, view, s);
+  load_tile(planes.from + plane, view, s);
+  bool changed = thin_tile(elements, repeats, planes.at_boundaries, view, s);
   changed = __syncthreads_or(changed);
   if (changed && threadIdx.x == 0) stamp[blockIdx.x] = planes.launch;
   if (!changed && !differs) return;
