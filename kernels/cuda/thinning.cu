@@ -28,12 +28,21 @@ struct Found {
   bool match;
 };
 
+// Appends a place for each lane that wants it to a warp's list; returns the list's new length.
+__device__ int append(uint16_t* list, int listed, bool wanted, int place) {
+  const uint32_t others = __ballot_sync(kAllLanes, wanted);
+  const uint32_t before = others & ((1u << lane_of()) - 1);
+  if (wanted) list[listed + __popc(before)] = static_cast<uint16_t>(place);
+  return listed + __popc(others);
+}
+
 // Lists what the element matches in the lines of a warp, but not in the outermost `done` lines,
-// which no longer matter. First one neighbour is looked at of all words of the columns that
-// have a bit; those that pass, side by side on the lanes again, get the whole test.
+// which no longer matter. First one neighbour is looked at of all words of the columns that have a
+// bit, then all neighbours of what is left. Half of the words pass each time; they get side by side
+// on the lanes again, so that no lane idles through the next test.
 template <class Test>
 __device__ Found look(const Test& test, uint32_t columns, const View& view, int done, Scratch& s) {
-  const int line = static_cast<int>(threadIdx.x), lane = lane_of();
+  const int line = static_cast<int>(threadIdx.x);
   uint16_t* place = s.place + line / kWarp * kOfWarp;
   uint64_t* match = s.match + line / kWarp * kOfWarp;
   const bool counts =
@@ -42,18 +51,24 @@ __device__ Found look(const Test& test, uint32_t columns, const View& view, int 
   for (; columns != 0; columns &= columns - 1) {
     const int at = place_of(line, __ffs(static_cast<int>(columns)) - 1);
     const Window window{s.words + at};
-    const bool may_match = counts && test.first(window, window(0, 0)) != 0;
-    const uint32_t others = __ballot_sync(kAllLanes, may_match);
-    if (may_match) {
-      place[listed + __popc(others & ((1u << lane) - 1))] = static_cast<uint16_t>(at);
-    }
-    listed += __popc(others);
+    listed = append(place, listed, counts && test.first(window, window(0, 0)) != 0, at);
   }
   __syncwarp();
+  if constexpr (Test::kHasNear) {
+    int left = 0;
+    for (int first = 0; first < listed; first += kWarp) {
+      const bool is_listed = first + lane_of() < listed;
+      const int at = is_listed ? place[first + lane_of()] : kMargin + kStride;
+      const Window window{s.words + at};
+      left = append(place, left, is_listed && test.near(window, window(0, 0)) != 0, at);
+    }
+    listed = left;
+    __syncwarp();
+  }
   uint64_t any = 0;
-  for (int i = lane; i < listed; i += kWarp) {
+  for (int i = lane_of(); i < listed; i += kWarp) {
     const Window window{s.words + place[i]};
-    uint64_t found = test.rest(window, window(0, 0));
+    uint64_t found = test.all(window, window(0, 0));
     if (place[i] >= view.last_place) found &= view.pixels;
     match[i] = found;
     any |= found;
@@ -65,15 +80,18 @@ __device__ Found look(const Test& test, uint32_t columns, const View& view, int 
 template <int radius, int direction>
 struct PresetTest {
   using Far = Preset<radius, direction>;
+  static constexpr bool kHasNear = radius > 1;
 
   __device__ uint64_t first(const Window& window, uint64_t pixels) const {
     return after_first_look<Far, uint64_t>(window, pixels);
   }
 
-  __device__ uint64_t rest(const Window& window, uint64_t pixels) const {
-    const uint64_t left = pixels & ~against_preset<Preset<1, direction>, uint64_t>(window);
-    if constexpr (radius == 1) return left;
-    return left == 0 ? 0 : left & ~against_preset<Far, uint64_t>(window);
+  __device__ uint64_t near(const Window& window, uint64_t pixels) const {
+    return pixels & ~against_preset<Preset<1, direction>, uint64_t>(window);
+  }
+
+  __device__ uint64_t all(const Window& window, uint64_t pixels) const {
+    return pixels & ~against_preset<Far, uint64_t>(window);
   }
 };
 
@@ -116,12 +134,13 @@ struct CellTable {
 };
 
 struct CellTest {
+  static constexpr bool kHasNear = false;
   const CellTable& table;
   int radius;
 
   __device__ uint64_t first(const Window&, uint64_t pixels) const { return pixels; }
 
-  __device__ uint64_t rest(const Window& window, uint64_t pixels) const {
+  __device__ uint64_t all(const Window& window, uint64_t pixels) const {
     uint64_t against = against_in_centre<uint64_t>(window, cells(0), table.columns[radius].cells);
     for (int d = 1; d <= radius; ++d) {
       against |= against_on_side<1, uint64_t>(window, column(d));
