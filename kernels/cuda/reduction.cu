@@ -86,13 +86,6 @@ __device__ inline int32_t offset_aside(const Coloured& black, int64_t k, int64_t
   return 0;
 }
 
-// edges: (4, padded size), as in CudaEdges.
-__device__ inline Edges edges_of(const float* edges, int64_t size) {
-  const float* at = edges + kPadding;
-  const int64_t stride = stride_of(size);
-  return {at, at + stride, at + 2 * stride, at + 3 * stride};
-}
-
 __device__ inline Coloured coloured(int64_t height, int64_t width, const int64_t* pixel,
                                     const int32_t* start, int64_t runs, const int32_t* first,
                                     int64_t colour) {
@@ -128,7 +121,7 @@ extern "C" __global__ void count_black(int64_t width, const int64_t* pixel, cons
 // 1 / the diagonal of A, and 1 in the padding.
 extern "C" __global__ void invert_diagonal(const float* edges, int64_t size, float* inverse) {
   using namespace hdseg;
-  const Edges a = edges_of(edges, size);
+  const Edges a = edges_of(edges, stride_of(size));
   for (int64_t at = first_item(); at < stride_of(size); at += item_step()) {
     const int64_t i = at - kPadding;
     inverse[at] = i >= 0 && i < size ? 1.0f / diagonal(a, i) : 1.0f;
@@ -143,7 +136,7 @@ extern "C" __global__ void reduce(int64_t height, int64_t width, const int64_t* 
                                   float* inverted) {
   using namespace hdseg;
   const Coloured black = coloured(height, width, pixel, start, runs, first, 0);
-  const Edges a = edges_of(edges, size);
+  const Edges a = edges_of(edges, stride_of(size));
   for (int64_t k = first_item(); k < entries; k += item_step()) {
     const Place at = place_of(black, k);
     const Straight to = straight_from(black.runs, at);
@@ -168,7 +161,7 @@ extern "C" __global__ void reduce_columns(int64_t height, int64_t width, const i
                                           float* out, int64_t columns) {
   using namespace hdseg;
   const Coloured black = coloured(height, width, pixel, start, runs, first, 0);
-  const Edges a = edges_of(edges, size);
+  const Edges a = edges_of(edges, stride_of(size));
   for (int64_t k = first_item(); k < entries; k += item_step()) {
     const Place at = place_of(black, k);
     const Straight to = straight_from(black.runs, at);
@@ -186,7 +179,7 @@ extern "C" __global__ void solve_red(int64_t height, int64_t width, const int64_
                                      int64_t count, float* b, int64_t columns) {
   using namespace hdseg;
   const Coloured red = coloured(height, width, pixel, start, runs, first, 1);
-  const Edges a = edges_of(edges, size);
+  const Edges a = edges_of(edges, stride_of(size));
   for (int64_t k = first_item(); k < count; k += item_step()) {
     const Place at = place_of(red, k);
     const Straight to = straight_from(red.runs, at);
