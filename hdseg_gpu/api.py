@@ -4,19 +4,18 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hdseg_gpu import backends, solvers
+from hdseg_gpu.backends.interop import given_back, home_of, on_host, taken_in
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import RefinementWarning
-from hdseg_gpu.core.ops import Mask
 from hdseg_gpu.core.params import LEAST_TOLERANCE, TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import Progress, Report, Stages
 from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.pipeline.refine_tile import TileResult, refine_tile
+from hdseg_gpu.pipeline.refine_tile import TileResult
 from hdseg_gpu.pipeline.seeds import check_seeds
-from hdseg_gpu.pipeline.survey import survey
-from hdseg_gpu.pipeline.upsample import upsample
+from hdseg_gpu.run import Job, within_memory
 
 
 def available_backends() -> tuple[str, ...]:
@@ -45,6 +44,7 @@ def refine(
     class_axis: int = 0,
     channel_axis: int = -1,
     backend: str = "auto",
+    max_device_memory: float | None = None,
     solver: str | None = None,
     tol: float = TOLERANCE,
     progress: Progress | None = None,
@@ -116,11 +116,16 @@ def refine(
         Whether the last channel is alpha, to be ignored. Default: only if there are 4 channels.
     class_axis, channel_axis : int
         Where the classes and the channels are.
-    backend : {"auto", "cpu", "reference"}
-        Where it runs. An explicit name is final.
-    solver : {"auto", "multigrid", "amg", "direct"}, optional
-        How the system is solved. "auto": "multigrid", and "direct" where that proves nothing.
-        Default: "auto" ("published": "direct").
+    backend : {"auto", "cuda", "cpu", "reference"}
+        Where it runs. An explicit name is final. "auto": "cuda" if there is a device, else "cpu".
+    max_device_memory : float, optional
+        Bytes of a CUDA device's memory that the call may take. Default: 90 % of what is free. An
+        image in host memory that does not fit is sent strip by strip, with the same result; if
+        there still is not enough, backend="auto" goes on with "cpu" and says so.
+    solver : {"auto", "multigrid", "cg", "amg", "direct"}, optional
+        How the system is solved. "auto": "multigrid", and "direct" where that proves nothing. "cg":
+        the conjugate gradients of SciPy or CuPy, preconditioned by multigrid. Default: "auto"
+        ("published": "direct").
     tol : float
         Largest error that a potential may have against the exact solution of the system, from
         1e-6 on. The system's weights are float32, within 6e-6 of the formulas below.
@@ -131,8 +136,9 @@ def refine(
 
     Returns
     -------
-    labels : ndarray, shape (H, W)
-        In the dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
+    labels : array, shape (H, W)
+        NumPy's, or on the device that the image is on: CuPy's array, or a tensor of torch. In the
+        dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
         that holds them) when probabilities came in.
     probabilities : ndarray of float32, with the K classes on class_axis
         In ascending order of the labels, without the ignored one; 0 or 1 outside the unknown band.
@@ -146,7 +152,9 @@ def refine(
     BackendUnavailable
         The backend asked for cannot run here.
     NotConverged
-        solver="multigrid" or "amg" did not converge.
+        solver="multigrid", "cg" or "amg" did not converge.
+    OutOfDeviceMemory
+        The device has not memory enough, or max_device_memory is too small.
 
     Warns
     -----
@@ -183,9 +191,12 @@ def refine(
     Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
     """
     stages = Stages(progress)
-    pixels = validate.image(image, channel_axis, alpha, stages)
+    home = home_of(image)
+    ops = backends.select(backend, home)
+    with ops.here():
+        pixels = validate.image(taken_in(ops, image), channel_axis, alpha, stages)
     shape = pixels.shape[:2]
-    network = validate.coarse_map(coarse, class_axis, stages, ignore_index)
+    network = validate.coarse_map(on_host(coarse), class_axis, stages, ignore_index)
     size = validate.scale_of(network, shape, scale, passes, stages)
     options = validate.method_defaults(method).overridden(
         elements=elements, edges=edges, beta=beta, gamma=gamma, solver=solver,
@@ -206,21 +217,18 @@ def refine(
         prune=validate.switch("prune", options.prune),
         median=validate.window("median", options.median),
     )
-    features = validate.edge_features(pixels, boundary, params.edges)
-    ops = backends.select(backend)
-
+    budget = validate.memory("max_device_memory", max_device_memory)
+    with ops.here():
+        features = validate.edge_features(
+            pixels, None if boundary is None else taken_in(ops, boundary), params.edges
+        )
     if network.count == 1:
         stages.notes.append(
             f"The coarse map has one class only, {network.values[0]}: so has the result."
         )
-    with stages("survey"):
-        frozen = survey(ops, pixels, features, params)
-    with stages("upsample"):
-        network = continued(network)
-        classes = upsample(ops, network, shape, params)
-    tile = refine_tile(
-        ops, pixels, features, network, classes, params, frozen, stages, return_probabilities
-    )
+    job = Job(pixels, features, continued(network), params, return_probabilities)
+    ops, outcome = within_memory(ops, job, budget, stages, final=backend != "auto")
+    tile = outcome.tile
     worst = max((s.error for s in tile.solutions), default=0.0)
     if worst > params.tolerance * (1 + 1e-9):
         stages.notes.append(
@@ -228,12 +236,14 @@ def refine(
             f"meet: the proven bound is {worst:.1e}."
         )
     _warn(stages)
-    result: tuple[Any, ...] = (_look_up(network.values, tile.labels, network.ignore_index),)
+    result: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
     if return_probabilities:
         assert tile.probabilities is not None
-        result += (np.moveaxis(tile.probabilities, 0, class_axis),)
+        axes = [1, 2]
+        axes.insert(class_axis % 3, 0)
+        result += (given_back(ops, tile.probabilities.transpose(axes), home),)
     if return_report:
-        result += (_report(ops.name, network, params, frozen.sigma, tile, stages),)
+        result += (_report(ops.name, network, params, outcome.sigma, tile, stages),)
     return result if len(result) > 1 else result[0]
 
 
@@ -244,7 +254,7 @@ def seeds(
     passes: int | None = None,
     scale: float | None = None,
     backend: str = "auto",
-) -> NDArray[Any]:
+) -> Any:
     """Return the seeds of a full-size mask: 0 where unknown, label + 1 elsewhere.
 
     Parameters
@@ -258,33 +268,38 @@ def seeds(
     scale : float, optional
         Mask pixels for each pixel the network decided. 8 is assumed, with a warning, when neither
         this nor `passes` is given.
-    backend : {"auto", "cpu", "reference"}
+    backend : {"auto", "cuda", "cpu", "reference"}
         Where it runs.
 
     Returns
     -------
-    ndarray of int32 (int64 if the labels need it), shape (H, W)
+    array of int32 (int64 if the labels need it), shape (H, W)
+        NumPy's, or on the device that the mask is on.
 
     Raises
     ------
     InvalidInput
         An argument cannot be used, or no seed is left.
     """
-    array = validate.seed_labels(mask)
+    home = home_of(mask)
+    ops = backends.select(backend, home)
     stages = Stages()
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
-    classes = validate.label_classes("mask", array)
-    ops = backends.select(backend)
-    assert classes.classes is not None
-    thinned = ops.seeds(classes.classes, classes.count, cells, count)
-    before = ops.histogram(classes.classes, classes.count) > 0
-    check_seeds(ops, before, thinned, classes, count, stages)
-    _warn(stages)
-    largest = int(classes.values[-1]) + 1
-    dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
-    # Class index + 1 -> label + 1; 0 stays unknown.
-    return np.concatenate([[0], classes.values.astype(dtype) + 1]).astype(dtype)[thinned]
+    with ops.here():
+        array = validate.seed_labels(taken_in(ops, mask))
+        xp = np if isinstance(array, np.ndarray) else ops.xp
+        classes = validate.label_classes("mask", array, xp)
+        indices = ops.xp.asarray(classes.classes)
+        thinned = ops.seeds(indices, classes.count, cells, count)
+        before = ops.histogram(indices, classes.count) > 0
+        check_seeds(ops, before, thinned, classes, count, stages)
+        _warn(stages)
+        largest = int(classes.values[-1]) + 1
+        dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
+        # Class index + 1 -> label + 1; 0 stays unknown.
+        table = np.concatenate([[0], classes.values.astype(dtype) + 1]).astype(dtype)
+        return given_back(ops, ops.xp.asarray(table)[thinned], home)
 
 
 def thinning(
@@ -294,7 +309,7 @@ def thinning(
     *,
     packed_width: int | None = None,
     backend: str = "auto",
-) -> Mask:
+) -> Any:
     """Return the mask thinned: what no element matched in any of the passes.
 
     Parameters
@@ -308,12 +323,12 @@ def thinning(
         How often all of them are applied, one after the other.
     packed_width : int, optional
         W, if the mask is packed.
-    backend : {"auto", "cpu", "reference"}
+    backend : {"auto", "cuda", "cpu", "reference"}
         Where it runs.
 
     Returns
     -------
-    ndarray like the mask
+    array like the mask
         Pixels that survive keep their value, the others are 0 or False; packed if the mask is,
         the unused bits of each row's last byte 0.
 
@@ -327,38 +342,21 @@ def thinning(
     X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
     outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
     """
-    if packed_width is not None:
-        bits = validate.packed_mask(mask, packed_width)
-        cells, count = validate.element_set(elements), validate.pass_count(passes, 1.0)
-        return backends.select(backend).thinning_packed(bits, int(packed_width), cells, count)
-    array = validate.binary_mask(mask)
-    return backends.select(backend).thinning(
-        array, validate.element_set(elements), validate.pass_count(passes, 1.0)
-    )
-
-
-def _look_up(
-    values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
-) -> NDArray[Any]:
-    """Return values[labels - 1], ignore_index at walls; uses up labels.
-
-    No index array as large as the image is made.
-    """
-    if ignore_index is not None:  # walls are larger than any label, and clipped
-        values = np.append(values, np.array(ignore_index, values.dtype))
-    elif values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
-        labels -= 1
-        return labels
-    found = np.empty(labels.shape, values.dtype)
-    table = np.concatenate([values[:1], values])
-    rows = max(1, (1 << 18) // labels.shape[1])
-    for top in range(0, len(labels), rows):
-        np.take(table, labels[top : top + rows], out=found[top : top + rows], mode="clip")
-    return found
+    home = home_of(mask)
+    ops = backends.select(backend, home)
+    cells, count = validate.element_set(elements), validate.pass_count(passes, 1.0)
+    with ops.here():
+        taken = taken_in(ops, mask)
+        if packed_width is not None:
+            bits = ops.xp.asarray(validate.packed_mask(taken, packed_width))
+            thinned: Any = ops.thinning_packed(bits, int(packed_width), cells, count)
+        else:
+            thinned = ops.thinning(ops.xp.asarray(validate.binary_mask(taken)), cells, count)
+        return given_back(ops, thinned, home)
 
 
 def _warn(stages: Stages) -> None:
-    for note in stages.notes:
+    for note in (*stages.notes, *stages.fallbacks):
         warnings.warn(note, RefinementWarning, stacklevel=3)
 
 
@@ -398,7 +396,7 @@ def _report(
         right_hand_sides=sum(len(s.x) for s in tile.solutions),
         iterations=max((s.iterations for s in tile.solutions), default=0),
         error_estimate=max((s.error for s in tile.solutions), default=0.0),
-        fallbacks=tuple(s.fallback for s in tile.solutions if s.fallback),
+        fallbacks=(*stages.fallbacks, *(s.fallback for s in tile.solutions if s.fallback)),
         notes=tuple(stages.notes),
         seconds={**stages.seconds, "total": sum(stages.seconds.values())},
     )

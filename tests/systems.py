@@ -9,6 +9,9 @@ from hdseg_gpu import backends
 from hdseg_gpu.core.ops import Band, Edges
 from hdseg_gpu.solvers import System
 
+# Backends whose arrays are NumPy's.
+HOSTS = ("cpu", "reference")
+
 
 class Case(NamedTuple):
     """A band of one backend, its columns, and the potentials by `eliminate`."""

@@ -319,7 +319,7 @@ THINNING = {
     "elements": (MASK > 0, "9X9", 2, "auto", ["elements='9X9'", "'9x9'", "'3x3'"]),
     "passes": (MASK > 0, "3x3", 1.5, "auto", ["passes=1.5", "integer"]),
     "bool passes": (MASK > 0, "3x3", np.True_, "auto", ["passes=", "True", "integer"]),
-    "backend": (MASK > 0, "3x3", 2, "cuda", ["backend='cuda'", *map(repr, BACKENDS)]),
+    "backend": (MASK > 0, "3x3", 2, "metal", ["backend='metal'", *map(repr, BACKENDS)]),
 }
 
 

@@ -21,7 +21,8 @@ ROOMS = {
     "io": ({"core", "io"}, set()),
     "metrics": ({"core"}, set()),
     "pictures": (set(), set()),
-    "api": ({"core", "backends", "solvers", "pipeline"}, set()),
+    "api": ({"core", "backends", "solvers", "pipeline", "run"}, set()),
+    "run": ({"core", "backends", "pipeline"}, set()),
     "cli": ({"core", "backends", "io", "metrics", "pictures", "api", "cli"}, {"typer", "rich"}),
     "__init__": ({"core", "api", "metrics"}, set()),
 }
@@ -29,6 +30,7 @@ ROOMS = {
 HOMES = {
     "backends/cuda_device.py": {"cupy", "cupyx"},
     "backends/host.py": {"scipy"},
+    "backends/interop.py": {"torch"},
     "backends/reference.py": {"scipy"},
     "backends/reference_cells.py": {"scipy"},
     "backends/reference_evidence.py": {"scipy"},

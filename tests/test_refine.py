@@ -150,7 +150,7 @@ def test_properties(gamma, seed, classes, scale):
         assert (labels != oracle).sum() <= max(3, 0.005 * labels.size)
 
 
-@pytest.mark.parametrize("solver", ["multigrid", "amg", "direct"])
+@pytest.mark.parametrize("solver", ["multigrid", "cg", "amg", "direct"])
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_cpu_agrees_with_reference(solver, gamma):
     image, coarse, _ = scene(4, shape=(150, 211))
@@ -415,7 +415,7 @@ def test_report(refined, classes):
         assert done[-1] == 1
 
 
-@pytest.mark.parametrize("solver", ["multigrid", "direct", "amg"])
+@pytest.mark.parametrize("solver", ["multigrid", "cg", "direct", "amg"])
 @either_way
 def test_report_says_what_is_proven(refined, solver):
     image, coarse, _ = scene(3)

@@ -1,14 +1,20 @@
 """Where it runs: one Ops for each backend, chosen once for each call."""
 
+from hdseg_gpu.backends.interop import Home
 from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput
 from hdseg_gpu.core.ops import Ops
 
 # Best first: "auto" takes the first that is available.
-NAMES = ("cpu", "reference")
+NAMES = ("cuda", "cpu", "reference")
 
 
-def load(name: str) -> Ops:
+def load(name: str, device: int = 0) -> Ops:
     """Return the backend's Ops, or raise BackendUnavailable with the reason."""
+    if name == "cuda":
+        from hdseg_gpu.backends.cuda import CudaOps
+        from hdseg_gpu.backends.cuda_device import open_device
+
+        return CudaOps(open_device(device))
     if name == "cpu":
         try:
             from hdseg_gpu.backends.cpu import CpuOps
@@ -38,11 +44,20 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in NAMES if reason_against(name) is None)
 
 
-def select(name: str) -> Ops:
-    """Return the Ops for a name or "auto". An explicit name is final: it works or raises."""
+def select(name: str, home: Home | None = None) -> Ops:
+    """Return the Ops for a name or "auto". An explicit name is final: it works or raises.
+
+    With arrays on a device, `home`, the backend "cuda" is that of this device.
+    """
+    device = 0 if home is None else home.device
     if name == "auto":
         # The next best is not even looked at: loading a backend costs time.
-        name = next(name for name in NAMES if reason_against(name) is None)
+        for best in NAMES[:-1]:
+            try:
+                return load(best, device)
+            except BackendUnavailable:
+                continue
+        return load(NAMES[-1])
     if name not in NAMES:
         raise InvalidInput(f"backend={name!r} is unknown; choose one of {('auto', *NAMES)}.")
-    return load(name)
+    return load(name, device)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
+from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
 from hdseg_gpu.core.ops import Band
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
@@ -56,3 +56,46 @@ class CudaBand(CudaKernels):
             "runs.cu", "runs_of_positions", band.size, band.start, len(band.pixel), band.size, run
         )
         return run
+
+    def components(self, band: Band) -> NDArray[np.int32]:
+        xp, runs = self.xp, len(band.pixel)
+        parent = xp.arange(runs, dtype=np.int32)
+        where = (band.pixel, band.start, runs, *band.shape)
+        self._spread("components.cu", "link_runs", runs, *where, parent)
+        root, is_first = xp.empty(runs, np.int32), xp.empty(runs, np.int32)
+        self._spread("components.cu", "find_roots", runs, parent, runs, root, is_first)
+        component: NDArray[np.int32] = (xp.cumsum(is_first, dtype=np.int32) - 1)[root]
+        return component
+
+    def contacts(
+        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
+    ) -> NDArray[np.bool_]:
+        components = int(component.max()) + 1 if component.size else 0
+        touches: NDArray[np.bool_] = self.xp.zeros((components, count), np.bool_)
+        self._spread(
+            "components.cu", f"contacts_{suffix(seeds)}", band.size,
+            *runs_of(band), *seeds.shape, seeds, component, count, touches,
+        )  # fmt: skip
+        return touches
+
+    def decide(
+        self,
+        band: Band,
+        x: NDArray[Any],
+        classes: NDArray[Any],
+        bound: NDArray[Any] | float,
+        seeds: NDArray[Any],
+    ) -> int:
+        xp = self.xp
+        if isinstance(bound, xp.ndarray):
+            bounds = bound.astype(np.float32, copy=False).reshape(-1)
+        else:
+            bounds = xp.full(1, bound, np.float32)
+        uncertain = xp.zeros(1, np.int32)
+        potentials = x.astype(np.float32, copy=False)
+        self._spread(
+            "labels.cu", f"decide_{suffix(seeds)}", band.size,
+            *runs_of(band), potentials, *x.shape, classes, bounds, int(bounds.size > 1), seeds,
+            uncertain,
+        )  # fmt: skip
+        return int(uncertain[0])

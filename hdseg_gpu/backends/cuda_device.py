@@ -1,22 +1,32 @@
-"""One CUDA device through CuPy: its arrays, and the launch of kernels.
+"""One CUDA device through CuPy: its arrays, its memory, its faults, and the launch of kernels.
 
 The only file that imports CuPy. Everything else of the backend is written against a ``Device``, so
 that the same code runs on the tests' executor, which has no GPU.
 """
 
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends import cuda_source
+from hdseg_gpu.core.errors import BackendUnavailable, OutOfDeviceMemory
 
 # No contraction to fused multiply-adds: every backend must round alike.
 OPTIONS = ("--std=c++17", "--fmad=false")
 # Threads of a block where a kernel does not care.
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
+_SHARE = 0.9  # of the free memory
+_SHARED_BY_DEFAULT = 48 << 10  # bytes for each block; more must be asked for
+_INSTEAD = "or use backend='cpu'."
 
 
 class Device(Protocol):
@@ -45,15 +55,30 @@ class Device(Protocol):
     def sparse(self) -> tuple[Any, Any]:
         """Return what stands for scipy.sparse and scipy.sparse.linalg."""
 
+    def here(self, budget: int | None = None) -> AbstractContextManager[None]:
+        """Make this the current device, with so many bytes; its faults become our errors."""
+
+    def free_memory(self) -> int:
+        """Return how many bytes arrays may still take."""
+
+    def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
+        """Yield parts of an image, each valid until the next but one is asked for.
+
+        The next strip is on its way while kernels work on one. With `into`, an array for each of
+        them, they stay.
+        """
+
 
 class CudaDevice:
-    """The current CUDA device."""
+    """A CUDA device by its number; see ``open_device``."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
         import cupy
 
         self.xp: Any = cupy
-        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+        self.number = number
+        properties = cupy.cuda.runtime.getDeviceProperties(number)
+        self.name = properties["name"].decode()
         self.most_blocks = _BLOCKS_PER_PROCESSOR * int(properties["multiProcessorCount"])
 
     def launch(
@@ -65,7 +90,7 @@ class CudaDevice:
         args: tuple[Any, ...],
         shared: int = 0,
     ) -> None:
-        function = _module(file).get_function(kernel)
+        function = _module(file, self.number).get_function(kernel)
         if shared > _SHARED_BY_DEFAULT:
             function.max_dynamic_shared_size_bytes = shared
         function(grid, block, tuple(map(_typed, args)), shared_mem=shared)
@@ -80,12 +105,186 @@ class CudaDevice:
 
         return sparse, linalg
 
+    @contextmanager
+    def here(self, budget: int | None = None) -> Iterator[None]:
+        from cupy.cuda import compiler, driver, memory, runtime, using_allocator
 
-_SHARED_BY_DEFAULT = 48 << 10  # more must be asked for
+        pool = _pool(self.number)
+        try:
+            with self.xp.cuda.Device(self.number), using_allocator(pool.malloc):
+                if budget is None:
+                    budget = int(_SHARE * self.free_memory())
+                pool.set_limit(size=pool.used_bytes() + budget)
+                yield
+        except memory.OutOfMemoryError as error:
+            pool.free_all_blocks()
+            raise OutOfDeviceMemory(
+                f"backend='cuda' ran out of memory on device {self.number} ({self.name}): {error}; "
+                f"free some, set max_device_memory=, {_INSTEAD}"
+            ) from error
+        except compiler.CompileException as error:
+            raise BackendUnavailable(
+                f"backend='cuda' cannot compile its kernels for device {self.number} ({self.name}):"
+                f" {str(error).strip().splitlines()[0]}; install the CuPy that supports this "
+                f"device, {_INSTEAD}"
+            ) from error
+        except (runtime.CUDARuntimeError, driver.CUDADriverError) as error:
+            raise BackendUnavailable(
+                f"backend='cuda' failed on device {self.number} ({self.name}): {error}; nothing "
+                f"was returned. Start a new process, as this one may have lost the device, "
+                f"{_INSTEAD}"
+            ) from error
+
+    def free_memory(self) -> int:
+        pool = _pool(self.number)
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        free += pool.free_bytes()  # what it keeps for later
+        limit = pool.get_limit()
+        return int(min(free, limit - pool.used_bytes()) if limit else free)
+
+    def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
+        cuda = self.xp.cuda
+        current, sender = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
+        # Two of everything: one is filled while the other is read.
+        shape = (max(map(len, strips)), *strips[0].shape[1:])
+        pinned = [_pinned(shape, strips[0].dtype) for _ in range(2)]
+        here = [self.xp.empty(shape, strips[0].dtype) for _ in range(2)] if into is None else []
+        sent, used = ([cuda.Event(disable_timing=True) for _ in range(2)] for _ in range(2))
+        for event in used:  # the memory may have been somebody else's until now
+            event.record(current)
+
+        def send(i: int) -> Any:
+            slot, rows = i % 2, len(strips[i])
+            sent[slot].synchronize()  # the strip before the last has left the pinned memory
+            pinned[slot][:rows] = strips[i]
+            target = here[slot][:rows] if into is None else into[i]
+            sender.wait_event(used[slot])
+            target.set(pinned[slot][:rows], stream=sender)
+            sent[slot].record(sender)
+            return target
+
+        coming = send(0)
+        for i in range(len(strips)):
+            arrived = coming
+            if i + 1 < len(strips):
+                coming = send(i + 1)
+            current.wait_event(sent[i % 2])
+            yield arrived
+            used[i % 2].record(current)
+        sender.synchronize()  # pinned memory goes back now
+
+
+def open_device(number: int = 0) -> CudaDevice:
+    """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy."""
+    cause = _reason_against_installation() or _reason_against_device(number)
+    if cause:
+        raise BackendUnavailable(f"backend='cuda' cannot run: {cause}, {_INSTEAD}")
+    return CudaDevice(number)
+
+
+def descriptions() -> list[dict[str, str]]:
+    """Return name, memory and versions of each device, where ``open_device`` works."""
+    from cupy.cuda import runtime
+
+    driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    found = []
+    for number in range(runtime.getDeviceCount()):
+        properties = runtime.getDeviceProperties(number)
+        found.append(
+            {
+                "name": properties["name"].decode(),
+                "GiB": f"{properties['totalGlobalMem'] / 2**30:.1f}",
+                "compute capability": f"{properties['major']}.{properties['minor']}",
+                "driver's CUDA": f"{driver // 1000}.{driver % 1000 // 10}",
+                "CuPy's CUDA": f"{cuda // 1000}.{cuda % 1000 // 10}",
+            }
+        )
+    return found
+
+
+def cupy_wheels() -> list[str]:
+    """Return the names of all distributions of CuPy that are installed."""
+    names = {str(d.metadata["Name"] or "").lower() for d in metadata.distributions()}
+    return sorted(n for n in names if n == "cupy" or n.startswith("cupy-cuda"))
+
+
+def _reason_against_installation() -> str | None:
+    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed; run `pip install 'hdseg_gpu[cuda13]'` (or cuda12)"
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver here (libcuda.so.1); install one"
+    wheels = cupy_wheels()
+    if len(wheels) > 1:
+        return (
+            f"{' and '.join(wheels)} are both installed and share the folder cupy; run "
+            f"`pip uninstall {' '.join(wheels)}` and install one of them"
+        )
+    try:
+        import cupy  # noqa: F401
+        from cupy.cuda import nvrtc
+
+        nvrtc.getVersion()
+    except Exception as error:  # CuPy raises what its libraries make it raise
+        cause = str(error).strip().splitlines()
+        return (
+            f"CuPy did not load ({cause[0] if cause else type(error).__name__}); install the "
+            "CUDA libraries with it, `pip install 'hdseg_gpu[cuda13]'` (or cuda12 for drivers "
+            "before CUDA 13)"
+        )
+    return None
+
+
+def _reason_against_device(number: int) -> str | None:
+    from cupy.cuda import runtime
+
+    cause = ""
+    try:
+        count = int(runtime.getDeviceCount())
+    except runtime.CUDARuntimeError as error:
+        driver, wanted = (
+            int(v()) // 1000 for v in (runtime.driverGetVersion, runtime.runtimeGetVersion)
+        )
+        if driver < wanted:
+            return (
+                f"the driver supports CUDA {driver} and this CuPy needs CUDA {wanted}; update the "
+                f"driver, or install hdseg_gpu[cuda{driver}]"
+            )
+        count, cause = 0, f" ({error})"
+    if number >= count:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = "" if seen is None else f" with CUDA_VISIBLE_DEVICES={seen!r}"
+        return f"the driver sees {count} devices{visible}{cause}, and device {number} is not one"
+    return None
+
+
+def uploaded(array: NDArray[Any], number: int) -> Any:
+    """Return an array's copy on a device."""
+    import cupy
+
+    with cupy.cuda.Device(number):
+        return cupy.asarray(array)
 
 
 @cache
-def _module(file: str) -> Any:
+def _pool(number: int) -> Any:
+    """Return the memory pool of this package: its limit concerns nobody else's arrays."""
+    from cupy.cuda import MemoryPool
+
+    return MemoryPool()
+
+
+def _pinned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    from cupyx import empty_pinned
+
+    pinned: NDArray[Any] = empty_pinned(shape, dtype)
+    return pinned
+
+
+@cache
+def _module(file: str, number: int) -> Any:
     """Return the compiled file; CuPy keeps the cubins of all processes on disk."""
     import cupy
 

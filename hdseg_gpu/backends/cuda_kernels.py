@@ -1,12 +1,13 @@
 """How the parts of the backend `cuda` start kernels."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda_device import BLOCK, CudaDevice, Device
+from hdseg_gpu.backends.cuda_device import BLOCK, Device
 from hdseg_gpu.core.ops import Band, Edges, Level, Ops
 
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
@@ -35,8 +36,8 @@ class CudaLevel(Level):
     inverse: Any  # 1 / diagonal, (padded n), the padding 0
     entries: int
     first_entry: Any = None  # "stencil": the entry of each run's first black pixel, (runs + 1,)
-    # What coarsen has found: the entries of each aggregate, one after the other, and where each
-    # begins: sums over aggregates have a fixed order.
+    # What coarsen has found: where each aggregate begins, (aggregates + 1,), in the entries of all,
+    # one aggregate after the other, those that are left out last: so sums have a fixed order.
     members: tuple[Any, Any] | None = None
 
     @property
@@ -47,9 +48,15 @@ class CudaLevel(Level):
 class CudaKernels(Ops):
     """A device, and grids that suit it."""
 
-    def __init__(self, device: Device | None = None) -> None:
-        self.device: Device = CudaDevice() if device is None else device
-        self.xp = self.device.xp
+    # The look at the error waits for all that is under way, and costs as much as some steps.
+    patience = 4
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.xp = device.xp
+
+    def here(self, budget: int | None = None) -> AbstractContextManager[None]:
+        return self.device.here(budget)
 
     def host(self, array: Any) -> NDArray[Any]:
         return self.device.host(array)

@@ -19,6 +19,7 @@ _LIBRARIES = {
     "pyamg": "solver 'amg'",
     "pillow": "PNG and JPEG files",
     "tifffile": "TIFF files",
+    "cupy": "backend 'cuda'",
     "imagecodecs": "compressed TIFF and 16-bit colour PNG files (optional)",
 }
 
@@ -38,6 +39,7 @@ def info(quiet: Quiet = False, as_json: Json = False) -> None:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "backends": {name: backends.reason_against(name) or "ready" for name in backends.NAMES},
+        "devices": _devices(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
     if as_json:
@@ -50,6 +52,8 @@ def info(quiet: Quiet = False, as_json: Json = False) -> None:
         table.add_row(name, found[name])
     for name, value in found["cpu"].items():
         table.add_row(f"cpu: {name}", str(value))
+    for number, device in enumerate(found["devices"]):
+        table.add_row(f"cuda device {number}", ", ".join(f"{k} {v}" for k, v in device.items()))
     for name, state in found["backends"].items():
         table.add_row(f"backend {name}", state)
     for name, number in found["libraries"].items():
@@ -71,7 +75,20 @@ def _cpu() -> dict[str, Any]:
     }
 
 
+def _devices() -> list[dict[str, str]]:
+    """Return what the CUDA devices are, if the backend `cuda` can run."""
+    if backends.reason_against("cuda"):
+        return []
+    from hdseg_gpu.backends.cuda_device import descriptions
+
+    return descriptions()
+
+
 def _version(name: str) -> str | None:
+    if name == "cupy":  # whose distributions have the version of CUDA in their names
+        from hdseg_gpu.backends.cuda_device import cupy_wheels
+
+        return ", ".join(f"{wheel} {version(wheel)}" for wheel in cupy_wheels()) or None
     try:
         return version(name)
     except PackageNotFoundError:

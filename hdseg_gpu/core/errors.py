@@ -13,6 +13,10 @@ class BackendUnavailable(HdsegError, RuntimeError):
     """The backend that was asked for cannot run here; the message says why."""
 
 
+class OutOfDeviceMemory(HdsegError, MemoryError):
+    """The device's memory, or the share of it that may be used, is not enough."""
+
+
 class NotConverged(HdsegError, RuntimeError):
     """The solver that was asked for did not reach the tolerance."""
 

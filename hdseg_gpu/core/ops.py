@@ -9,6 +9,7 @@ the vectors of several right-hand sides.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from math import isqrt
 from typing import Any, ClassVar, NamedTuple
 
@@ -131,6 +132,24 @@ class Ops(ABC):
     xp: Any
     # Iterations between two looks at the error: looking makes a device wait.
     patience: ClassVar[int] = 1
+    # Elements that are worth a call, where work is done block by block to save memory.
+    block: ClassVar[int] = 1 << 18
+
+    @abstractmethod
+    def here(self, budget: int | None = None) -> AbstractContextManager[None]:
+        """Within it verbs run on this backend's device, and its faults are ``HdsegError``.
+
+        To need more than `budget` bytes of a device's memory (default: most of what is free) is
+        ``OutOfDeviceMemory``.
+        """
+
+    @abstractmethod
+    def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
+        """Return an image (H, W, C), NumPy's or the backend's, for the verbs that read images.
+
+        What does not fit stays in host memory, and a device has it strip by strip; for each step of
+        `smaller`, strips are half as large.
+        """
 
     @abstractmethod
     def host(self, array: Any) -> NDArray[Any]:

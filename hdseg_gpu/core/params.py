@@ -104,10 +104,10 @@ class Coarse:
     ignored: NDArray[np.bool_] | None = None  # (h, w) where no class is: the label passes through
     ignore_index: int | None = None  # that label; None if there is no such pixel
 
-    def indicator_planes(self) -> NDArray[np.float32]:
+    def indicator_planes(self, xp: Any = np) -> NDArray[np.float32]:
         """Return the labels as one plane a class, (K, h, w): 1 inside, 0 outside."""
         assert self.classes is not None
-        planes = np.empty((self.count, *self.shape), np.float32)
+        planes: NDArray[np.float32] = xp.empty((self.count, *self.shape), np.float32)
         for k in range(self.count):
             planes[k] = self.classes == k
         return planes

@@ -45,7 +45,7 @@ class Report:
     right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes
     error_estimate: float  # of the potentials, the largest over systems; a bound where certified
-    fallbacks: tuple[str, ...]  # one sentence for each time solver="auto" changed its mind
+    fallbacks: tuple[str, ...]  # one sentence for each time "auto" changed its mind
     notes: tuple[str, ...]  # what was assumed, ignored or replaced
     seconds: dict[str, float]  # per stage, in order, and "total"
 
@@ -61,6 +61,7 @@ class Stages:
     progress: Progress | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)  # to another backend
     reached: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

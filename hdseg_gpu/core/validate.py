@@ -37,24 +37,34 @@ _SUM_TOLERANCE = 1e-2
 
 
 def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
+    """Return a NumPy array; arrays of a device stay as they are, they have the same methods."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InvalidInput(
             f"{name} is a masked array, and the mask would be lost; pass {name}.filled(...)."
         )
     try:
-        array = np.asarray(value)
+        on_device = hasattr(value, "__cuda_array_interface__")
+        array: Any = value if on_device else np.asarray(value)
     except ValueError as error:  # ragged lists
         raise InvalidInput(f"{name} is not an array ({error}); pass {expected}.") from error
     if array.size == 0:
         raise InvalidInput(f"{name} is empty, shape {array.shape}; pass {expected}.")
     if array.dtype.kind == "b":
         array = array.view(np.uint8) != 0  # Pillow's 1-bit pictures have bools made of 255
-    return array
+    found: NDArray[Any] = array
+    return found
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array C-contiguous and in the machine's byte order."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+    return native
+
+
+def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return the array with one of its axes moved to the end."""
+    axes = [i for i in range(array.ndim) if i != axis % array.ndim]
+    return array.transpose(*axes, axis % array.ndim)
 
 
 def _axis(name: str, axis: int, ndim: int) -> int:
@@ -72,7 +82,8 @@ def _require_finite(name: str, array: NDArray[Any]) -> None:
     # The extremes of an array with a NaN are NaN: no mask of the array's size is needed.
     lowest, highest = float(array.min()), float(array.max())
     if not (isfinite(lowest) and isfinite(highest)):
-        bad = np.argwhere(~np.isfinite(array))[0].tolist()
+        first = int((~(abs(array) < inf)).ravel().argmax())
+        bad = [int(i) for i in np.unravel_index(first, array.shape)]
         raise InvalidInput(
             f"{name} holds NaN or infinity, first at index {bad}; replace such values "
             "(for example with numpy.nan_to_num) before the call."
@@ -97,18 +108,18 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
     array = _array("image", value, expected)
     _require_image_dtype("image", array)
     _require_finite("image", array)
-    axis = _axis("channel_axis", channel_axis, 3)
+    axis, shape = _axis("channel_axis", channel_axis, 3), tuple(array.shape)
     if array.ndim == 2:
-        array = array[:, :, np.newaxis]
+        array = array[:, :, None]
     elif array.ndim == 3:
-        array = np.moveaxis(array, axis, -1)
+        array = _last(array, axis)
     else:
         raise InvalidInput(f"image has {array.ndim} dimensions, {array.shape}; pass {expected}.")
     channels = array.shape[2]
     if channels > MAX_CHANNELS:
         raise InvalidInput(
             f"image has {channels} channels on axis channel_axis={channel_axis}, shape "
-            f"{np.shape(value)}; at most {MAX_CHANNELS} are supported. Is channel_axis right?"
+            f"{shape}; at most {MAX_CHANNELS} are supported. Is channel_axis right?"
         )
     if alpha is None and channels == _RGBA_CHANNELS:
         stages.notes.append(
@@ -148,7 +159,7 @@ def edge_features(pixels: NDArray[Any], boundary: ArrayLike | None, edges: str) 
         raise InvalidInput(
             f"boundary has values from {array.min():g} to {array.max():g}; scale it to [0, 1]."
         )
-    return _native(array[:, :, np.newaxis])
+    return _native(array[:, :, None])
 
 
 def labels(name: str, value: ArrayLike) -> NDArray[Any]:
@@ -209,25 +220,26 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
     return array
 
 
-def label_classes(name: str, array: NDArray[Any]) -> Coarse:
-    """Return a label map with its labels replaced by indices 0..K-1, ascending."""
+def label_classes(name: str, array: NDArray[Any], xp: Any = np) -> Coarse:
+    """Return a label map, an array of xp, with labels replaced by indices 0..K-1, ascending."""
     codes = array.view(np.uint8) if array.dtype.kind == "b" else array
-    if codes.dtype.name in ("uint8", "uint16"):
+    if xp is np and codes.dtype.name in ("uint8", "uint16"):
         # A look-up table: no sorting of what may be millions of pixels.
         present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
         present[codes] = True
         values = np.flatnonzero(present).astype(array.dtype)
         index = np.cumsum(present) - 1
     else:
-        values, codes = np.unique(array, return_inverse=True)
-        index = np.arange(len(values))
+        values = xp.unique(codes)
+        codes, index = xp.searchsorted(values, codes), np.arange(len(values))
+        values = (values if xp is np else values.get()).astype(array.dtype)
     if len(values) > MAX_CLASSES:
         raise InvalidInput(
             f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
-    classes = index.astype(class_dtype(len(values)))[codes.reshape(array.shape)]
-    return Coarse(values, np.ascontiguousarray(classes), None)
+    table = xp.asarray(index.astype(class_dtype(len(values))))
+    return Coarse(values, xp.ascontiguousarray(table[codes.reshape(array.shape)]), None)
 
 
 def coarse_map(
@@ -465,6 +477,11 @@ def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest")
     if coarse.probabilities is None:
         return choice("interpolation", value or of_labels, ("nearest", *INTERPOLATIONS))
     return choice("interpolation", value or "linear", INTERPOLATIONS)
+
+
+def memory(name: str, value: float | None) -> int | None:
+    """Return a number of bytes, if there is one."""
+    return None if value is None else int(at_least(name, value, 1.0))
 
 
 def at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:

@@ -15,5 +15,5 @@ def upsample(ops: Ops, coarse: Coarse, shape: Shape, params: Params) -> Classes:
         return ops.upsample_labels(coarse.classes, shape)
     planes = coarse.probabilities
     if planes is None:
-        planes = coarse.indicator_planes()
+        planes = coarse.indicator_planes(ops.xp)
     return ops.upsample_argmax(planes, shape, params.interpolation)

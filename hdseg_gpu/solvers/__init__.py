@@ -11,7 +11,7 @@ from hdseg_gpu.core.errors import HdsegError, NotConverged
 from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Ops
 from hdseg_gpu.core.params import ROUNDING
 
-NAMES = ("auto", "multigrid", "amg", "direct")
+NAMES = ("auto", "multigrid", "cg", "amg", "direct")
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ def solve(
         The backend of the system.
     system : System
         A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
-    solver : {"auto", "multigrid", "amg", "direct"}
+    solver : {"auto", "multigrid", "cg", "amg", "direct"}
         An explicit name is final. "multigrid" hands clusters that hang on all others by the
         weakest of edges to a direct solver; "auto" does so, too, with components of the band whose
-        error it cannot bound by the tolerance.
+        error it cannot bound by the tolerance. "cg" iterates by SciPy or CuPy instead.
     tolerance : float
         Bound on the error of each potential.
     progress : callable
         Told the fraction done.
     certify : bool
-        Whether "multigrid" and "auto" prove the bound, or are content with an estimate.
+        Whether "multigrid", "cg" and "auto" prove the bound, or are content with an estimate.
 
     Raises
     ------
@@ -85,7 +85,10 @@ def solve(
     from hdseg_gpu.solvers.multigrid import multigrid
 
     hand_over = solver == "auto"
-    solution = multigrid(ops, system, tolerance, progress, certify=certify, hand_over=hand_over)
+    solution = multigrid(
+        ops, system, tolerance, progress,
+        certify=certify, hand_over=hand_over, library=solver == "cg",
+    )  # fmt: skip
     if not solution.converged:
         raise NotConverged(
             f"solver={solver!r} did not converge: an error of {solution.error:.1e} was possible "

@@ -59,7 +59,7 @@ class Certificate:
         ops.body(b)[0] = diagonal
         walk = Iteration(ops, level, b, hierarchy.precondition)
         lagging = ops.xp.ones(level.size, np.bool_)
-        while float(lagging.mean()) > _FEW and walk.count < _MAX_ITERATIONS:
+        while int(lagging.sum()) > _FEW * level.size and walk.count < _MAX_ITERATIONS:
             walk.step()
             ops.relax(level, walk.r, rest)
             lagging = ops.body(rest)[0] > 1 - _REACHED

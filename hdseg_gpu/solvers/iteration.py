@@ -62,6 +62,13 @@ class Iteration:
         self._energy: NDArray[np.float64] | None = None  # p . S p
         self._prepared = False  # z = M^-1 r
         self.count = 0
+        self.before = 0  # of these, steps that somebody else made
+
+    def start(self, x: NDArray[np.float64], count: int) -> None:
+        """Go on from the entries x, (m, n), that somebody has found in so many steps."""
+        self.ops.body(self.x)[:] = x
+        self.ops.residual(self.level, self.b, self.x, self.r)
+        self.count = self.before = count
 
     def correction(self) -> NDArray[Any]:
         """Return max abs(M^-1 r) of each column, which is about the error."""

@@ -56,6 +56,7 @@ def multigrid(
     *,
     certify: bool,
     hand_over: bool,
+    library: bool = False,
 ) -> Solution:
     """Return x with A x = b; uses up b if it converges.
 
@@ -67,6 +68,9 @@ def multigrid(
         Whether the bound is to be proven (see ``certificate``), or may be an estimate.
     hand_over : bool
         Whether components whose error stays above the tolerance go to the direct solver.
+    library : bool
+        Whether the conjugate gradients are those of a library (``cg``); the proof, and what it may
+        still ask for, are the same.
     """
     columns = len(system.b)
     level = ops.reduce(system.band, system.edges)
@@ -74,18 +78,26 @@ def multigrid(
     # The last class is 1 minus the others and has all their errors; rounding comes on top.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
     dominance = -most(-ops.row_sums(level) / ops.diagonal(level), -1.0)
-    found = None
-    if diagonal_is_enough(dominance, each):
+    found, name = None, "cg" if library else "multigrid"
+    if diagonal_is_enough(dominance, each) and not library:
         found = _by_diagonal(ops, level, b, each, dominance, progress)
     if found is None or not found.error <= each:
-        found = _by_hierarchy(ops, level, b, each, progress, certify, hand_over)
+        hierarchy = Hierarchy.build(ops, level, columns)
+        run = Iteration(ops, level, b, hierarchy.precondition)
+        if library:
+            from hdseg_gpu.solvers.cg import conjugate_gradients
+
+            run.start(*conjugate_gradients(ops, system, level, hierarchy.precondition, each))
+        found = _by_hierarchy(run, hierarchy, each, progress, certify, hand_over)
     if not found.error <= each:
         error = (found.error + ROUNDING) * columns
-        return Solution(system.b, "multigrid", found.iterations, error, converged=False)
-    return _on_band(ops, system, level, found, tolerance)
+        return Solution(system.b, name, found.iterations, error, converged=False)
+    return _on_band(ops, system, level, found, tolerance, name)
 
 
-def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance: float) -> Solution:
+def _on_band(
+    ops: Ops, system: System, level: Level, found: _Reduced, tolerance: float, name: str
+) -> Solution:
     """Return what was found on the black pixels for all pixels."""
     band, edges = system.band, system.edges
 
@@ -106,15 +118,15 @@ def _on_band(ops: Ops, system: System, level: Level, found: _Reduced, tolerance:
     direct = ops.xp.zeros(band.size, np.bool_)
     if found.clusters is not None:
         direct |= carried(found.clusters) > 0.5
-    name, fallback = "multigrid", None
+    fallback = None
     if found.components is not None:
         direct |= carried(found.components) > 0
-        name = "direct" if bool(found.components.all()) else "multigrid+direct"
         fallback = (
-            f"direct instead of multigrid on {int(direct.sum())} of {band.size} unknowns: "
+            f"direct instead of {name} on {int(direct.sum())} of {band.size} unknowns: "
             f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
             f"(tolerance {tolerance:.0e})"
         )
+        name = "direct" if bool(found.components.all()) else f"{name}+direct"
     return Solution(
         x,
         name,
@@ -142,17 +154,15 @@ def _by_diagonal(
 
 
 def _by_hierarchy(
-    ops: Ops,
-    level: Level,
-    b: Columns,
+    run: Iteration,
+    hierarchy: Hierarchy,
     tolerance: float,
     progress: Callable[[float], None],
     certify: bool,
     hand_over: bool,
 ) -> _Reduced:
     """Solve any system: by estimate, then by proof, and then directly what that leaves."""
-    hierarchy = Hierarchy.build(ops, level, len(b))
-    run = Iteration(ops, level, b, hierarchy.precondition)
+    ops, level = run.ops, run.level
     error = _iterate(run, lambda: _SAFETY * most(run.correction()), tolerance, progress)
     found = _Reduced(run.x, run.count, error, None)
     if not certify and error <= tolerance:
@@ -216,7 +226,7 @@ def _iterate(
     error = first = judge()
     best = np.inf
     while True:
-        while error > tolerance and run.count < MAX_ITERATIONS:
+        while error > tolerance and run.count - run.before < MAX_ITERATIONS:
             for _ in range(run.ops.patience):
                 run.step()
             error = judge()
@@ -226,6 +236,6 @@ def _iterate(
             return error
         error = judge()
         # Within the tolerance; or broken down (NaN); or as good as rounding allows.
-        if run.count >= MAX_ITERATIONS or not tolerance < error < best / 2:
+        if run.count - run.before >= MAX_ITERATIONS or not tolerance < error < best / 2:
             return error
         best = error

@@ -16,6 +16,25 @@ HDSEG_FN float diagonal(const Edges& a, int64_t i) {
   return a.excess[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
 }
 
+// The same to the last digit.
+HDSEG_FN double exact_diagonal(const Edges& a, int64_t i) {
+  double sum = static_cast<double>(a.excess[i]);
+  sum += static_cast<double>(a.north[i]);
+  sum += static_cast<double>(a.east[i - 1]);
+  sum += static_cast<double>(a.east[i]);
+  return sum + static_cast<double>(a.south[i]);
+}
+
+// Entries of row i that are not 0: a weight is at least 1e-10 where there is an edge.
+HDSEG_FN int32_t row_entries(const Edges& a, int64_t i) {
+  return 1 + (a.north[i] > 0) + (a.east[i - 1] > 0) + (a.east[i] > 0) + (a.south[i] > 0);
+}
+
+// Red-black colouring: 0 where x + y is even, which is black, 1 where it is odd, which is red.
+HDSEG_FN int64_t colour_of(int64_t pixel, int64_t width) {
+  return (pixel / width + pixel % width) & 1;
+}
+
 // Weights of the reduced matrix S by direction; two to the left is two to the right of the entry
 // two before.
 constexpr int kStencil = 7;

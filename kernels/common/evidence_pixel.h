@@ -1,7 +1,7 @@
 // Class evidence of one pixel, step by step: who is considered, and what speaks for each.
 #pragma once
 #include "evidence.h"
-#include "interpolation.h"
+#include "grid.h"
 
 namespace hdseg {
 

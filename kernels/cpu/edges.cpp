@@ -123,9 +123,7 @@ int64_t row_starts(const Band& band, const Edges& edges, int32_t* row_start) {
   int32_t total = 0;
   for (int64_t i = 0; i < band.size(); ++i) {
     row_start[i] = total;
-    // A weight is at least eps where there is an edge.
-    total += 1 + (edges.north[i] > 0) + (edges.east[i - 1] > 0) + (edges.east[i] > 0) +
-             (edges.south[i] > 0);
+    total += row_entries(edges, i);
   }
   row_start[band.size()] = total;
   return total;
@@ -141,20 +139,17 @@ void laplacian(const Band& band, const Edges& edges, const int32_t* row_start, i
     for (int32_t i = piece.start; i < piece.end; ++i) {
       int32_t* to = column + row_start[i];
       double* entry = value + row_start[i];
-      double diagonal = edges.excess[i];
       const auto write = [&](int32_t j, float weight) {
         if (weight == 0.0f) return;
-        diagonal += static_cast<double>(weight);
         *to++ = j;
         *entry++ = -static_cast<double>(weight);
       };
       write(i + piece.north, edges.north[i]);
       write(i - 1, edges.east[i - 1]);
-      double* middle = entry++;
       *to++ = i;
+      *entry++ = exact_diagonal(edges, i);
       write(i + 1, edges.east[i]);
       write(i + piece.south, edges.south[i]);
-      *middle = diagonal;
     }
   }
 }

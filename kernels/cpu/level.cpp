@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/vectors.h"
+
 namespace hdseg {
 namespace {
 
@@ -41,10 +43,10 @@ double block_dot(const float* x, const float* y, int64_t count) {
   for (; i + kLanes <= count; i += kLanes) {
 #pragma omp simd
     for (int64_t l = 0; l < kLanes; ++l) {
-      lane[l] += static_cast<double>(x[i + l]) * static_cast<double>(y[i + l]);
+      lane[l] += exact_product(x[i + l], y[i + l]);
     }
   }
-  for (; i < count; ++i) lane[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  for (; i < count; ++i) lane[0] += exact_product(x[i], y[i]);
   double sum = 0.0;
   for (const double v : lane) sum += v;
   return sum;
@@ -176,7 +178,7 @@ void combine(const double* a, const float* x, const double* b, const float* y, f
     const float p = static_cast<float>(a[j]), q = static_cast<float>(b[j]);
     const int64_t from = j * stride;
 #pragma omp parallel for simd schedule(static) if (size > kFew)
-    for (int64_t i = from; i < from + size; ++i) out[i] = p * x[i] + q * y[i];
+    for (int64_t i = from; i < from + size; ++i) out[i] = combined(p, x[i], q, y[i]);
   }
 }
 
@@ -185,7 +187,7 @@ void advance(const double* a, const float* p, double* x, int64_t size, int64_t c
   for (int64_t j = 0; j < columns; ++j) {
 #pragma omp parallel for simd schedule(static) if (size > kFew)
     for (int64_t i = j * stride; i < j * stride + size; ++i) {
-      x[i] += a[j] * static_cast<double>(p[i]);
+      x[i] = advanced(x[i], a[j], p[i]);
     }
   }
 }
@@ -196,17 +198,16 @@ void relax(const float* inverse, const float* r, float* out, int64_t size, int64
     const float* from = r + j * stride;
     float* to = out + j * stride;
 #pragma omp parallel for simd schedule(static) if (size > kFew)
-    for (int64_t i = 0; i < size; ++i) to[i] = inverse[i] * from[i];
+    for (int64_t i = 0; i < size; ++i) to[i] = relaxed(inverse[i], from[i]);
   }
 }
 
 void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride) {
   for (int64_t j = 0; j < columns; ++j) {
-    // Without their sign, floats are ordered like their bits, and NaN is above them all.
     uint32_t top = 0;
 #pragma omp parallel for simd schedule(static) reduction(max : top) if (size > kFew)
     for (int64_t i = j * stride; i < j * stride + size; ++i) {
-      top = std::max(top, bits_of_float(x[i]) & 0x7fffffffu);
+      top = std::max(top, magnitude(x[i]));
     }
     most[j] = float_of_bits(top);
   }

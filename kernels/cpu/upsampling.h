@@ -1,6 +1,6 @@
 // From the coarse grid to the image's grid.
 #pragma once
-#include "common/interpolation.h"
+#include "common/grid.h"
 
 namespace hdseg {
 

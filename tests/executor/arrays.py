@@ -166,6 +166,7 @@ class _Namespace:
         if name not in FUNCTIONS:
             raise AttributeError(f"cupy.{name} is not among what the executor knows")
         function = getattr(np, name)
+        stable = {"kind": "stable"} if name in ("argsort", "sort") else {}  # as CuPy's are
         # These two bring arrays over from the host.
         arriving = name in ("asarray", "array")
 
@@ -173,7 +174,7 @@ class _Namespace:
             if arriving and isinstance(args[0], np.ndarray):
                 return DeviceArray(np.array(args[0], *args[1:], **kwargs))
             args = tuple(map(_inside, args))
-            kwargs = {key: _inside(value) for key, value in kwargs.items()}
+            kwargs = stable | {key: _inside(value) for key, value in kwargs.items()}
             if name in ("empty", "empty_like"):
                 return _poisoned(function(*args, **kwargs))
             with np.errstate(all="ignore"):

@@ -265,6 +265,7 @@ T atomically(T* at, Update update) {
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __shared__ static thread_local
 #define __constant__ static const
 #define __launch_bounds__(...)

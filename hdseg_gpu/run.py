@@ -1,0 +1,116 @@
+"""One refinement on one backend, and what happens when its device has too little memory."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu import backends
+from hdseg_gpu.backends.interop import on_host
+from hdseg_gpu.core.errors import OutOfDeviceMemory
+from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.pipeline.refine_tile import TileResult, refine_tile
+from hdseg_gpu.pipeline.survey import survey
+from hdseg_gpu.pipeline.upsample import upsample
+
+# How often smaller strips of the image are tried: they are an eighth of the memory at first.
+_HALVINGS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be refined: checked input, wherever its arrays are."""
+
+    image: NDArray[Any]  # (H, W, C)
+    features: NDArray[Any]  # (H, W, C), the same array if the edges are those of the image
+    coarse: Coarse
+    params: Params
+    with_probabilities: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it, in arrays of the backend."""
+
+    labels: NDArray[Any]  # (H, W) in the dtype of the coarse labels
+    tile: TileResult
+    sigma: float
+
+
+def within_memory(
+    ops: Ops, job: Job, budget: int | None, stages: Stages, *, final: bool
+) -> tuple[Ops, Outcome]:
+    """Return what became of a job, and the backend that did it.
+
+    A device whose memory does not suffice gets the image in ever smaller strips. If that does not
+    help, and the backend is not final, the job goes to the backend `cpu`.
+    """
+    for smaller in range(_HALVINGS + 1):
+        try:
+            with ops.here(budget):
+                return ops, _done(ops, job, smaller, stages)
+        except OutOfDeviceMemory as error:
+            failure = error
+        if not isinstance(job.image, np.ndarray):
+            break  # it is on the device as it is
+    if final:
+        raise failure
+    stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
+    ops = backends.load("cpu")
+    image = on_host(job.image)
+    features = image if job.features is job.image else on_host(job.features)
+    return ops, _done(ops, replace(job, image=image, features=features), 0, stages)
+
+
+def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
+    image = ops.picture(job.image, smaller)
+    features = image if job.features is job.image else ops.picture(job.features, smaller)
+    coarse, params = _taken_over(ops, job.coarse), job.params
+    with stages("survey"):
+        frozen = survey(ops, image, features, params)
+    with stages("upsample"):
+        classes = upsample(ops, coarse, job.image.shape[:2], params)
+    tile = refine_tile(
+        ops, image, features, coarse, classes, params, frozen, stages, job.with_probabilities
+    )
+    labels = look_up(ops, coarse.values, tile.labels, coarse.ignore_index)
+    return Outcome(labels, tile, frozen.sigma)
+
+
+def _taken_over(ops: Ops, coarse: Coarse) -> Coarse:
+    """Return a coarse map in arrays of the backend."""
+
+    def over(array: NDArray[Any] | None) -> Any:
+        return None if array is None else ops.xp.asarray(array)
+
+    return replace(
+        coarse,
+        classes=over(coarse.classes),
+        probabilities=over(coarse.probabilities),
+        ignored=over(coarse.ignored),
+    )
+
+
+def look_up(
+    ops: Ops, values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
+) -> NDArray[Any]:
+    """Return values[labels - 1], ignore_index at walls; uses up labels.
+
+    No index array as large as the image is made.
+    """
+    if ignore_index is None:
+        if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
+            labels -= 1
+            return labels
+        ignore_index = values[-1]
+    table = np.full(np.iinfo(labels.dtype).max + 1, ignore_index, values.dtype)
+    table[1 : len(values) + 1] = values
+    found: NDArray[Any] = ops.xp.empty(labels.shape, values.dtype)
+    table = ops.xp.asarray(table)
+    rows = max(1, ops.block // labels.shape[1])
+    for top in range(0, len(labels), rows):
+        found[top : top + rows] = table[labels[top : top + rows]]
+    return found

@@ -1,0 +1,104 @@
+// What hangs together in the band, and the seeds beside it.
+#include "cuda/runs.h"
+
+namespace hdseg {
+
+// The run that holds a pixel of the picture, -1 if it is not in the band.
+__device__ inline int64_t run_with(const Runs& runs, int64_t pixel) {
+  if (pixel < runs.pixel[0]) return -1;
+  const int64_t run = last_at_most(runs.pixel, runs.count, pixel);
+  return pixel - runs.pixel[run] < runs.start[run + 1] - runs.start[run] ? run : -1;
+}
+
+// Components as trees of runs: parent[r] < r, or r itself at a root. Threads of any block may link
+// and read at the same time, and none ever waits for another:
+// * Only a root gets another parent by atomicCAS, a smaller run, so there are no cycles, and no
+// link
+//   is ever lost: who does not find a root there any more goes on from its new parent.
+// * What is not a root stays none. Its parent is only ever replaced by an ancestor (root_of), so
+//   plain stores will do, whichever is last; an old value read meanwhile was an ancestor, too.
+__device__ inline int32_t root_of(volatile int32_t* parent, int32_t i) {
+  for (;;) {
+    const int32_t up = parent[i];
+    if (up == i) return i;
+    const int32_t next = parent[up];
+    if (next == up) return up;
+    parent[i] = next;  // path halving: chains as long as the picture is tall get short at once
+    i = next;
+  }
+}
+
+__device__ inline void link(int32_t* parent, int32_t a, int32_t b) {
+  for (;;) {
+    a = root_of(parent, a);
+    b = root_of(parent, b);
+    if (a == b) return;
+    const int32_t high = a < b ? b : a, low = a < b ? a : b;
+    if (atomicCAS(parent + high, high, low) == high) return;
+  }
+}
+
+// Two runs of neighbouring rows overlap from where the second of them begins: so each run looks
+// straight above and below its first pixel, and no run has more to do than another.
+__device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
+  const int64_t width = runs.grid.width, pixel = runs.pixel[r];
+  const int64_t above = pixel >= width ? run_with(runs, pixel - width) : -1;
+  if (above >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(above));
+  const int64_t below =
+      pixel + width < runs.grid.height * width ? run_with(runs, pixel + width) : -1;
+  if (below >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(below));
+}
+
+// touches[component, k] = true where a seed of class k adjoins; all threads that store, store this.
+template <class Seed>
+__device__ void meet(Seed seed, bool* touch) {
+  if (seed == 0 || seed == wall<Seed>()) return;
+  // Most have been stored before: reading costs less than writing to where everybody writes.
+  if (!touch[seed - 1]) touch[seed - 1] = true;
+}
+
+template <class Seed>
+__device__ void contacts(const Runs& runs, int64_t size, const Seed* seeds,
+                         const int32_t* component, int64_t classes, bool* touches) {
+  const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
+    bool* touch = touches + component[run] * classes;
+    if (i == runs.start[run] && pixel % width > 0) meet(seeds[pixel - 1], touch);
+    if (i + 1 == runs.start[run + 1] && (pixel + 1) % width > 0) meet(seeds[pixel + 1], touch);
+    if (pixel >= width) meet(seeds[pixel - width], touch);
+    if (pixel + width < pixels) meet(seeds[pixel + width], touch);
+  }
+}
+
+}  // namespace hdseg
+
+// parent[r] is r at first.
+extern "C" __global__ void link_runs(const int64_t* pixel, const int32_t* start, int64_t runs,
+                                     int64_t height, int64_t width, int32_t* parent) {
+  const hdseg::Runs band{{height, width}, pixel, start, runs};
+  for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
+    hdseg::link_run(band, r, parent);
+  }
+}
+
+// root[r]: the first run of r's component; is_first[r]: whether that is r itself.
+extern "C" __global__ void find_roots(int32_t* parent, int64_t runs, int32_t* root,
+                                      int32_t* is_first) {
+  for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
+    root[r] = hdseg::root_of(parent, static_cast<int32_t>(r));
+    is_first[r] = root[r] == r ? 1 : 0;
+  }
+}
+
+#define HDSEG_SEED_KERNELS(Seed, suffix)                                                      \
+  extern "C" __global__ void contacts_##suffix(                                               \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height, \
+      int64_t width, const Seed* seeds, const int32_t* component, int64_t classes,            \
+      bool* touches) {                                                                        \
+    hdseg::contacts({{height, width}, pixel, start, runs}, size, seeds, component, classes,   \
+                    touches);                                                                 \
+  }
+HDSEG_SEED_KERNELS(uint8_t, u8)
+HDSEG_SEED_KERNELS(uint16_t, u16)
+#undef HDSEG_SEED_KERNELS

@@ -1,0 +1,151 @@
+// The matrix A = L_UU + gamma I of a band and its right-hand sides, from the image; and A as a
+// list.
+#include "common/edge_weight.h"
+#include "cuda/columns.h"
+#include "cuda/runs.h"
+
+namespace hdseg {
+
+// Apart, so that it is compiled once and not for each of four neighbours: the first call waits for
+// the compiler.
+template <class T, EdgeRule kRule>
+__device__ __noinline__ typename Exact<T>::Sum squared_of_any(const T* a, const T* b,
+                                                              int64_t channels) {
+  return squared<T, kRule>(a, b, channels);
+}
+
+template <class T>
+struct Weigh {
+  using Sum = typename Exact<T>::Sum;
+  const T* values;  // (rows, width, channels)
+  int64_t first;    // pixel of the picture that they begin with
+  int64_t channels;
+  EdgeRule rule;
+  Sum strength;
+
+  __device__ float operator()(int64_t pixel, int64_t other) const {
+    const T *a = values + (pixel - first) * channels, *b = values + (other - first) * channels;
+    return edge_weight(squares(a, b), strength);
+  }
+
+  __device__ Sum squares(const T* a, const T* b) const {
+    if (rule == EdgeRule::kBoundary) return squared_of_any<T, EdgeRule::kBoundary>(a, b, channels);
+    if (channels == 3) return squared<T, EdgeRule::kIntensity>(a, b, 3);
+    return squared_of_any<T, EdgeRule::kIntensity>(a, b, channels);
+  }
+};
+
+// An edge as one of its pixels sees it: the other pixel's seed and the weight. Beyond the picture
+// is a wall, and to walls there are no edges.
+template <class Seed>
+struct Seen {
+  Seed seed = wall<Seed>();
+  float weight = 0.0f;
+
+  __device__ float inner() const { return seed == 0 ? weight : 0.0f; }
+  __device__ float outer() const { return seed == 0 ? 0.0f : weight; }
+  __device__ float flux(Seed label) const { return seed == label ? weight : 0.0f; }
+};
+
+template <class Seed, class Weight>
+__device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_t other,
+                           const Weight& weigh) {
+  Seen<Seed> edge;
+  if (!inside) return edge;
+  edge.seed = seeds[other];
+  if (edge.seed != wall<Seed>()) edge.weight = weigh(pixel, other);
+  return edge;
+}
+
+// One thread for each pixel of the band, which looks at its four neighbours: what two of them read
+// twice is still in the cache. Writes 16 bytes for each pixel and 4 for each of its columns. Only
+// the positions from `begin` on: values need to reach one row beyond their pixels.
+template <class Seed, class Weight>
+__device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Weight& weigh,
+                         const Seed* seeds, const Seed* label, int64_t columns, float gamma,
+                         float* rows, float* flux, int64_t stride) {
+  const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
+  for (int64_t i = begin + first_item(); i < end; i += item_step()) {
+    const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
+    const bool begins = i == runs.start[run], ends = i + 1 == runs.start[run + 1];
+    const auto look = [&](bool inside, int64_t other) {
+      return seen(inside, seeds, pixel, other, weigh);
+    };
+    const Seen<Seed> north = look(pixel >= width, pixel - width);
+    const Seen<Seed> south = look(pixel + width < pixels, pixel + width);
+    // Within a run the edge to the west is the neighbour's to write, and no seed is there.
+    const Seen<Seed> west = look(begins && pixel % width > 0, pixel - 1);
+    const Seen<Seed> east = look(!ends || (pixel + 1) % width > 0, pixel + 1);
+    column_of(rows, stride, 0)[i] = north.inner();
+    column_of(rows, stride, 1)[i] = east.inner();
+    column_of(rows, stride, 2)[i] = south.inner();
+    column_of(rows, stride, 3)[i] =
+        gamma + north.outer() + south.outer() + west.outer() + east.outer();
+    for (int64_t j = 0; j < columns; ++j) {
+      const Seed own = label[run * columns + j];
+      column_of(flux, stride, j)[i] =
+          north.flux(own) + south.flux(own) + west.flux(own) + east.flux(own);
+    }
+  }
+}
+
+}  // namespace hdseg
+
+// Sum: float, and double for features that are floats (Exact).
+#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                    \
+  extern "C" __global__ void assemble_##suffix(                                                 \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
+      int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,          \
+      int32_t rule, Sum strength, const Seed* seeds, const Seed* label, int64_t columns,        \
+      float gamma, float* rows, float* flux, int64_t stride) {                                  \
+    const hdseg::Runs band{{height, width}, pixel, start, runs};                                \
+    const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),    \
+                                strength};                                                      \
+    hdseg::assemble(band, begin, end, weigh, seeds, label, columns, gamma, rows, flux, stride); \
+  }
+#define HDSEG_ASSEMBLE_SEEDS(T, Sum, suffix)   \
+  HDSEG_ASSEMBLE(T, uint8_t, Sum, suffix##_u8) \
+  HDSEG_ASSEMBLE(T, uint16_t, Sum, suffix##_u16)
+HDSEG_ASSEMBLE_SEEDS(uint8_t, float, u8)
+HDSEG_ASSEMBLE_SEEDS(uint16_t, float, u16)
+HDSEG_ASSEMBLE_SEEDS(float, double, f32)
+HDSEG_ASSEMBLE_SEEDS(double, double, f64)
+#undef HDSEG_ASSEMBLE_SEEDS
+#undef HDSEG_ASSEMBLE
+
+// count[i]: the entries of row i.
+extern "C" __global__ void count_entries(const float* rows, int64_t stride, int64_t size,
+                                         int32_t* count) {
+  const hdseg::Edges a = hdseg::edges_of(rows, stride);
+  for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
+    count[i] = hdseg::row_entries(a, i);
+  }
+}
+
+// The entries of each row from row_start[i] on, columns ascending; in float64, as solvers want it.
+extern "C" __global__ void laplacian(const int64_t* pixel, const int32_t* start, int64_t runs,
+                                     int64_t size, int64_t height, int64_t width, const float* rows,
+                                     int64_t stride, const int32_t* row_start, int32_t* column,
+                                     double* value) {
+  const hdseg::Runs band{{height, width}, pixel, start, runs};
+  const hdseg::Edges a = hdseg::edges_of(rows, stride);
+  for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
+    const int64_t here = hdseg::pixel_at(band, hdseg::run_at(band, i), i);
+    int32_t at = row_start[i];
+    const auto write = [&](int64_t j, double entry) {
+      column[at] = static_cast<int32_t>(j);
+      value[at++] = entry;
+    };
+    const auto across = [&](float weight, int64_t other) {
+      if (weight > 0.0f) write(hdseg::position_of(band, other), -static_cast<double>(weight));
+    };
+    const auto along = [&](float weight, int64_t j) {
+      if (weight > 0.0f) write(j, -static_cast<double>(weight));
+    };
+    across(a.north[i], here - width);
+    along(a.east[i - 1], i - 1);
+    write(i, hdseg::exact_diagonal(a, i));
+    along(a.east[i], i + 1);
+    across(a.south[i], here + width);
+  }
+}

@@ -1,0 +1,37 @@
+// The label of each pixel of the band, from its potentials.
+#include "common/winner.h"
+#include "cuda/columns.h"
+#include "cuda/runs.h"
+
+namespace hdseg {
+
+// Reads each potential once, from column to column: 4 bytes for each column and pixel.
+template <class Seed>
+__device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t columns,
+                       int64_t stride, const Seed* label, const float* bound, int64_t bound_step,
+                       Seed* seeds, int32_t* uncertain) {
+  int32_t found = 0;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const int64_t run = run_at(runs, i);
+    const Winner won = winner(column_of(x, stride, 0) + i, stride, columns, bound[i * bound_step]);
+    seeds[pixel_at(runs, run, i)] = label[run * (columns + 1) + won.index];
+    found += won.certain ? 0 : 1;
+  }
+  __shared__ int32_t scratch[kWarp];
+  found = block_sum(found, scratch);
+  if (threadIdx.x == 0 && found > 0) atomicAdd(uncertain, found);
+}
+
+}  // namespace hdseg
+
+#define HDSEG_DECIDE(Seed, suffix)                                                                \
+  extern "C" __global__ void decide_##suffix(                                                     \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const float* x,     \
+      int64_t columns, int64_t stride, const Seed* label, const float* bound, int64_t bound_step, \
+      Seed* seeds, int32_t* uncertain) {                                                          \
+    hdseg::decide({{0, 0}, pixel, start, runs}, size, x, columns, stride, label, bound,           \
+                  bound_step, seeds, uncertain);                                                  \
+  }
+HDSEG_DECIDE(uint8_t, u8)
+HDSEG_DECIDE(uint16_t, u16)
+#undef HDSEG_DECIDE

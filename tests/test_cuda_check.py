@@ -1,0 +1,170 @@
+"""The CUDA kernels as compilers see them, where there is no GPU."""
+
+import inspect
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from compile_cuda import ARCHITECTURES, by_nvrtc, doubles, resources
+from executor import arrays, build
+
+from hdseg_gpu.backends import cuda_source
+
+FILES = cuda_source.names()
+# What each may spill to memory, in bytes of stores and loads; nothing unless it is said why.
+SPILLS = {}
+# float64 by contract: sums that must not lose digits, offsets that must cancel before anything is
+# rounded to float32, features that are floats of any size.
+DOUBLES = re.compile(
+    r"laplacian|dot_parts_\w+|add_parts|combine_\w+|advance_\w+|ratio|assemble_f(32|64)_\w+"
+)
+
+
+def test_there_are_files():
+    assert len(FILES) > 5
+    for file in FILES:
+        assert build.kernel_names(file), file
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_source_is_one_text(file):
+    source = cuda_source.source(file)
+    assert '#include "' not in source
+    lines = re.findall(r'^#line (\d+) "([^"]+)"$', source, re.M)
+    assert ("1", f"cuda/{file}") in lines
+    # Each line of a file is where #line says it is.
+    number, path, checked = 0, "", 0
+    for line in source.splitlines():
+        place = re.fullmatch(r'#line (\d+) "([^"]+)"', line)
+        if place:
+            number, path = int(place[1]), place[2]
+            continue
+        text = (build.KERNELS / path).read_text().splitlines()[number - 1]
+        assert line in (text, "" if text == "#pragma once" else text), (path, number)
+        number, checked = number + 1, checked + 1
+    assert checked > 50
+    for header in (path for _, path in lines if path.endswith(".h")):
+        # Twice would be two definitions.
+        assert lines.count(("1", header)) == 1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("file", FILES)
+def test_compiles_and_computes_in_float32(file, architecture):
+    pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    cubin, ptx = by_nvrtc(file, architecture)
+    assert len(cubin) > 1000
+    assert set(re.findall(r"\.visible \.entry (\w+)", ptx)) == set(build.kernel_names(file))
+    surprising = {kernel for kernel in doubles(ptx) if not DOUBLES.fullmatch(kernel)}
+    assert not surprising, f"float64 in {surprising}"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.parametrize("file", FILES)
+def test_registers_are_not_spilled(file):
+    for kernel, (registers, spilled, _) in resources(file).items():
+        assert spilled <= SPILLS.get(kernel, 0), (kernel, registers, spilled)
+
+
+def test_errors_name_the_file_and_the_line(monkeypatch):
+    pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    broken = cuda_source.source("runs.cu").replace("int64_t low = 0", "int64_t low = nonsense")
+    monkeypatch.setattr(cuda_source, "source", lambda file: broken)
+    text = (build.KERNELS / "cuda" / "runs.h").read_text().splitlines()
+    line = 1 + next(i for i, row in enumerate(text) if "int64_t low = 0" in row)
+    with pytest.raises(SyntaxError, match=rf"cuda/runs\.h\({line}\)"):
+        by_nvrtc("runs.cu", "sm_90")
+
+
+def test_the_executor_knows_nothing_that_cupy_does_not():
+    cupy = pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    for name in (*arrays.FUNCTIONS, *arrays.CONSTANTS, "asnumpy", "from_dlpack"):
+        assert hasattr(cupy, name), name
+    for name, member in vars(arrays.DeviceArray).items():
+        if name.startswith("_") or name == "values":
+            continue
+        theirs = getattr(cupy.ndarray, name)
+        if not inspect.isfunction(member):
+            continue
+        known = re.search(r"\((.*?)\)", (theirs.__doc__ or "").splitlines()[0])
+        wanted = set(inspect.signature(member).parameters) - {"self"}
+        if known:
+            assert wanted <= set(re.findall(r"(\w+)(?=[,=)]|$)", known[1])), (name, known[0])
+
+
+def test_the_executor_is_as_strict_as_cupy():
+    here, there = np.arange(3), arrays.namespace.arange(3)
+    for mix in (
+        lambda: there + here,
+        lambda: here + there,
+        lambda: np.sum(there),
+        lambda: np.asarray(there),
+        lambda: there[here],
+        lambda: arrays.namespace.concatenate([here, there]),
+        lambda: there.__setitem__(0, here[:1]),
+    ):
+        with pytest.raises(TypeError):
+            mix()
+    with pytest.raises(AttributeError, match="nanmax"):
+        _ = arrays.namespace.nanmax
+    assert isinstance(there + 1, arrays.DeviceArray)
+    assert isinstance(np.abs(there), arrays.DeviceArray)
+    np.testing.assert_array_equal(arrays.namespace.asarray(here).get(), here)
+
+
+def test_a_missing_barrier_is_seen(tmp_path, monkeypatch):
+    """The three orders of the threads are there to find what one order hides."""
+    from executor import ORDERS, ExecutorDevice
+
+    folder = tmp_path / "kernels"
+    shutil.copytree(build.KERNELS, folder)
+    kernel = """
+#include "cuda/launch.h"
+extern "C" __global__ void reversed(const int32_t* from, int32_t* to) {
+  __shared__ int32_t row[64];
+  row[threadIdx.x] = from[threadIdx.x];
+  %s
+  to[threadIdx.x] = row[blockDim.x - 1 - threadIdx.x];
+}
+"""
+    monkeypatch.setattr(build, "KERNELS", folder)
+    values = np.arange(1, 65, dtype=np.int32)
+    for barrier in ("__syncthreads();", ""):
+        build.library.cache_clear()
+        (folder / "cuda" / "test.cu").write_text(kernel % barrier)
+        found = set()
+        for order in ORDERS:
+            device = ExecutorDevice(order)
+            to = device.xp.empty(64, np.int32)
+            device.launch("test.cu", "reversed", (1,), (64,), (device.xp.asarray(values), to))
+            found.add(bool((to.get() == values[::-1]).all()))
+        assert found == {True} if barrier else False in found
+    build.library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda s, n: (s, 3, 4),  # too few
+        lambda s, n: (n, s, 3, 4, n),  # another order
+        lambda s, n: (s, np.int32(3), 4, n),  # narrower
+        lambda s, n: (s.values, 3, 4, n),  # in host memory
+        lambda s, n: (s[:, ::2], 3, 4, n),  # not contiguous
+    ],
+)
+def test_the_executor_checks_arguments(wrong):
+    from executor import ExecutorDevice
+
+    device = ExecutorDevice()
+    seeds = device.xp.zeros((3, 4), np.uint8)
+    found = device.xp.zeros(3, np.int32)
+    device.launch("runs.cu", "count_runs_u8", (1,), (96,), (seeds, 3, 4, found))
+    with pytest.raises(AssertionError):
+        device.launch("runs.cu", "count_runs_u8", (1,), (96,), wrong(seeds, found))
+
+
+@pytest.mark.skipif(os.environ.get("HDSEG_SANITIZE") is None, reason="needs HDSEG_SANITIZE=1")
+def test_the_sanitizers_are_on():
+    assert any("address" in flag for flag in build.flags())

@@ -1,0 +1,150 @@
+"""Matrices and columns on CUDA: in every order of the threads the CPU's results, bit for bit."""
+
+import numpy as np
+import pytest
+from bands import SEEDS, columns
+from executor import ORDERS, ExecutorDevice
+from executor.through import ThroughDevice
+from gallery import photograph
+
+from hdseg_gpu import backends
+from hdseg_gpu.backends.cuda import CudaOps
+from hdseg_gpu.backends.cuda_kernels import CudaLevel
+
+NAMES = ("1x1 all unknown", "31x33 half", "127x40 columns", "64x65 few seeds", "400x3 rows",
+         "31x33 all known", "64x65 chessboard")  # fmt: skip
+
+
+@pytest.fixture(params=ORDERS)
+def cuda(request):
+    CudaOps.__abstractmethods__ = frozenset()  # until all verbs are there
+    return ThroughDevice(CudaOps(ExecutorDevice(request.param)))
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return backends.load("cpu")
+
+
+def same(actual, expected):
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.dtype == expected.dtype
+
+
+def snake(shape):
+    """Return seeds around a path that is one pixel wide and as long as half of the picture."""
+    seeds = np.ones(shape, np.uint8)
+    seeds[::2] = 0
+    seeds[1::4, -1] = seeds[3::4, 0] = 0
+    return seeds
+
+
+def comb(shape):
+    """Return seeds between columns that meet in the last row."""
+    seeds = np.zeros(shape, np.uint8)
+    seeds[:-1, 1::2] = 2
+    return seeds
+
+
+@pytest.mark.parametrize("make", [snake, comb, lambda s: comb(s)[::-1].copy(), np.zeros])
+@pytest.mark.parametrize("shape", [(67, 9), (9, 301), (700, 2)])
+def test_components_of_long_chains(cuda, cpu, make, shape):
+    seeds = make(shape).astype(np.uint8)
+    band = cpu.band(seeds)
+    same(cuda.components(band), cpu.components(band))
+    same(cuda.components(band), np.zeros(len(band.pixel), np.int32))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_components_and_contacts(cuda, cpu, name, dtype):
+    seeds = SEEDS[name].astype(dtype) * (1 if dtype == "uint8" else 301)
+    seeds[::3, -1] = np.iinfo(dtype).max  # walls
+    band = cpu.band(seeds)
+    component = cpu.components(band)
+    same(cuda.components(band), component)
+    same(cuda.contacts(band, seeds, component, 910), cpu.contacts(band, seeds, component, 910))
+
+
+@pytest.mark.parametrize("rule", ["intensity", "boundary"])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_edges(cuda, cpu, dtype, channels, rule):
+    seed_dtype = "uint16" if channels == 3 else "uint8"
+    unit = 1.0 if dtype.startswith("f") else 1 / np.iinfo(dtype).max
+    for name in NAMES:
+        seeds = SEEDS[name].astype(seed_dtype)
+        image = photograph(np.maximum(seeds, 1).astype(np.uint8) - 1, channels, dtype)
+        seeds[::3, -1] = np.iinfo(seed_dtype).max
+        band = cpu.band(seeds)
+        run = np.arange(len(band.pixel))[:, np.newaxis]
+        labels = ((run + np.arange(3)) % 3 + 1).astype(seed_dtype)[:, : channels - 1]
+        labels = np.ascontiguousarray(labels)
+        given = (band, image, rule, 7.0 * unit**2, seeds, labels, 0.1)
+        edges, flux = cuda.assemble(*given)
+        expected, b = cpu.assemble(*given)
+        same(edges.rows.get(), expected.rows)
+        same(flux, b)
+        same(cuda.excess(edges), cpu.excess(expected))
+        for actual, exact in zip(
+            cuda.laplacian(band, edges), cpu.laplacian(band, expected), strict=True
+        ):
+            same(actual, exact)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("width", [0, 1, 4])
+def test_decisions(cuda, cpu, width, dtype):
+    rng = np.random.default_rng(131)
+    for name in NAMES:
+        seeds = SEEDS[name].astype(dtype)
+        band = cpu.band(seeds)
+        x = columns(cpu, rng.integers(-1, 10, (width, band.size)) / 8)
+        table = rng.permuted(np.tile(np.arange(200, 201 + width), (len(band.pixel), 1)), axis=1)
+        for bound in (0.01, rng.choice([0, 1 / 16], band.size)):
+            actual, expected = seeds.copy(), seeds.copy()
+            found = cuda.decide(band, x, table.astype(dtype), bound, actual)
+            assert found == cpu.decide(band, x, table.astype(dtype), bound, expected)
+            same(actual, expected)
+
+
+@pytest.mark.parametrize("size", [1, 255, 257, 70_001])
+def test_columns(cuda, cpu, size):
+    rng = np.random.default_rng(137)
+    x, y = (columns(cpu, v) for v in rng.normal(size=(2, 3, size)))
+    cpu.body(x)[2] = 0.0
+    cpu.body(x)[1, -1], cpu.body(y)[0, 0] = -np.inf, np.nan
+    a, b = rng.normal(size=(2, 3))
+    same(cuda.largest(x), cpu.largest(x))
+    same(cuda.largest(y), cpu.largest(y))
+    for verb in ("combine", "advance"):
+        results = []
+        for ops in (cuda, cpu):
+            out = ops.zeros(size, 3, np.float32 if verb == "combine" else np.float64)
+            ops.body(out)[:] = 0.125
+            ops.combine(a, x, b, y, out) if verb == "combine" else ops.advance(a, x, out)
+            results.append(out)
+        same(*results)
+    inverse = columns(cpu, rng.uniform(0.5, 2, (1, size)))[0]
+    level = CudaLevel("stencil", (), cuda.inner.xp.asarray(inverse), size)
+    out = cuda.zeros(size, 3)
+    cuda.relax(level, y, out)
+    same(out, inverse * y)
+    zero = np.array([0.0, 3.0, np.nan])
+    same(cuda.ratio(a, zero), cpu.ratio(a, zero))
+
+
+def test_sums_do_not_depend_on_the_card():
+    rng = np.random.default_rng(139)
+    values = rng.normal(size=(2, 2, 300_001)).astype(np.float32)
+    found = set()
+    for order, blocks in zip(ORDERS, (3, 50, 2000), strict=True):
+        device = ExecutorDevice(order)
+        device.most_blocks = blocks
+        CudaOps.__abstractmethods__ = frozenset()  # until all verbs are there
+        ops = ThroughDevice(CudaOps(device))
+        x, y = (columns(ops, v) for v in values)
+        found.add(ops.dot(x, y).tobytes())
+    assert len(found) == 1
+    exact = (values[0].astype(np.float64) * values[1]).sum(axis=1)
+    np.testing.assert_allclose(np.frombuffer(found.pop()), exact, rtol=1e-10)
