@@ -1,5 +1,6 @@
 """The part of the backend `cuda` that counts, and divides a picture into cells."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda_pictures import first_value, strips_of
 from hdseg_gpu.core.ops import Band, Classes, Evidence
 
 _CHUNK = 1 << 17  # values that a block adds up: for each there is a sum that the host reads
@@ -39,33 +41,41 @@ class CudaCells(CudaKernels):
         return self.host(counts).astype(np.int64)
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
-        chunks, kind = -(-values.size // _CHUNK), suffix(values)
-        ends = (values.size, _CHUNK)
+        kind, size = suffix(values), prod(values.shape)
         if values.dtype.kind == "u":
-            exact = self.xp.empty((chunks, 2), np.uint64)
-            self._by_chunks(f"integer_sums_{kind}", values.size, values, *ends, exact, chunk=_CHUNK)
+            exact = self._sums(f"integer_sums_{kind}", values, np.uint64, 2)
             # Python's integers do not overflow.
-            total, squares = (
-                sum(column) for column in zip(*self.host(exact).tolist(), strict=True)
-            )
-            return float(((values.size * squares - total**2) / values.size**2) ** 0.5)
-        sums = self.xp.empty(chunks, np.float64)
-        self._by_chunks(f"float_sums_{kind}", values.size, values, *ends, sums, chunk=_CHUNK)
-        mean = sums.sum() / values.size
-        self._by_chunks(
-            f"float_squares_{kind}", values.size, values, *ends, mean, sums, chunk=_CHUNK
-        )
-        return float((self.host(sums).sum() / values.size) ** 0.5)
+            total, squares = (sum(column) for column in zip(*exact.tolist(), strict=True))
+            return float(((size * squares - total**2) / size**2) ** 0.5)
+        origin = first_value(values)
+        mean = self.xp.empty(1)
+        mean[:] = self._sums(f"float_sums_{kind}", values, np.float64, 1, origin).sum() / size
+        squared = self._sums(f"float_squares_{kind}", values, np.float64, 1, origin, mean)
+        return float((squared.sum() / size) ** 0.5)
+
+    def _sums(self, kernel: str, values: Any, dtype: Any, width: int, *args: Any) -> NDArray[Any]:
+        """Return the sums of all chunks, (chunks, width) in host memory."""
+        found = []
+        for strip in strips_of(values):
+            size = strip.values.size
+            sums = self.xp.empty((-(-size // _CHUNK), width), dtype)
+            self._by_chunks(kernel, size, strip.values, size, _CHUNK, *args, sums, chunk=_CHUNK)
+            found.append(sums)
+        return np.concatenate([self.host(sums) for sums in found])
 
     def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
         height, width, channels = image.shape
-        chunk = _CHUNK // channels
-        sums = self.xp.empty((-(-height * width // chunk), channels), np.float64)
-        self._by_chunks(
-            f"channel_sums_{suffix(image)}", height * width,
-            image, height * width, channels, chunk, sums, chunk=chunk, shared=8 * BLOCK,
-        )  # fmt: skip
-        means: NDArray[np.float64] = self.host(sums).sum(axis=0) / (height * width)
+        chunk, found = _CHUNK // channels, []
+        for strip in strips_of(image):
+            pixels = strip.values.size // channels
+            sums = self.xp.empty((-(-pixels // chunk), channels), np.float64)
+            self._by_chunks(
+                f"channel_sums_{suffix(image)}", pixels,
+                strip.values, pixels, channels, chunk, sums, chunk=chunk, shared=8 * BLOCK,
+            )  # fmt: skip
+            found.append(sums)
+        total = np.concatenate([self.host(sums) for sums in found]).sum(axis=0)
+        means: NDArray[np.float64] = total / (height * width)
         return means
 
     def cell_moments(
@@ -73,16 +83,23 @@ class CudaCells(CudaKernels):
     ) -> NDArray[np.float32]:
         height, width, channels = image.shape
         tall, wide = -(-height // cell), -(-width // cell)
-        moments = self.xp.empty((tall, wide, (channels + 1) * (channels + 2) // 2), np.float32)
-        warps = tall * -(-wide // _WARP)
-        blocks = min(-(-warps * _WARP // _MOMENTS_BLOCK), self.device.most_blocks)
+        moments: NDArray[np.float32] = self.xp.empty(
+            (tall, wide, (channels + 1) * (channels + 2) // 2), np.float32
+        )
         known = channels if channels in (1, 3) else "any"
-        self.device.launch(
-            "moments.cu", f"cell_moments_{suffix(image)}_{known}", (blocks,), (_MOMENTS_BLOCK,),
-            (image, height, width, channels, cell, self.xp.asarray(center), float(scale), moments),
-        )  # fmt: skip
-        found: NDArray[np.float32] = moments
-        return found
+        for strip in strips_of(image, cell):
+            rows = len(strip.values)
+            warps = -(-rows // cell) * -(-wide // _WARP)
+            blocks = min(-(-warps * _WARP // _MOMENTS_BLOCK), self.device.most_blocks)
+            args = (
+                strip.values, rows, width, channels, cell, self.xp.asarray(center), float(scale),
+                moments[strip.top // cell :],
+            )  # fmt: skip
+            self.device.launch(
+                "moments.cu", f"cell_moments_{suffix(image)}_{known}", (blocks,),
+                (_MOMENTS_BLOCK,), args,
+            )  # fmt: skip
+        return moments
 
     def cell_labels(self, labels: Classes, cell: int) -> Classes:
         height, width = labels.shape

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_cells import PIECE
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda_pictures import parts_of
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
@@ -27,10 +28,12 @@ class CudaEvidence(CudaKernels):
 
     def _along_band(self, kernel: str, band: Band, *args: Any) -> None:
         """Start a kernel of evidence.cu with a warp for each piece of the band."""
-        blocks = min(-(-band.size // (_WARPS * PIECE)), self.device.most_blocks)
+        self._along(kernel, band.size, *runs_of(band), *args)
+
+    def _along(self, kernel: str, positions: int, *args: Any) -> None:
+        blocks = min(-(-positions // (_WARPS * PIECE)), self.device.most_blocks)
         if blocks > 0:
-            threads = (32 * _WARPS,)
-            self.device.launch("evidence.cu", kernel, (blocks,), threads, (*runs_of(band), *args))
+            self.device.launch("evidence.cu", kernel, (blocks,), (32 * _WARPS,), args)
 
     def colour_model(
         self,
@@ -104,15 +107,23 @@ class CudaEvidence(CudaKernels):
         found = Evidence(
             xp.empty((band.size, kept), own.dtype), xp.empty((band.size, kept), np.float32)
         )
-        self._along_band(
-            f"class_evidence_{suffix(image)}_{suffix(own)}", band, *band.shape,
-            image, image.shape[2], xp.asarray(center), float(scale),
+        of_colours = (
             models.coefficients, xp.asarray(models.first), xp.asarray(models.box), models.size,
-            np.float32(weight), len(maps), *_parts(maps[0]), *_parts(maps[-1]), cell,
-            np.float32(unit), network.planes, *network.planes.shape[1:],
-            np.int32(INTERPOLATIONS.index(network.interpolation)), np.float32(network.log),
-            np.float32(network.linear), kept, *found,
+            np.float32(weight),
         )  # fmt: skip
+        of_network = (
+            network.planes, *network.planes.shape[1:],
+            np.int32(INTERPOLATIONS.index(network.interpolation)), np.float32(network.log),
+            np.float32(network.linear),
+        )  # fmt: skip
+        for part in parts_of(self, image, band):
+            self._along(
+                f"class_evidence_{suffix(image)}_{suffix(own)}", part.end - part.begin,
+                band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
+                part.values, part.first, image.shape[2], xp.asarray(center), float(scale),
+                *of_colours, len(maps), *_parts(maps[0]), *_parts(maps[-1]), cell,
+                np.float32(unit), *of_network, kept, *found,
+            )  # fmt: skip
         return found
 
     def evident_classes(

@@ -45,6 +45,10 @@ class Picture:
         self._rows = max(1, min(rows, len(image)))
         self._whole: Any = None
 
+    def first_value(self) -> Any:
+        """Return the first value as an array of the device, (1,)."""
+        return self._device.xp.asarray(self._image.reshape(-1)[:1])
+
     def tops(self, multiple: int = 1) -> range:
         """Return the first rows of the strips, multiples of a number; 0 if all is on the device."""
         rows = -(-self._rows // multiple) * multiple
@@ -75,6 +79,11 @@ class Picture:
             for _ in self.strips():
                 pass
         return self
+
+
+def first_value(image: Any) -> Any:
+    """Return the first value of a picture, or of an array of the device: (1,)."""
+    return image.first_value() if isinstance(image, Picture) else image.reshape(-1)[:1]
 
 
 def strips_of(image: Any, multiple: int = 1) -> Iterator[Strip]:

@@ -118,7 +118,7 @@ __device__ void contradictions(const Runs& runs, int64_t size, const T* label, i
                                const T* classes, const float* distance, int64_t cell,
                                const Near& near, int64_t count, uint64_t* counts) {
   const int64_t across = cells_of(runs.grid, cell).width;
-  each_position<true>(runs, size, [=](bool inside, int64_t run, int64_t i) {
+  each_position<true>(runs, {0, size}, [=](bool inside, int64_t run, int64_t i) {
     const int64_t pixel = inside ? pixel_at(runs, run, i) : 0;
     const int64_t y = pixel / runs.grid.width, x = pixel % runs.grid.width;
     const float away =

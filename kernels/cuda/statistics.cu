@@ -70,12 +70,12 @@ __device__ void integer_sums(const T* values, int64_t count, int64_t chunk, uint
 }
 
 // sums[c]: of x - x_0, or of (x - x_0 - mean)^2 if there is a mean; in float64, as the contract has
-// it. Relative to the first value a constant picture has sums of exactly 0.
+// it. Relative to a value of its own a constant picture has sums of exactly 0.
 template <class T, bool kSquared>
-__device__ void float_sums(const T* values, int64_t count, int64_t chunk, const double* mean,
-                           double* sums) {
+__device__ void float_sums(const T* values, int64_t count, int64_t chunk, const T* first_value,
+                           const double* mean, double* sums) {
   __shared__ double scratch[kWarp];
-  const auto origin = static_cast<double>(values[0]);
+  const auto origin = static_cast<double>(*first_value);
   each_chunk(count, chunk, [=](int64_t c, int64_t first, int64_t end) {
     double sum = 0.0;
     for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
@@ -135,12 +135,13 @@ HDSEG_INTEGER_KERNELS(uint16_t, u16)
 
 #define HDSEG_FLOAT_KERNELS(T, suffix)                                                             \
   extern "C" __global__ void float_sums_##suffix(const T* values, int64_t count, int64_t chunk,    \
-                                                 double* sums) {                                   \
-    hdseg::float_sums<T, false>(values, count, chunk, nullptr, sums);                              \
+                                                 const T* origin, double* sums) {                  \
+    hdseg::float_sums<T, false>(values, count, chunk, origin, nullptr, sums);                      \
   }                                                                                                \
   extern "C" __global__ void float_squares_##suffix(const T* values, int64_t count, int64_t chunk, \
-                                                    const double* mean, double* sums) {            \
-    hdseg::float_sums<T, true>(values, count, chunk, mean, sums);                                  \
+                                                    const T* origin, const double* mean,           \
+                                                    double* sums) {                                \
+    hdseg::float_sums<T, true>(values, count, chunk, origin, mean, sums);                          \
   }
 HDSEG_FLOAT_KERNELS(float, f32)
 HDSEG_FLOAT_KERNELS(double, f64)
