@@ -1,4 +1,4 @@
-"""Why the backend `cuda` cannot run, and what is said when it fails: with a CuPy that is made up."""
+"""Why the backend `cuda` cannot run, and what is said when it fails; the CuPy is made up."""
 
 import builtins
 import importlib.util
@@ -122,7 +122,7 @@ def test_no_device(monkeypatch, count):
 
 def test_that_device_is_not_there(monkeypatch):
     cupy(monkeypatch, 2)
-    with pytest.raises(BackendUnavailable, match="sees 2 devices.*, and device 5 is not one"):
+    with pytest.raises(BackendUnavailable, match=r"sees 2 devices.*, and device 5 is not one"):
         backends.load("cuda", 5)
 
 
@@ -196,25 +196,31 @@ def test_memory_has_a_limit(running):
 
 def test_out_of_memory_is_ours(running):
     device, pool, faults = running
-    with pytest.raises(OutOfDeviceMemory, match=r"device 0 \(a card\).*max_device_memory="):
-        with device.here():
-            raise faults["memory"]("1 GiB")
+    with (
+        pytest.raises(OutOfDeviceMemory, match=r"device 0 \(a card\).*max_device_memory="),
+        device.here(),
+    ):
+        raise faults["memory"]("1 GiB")
     assert pool.freed == 1
 
 
 def test_a_lost_device_is_named(running):
     device, _, faults = running
     for fault in (Error("cudaErrorLaunchFailure"), faults["driver"]("CUDA_ERROR_ECC")):
-        with pytest.raises(BackendUnavailable, match=f"{fault}; nothing was returned.*process"):
-            with device.here():
-                raise fault
+        with (
+            pytest.raises(BackendUnavailable, match=f"{fault}; nothing was returned.*process"),
+            device.here(),
+        ):
+            raise fault
 
 
 def test_kernels_that_do_not_compile(running):
     device, _, faults = running
-    with pytest.raises(BackendUnavailable, match="cannot compile its kernels.*invalid value"):
-        with device.here():
-            raise faults["compiler"]("invalid value for --gpu-architecture\nmore")
+    with (
+        pytest.raises(BackendUnavailable, match=r"cannot compile its kernels.*invalid value"),
+        device.here(),
+    ):
+        raise faults["compiler"]("invalid value for --gpu-architecture\nmore")
 
 
 def test_other_errors_pass(running):

@@ -26,9 +26,6 @@ class Device(CudaReduction, CudaLevels):
     name = "cuda"
 
 
-Device.__abstractmethods__ = frozenset()
-
-
 @pytest.fixture(params=ORDERS)
 def device(request):
     return Device(ExecutorDevice(request.param))

@@ -61,6 +61,10 @@ class DeviceArray(NDArrayOperatorsMixin):
             found = ufunc(*map(_inside, inputs), **kwargs)
         return out[0] if out is not None else _outside(found)
 
+    @property
+    def __cuda_array_interface__(self):
+        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
     dtype = property(lambda self: self.values.dtype)
     shape = property(lambda self: self.values.shape)
     size = property(lambda self: self.values.size)
@@ -142,6 +146,9 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def all(self, axis=None, out=None, keepdims=False):
         return _outside(np.asarray(self.values.all(axis=axis, keepdims=keepdims)))
+
+    def argmax(self, axis=None, dtype=None, out=None, keepdims=False):
+        return _outside(self.values.argmax(axis=axis, keepdims=keepdims))
 
     def argsort(self, axis=-1):
         return _outside(self.values.argsort(axis=axis, kind="stable"))
