@@ -10,9 +10,8 @@ from test_level_ops import SUM, rescaled_galerkin
 
 from hdseg_gpu import structuring_elements
 from hdseg_gpu.backends import cpu
+from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges
-from hdseg_gpu.backends.cuda_level import CudaLevels
-from hdseg_gpu.backends.cuda_reduction import CudaReduction
 from hdseg_gpu.core.ops import Band
 from hdseg_gpu.solvers import System, solve
 
@@ -20,15 +19,9 @@ BANDS = ["1x1 all unknown", "1x9 half", "9x1 all unknown", "31x33 half", "31x33 
          "3x400 few seeds", "64x65 chessboard", "127x40 diagonal", "31x33 all known"]  # fmt: skip
 
 
-class Device(CudaReduction, CudaLevels):
-    """The verbs under test alone."""
-
-    name = "cuda"
-
-
 @pytest.fixture(params=ORDERS)
 def device(request):
-    return Device(ExecutorDevice(request.param))
+    return CudaOps(ExecutorDevice(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +171,7 @@ def test_sums_do_not_depend_on_the_card(host):
     band, edges, b = assembled(host, seeds, gamma=0.5)
     found = []
     for blocks in (1, 3, 64):
-        device = Device(ExecutorDevice())
+        device = CudaOps(ExecutorDevice())
         device.device.most_blocks = blocks
         there = over(device, band, edges)
         level = device.reduce(*there)
@@ -244,7 +237,7 @@ def test_every_order_of_threads_coarsens_alike(host, beta):
     band, edges, _ = textured(host, (97, 90), beta)
     found = []
     for order in ORDERS:
-        device = Device(ExecutorDevice(order))
+        device = CudaOps(ExecutorDevice(order))
         level, bits = device.reduce(*over(device, band, edges)), []
         while level.size > 60:
             aggregate, coarse = device.coarsen(level)
@@ -267,7 +260,7 @@ class OtherAggregates(cpu.CpuOps):
 
     def __init__(self):
         super().__init__()
-        self._device, self._levels = Device(ExecutorDevice()), []
+        self._device, self._levels = CudaOps(ExecutorDevice()), []
 
     def reduce(self, band, edges):
         level = super().reduce(band, edges)
