@@ -17,7 +17,7 @@ SCALE = 8
 _TILE = 4096
 _UNIT = 128  # sides are multiples of it
 _TEXTURE = 512
-_SPREAD = 1 / 10  # of the smooth field, in sides of a tile: about a sixth of the pixels unknown
+_SPREAD = 1 / 16  # of the smooth field, in sides: about a quarter is unknown in the first round
 _WINDING = 4.0  # pixels between the true boundary and the one the coarse map knows
 
 
