@@ -112,6 +112,7 @@ class CudaDevice:
         pool = _pool(self.number)
         try:
             with self.xp.cuda.Device(self.number), using_allocator(pool.malloc):
+                pool.set_limit(size=0)  # that of the call before
                 if budget is None:
                     budget = int(_SHARE * self.free_memory())
                 pool.set_limit(size=pool.used_bytes() + budget)
