@@ -14,13 +14,13 @@ from plain import plain
 from scipy.ndimage import minimum_filter
 
 from hdseg_gpu import (
-    OutOfDeviceMemory,
     RefinementWarning,
     available_backends,
     refine,
     seeds,
     thinning,
 )
+from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.params import TOLERANCE
 
 if gpu.reason_against() is not None:
