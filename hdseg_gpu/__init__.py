@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         HdsegError,
         InvalidInput,
         NotConverged,
+        OutOfDeviceMemory,
         RefinementWarning,
     )
     from hdseg_gpu.core.report import Report
@@ -24,6 +25,7 @@ __all__ = [
     "HdsegError",
     "InvalidInput",
     "NotConverged",
+    "OutOfDeviceMemory",
     "RefinementWarning",
     "Report",
     "available_backends",
@@ -44,6 +46,7 @@ _HOMES = {
     "HdsegError": "hdseg_gpu.core.errors",
     "InvalidInput": "hdseg_gpu.core.errors",
     "NotConverged": "hdseg_gpu.core.errors",
+    "OutOfDeviceMemory": "hdseg_gpu.core.errors",
     "RefinementWarning": "hdseg_gpu.core.errors",
     "Report": "hdseg_gpu.core.report",
 }

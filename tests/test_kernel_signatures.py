@@ -7,7 +7,10 @@ import pytest
 
 KERNELS = Path(__file__).parent.parent / "kernels"
 SOURCES = sorted(
-    path for room in ("common", "cpu") for path in (KERNELS / room).iterdir() if path.is_file()
+    path
+    for room in ("common", "cpu", "cuda")
+    for path in (KERNELS / room).iterdir()
+    if path.is_file()
 )
 NARROW = r"u?int(?:8|16|32)_t|int|unsigned(?: int)?|short|size_t|ptrdiff_t|long(?: long)?"
 # Names that hold a pixel's index, a side of the picture, a count of pixels, or the distance of two
@@ -45,7 +48,7 @@ def declared(text, types):
 
 
 def test_there_is_something_to_read():
-    assert len(SOURCES) > 25
+    assert len(SOURCES) > 50
     names = {name for path in SOURCES for _, name in declared(code(path), "int64_t")}
     assert {"pixel", "height", "width", "stride", "y", "x", "row"} <= names
     text = "struct S { int64_t height, width; const int32_t* pixel; };\nvoid f(int y, float y2);"

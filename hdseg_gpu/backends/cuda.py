@@ -4,13 +4,27 @@ Nothing here waits for the device but where a value decides what is computed nex
 """
 
 from hdseg_gpu.backends.cuda_band import CudaBand
+from hdseg_gpu.backends.cuda_cells import CudaCells
 from hdseg_gpu.backends.cuda_edges import CudaAssembly
+from hdseg_gpu.backends.cuda_evidence import CudaEvidence
+from hdseg_gpu.backends.cuda_filters import CudaFilters
+from hdseg_gpu.backends.cuda_level import CudaLevels
+from hdseg_gpu.backends.cuda_pictures import CudaPictures
+from hdseg_gpu.backends.cuda_planes import CudaPlanes
+from hdseg_gpu.backends.cuda_reduction import CudaReduction
 from hdseg_gpu.backends.cuda_vectors import CudaVectors
 
 
 class CudaOps(
+    CudaPictures,
+    CudaPlanes,
+    CudaFilters,
+    CudaCells,
+    CudaEvidence,
     CudaBand,
     CudaAssembly,
+    CudaReduction,
+    CudaLevels,
     CudaVectors,
 ):
     """All primitives, by a ``Device``: CuPy's, or the tests' executor."""

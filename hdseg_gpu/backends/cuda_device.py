@@ -61,11 +61,11 @@ class Device(Protocol):
     def free_memory(self) -> int:
         """Return how many bytes arrays may still take."""
 
-    def sent(self, image: NDArray[Any], rows: int, into: Any | None) -> Iterator[Any]:
-        """Yield an image strip by strip, each valid until the next but one is asked for.
+    def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
+        """Yield parts of an image, each valid until the next but one is asked for.
 
-        The next strip is on its way while kernels work on one. With `into`, an array for the whole
-        image, strips are parts of it, and stay.
+        The next strip is on its way while kernels work on one. With `into`, an array for each of
+        them, they stay.
         """
 
 
@@ -143,35 +143,34 @@ class CudaDevice:
         limit = pool.get_limit()
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
-    def sent(self, image: NDArray[Any], rows: int, into: Any | None) -> Iterator[Any]:
+    def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
         cuda = self.xp.cuda
         current, sender = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
         # Two of everything: one is filled while the other is read.
-        shape = (min(rows, len(image)), *image.shape[1:])
-        pinned = [_pinned(shape, image.dtype) for _ in range(2)]
-        here = [] if into is not None else [self.xp.empty(shape, image.dtype) for _ in range(2)]
+        shape = (max(map(len, strips)), *strips[0].shape[1:])
+        pinned = [_pinned(shape, strips[0].dtype) for _ in range(2)]
+        here = [self.xp.empty(shape, strips[0].dtype) for _ in range(2)] if into is None else []
         sent, used = ([cuda.Event(disable_timing=True) for _ in range(2)] for _ in range(2))
-        arrived: list[Any] = [None, None]
+        for event in used:  # the memory may have been somebody else's until now
+            event.record(current)
 
-        def send(i: int) -> None:
-            part, slot = image[i * rows : (i + 1) * rows], i % 2
+        def send(i: int) -> Any:
+            slot, rows = i % 2, len(strips[i])
             sent[slot].synchronize()  # the strip before the last has left the pinned memory
-            pinned[slot][: len(part)] = part
-            target = here[slot][: len(part)] if into is None else into[i * rows : (i + 1) * rows]
+            pinned[slot][:rows] = strips[i]
+            target = here[slot][:rows] if into is None else into[i]
             sender.wait_event(used[slot])
-            target.set(pinned[slot][: len(part)], stream=sender)
+            target.set(pinned[slot][:rows], stream=sender)
             sent[slot].record(sender)
-            arrived[slot] = target
+            return target
 
-        count = -(-len(image) // rows)
-        used[0].record(current)  # the memory may have been somebody else's until now
-        used[1].record(current)
-        send(0)
-        for i in range(count):
-            if i + 1 < count:
-                send(i + 1)
+        coming = send(0)
+        for i in range(len(strips)):
+            arrived = coming
+            if i + 1 < len(strips):
+                coming = send(i + 1)
             current.wait_event(sent[i % 2])
-            yield arrived[i % 2]
+            yield arrived
             used[i % 2].record(current)
         sender.synchronize()  # pinned memory goes back now
 

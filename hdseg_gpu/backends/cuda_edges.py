@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges, CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda_pictures import parts_of
 from hdseg_gpu.core.ops import Band, CsrMatrix, Edges
 from hdseg_gpu.core.params import EDGE_RULES
 
@@ -28,12 +29,13 @@ class CudaAssembly(CudaKernels):
         rows[3, :PADDING] = rows[3, -PADDING:] = 1.0  # what is not there may be divided by
         # Squares of integers are summed in float32, of floats in float64.
         factor = float(strength) if suffix(features)[0] == "f" else np.float32(strength)
-        self._spread(
-            "edges.cu", f"assemble_{suffix(features)}_{suffix(seeds)}", band.size,
-            *runs_of(band), *band.shape, features, features.shape[2],
-            np.int32(EDGE_RULES.index(rule)), factor, seeds, labels, columns, np.float32(gamma),
-            rows, flux, rows.shape[1],
-        )  # fmt: skip
+        for part in parts_of(self, features, band, halo=1):
+            self._spread(
+                "edges.cu", f"assemble_{suffix(features)}_{suffix(seeds)}", part.end - part.begin,
+                band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
+                part.values, part.first, features.shape[2], np.int32(EDGE_RULES.index(rule)),
+                factor, seeds, labels, columns, np.float32(gamma), rows, flux, rows.shape[1],
+            )  # fmt: skip
         return CudaEdges(rows), flux
 
     def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:

@@ -36,8 +36,8 @@ class CudaLevel(Level):
     inverse: Any  # 1 / diagonal, (padded n), the padding 0
     entries: int
     first_entry: Any = None  # "stencil": the entry of each run's first black pixel, (runs + 1,)
-    # What coarsen has found: the entries of each aggregate, one after the other, and where each
-    # begins: sums over aggregates have a fixed order.
+    # What coarsen has found: where each aggregate begins, (aggregates + 1,), in the entries of all,
+    # one aggregate after the other, those that are left out last: so sums have a fixed order.
     members: tuple[Any, Any] | None = None
 
     @property

@@ -30,6 +30,11 @@ HDSEG_FN int32_t row_entries(const Edges& a, int64_t i) {
   return 1 + (a.north[i] > 0) + (a.east[i - 1] > 0) + (a.east[i] > 0) + (a.south[i] > 0);
 }
 
+// Red-black colouring: 0 where x + y is even, which is black, 1 where it is odd, which is red.
+HDSEG_FN int64_t colour_of(int64_t pixel, int64_t width) {
+  return (pixel / width + pixel % width) & 1;
+}
+
 // Weights of the reduced matrix S by direction; two to the left is two to the right of the entry
 // two before.
 constexpr int kStencil = 7;

@@ -23,13 +23,14 @@ HDSEG_FN Between between_centres(int64_t i, int64_t size, int64_t count) {
   return {base, base + 1, t};
 }
 
-// a + b . x + x A x with the coefficients in the order of the moments.
-HDSEG_FN float quadratic(const float* coefficients, const float* x, int64_t channels) {
+// a + b . x + x A x with the coefficients in the order of the moments: an array, or what has [].
+template <class Coefficients>
+HDSEG_FN float quadratic(const Coefficients& coefficients, const float* x, int64_t channels) {
   float sum = coefficients[0];
-  const float* square = coefficients + 1 + channels;
+  int64_t square = 1 + channels;
   for (int64_t i = 0; i < channels; ++i) {
     float inner = coefficients[1 + i];
-    for (int64_t j = i; j < channels; ++j) inner += *square++ * x[j];
+    for (int64_t j = i; j < channels; ++j) inner += coefficients[square++] * x[j];
     sum += inner * x[i];
   }
   return sum;

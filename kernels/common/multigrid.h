@@ -37,10 +37,11 @@ struct SparseRows {
   const float *weight, *excess;
 };
 
-template <class Real>
-HDSEG_FN Real product(const SparseRows& a, const Real* x, int64_t i) {
-  const Real v = x[i];
-  Real sum = a.excess[i] * v;
+// x: numbers in memory, or a FirstStep.
+template <class Vector>
+HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
+  const auto v = x[i];
+  auto sum = a.excess[i] * v;
   for (int32_t k = a.start[i]; k < a.start[i + 1]; ++k) {
     sum += a.weight[k] * (v - x[a.column[k]]);
   }
@@ -51,15 +52,41 @@ HDSEG_FN Real product(const SparseRows& a, const Real* x, int64_t i) {
 // of D^-1 A lie in (0, 2).
 HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest; }
 
+// What a Jacobi step makes of x = 0, not kept anywhere.
+struct FirstStep {
+  const float *inverse, *rest;
+  HDSEG_FN float operator[](int64_t i) const { return jacobi(inverse[i], rest[i]); }
+};
+
 // What follows was chosen by measurement: docs/decisions/0005-solver.md.
 
 // Whether the smoother alone can handle an entry with this row sum and sum of weights.
 HDSEG_FN bool is_dominant(float excess, float weights) { return excess > 0.5f * weights; }
 
+// The share of an aggregate's strongest weight that the one to a partner must have.
+constexpr float kStrong = 0.25f;
+
+HDSEG_FN bool is_strong(float weight, float strongest) { return weight >= kStrong * strongest; }
+
 // Aggregates a and b may be one when the modes that it cannot represent are high in energy: their
 // weight is at least 1/4 d_a d_b / (d_a + d_b), d the diagonals summed over each. Without this,
 // clusters that hang on the rest by weak edges get glued to it and never converge (Notay 2010).
 constexpr float kQuality = 0.25f;
+
+struct Bond {
+  float strength, limit;  // their ratio is the quality
+};
+
+HDSEG_FN Bond bond_between(float weight, float diagonal_a, float diagonal_b) {
+  return {weight * (diagonal_a + diagonal_b), diagonal_a * diagonal_b};
+}
+
+HDSEG_FN bool may_be_one(const Bond& bond) { return bond.strength >= kQuality * bond.limit; }
+
+// Of an aggregate's own edges, of this total weight, taken as a chain of equal ones.
+HDSEG_FN float chain_resistance(int32_t members, float inner) {
+  return members > 1 ? static_cast<float>(members - 1) / inner : 0.0f;
+}
 
 // A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
 // edges between them, though it spreads over both: their own resistance is in series. A fifth of it

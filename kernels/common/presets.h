@@ -5,14 +5,15 @@
 namespace hdseg {
 
 // The element of one direction (0..7: N, NE, E, SE, S, SW, W, NW); core/elements.py has the rule.
-template <int r, int direction>
+template <int r, int towards>
 struct Preset {
   static constexpr int radius = r;
+  static constexpr int direction = towards;
   static constexpr int ux = direction % 4 == 0 ? 0 : direction < 4 ? 1 : -1;
   static constexpr int uy = direction % 4 == 2 ? 0 : direction > 2 && direction < 6 ? 1 : -1;
 
   // +1 hit, -1 miss, 0 don't care, for the cell dx to the right and dy below; the centre is none.
-  static constexpr int cell(int dx, int dy) {
+  HDSEG_FN static constexpr int cell(int dx, int dy) {
     const int along = dx * ux + dy * uy, across = dx * uy - dy * ux;
     const int aside = across < 0 ? -across : across;
     if (dx == 0 && dy == 0) return 0;
@@ -72,6 +73,16 @@ HDSEG_FN Word against_preset(const Load& load) {
   const Word centre = against_centre_from<P, 0, -P::radius>(load, none);
   const Word right = against_side_from<P, 1, P::first_distance>(load, none, none, centre);
   return against_side_from<P, -1, P::first_distance>(load, none, none, right);
+}
+
+// What is left of some pixels of the centre's word after a look at the one that is the easiest to
+// look up, of those that a match must not have around it.
+template <class P, class Word, class Load>
+HDSEG_FN Word after_first_look(const Load& load, const Word& pixels) {
+  using Near = Preset<1, P::direction>;
+  if constexpr (Near::uy != 0) return pixels & ~load(0, Near::uy);
+  return pixels &
+         ~(Near::ux > 0 ? from_right(pixels, load(1, 0), 1) : from_left(pixels, load(-1, 0), 1));
 }
 
 }  // namespace hdseg

@@ -10,8 +10,6 @@ namespace {
 
 // Pairs, and pairs of pairs.
 constexpr int kPairings = 2;
-// The share of its strongest neighbour that a partner must have.
-constexpr float kStrong = 0.25f;
 
 // Members of each group of a partition: group g has member[start[g] .. start[g + 1]).
 struct Groups {
@@ -105,13 +103,13 @@ int32_t choose(const Workspace& work, int32_t a, int32_t none) {
     const int32_t b = sums.group(q);
     if (b == a || b == none) continue;
     const float db = work.diagonal[static_cast<size_t>(b)], w = sums.sum(q);
-    const float quality = w * (da + db), limit = da * db;
+    const Bond bond = bond_between(w, da, db);
     if (work.next[static_cast<size_t>(b)] < 0) {
-      const bool better = (w >= kStrong * strongest) & (quality >= kQuality * limit) & (w > best);
+      const bool better = is_strong(w, strongest) & may_be_one(bond) & (w > best);
       best = better ? w : best;
       partner = better ? b : partner;
-    } else if ((da <= db) & (quality >= kQuality * limit) & (quality > tied * limit)) {
-      tied = quality / limit;
+    } else if ((da <= db) & may_be_one(bond) & (bond.strength > tied * bond.limit)) {
+      tied = bond.strength / bond.limit;
       host = b;
     }
   }
@@ -175,7 +173,7 @@ int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* exce
 }
 
 // Appends the chunk's rows of P^T A P. A coarse entry sees one that is left out as a seed of 0.
-// resistance[a]: of the aggregate's own edges, taken as a chain of equal ones.
+// resistance[a]: of the aggregate's own edges.
 void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggregate,
                     int32_t first_group, int32_t groups, int32_t all_groups, float* resistance,
                     Coarse& coarse) {
@@ -208,7 +206,7 @@ void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggrega
       }
     }
     work.sums.reset();
-    resistance[first_group + a] = members > 1 ? static_cast<float>(members - 1) / inner : 0.0f;
+    resistance[first_group + a] = chain_resistance(members, inner);
     coarse.row_start.push_back(static_cast<int32_t>(coarse.column.size()));
     coarse.excess.push_back(tied);
   }

@@ -1,5 +1,6 @@
 #include "cpu/arrays.h"
 #include "cpu/class_evidence.h"
+#include "cpu/colour_model.h"
 
 using namespace nanobind::literals;
 

@@ -1,8 +1,7 @@
 // What colours, distances and the network say about the class of each pixel of a band.
 #pragma once
+#include "common/evidence_pixel.h"
 #include "cpu/band.h"
-#include "cpu/colour_model.h"
-#include "cpu/upsampling.h"
 
 namespace hdseg {
 
@@ -13,42 +12,6 @@ struct Picture {
   int64_t channels;
   const double* centre;  // (channels)
   double scale;          // x = (value - centre) scale
-};
-
-// The models of colour_model.h, one after the other.
-struct ColourModels {
-  const float* coefficients;
-  const int64_t* first;  // (classes) entry of a class, -1 for none
-  const int64_t* box;    // (classes, 4) its Box
-  int64_t size;          // pixels of a window
-  Grid windows;          // of the whole picture
-  float weight;
-};
-
-// A map of cells: the label of each, the nearest other label, and how far that is, in cells.
-template <class T>
-struct NearestMap {
-  const T* own;
-  const T* rival;
-  const float* distance;
-  Trust trust;
-};
-
-template <class T>
-struct DistanceTerms {
-  NearestMap<T> maps[2];
-  int64_t count;
-  int64_t size;  // pixels of a cell
-  Grid cells;
-  float unit;  // pixels that count as distance 1
-};
-
-// The network's planes p, interpolated: log log(p) + linear p.
-struct NetworkTerm {
-  const float* planes;  // (classes, grid), or null
-  Grid grid;
-  Interpolation how;
-  Trust trust;
 };
 
 // label (n, kept) and share (n, kept): the likeliest classes + 1 of each pixel, likeliest first,

@@ -1,7 +1,8 @@
 #include "cpu/colour_model.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "common/gaussian.h"
 
 namespace hdseg {
 namespace {
@@ -70,56 +71,6 @@ void add_up(const float* moments, int64_t count, const T* own, const float* weig
   }
 }
 
-// Cholesky: covariance = L L^T. Variances are at least the ridge, so nothing is divided by 0.
-void factorise(double (*a)[kMostChannels], int64_t channels) {
-  for (int64_t j = 0; j < channels; ++j) {
-    for (int64_t q = 0; q < j; ++q) a[j][j] -= a[j][q] * a[j][q];
-    a[j][j] = std::sqrt(std::max(a[j][j], 1e-12));
-    for (int64_t i = j + 1; i < channels; ++i) {
-      for (int64_t q = 0; q < j; ++q) a[i][j] -= a[i][q] * a[j][q];
-      a[i][j] /= a[j][j];
-    }
-  }
-}
-
-// -1/2 ((x - mean)^T C^-1 (x - mean) + log det C) as coefficients, from the moments of a window.
-void gaussian(const double* moments, int64_t channels, double ridge, float* coefficients) {
-  const double* mean = moments + 1;
-  const double* square = moments + 1 + channels;
-  double l[kMostChannels][kMostChannels], inverse[kMostChannels][kMostChannels] = {};
-  for (int64_t i = 0; i < channels; ++i) {
-    for (int64_t j = i; j < channels; ++j) l[j][i] = *square++ - mean[i] * mean[j];
-    l[i][i] += ridge;
-  }
-  factorise(l, channels);
-  double constant = 0.0;
-  for (int64_t j = 0; j < channels; ++j) {  // inverse = L^-1, column by column
-    constant -= std::log(l[j][j]);
-    for (int64_t i = j; i < channels; ++i) {
-      double sum = i == j ? 1.0 : 0.0;
-      for (int64_t q = j; q < i; ++q) sum -= l[i][q] * inverse[q][j];
-      inverse[i][j] = sum / l[i][i];
-    }
-  }
-  float* linear = coefficients + 1;
-  float* quadratic = coefficients + 1 + channels;
-  double slope[kMostChannels] = {};
-  for (int64_t i = 0; i < channels; ++i) {
-    for (int64_t j = i; j < channels; ++j) {
-      double precision = 0.0;
-      for (int64_t q = j; q < channels; ++q) precision += inverse[q][i] * inverse[q][j];
-      *quadratic++ = static_cast<float>(i == j ? -0.5 * precision : -precision);
-      slope[i] += precision * mean[j];
-      if (i != j) slope[j] += precision * mean[i];
-    }
-  }
-  for (int64_t i = 0; i < channels; ++i) {
-    constant -= 0.5 * slope[i] * mean[i];
-    linear[i] = static_cast<float>(slope[i]);
-  }
-  coefficients[0] = static_cast<float>(constant);
-}
-
 }  // namespace
 
 template <class T>
@@ -153,7 +104,8 @@ void colour_model(const float* moments, int64_t channels, const T* own, const fl
   }
 #pragma omp parallel for schedule(static) if (windows > kFewEntries / 4)
   for (int64_t i = 0; i < windows; ++i) {
-    gaussian(mean.data() + i * count, channels, shrinkage.ridge, coefficients + i * count);
+    gaussian<kMostChannels>(mean.data() + i * count, channels, shrinkage.ridge,
+                            coefficients + i * count);
   }
 }
 

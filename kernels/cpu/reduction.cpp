@@ -32,8 +32,7 @@ void for_each_piece(const Band& band, const std::vector<Piece>& pieces, int64_t 
       const Piece& piece = pieces[static_cast<size_t>(p)];
       while (piece.start >= band.start[run + 1]) ++run;
       const int64_t pixel = band.pixel[run] + piece.start - band.start[run];
-      const int64_t parity = (pixel / band.grid.width + pixel % band.grid.width) & 1;
-      const int64_t first = piece.start + (parity != colour);
+      const int64_t first = piece.start + (colour_of(pixel, band.grid.width) != colour);
       if (first < piece.end) each(run, piece, first, (piece.end - first + 1) / 2);
     }
   }
@@ -41,9 +40,8 @@ void for_each_piece(const Band& band, const std::vector<Piece>& pieces, int64_t 
 
 // Entry of the black pixel at a position of the run.
 int64_t entry_of(const Band& band, const int32_t* first_entry, int64_t run, int64_t position) {
-  const int64_t pixel = band.pixel[run];
-  const int64_t parity = (pixel / band.grid.width + pixel % band.grid.width) & 1;
-  return first_entry[run] + (position - band.start[run] - parity) / 2;
+  const int64_t lead = colour_of(band.pixel[run], band.grid.width);  // red pixels before
+  return first_entry[run] + (position - band.start[run] - lead) / 2;
 }
 
 }  // namespace

@@ -83,11 +83,8 @@ template <int radius, int direction>
 struct PresetElement {
   using Near = Preset<1, direction>;
 
-  // The pixel that is the easiest to look up, of those that a match must not have around it.
   static Lanes first(const Element&, const Window& window, const Lanes& pixels) {
-    if constexpr (Near::uy != 0) return pixels & ~window(0, Near::uy);
-    return pixels & ~(Near::ux > 0 ? from_right(pixels, window(1, 0), 1)
-                                   : from_left(pixels, window(-1, 0), 1));
+    return after_first_look<Near, Lanes>(window, pixels);
   }
 
   static Lanes near(const Element&, const Window& window, const Lanes& pixels) {

@@ -84,14 +84,7 @@ class Block {
     const int64_t rows = static_cast<int64_t>(along_.size()) / width_;
     for (int64_t i = first_; i < first_ + rows; ++i, along += width_) {
       const float* row = plane + i * from.width;
-      for (int64_t x = 0; x < width_; ++x) {
-        const Taps& taps = columns_[x];
-        double sum = 0.0;
-        for (int j = 0; j < taps.count; ++j) {
-          sum += taps.weight[j] * static_cast<double>(row[taps.index[j]]);
-        }
-        along[x] = sum;
-      }
+      for (int64_t x = 0; x < width_; ++x) along[x] = along_row(row, columns_[x]);
     }
   }
 

@@ -7,6 +7,9 @@ namespace hdseg {
 
 constexpr int64_t kPadding = 32;
 
+// The distance between two columns of so many entries.
+__device__ inline int64_t stride_of(int64_t entries) { return entries + 2 * kPadding; }
+
 // The entries of column j; `stride` from column to column.
 template <class T>
 __device__ T* column_of(T* columns, int64_t stride, int64_t j) {

@@ -17,13 +17,14 @@ __device__ __noinline__ typename Exact<T>::Sum squared_of_any(const T* a, const 
 template <class T>
 struct Weigh {
   using Sum = typename Exact<T>::Sum;
-  const T* values;  // (height, width, channels)
+  const T* values;  // (rows, width, channels)
+  int64_t first;    // pixel of the picture that they begin with
   int64_t channels;
   EdgeRule rule;
   Sum strength;
 
   __device__ float operator()(int64_t pixel, int64_t other) const {
-    const T *a = values + pixel * channels, *b = values + other * channels;
+    const T *a = values + (pixel - first) * channels, *b = values + (other - first) * channels;
     return edge_weight(squares(a, b), strength);
   }
 
@@ -57,13 +58,14 @@ __device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_
 }
 
 // One thread for each pixel of the band, which looks at its four neighbours: what two of them read
-// twice is still in the cache. Writes 16 bytes for each pixel and 4 for each of its columns.
+// twice is still in the cache. Writes 16 bytes for each pixel and 4 for each of its columns. Only
+// the positions from `begin` on: values need to reach one row beyond their pixels.
 template <class Seed, class Weight>
-__device__ void assemble(const Runs& runs, int64_t size, const Weight& weigh, const Seed* seeds,
-                         const Seed* label, int64_t columns, float gamma, float* rows, float* flux,
-                         int64_t stride) {
+__device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Weight& weigh,
+                         const Seed* seeds, const Seed* label, int64_t columns, float gamma,
+                         float* rows, float* flux, int64_t stride) {
   const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
-  for (int64_t i = first_item(); i < size; i += item_step()) {
+  for (int64_t i = begin + first_item(); i < end; i += item_step()) {
     const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
     const bool begins = i == runs.start[run], ends = i + 1 == runs.start[run + 1];
     const auto look = [&](bool inside, int64_t other) {
@@ -90,15 +92,16 @@ __device__ void assemble(const Runs& runs, int64_t size, const Weight& weigh, co
 }  // namespace hdseg
 
 // Sum: float, and double for features that are floats (Exact).
-#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                     \
-  extern "C" __global__ void assemble_##suffix(                                                  \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,    \
-      int64_t width, const T* values, int64_t channels, int32_t rule, Sum strength,              \
-      const Seed* seeds, const Seed* label, int64_t columns, float gamma, float* rows,           \
-      float* flux, int64_t stride) {                                                             \
-    const hdseg::Runs band{{height, width}, pixel, start, runs};                                 \
-    const hdseg::Weigh<T> weigh{values, channels, static_cast<hdseg::EdgeRule>(rule), strength}; \
-    hdseg::assemble(band, size, weigh, seeds, label, columns, gamma, rows, flux, stride);        \
+#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                    \
+  extern "C" __global__ void assemble_##suffix(                                                 \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
+      int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,          \
+      int32_t rule, Sum strength, const Seed* seeds, const Seed* label, int64_t columns,        \
+      float gamma, float* rows, float* flux, int64_t stride) {                                  \
+    const hdseg::Runs band{{height, width}, pixel, start, runs};                                \
+    const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),    \
+                                strength};                                                      \
+    hdseg::assemble(band, begin, end, weigh, seeds, label, columns, gamma, rows, flux, stride); \
   }
 #define HDSEG_ASSEMBLE_SEEDS(T, Sum, suffix)   \
   HDSEG_ASSEMBLE(T, uint8_t, Sum, suffix##_u8) \

@@ -61,6 +61,10 @@ class DeviceArray(NDArrayOperatorsMixin):
             found = ufunc(*map(_inside, inputs), **kwargs)
         return out[0] if out is not None else _outside(found)
 
+    @property
+    def __cuda_array_interface__(self):
+        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
     dtype = property(lambda self: self.values.dtype)
     shape = property(lambda self: self.values.shape)
     size = property(lambda self: self.values.size)
@@ -143,6 +147,9 @@ class DeviceArray(NDArrayOperatorsMixin):
     def all(self, axis=None, out=None, keepdims=False):
         return _outside(np.asarray(self.values.all(axis=axis, keepdims=keepdims)))
 
+    def argmax(self, axis=None, dtype=None, out=None, keepdims=False):
+        return _outside(self.values.argmax(axis=axis, keepdims=keepdims))
+
     def argsort(self, axis=-1):
         return _outside(self.values.argsort(axis=axis, kind="stable"))
 
@@ -166,6 +173,7 @@ class _Namespace:
         if name not in FUNCTIONS:
             raise AttributeError(f"cupy.{name} is not among what the executor knows")
         function = getattr(np, name)
+        stable = {"kind": "stable"} if name in ("argsort", "sort") else {}  # as CuPy's are
         # These two bring arrays over from the host.
         arriving = name in ("asarray", "array")
 
@@ -173,7 +181,7 @@ class _Namespace:
             if arriving and isinstance(args[0], np.ndarray):
                 return DeviceArray(np.array(args[0], *args[1:], **kwargs))
             args = tuple(map(_inside, args))
-            kwargs = {key: _inside(value) for key, value in kwargs.items()}
+            kwargs = stable | {key: _inside(value) for key, value in kwargs.items()}
             if name in ("empty", "empty_like"):
                 return _poisoned(function(*args, **kwargs))
             with np.errstate(all="ignore"):

@@ -25,7 +25,8 @@ def flags():
 
 def kernel_names(file):
     """Return the kernels of a file, those made by macros, too."""
-    command = ["g++", "-std=c++17", "-E", "-P", f"-I{KERNELS}", "-D__global__=a_kernel"]
+    command = ["g++", "-std=c++17", "-E", "-P", f"-I{KERNELS}", "-D__global__=a_kernel",
+               "-D__launch_bounds__(...)="]  # fmt: skip
     text = subprocess.run(
         [*command, "-x", "c++", str(KERNELS / "cuda" / file)],
         check=True, capture_output=True, text=True,

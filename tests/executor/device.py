@@ -61,18 +61,19 @@ class ExecutorDevice:
     def free_memory(self):
         return self.memory
 
-    def sent(self, image, rows, into):
-        for top in range(0, len(image), rows):
-            part = DeviceArray(image[top : top + rows].copy())
+    def sent(self, strips, into):
+        before = None
+        for i, strip in enumerate(strips):
+            assert isinstance(strip, np.ndarray)
+            part = DeviceArray(strip.copy())
             if into is not None:
-                into[top : top + rows] = part
-                part = into[top : top + rows]
+                into[i][...] = part
+                part = into[i]
             yield part
-            # Whoever still reads it after the next but one has come reads nonsense.
-            if into is None:
-                self._stale, stale = part, getattr(self, "_stale", None)
-                if stale is not None:
-                    stale.values.reshape(-1).view(np.uint8).fill(0xA5)
+            # Whoever still reads a strip when the next but one has come reads nonsense.
+            if into is None and before is not None:
+                before.values.reshape(-1).view(np.uint8).fill(0xA5)
+            before = part
 
     def host(self, array):
         assert isinstance(array, DeviceArray)

@@ -152,13 +152,14 @@ inline void run_block(std::vector<unsigned>& turns, Order order, std::mt19937& r
         done += fibers[i].state == State::kDone;
       }
     } while (wake_warps());
-    bool woken = false;
+    bool woken = false, stuck = false;
     for (Fiber& fiber : fibers) {
+      stuck |= fiber.state == State::kAtWarp;
       if (fiber.state != State::kAtBlock) continue;
       fiber.state = State::kReady;
       woken = true;
     }
-    if (!woken && done < fibers.size()) {
+    if (stuck || (!woken && done < fibers.size())) {
       std::fprintf(stderr, "executor: some threads of a warp never came to a barrier\n");
       std::abort();
     }

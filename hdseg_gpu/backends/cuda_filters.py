@@ -1,0 +1,57 @@
+"""The part of the backend `cuda` that enlarges classes and filters labels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.core.ops import Band, Classes, Shape, class_dtype
+from hdseg_gpu.core.params import INTERPOLATIONS
+
+# The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.
+_ROWS, _COLUMNS = 32, 128
+
+
+class CudaFilters(CudaKernels):
+    """Allocates, launches, returns."""
+
+    def majority(self, labels: Classes, band: Band, size: int) -> Classes:
+        found: Any = self.xp.empty(band.size, labels.dtype)
+        self._spread(
+            "filters.cu", f"majority_{suffix(labels)}", band.size,
+            labels, *band.shape, *runs_of(band), size, found,
+        )  # fmt: skip
+        return found  # type: ignore[no-any-return]
+
+    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
+        fine = self.xp.empty(shape, coarse.dtype)
+        self._upsample(f"upsample_labels_{suffix(coarse)}", fine, coarse, *coarse.shape)
+        return fine  # type: ignore[no-any-return]
+
+    def upsample_argmax(
+        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+    ) -> Classes:
+        fine = self.xp.empty(shape, class_dtype(len(planes)))
+        self._upsample(f"upsample_{interpolation}_{suffix(fine)}", fine, planes, *planes.shape)
+        return fine  # type: ignore[no-any-return]
+
+    def _upsample(self, kernel: str, fine: Any, *coarse: Any) -> None:
+        height, width = fine.shape
+        blocks = -(-height // _ROWS) * -(-width // _COLUMNS)
+        args = (*coarse, fine, height, width)
+        self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
+
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        shape: Shape,
+        pixels: NDArray[np.int64],
+        interpolation: str,
+    ) -> NDArray[np.float64]:
+        samples: Any = self.xp.empty((pixels.size, len(planes)), np.float64)
+        self._spread(
+            "upsampling.cu", "sample_planes", pixels.size, planes, *planes.shape,
+            np.int32(INTERPOLATIONS.index(interpolation)), pixels, pixels.size, *shape, samples,
+        )  # fmt: skip
+        return samples  # type: ignore[no-any-return]

@@ -1,0 +1,241 @@
+"""The part of the backend `cuda` that makes levels, and what the iterations do with them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda_device import BLOCK
+from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel
+from hdseg_gpu.core.ops import CsrMatrix, Level
+
+# Columns that a thread has, as in kernels/cuda/level.cu.
+_TOGETHER = 4
+# Blocks that sum up a product: the same on all cards, so that sums are the same.
+_PARTS = 1024
+# Handshakes until what has no partner must join others or stay alone.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The weights of a matrix, and what its entries have: kernels/cuda/aggregation.cu."""
+
+    kind: str
+    parts: tuple[Any, ...]
+    size: int
+    tied: Any
+    inner: Any
+    diagonal: Any
+
+
+class CudaLevels(CudaKernels):
+    """Allocates, launches, returns; coarsening waits for the sizes of what it makes."""
+
+    def diagonal(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, CudaLevel)
+        diagonal: NDArray[Any] = 1 / level.inverse[PADDING:-PADDING]
+        return diagonal
+
+    def row_sums(self, level: Level) -> NDArray[Any]:
+        assert isinstance(level, CudaLevel)
+        sums: NDArray[Any] = level.parts[-1][PADDING:-PADDING]
+        return sums
+
+    # ---- products and smoothers --------------------------------------------------------------
+
+    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
+        assert isinstance(level, CudaLevel)
+        xp, columns = self.xp, len(x)
+        blocks = min(-(-level.size // BLOCK), _PARTS)
+        if columns == 0 or blocks == 0:
+            return xp.zeros(columns)  # type: ignore[no-any-return]
+        parts, product = xp.empty((columns, blocks)), xp.empty(columns)
+        self.device.launch(
+            "level.cu", f"{level.kind}_apply", (blocks, -(-columns // _TOGETHER)), (BLOCK,),
+            (*level.parts, level.size, x, out, parts, columns),
+        )  # fmt: skip
+        self.device.launch("level.cu", "add_parts", (columns,), (BLOCK,), (parts, blocks, product))
+        return product  # type: ignore[no-any-return]
+
+    def residual(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
+    ) -> None:
+        self._on_rows("residual", level, b, x, out)
+
+    def descend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        x: NDArray[Any],
+        coarse: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, CudaLevel)
+        assert level.members is not None
+        start, member = level.members
+        aggregates, n = len(start) - 1, level.size
+        if level.kind == "sparse":
+            self._on_columns(
+                "sparse_descend", n,
+                *level.parts, n, level.inverse, start, member, aggregates, r, x, coarse,
+                columns=len(r),
+            )  # fmt: skip
+            return
+        rest = self.xp.empty(r.shape, np.float32)
+        self._on_columns("first_step", n, level.inverse, n, r, x, columns=len(r))
+        self._on_rows("defect", level, r, x, rest)
+        self._on_columns(
+            "add_members", aggregates,
+            start, member, aggregates, rest, n, coarse, columns=len(r),
+        )  # fmt: skip
+
+    def ascend(
+        self,
+        level: Level,
+        aggregate: NDArray[np.int32],
+        r: NDArray[Any],
+        coarse: NDArray[Any],
+        x: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, CudaLevel)
+        aggregates = coarse.shape[1] - 2 * PADDING
+        self._on_columns(
+            "add_coarse", level.size, aggregate, level.size, coarse, aggregates, x, columns=len(x)
+        )
+        self._on_rows("smooth", level, level.inverse, r, x, out)
+
+    def _on_rows(self, verb: str, level: Level, *arrays: Any) -> None:
+        assert isinstance(level, CudaLevel)
+        self._on_columns(
+            f"{level.kind}_{verb}", level.size, *level.parts, level.size, *arrays,
+            columns=len(arrays[-1]),
+        )  # fmt: skip
+
+    def _on_columns(self, kernel: str, count: int, *args: Any, columns: int) -> None:
+        """Start a kernel with a thread for each item of a few columns."""
+        if count > 0 and columns > 0:
+            blocks = min(-(-count // BLOCK), self.device.most_blocks)
+            grid = (blocks, -(-columns // _TOGETHER))
+            self.device.launch("level.cu", kernel, grid, (BLOCK,), (*args, columns))
+
+    # ---- coarsening --------------------------------------------------------------------------
+
+    def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
+        assert isinstance(level, CudaLevel)
+        xp, n = self.xp, level.size
+        leader, diagonal = xp.empty(n, np.int32), xp.empty(n, np.float32)
+        self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal)
+        graph = _Graph(*_weights(level), n, self.row_sums(level), xp.zeros(n, np.float32), diagonal)
+        # Pairs, and pairs of pairs; the finer graph goes, which has 50 bytes for each entry.
+        pair, graph = self._halved(graph, leader)
+        quad, graph = self._halved(graph, xp.full(graph.size, -1, np.int32))
+        # Entries that are left out have the pair -1, which takes what is appended.
+        aggregate = xp.concatenate((quad, xp.full(1, -1, np.int32)))[pair]
+        level.members = self._members(aggregate, graph.size)
+        return aggregate, self._rescaled(graph, level.members[0])
+
+    def _halved(self, graph: _Graph, leader: Any) -> tuple[Any, _Graph]:
+        """Return the group of each entry, -1 for those left out, and the graph of the groups."""
+        group, groups = self._pair_up(graph, leader)
+        return group, self._gather(graph, group, self._members(group, groups))
+
+    def _pair_up(self, graph: _Graph, leader: Any) -> tuple[Any, int]:
+        """Return the group of each entry, and how many groups there are."""
+        xp, n = self.xp, graph.size
+        strongest, choice = xp.empty(n, np.float32), xp.empty(n, np.int32)
+        self._on_graph("strongest", graph, leader, strongest)
+        for i in range(_ROUNDS):
+            self._on_graph("choose", graph, leader, graph.diagonal, strongest, i, choice)
+            self._each("shake_hands", n, choice, n, leader)
+        root, first = choice, xp.arange(n, dtype=np.int32)
+        self._on_graph("join", graph, leader, graph.diagonal, root, first)
+        self._each("mark_first", n, root, first, n, leader)
+        count, group = xp.cumsum(leader, dtype=np.int32), leader
+        self._each("number_groups", n, root, first, count, n, group)
+        return group, int(count[-1]) if n else 0
+
+    def _members(self, group: Any, groups: int) -> tuple[Any, Any]:
+        """Return where each group begins, (groups + 1,), in its entries, group by group."""
+        xp, n = self.xp, len(group)
+        # The method is stable, here and in the tests: the entries of a group ascend.
+        member = xp.where(group < 0, np.int32(groups), group).argsort().astype(np.int32)
+        start = xp.zeros(groups + 1, np.int32)
+        self._each("find_starts", n, member, group, n, groups, start)
+        return start, member
+
+    def _gather(self, graph: _Graph, group: Any, members: tuple[Any, Any]) -> _Graph:
+        """Return the sums over groups as a graph whose rows have gaps between them."""
+        xp, groups = self.xp, len(members[0]) - 1
+        degree = xp.empty(groups, np.int32)
+        self._on_graph("count_edges", graph, *members, group, groups, degree, count=groups)
+        place = self._starts(degree)
+        edges = int(place[-1])
+        column, weight = xp.empty(edges, np.int32), xp.empty(edges, np.float32)
+        tied, inner, diagonal = (xp.empty(groups, np.float32) for _ in range(3))
+        self._on_graph(
+            "gather", graph, *members, group, groups, graph.tied, graph.inner, graph.diagonal,
+            place, degree, column, weight, tied, inner, diagonal, count=groups,
+        )  # fmt: skip
+        begin = place[:-1]
+        rows = (begin, begin + degree, column, weight)
+        return _Graph("rows", rows, groups, tied, inner, diagonal)
+
+    def _rescaled(self, graph: _Graph, start: Any) -> CudaLevel:
+        """Return the coarse matrix; start: of the finer level's members."""
+        xp, n = self.xp, graph.size
+        begin, end, to, total = graph.parts
+        resistance = xp.empty(n, np.float32)
+        self._each("find_resistances", n, start, graph.inner, n, resistance)
+        row_start = self._starts(end - begin)
+        entries = int(row_start[-1])
+        column, weight = xp.empty(entries, np.int32), xp.empty(entries, np.float32)
+        excess, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
+        self._each(
+            "rescale", n,
+            begin, to, total, graph.tied, resistance, n, row_start, column, weight, excess, inverse,
+        )  # fmt: skip
+        return CudaLevel("sparse", (row_start, column, weight, excess), inverse, n)
+
+    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+        assert isinstance(level, CudaLevel)
+        xp, (kind, parts) = self.xp, _weights(level)
+        rows = xp.flatnonzero(chosen).astype(np.int32)
+        count = len(rows)
+        number = xp.full(level.size, -1, np.int32)
+        number[rows] = xp.arange(count, dtype=np.int32)
+        found = xp.empty(count, np.int32)
+        where = (*parts, level.size)
+        self._each(f"{kind}_count_chosen", count, *where, rows, count, number, found)
+        start = self._starts(found)
+        entries = int(start[-1])
+        column, value = xp.empty(entries, np.int32), xp.empty(entries)
+        self._each(
+            f"{kind}_submatrix", count,
+            *where, level.parts[-1], rows, count, number, start, column, value,
+        )  # fmt: skip
+        return CsrMatrix(*map(self.host, (value, column, start)))
+
+    def _starts(self, lengths: Any) -> Any:
+        """Return where rows of these lengths begin, and where the last one ends."""
+        start = self.xp.zeros(len(lengths) + 1, np.int32)
+        start[1:] = self.xp.cumsum(lengths, dtype=np.int32)
+        return start
+
+    def _on_graph(self, verb: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
+        """Start a kernel with a thread for each entry of a graph, or for `count` items."""
+        count = graph.size if count is None else count
+        self._each(f"{graph.kind}_{verb}", count, *graph.parts, graph.size, *args)
+
+    def _each(self, kernel: str, count: int, *args: Any) -> None:
+        self._spread("aggregation.cu", kernel, count, *args)
+
+
+def _weights(level: CudaLevel) -> tuple[str, tuple[Any, ...]]:
+    """Return the kind of a level's graph, and its parts."""
+    if level.kind == "stencil":
+        return "stencil", level.parts[:2]
+    start, column, weight, _ = level.parts
+    return "rows", (start[:-1], start[1:], column, weight)

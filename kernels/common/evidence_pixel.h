@@ -1,0 +1,193 @@
+// Class evidence of one pixel, step by step: who is considered, and what speaks for each.
+#pragma once
+#include "evidence.h"
+#include "grid.h"
+
+namespace hdseg {
+
+// The models of colour_model.h, one after the other.
+struct ColourModels {
+  const float* coefficients;
+  const int64_t* first;  // (classes) entry of a class, -1 for none
+  const int64_t* box;    // (classes, 4) its top, left, height, width
+  int64_t size;          // pixels of a window
+  Grid windows;          // of the whole picture
+  float weight;
+};
+
+// A map of cells: the label of each, the nearest other label, and how far that is, in cells.
+template <class T>
+struct NearestMap {
+  const T* own;
+  const T* rival;
+  const float* distance;
+  Trust trust;
+};
+
+// Loops over maps have a fixed end: a compiler that unrolls them keeps the maps in registers.
+constexpr int kMostMaps = 2;
+
+template <class T>
+struct DistanceTerms {
+  NearestMap<T> maps[kMostMaps];
+  int64_t count;
+  int64_t size;  // pixels of a cell
+  Grid cells;
+  float unit;  // pixels that count as distance 1
+};
+
+// The network's planes p, interpolated: log log(p) + linear p.
+struct NetworkTerm {
+  const float* planes;  // (classes, grid), or null
+  Grid grid;
+  Interpolation how;
+  Trust trust;
+};
+
+constexpr float kLeastProbability = 0.01f;  // a network is never surer than this
+constexpr float kUnknownColours = -1e9f;    // less than anything that colours say
+
+// The classes that a pixel may have, with their scores.
+template <class T>
+struct Candidates {
+  T label[kConsidered];
+  float score[kConsidered];
+  int count = 0;
+
+  HDSEG_FN void add(T k) {
+    for (int c = 0; c < count; ++c) {
+      if (label[c] == k) return;
+    }
+    if (count < kConsidered) label[count++] = k;
+  }
+};
+
+// The entries of a grid around a pixel; those of weight 0 do not count.
+struct Corners {
+  int64_t index[4];
+  float weight[4];
+};
+
+HDSEG_FN Corners corners_of(const Between& y, const Between& x, int64_t width) {
+  const float top = 1.0f - y.weight, left = 1.0f - x.weight;
+  return {{y.first * width + x.first, y.first * width + x.second, y.second * width + x.first,
+           y.second * width + x.second},
+          {top * left, top * x.weight, y.weight * left, y.weight * x.weight}};
+}
+
+// Distance into class k, negative outside, in units of the terms.
+template <class T>
+HDSEG_FN float signed_distance(const NearestMap<T>& map, const Corners& cells, T k, float cell) {
+  float sum = 0.0f;
+  for (int c = 0; c < 4; ++c) {
+    if (!(cells.weight[c] > 0.0f)) continue;
+    const int64_t i = cells.index[c];
+    const float bounded = map.distance[i] < 1e6f ? map.distance[i] : 1e6f;
+    const float far = bounded - 0.5f;  // from centres to the boundary
+    const float there = map.own[i] == k ? far : (map.rival[i] == k ? -far : -far - 1.0f);
+    sum += cells.weight[c] * there;
+  }
+  return sum * cell;
+}
+
+template <class T>
+HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, const Between& x,
+                            Candidates<T>& found) {
+  const Corners cells = corners_of(y, x, terms.cells.width);
+  for (int m = 0; m < kMostMaps; ++m) {
+    if (m >= terms.count) break;
+    const NearestMap<T>& map = terms.maps[m];
+    for (int c = 0; c < 4; ++c) {
+      if (!(cells.weight[c] > 0.0f)) continue;
+      found.add(map.own[cells.index[c]]);
+      found.add(map.rival[cells.index[c]]);
+    }
+  }
+  const float cell = static_cast<float>(terms.size) / terms.unit;
+  // Of two classes, what lies in one lies as far outside the other.
+  const bool opposite = found.count == 2;
+  for (int c = 0; c < found.count; ++c) {
+    if (opposite && c == 1) {
+      found.score[1] = -found.score[0];
+      break;
+    }
+    found.score[c] = 0.0f;
+    for (int m = 0; m < kMostMaps; ++m) {
+      if (m >= terms.count) break;
+      const NearestMap<T>& map = terms.maps[m];
+      const float d = signed_distance(map, cells, found.label[c], cell);
+      found.score[c] += 0.5f * log_odds(d, map.trust);
+    }
+  }
+}
+
+HDSEG_FN float blended(float first, float second, float weight) {
+  return (1.0f - weight) * first + weight * second;
+}
+
+// A model between two windows, one above the other.
+struct BlendedModel {
+  const float* above;
+  const float* below;
+  float weight;  // of the one below
+
+  HDSEG_FN float operator[](int64_t q) const { return blended(above[q], below[q], weight); }
+};
+
+// The model of class k in column x of the windows; outside its box, that of the nearest window.
+HDSEG_FN BlendedModel model_at(const ColourModels& models, int64_t moments, int64_t k,
+                               const Between& y, int64_t x) {
+  const int64_t* box = models.box + 4 * k;
+  const int64_t right = x - box[1] < box[3] - 1 ? x - box[1] : box[3] - 1;
+  const int64_t top = y.first - box[0] < box[2] - 1 ? y.first - box[0] : box[2] - 1;
+  const int64_t down = y.second - box[0] < box[2] - 1 ? y.second - box[0] : box[2] - 1;
+  const float* column = models.coefficients + (models.first[k] + (right < 0 ? 0 : right)) * moments;
+  return {column + (top < 0 ? 0 : top) * box[3] * moments,
+          column + (down < 0 ? 0 : down) * box[3] * moments, y.weight};
+}
+
+template <class T>
+HDSEG_FN void add_network(const NetworkTerm& network, const Grid& grid, int64_t row, int64_t column,
+                          Candidates<T>& found) {
+  const Taps rows = taps_for(network.how, row, network.grid.height, grid.height);
+  const Taps columns = taps_for(network.how, column, network.grid.width, grid.width);
+  const int64_t plane = network.grid.height * network.grid.width;
+  for (int c = 0; c < found.count; ++c) {
+    const float* values = network.planes + static_cast<int64_t>(found.label[c]) * plane;
+    const auto p = static_cast<float>(interpolate(values, network.grid, rows, columns));
+    const float most = 1.0f - kLeastProbability;
+    const float sure = p < kLeastProbability ? kLeastProbability : (most < p ? most : p);
+    found.score[c] += network.trust.log * -log_of(1.0f / sure) + network.trust.linear * p;
+  }
+}
+
+// Softmax of the best scores, in descending order.
+template <class T>
+HDSEG_FN void rank(Candidates<T>& found, int64_t kept, T* label, float* share) {
+  for (int i = 1; i < found.count; ++i) {  // stable: the first of equals stays first
+    const float score = found.score[i];
+    const T k = found.label[i];
+    int j = i;
+    for (; j > 0 && score > found.score[j - 1]; --j) {
+      found.score[j] = found.score[j - 1];
+      found.label[j] = found.label[j - 1];
+    }
+    found.score[j] = score;
+    found.label[j] = k;
+  }
+  const int64_t count = found.count < kept ? found.count : kept;
+  const float best = found.score[0];
+  float sum = 0.0f;
+  for (int64_t m = 0; m < count; ++m) {
+    const float value = exp_of_negative(found.score[m] - best);
+    found.score[m] = value < kLeastShare ? 0.0f : value;
+    sum += found.score[m];
+  }
+  for (int64_t m = 0; m < kept; ++m) {
+    const float value = m < count ? found.score[m] : 0.0f;
+    label[m] = value > 0.0f ? static_cast<T>(found.label[m] + 1) : T{0};
+    share[m] = value / sum;
+  }
+}
+
+}  // namespace hdseg

@@ -1,0 +1,339 @@
+// Coarsening (kernels/cpu/aggregation.h), all entries at once: pairs by handshakes, pairs of pairs
+// in the same way, and the sums over aggregates.
+#include "cuda/level.h"
+
+namespace hdseg {
+
+// The leader of a pair is the lower of its two. No leader:
+constexpr int32_t kFree = -1, kLeftOut = -2;
+
+// Weights of a sparse graph: row i has the entries begin[i] .. end[i] - 1.
+struct Rows {
+  const int32_t *begin, *end, *column;
+  const float* weight;
+  int64_t size;
+};
+
+// Calls see(j, weight) for the neighbours of entry i, in the order of kernels/cpu/rows.h.
+template <class See>
+__device__ void for_each_neighbour(const Rows& rows, int64_t i, See see) {
+  for (int64_t k = rows.begin[i]; k < rows.end[i]; ++k) see(rows.column[k], rows.weight[k]);
+}
+
+template <class See>
+__device__ void for_each_neighbour(const StencilLevel& level, int64_t i, See see) {
+  const Offsets to = offsets_at(level, i);
+  const float* const* w = level.matrix.weight;
+  const auto meet = [&](int64_t j, float weight) {
+    if (weight > 0.0f) see(static_cast<int32_t>(j), weight);
+  };
+  meet(i + to.up2, w[kUp2][i]);
+  meet(i + to.up - 1, w[kUpLeft][i]);
+  meet(i + to.up, w[kUpRight][i]);
+  meet(i - 1, w[kRight2][i - 1]);
+  meet(i + 1, w[kRight2][i]);
+  meet(i + to.down - 1, w[kDownLeft][i]);
+  meet(i + to.down, w[kDownRight][i]);
+  meet(i + to.down2, w[kDown2][i]);
+}
+
+// strongest[i]: the largest weight to an entry that is not left out.
+template <class Graph>
+__device__ void find_strongest(const Graph& graph, const int32_t* leader, float* strongest) {
+  for (int64_t i = first_item(); i < graph.size; i += item_step()) {
+    float most = 0.0f;
+    for_each_neighbour(graph, i, [&](int32_t j, float weight) {
+      if (leader[j] != kLeftOut && weight > most) most = weight;
+    });
+    strongest[i] = most;
+  }
+}
+
+__device__ inline uint32_t stirred(uint32_t bits) {
+  bits = (bits ^ bits >> 16) * 0x9e3779b1u;
+  bits = (bits ^ bits >> 15) * 0x9e3779b1u;
+  return bits ^ bits >> 16;
+}
+
+// How much two entries want each other, the same from either end. Weights are compared by few
+// digits: sums in different orders must not disagree, and many that are equal are drawn by lot.
+__device__ inline uint64_t desire(int64_t i, int32_t j, float weight, int64_t round) {
+  constexpr int kDigits = 12;  // that are left out
+  const auto a = static_cast<uint32_t>(i), b = static_cast<uint32_t>(j);
+  const uint32_t low = a < b ? a : b, high = a < b ? b : a;
+  const uint32_t lot = stirred(stirred(low + 0x9e3779b1u * static_cast<uint32_t>(round)) + high);
+  return static_cast<uint64_t>(bits_of_float(weight) >> kDigits) << 32 | lot;
+}
+
+// choice[i]: the free entry that a free one would have as its partner, or -1.
+template <class Graph>
+__device__ void choose(const Graph& graph, const int32_t* leader, const float* diagonal,
+                       const float* strongest, int64_t round, int32_t* choice) {
+  for (int64_t i = first_item(); i < graph.size; i += item_step()) {
+    if (leader[i] != kFree) continue;
+    int32_t partner = -1;
+    uint64_t most = 0;
+    for_each_neighbour(graph, i, [&](int32_t j, float weight) {
+      if (leader[j] != kFree) return;
+      // It is enough if one of the two thinks much of the other.
+      if (!is_strong(weight, strongest[i]) && !is_strong(weight, strongest[j])) return;
+      if (!may_be_one(bond_between(weight, diagonal[i], diagonal[j]))) return;
+      const uint64_t wanted = desire(i, j, weight, round);
+      if (wanted > most) {
+        most = wanted;
+        partner = j;
+      }
+    });
+    choice[i] = partner;
+  }
+}
+
+// root[i]: the leader of each entry's pair, its own number if it is alone, or -1 if left out. An
+// entry that is still free may join a larger one's pair. first[r] becomes the lowest entry of root
+// r; it comes as r.
+template <class Graph>
+__device__ void join(const Graph& graph, const int32_t* leader, const float* diagonal,
+                     int32_t* root, int32_t* first) {
+  for (int64_t i = first_item(); i < graph.size; i += item_step()) {
+    int32_t found = leader[i] == kLeftOut ? -1 : leader[i];
+    if (leader[i] == kFree) {
+      found = static_cast<int32_t>(i);
+      float tied = 0.0f;
+      for_each_neighbour(graph, i, [&](int32_t j, float weight) {
+        if (leader[j] < 0 || diagonal[i] > diagonal[j]) return;
+        const Bond bond = bond_between(weight, diagonal[i], diagonal[j]);
+        if (!may_be_one(bond) || bond.strength <= tied * bond.limit) return;
+        tied = bond.strength / bond.limit;
+        found = leader[j];
+      });
+      atomicMin(first + found, static_cast<int32_t>(i));
+    }
+    root[i] = found;
+  }
+}
+
+// degree[a]: how many edges lead from aggregate a to others.
+template <class Graph>
+__device__ void count_edges(const Graph& graph, const int32_t* start, const int32_t* member,
+                            const int32_t* group, int64_t groups, int32_t* degree) {
+  for (int64_t a = first_item(); a < groups; a += item_step()) {
+    int32_t found = 0;
+    for (int64_t m = start[a]; m < start[a + 1]; ++m) {
+      for_each_neighbour(graph, member[m], [&](int32_t j, float) {
+        found += group[j] >= 0 && group[j] != static_cast<int32_t>(a);
+      });
+    }
+    degree[a] = found;
+  }
+}
+
+// What is summed over each aggregate: the weights to seeds and to entries that are left out, those
+// within it, and the diagonal.
+struct Sums {
+  float *tied, *inner, *diagonal;
+};
+
+// Row a of P^T A P without its diagonal, from place[a] on: `filled` of them, in the order they are
+// met. Each row is short, so it is searched.
+template <class Graph>
+__device__ void gather(const Graph& graph, const int32_t* start, const int32_t* member,
+                       const int32_t* group, int64_t groups, const Sums& entries,
+                       const int32_t* place, int32_t* filled, int32_t* column, float* weight,
+                       const Sums& sums) {
+  for (int64_t a = first_item(); a < groups; a += item_step()) {
+    int32_t* others = column + place[a];
+    float* total = weight + place[a];
+    int32_t count = 0;
+    float tied = 0.0f, inner = 0.0f, within = 0.0f, left_out = 0.0f, diagonal = 0.0f;
+    for (int64_t m = start[a]; m < start[a + 1]; ++m) {
+      const int64_t i = member[m];
+      tied += entries.tied[i];
+      inner += entries.inner[i];
+      diagonal += entries.diagonal[i];
+      for_each_neighbour(graph, i, [&](int32_t j, float w) {
+        const int32_t to = group[j];
+        if (to < 0) {
+          left_out += w;
+        } else if (to == static_cast<int32_t>(a)) {
+          within += w;
+        } else {
+          int32_t k = 0;
+          while (k < count && others[k] != to) ++k;
+          total[k] = k < count ? total[k] + w : w;
+          others[k] = to;
+          if (k == count) ++count;
+        }
+      });
+    }
+    filled[a] = count;
+    sums.tied[a] = tied + left_out;
+    sums.inner[a] = inner + 0.5f * within;  // every edge is met from both ends
+    sums.diagonal[a] = diagonal;
+  }
+}
+
+// The rows and columns with a number, ascending, row by row; chosen[k] has the number k. Float64,
+// as the contract wants it.
+template <class Graph>
+__device__ void submatrix(const Graph& graph, const float* excess, const int32_t* chosen,
+                          int64_t count, const int32_t* number, const int32_t* start,
+                          int32_t* column, double* value) {
+  for (int64_t k = first_item(); k < count; k += item_step()) {
+    const int64_t i = chosen[k];
+    int32_t* to = column + start[k];
+    double* at = value + start[k];
+    int32_t filled = 0;
+    const auto insert = [&](int32_t j, double entry) {
+      int32_t p = filled++;
+      for (; p > 0 && to[p - 1] > j; --p) {
+        to[p] = to[p - 1];
+        at[p] = at[p - 1];
+      }
+      to[p] = j;
+      at[p] = entry;
+    };
+    double diagonal = static_cast<double>(excess[kPadding + i]);
+    for_each_neighbour(graph, i, [&](int32_t j, float weight) {
+      diagonal += static_cast<double>(weight);
+      if (number[j] >= 0) insert(number[j], -static_cast<double>(weight));
+    });
+    insert(static_cast<int32_t>(k), diagonal);
+  }
+}
+
+template <class Graph>
+__device__ void count_chosen(const Graph& graph, const int32_t* chosen, int64_t count,
+                             const int32_t* number, int32_t* found) {
+  for (int64_t k = first_item(); k < count; k += item_step()) {
+    int32_t entries = 1;
+    for_each_neighbour(graph, chosen[k], [&](int32_t j, float) { entries += number[j] >= 0; });
+    found[k] = entries;
+  }
+}
+
+}  // namespace hdseg
+
+// Kernels for one kind of graph; what follows `graph` are its parts.
+#define HDSEG_GRAPH_KERNELS(kind, graph, ...)                                                      \
+  extern "C" __global__ void kind##_strongest(__VA_ARGS__, int64_t size, const int32_t* leader,    \
+                                              float* strongest) {                                  \
+    hdseg::find_strongest(hdseg::graph, leader, strongest);                                        \
+  }                                                                                                \
+  extern "C" __global__ void kind##_choose(__VA_ARGS__, int64_t size, const int32_t* leader,       \
+                                           const float* diagonal, const float* strongest,          \
+                                           int64_t round, int32_t* choice) {                       \
+    hdseg::choose(hdseg::graph, leader, diagonal, strongest, round, choice);                       \
+  }                                                                                                \
+  extern "C" __global__ void kind##_join(__VA_ARGS__, int64_t size, const int32_t* leader,         \
+                                         const float* diagonal, int32_t* root, int32_t* first) {   \
+    hdseg::join(hdseg::graph, leader, diagonal, root, first);                                      \
+  }                                                                                                \
+  extern "C" __global__ void kind##_count_edges(__VA_ARGS__, int64_t size, const int32_t* start,   \
+                                                const int32_t* member, const int32_t* group,       \
+                                                int64_t groups, int32_t* degree) {                 \
+    hdseg::count_edges(hdseg::graph, start, member, group, groups, degree);                        \
+  }                                                                                                \
+  extern "C" __global__ void kind##_gather(                                                        \
+      __VA_ARGS__, int64_t size, const int32_t* start, const int32_t* member,                      \
+      const int32_t* group, int64_t groups, float* tied, float* inner, float* diagonal,            \
+      const int32_t* place, int32_t* filled, int32_t* to, float* sum, float* group_tied,           \
+      float* group_inner, float* group_diagonal) {                                                 \
+    hdseg::gather(hdseg::graph, start, member, group, groups, {tied, inner, diagonal}, place,      \
+                  filled, to, sum, {group_tied, group_inner, group_diagonal});                     \
+  }                                                                                                \
+  extern "C" __global__ void kind##_count_chosen(__VA_ARGS__, int64_t size, const int32_t* chosen, \
+                                                 int64_t count, const int32_t* number,             \
+                                                 int32_t* found) {                                 \
+    hdseg::count_chosen(hdseg::graph, chosen, count, number, found);                               \
+  }                                                                                                \
+  extern "C" __global__ void kind##_submatrix(                                                     \
+      __VA_ARGS__, int64_t size, const float* excess, const int32_t* chosen, int64_t count,        \
+      const int32_t* number, const int32_t* start, int32_t* to, double* value) {                   \
+    hdseg::submatrix(hdseg::graph, excess, chosen, count, number, start, to, value);               \
+  }
+HDSEG_GRAPH_KERNELS(stencil, stencil_level(offset, weights, weights, size), const int32_t* offset,
+                    const float* weights)
+HDSEG_GRAPH_KERNELS(rows, Rows({begin, end, column, weight, size}), const int32_t* begin,
+                    const int32_t* end, const int32_t* column, const float* weight)
+#undef HDSEG_GRAPH_KERNELS
+
+// The diagonal of each entry, and whether it is left out or free.
+extern "C" __global__ void find_dominant(const float* excess, const float* inverse, int64_t size,
+                                         int32_t* leader, float* diagonal) {
+  using namespace hdseg;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const float sum = excess[kPadding + i], whole = 1.0f / inverse[kPadding + i];
+    leader[i] = is_dominant(sum, whole - sum) ? kLeftOut : kFree;
+    diagonal[i] = whole;
+  }
+}
+
+// Entries that have chosen each other become a pair.
+extern "C" __global__ void shake_hands(const int32_t* choice, int64_t size, int32_t* leader) {
+  using namespace hdseg;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    if (leader[i] != kFree || choice[i] < 0) continue;
+    const int32_t j = choice[i], self = static_cast<int32_t>(i);
+    if (choice[j] == self) leader[i] = j < self ? j : self;
+  }
+}
+
+// is_first[i]: 1 for the lowest entry of each group.
+extern "C" __global__ void mark_first(const int32_t* root, const int32_t* first, int64_t size,
+                                      int32_t* is_first) {
+  using namespace hdseg;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    is_first[i] = root[i] >= 0 && first[root[i]] == static_cast<int32_t>(i);
+  }
+}
+
+// group[i]: groups numbered by their lowest entry; count[i]: those up to entry i.
+extern "C" __global__ void number_groups(const int32_t* root, const int32_t* first,
+                                         const int32_t* count, int64_t size, int32_t* group) {
+  using namespace hdseg;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    group[i] = root[i] < 0 ? -1 : count[first[root[i]]] - 1;
+  }
+}
+
+// member: entries by group, those in none last. start[a]: where group a begins, (groups + 1).
+extern "C" __global__ void find_starts(const int32_t* member, const int32_t* group, int64_t size,
+                                       int64_t groups, int32_t* start) {
+  using namespace hdseg;
+  for (int64_t k = first_item(); k < size; k += item_step()) {
+    const int32_t here = group[member[k]], before = k > 0 ? group[member[k - 1]] : -2;
+    if (here != before) start[here < 0 ? groups : here] = static_cast<int32_t>(k);
+    if (here >= 0 && k + 1 == size) start[groups] = static_cast<int32_t>(size);
+  }
+}
+
+// Of each aggregate; start: of its members on the finer level.
+extern "C" __global__ void find_resistances(const int32_t* start, const float* inner,
+                                            int64_t groups, float* resistance) {
+  using namespace hdseg;
+  for (int64_t a = first_item(); a < groups; a += item_step()) {
+    resistance[a] = chain_resistance(start[a + 1] - start[a], inner[a]);
+  }
+}
+
+// The rows of `gather` without gaps, reduced by the resistances: the coarse matrix.
+extern "C" __global__ void rescale(const int32_t* place, const int32_t* to, const float* sum,
+                                   const float* tied, const float* resistance, int64_t groups,
+                                   const int32_t* start, int32_t* column, float* weight,
+                                   float* excess, float* inverse) {
+  using namespace hdseg;
+  for (int64_t a = first_item(); a < groups; a += item_step()) {
+    const float reduced = in_series(tied[a], resistance[a]);
+    float whole = reduced;
+    int64_t from = place[a];
+    for (int64_t k = start[a]; k < start[a + 1]; ++k, ++from) {
+      const int32_t b = to[from];
+      const float w = in_series(sum[from], resistance[a] + resistance[b]);
+      column[k] = b;
+      weight[k] = w;
+      whole += w;
+    }
+    excess[kPadding + a] = reduced;
+    inverse[kPadding + a] = 1.0f / whole;
+  }
+}

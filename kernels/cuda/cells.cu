@@ -1,0 +1,167 @@
+// Classes of cells, and what counts classes; common/cells.h says what cells are.
+#include "common/cells.h"
+#include "cuda/positions.h"
+
+namespace hdseg {
+
+// The pixels of one cell.
+template <class T>
+struct CellPixels {
+  const T* first;
+  int64_t stride;
+  uint32_t across, count;
+
+  __device__ T operator[](uint32_t i) const { return first[i / across * stride + i % across]; }
+};
+
+template <int kLanes>
+__device__ uint32_t over_lanes_min(uint32_t value) {
+  for (int step = kLanes / 2; step > 0; step /= 2) {
+    const uint32_t shown = __shfl_xor_sync(kAllLanes, value, step);
+    value = shown < value ? shown : value;
+  }
+  return value;
+}
+
+template <int kLanes>
+__device__ uint32_t over_lanes_sum(uint32_t value) {
+  for (int step = kLanes / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
+  return value;
+}
+
+// Counts one label after the other, in ascending order: few cells have more than two. The pixels
+// are spread over kLanes threads, all of a warp or one.
+template <int kLanes, class T>
+__device__ T most_frequent(const CellPixels<T>& pixels) {
+  constexpr uint32_t kNone = 1u << 16;
+  const uint32_t lane = kLanes == 1 ? 0u : static_cast<uint32_t>(lane_of());
+  uint32_t label = kNone;
+  for (uint32_t i = lane; i < pixels.count; i += kLanes) {
+    label = pixels[i] < label ? pixels[i] : label;
+  }
+  label = over_lanes_min<kLanes>(label);
+  uint32_t best = label, most = 0, left = pixels.count;
+  while (left > most) {
+    uint32_t same = 0, next = kNone;
+    for (uint32_t i = lane; i < pixels.count; i += kLanes) {
+      const uint32_t found = pixels[i];
+      same += found == label;
+      next = found > label && found < next ? found : next;
+    }
+    same = over_lanes_sum<kLanes>(same);
+    if (same > most) {
+      most = same;
+      best = label;
+    }
+    left -= same;
+    label = over_lanes_min<kLanes>(next);
+  }
+  return static_cast<T>(best);
+}
+
+// kLanes threads for each cell: one for small cells, a warp for large ones.
+template <int kLanes, class T>
+__device__ void cell_labels(const T* labels, int64_t height, int64_t width, int64_t cell,
+                            T* found) {
+  const Grid cells = cells_of({height, width}, cell);
+  for (int64_t c = first_item() / kLanes; c < cells.height * cells.width;
+       c += item_step() / kLanes) {
+    const int64_t top = c / cells.width * cell, left = c % cells.width * cell;
+    const int64_t tall = top + cell < height ? cell : height - top;
+    const int64_t wide = left + cell < width ? cell : width - left;
+    const CellPixels<T> pixels{labels + top * width + left, width, static_cast<uint32_t>(wide),
+                               static_cast<uint32_t>(tall * wide)};
+    const T label = most_frequent<kLanes>(pixels);
+    if (kLanes == 1 || lane_of() == 0) found[c] = label;
+  }
+}
+
+// boxes (classes, 4): least and largest row, least and largest column. Most entries find that they
+// change nothing: what they read may be old, but then it only lets too many try.
+template <class T>
+__device__ void class_boxes(const T* classes, int64_t height, int64_t width, int64_t* boxes) {
+  for (int64_t i = first_item(); i < height * width; i += item_step()) {
+    auto* box = reinterpret_cast<long long*>(boxes) + 4 * static_cast<int64_t>(classes[i]);
+    const int64_t y = i / width, x = i % width;
+    if (y < box[0]) atomicMin(box, y);
+    if (y > box[1]) atomicMax(box + 1, y);
+    if (x < box[2]) atomicMin(box + 2, x);
+    if (x > box[3]) atomicMax(box + 3, x);
+  }
+}
+
+// A pixel's distance to the boundary, of its cell's to the next centre of another class.
+__device__ inline float to_boundary(float distance, float cell) { return (distance - 0.5f) * cell; }
+
+// Adds the lanes' votes for classes, those for the same class at once. All lanes must call.
+__device__ inline void add_votes(bool votes, uint32_t k, uint64_t* counts) {
+  uint32_t left = __ballot_sync(kAllLanes, votes);
+  while (left != 0) {
+    const int first = __ffs(static_cast<int>(left)) - 1;
+    const uint32_t chosen = __shfl_sync(kAllLanes, k, first);
+    const uint32_t same = __ballot_sync(kAllLanes, votes && k == chosen);
+    if (lane_of() == first) {
+      atomicAdd(reinterpret_cast<unsigned long long*>(counts) + k,
+                static_cast<unsigned long long>(__popc(same)));
+    }
+    left &= ~same;
+  }
+}
+
+struct Near {
+  float least, below;
+};
+
+// counts (2, classes): a band's pixels near a boundary, and those that look like other classes.
+template <class T>
+__device__ void contradictions(const Runs& runs, int64_t size, const T* label, int64_t kept,
+                               const T* classes, const float* distance, int64_t cell,
+                               const Near& near, int64_t count, uint64_t* counts) {
+  const int64_t across = cells_of(runs.grid, cell).width;
+  each_position<true>(runs, {0, size}, [=](bool inside, int64_t run, int64_t i) {
+    const int64_t pixel = inside ? pixel_at(runs, run, i) : 0;
+    const int64_t y = pixel / runs.grid.width, x = pixel % runs.grid.width;
+    const float away =
+        to_boundary(distance[y / cell * across + x / cell], static_cast<float>(cell));
+    const bool close = inside && away >= near.least && away < near.below;
+    const uint32_t own = classes[pixel];
+    add_votes(close, own, counts);
+    add_votes(close && label[i * kept] != own + 1, own, counts + count);
+  });
+}
+
+}  // namespace hdseg
+
+#define HDSEG_CLASS_KERNELS(T, suffix)                                                             \
+  extern "C" __global__ void small_cell_labels_##suffix(const T* labels, int64_t height,           \
+                                                        int64_t width, int64_t cell, T* found) {   \
+    hdseg::cell_labels<1>(labels, height, width, cell, found);                                     \
+  }                                                                                                \
+  extern "C" __global__ void large_cell_labels_##suffix(const T* labels, int64_t height,           \
+                                                        int64_t width, int64_t cell, T* found) {   \
+    hdseg::cell_labels<hdseg::kWarp>(labels, height, width, cell, found);                          \
+  }                                                                                                \
+  extern "C" __global__ void class_boxes_##suffix(const T* classes, int64_t height, int64_t width, \
+                                                  int64_t* boxes) {                                \
+    hdseg::class_boxes(classes, height, width, boxes);                                             \
+  }                                                                                                \
+  extern "C" __global__ void contradictions_##suffix(                                              \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,      \
+      int64_t width, const T* label, int64_t kept, const T* classes, const float* distance,        \
+      int64_t cell, float least, float below, int64_t count, uint64_t* counts) {                   \
+    hdseg::contradictions({{height, width}, pixel, start, runs}, size, label, kept, classes,       \
+                          distance, cell, {least, below}, count, counts);                          \
+  }
+HDSEG_CLASS_KERNELS(uint8_t, u8)
+HDSEG_CLASS_KERNELS(uint16_t, u16)
+#undef HDSEG_CLASS_KERNELS
+
+// tanh(log log1p(d) + linear d), d from a distance between centres of cells.
+extern "C" __global__ void certainty(const float* distance, int64_t count, float log, float linear,
+                                     float cell, float* sure) {
+  for (int64_t i = hdseg::first_item(); i < count; i += hdseg::item_step()) {
+    const float far = hdseg::to_boundary(distance[i] < 1e6f ? distance[i] : 1e6f, cell);
+    const float d = far < 0.0f ? 0.0f : far;
+    sure[i] = tanhf(log * log1pf(d) + linear * d);
+  }
+}

@@ -1,0 +1,157 @@
+// What colours, distances and the network say about the class of each pixel of a band, and what
+// becomes of it.
+#include "common/evidence_pixel.h"
+#include "cuda/positions.h"
+
+namespace hdseg {
+
+template <class Value>
+struct Picture {
+  const Value* values;  // (rows, width, channels)
+  int64_t first;        // pixel of the grid that they begin with
+  int64_t channels;
+  const double* centre;  // (channels)
+  double scale;          // x = (value - centre) scale, in float64 as the contract has it
+};
+
+template <class Value>
+__device__ void colour_of(const Picture<Value>& picture, int64_t pixel, int64_t channels,
+                          float* colour) {
+  const Value* value = picture.values + (pixel - picture.first) * channels;
+  for (int64_t c = 0; c < channels; ++c) {
+    colour[c] = standardised(static_cast<double>(value[c]), picture.centre[c], picture.scale);
+  }
+}
+
+// log N(x) of class k in a column of windows.
+__device__ inline float density(const ColourModels& models, int64_t channels, int64_t k,
+                                const Between& y, int64_t x, const float* colour) {
+  const BlendedModel model = model_at(models, moment_count(channels), k, y, x);
+  if (channels == 3) return quadratic(model, colour, 3);  // unrolled
+  return quadratic(model, colour, channels);
+}
+
+// weight log N(x) of class k, interpolated between the windows around a pixel.
+template <class T>
+__device__ float colour_score(const ColourModels& models, int64_t channels, T k, const Between& y,
+                              const Between& x, const float* colour) {
+  if (models.first[k] < 0) return kUnknownColours;
+  const float left = density(models, channels, k, y, x.first, colour);
+  if (!(x.weight > 0.0f)) return models.weight * left;
+  const float right = density(models, channels, k, y, x.second, colour);
+  return models.weight * blended(left, right, x.weight);
+}
+
+// A thread each position. Moves a pixel and
+// (4 + a class) `kept` bytes; cells, windows and planes are small and come from the caches.
+template <class Value, class T>
+__device__ void class_evidence(const Runs& runs, const Range& range, const Picture<Value>& picture,
+                               const ColourModels& models, const DistanceTerms<T>& distances,
+                               const NetworkTerm& network, int64_t kept, T* label, float* share) {
+  const Grid& grid = runs.grid;
+  const int64_t channels = picture.channels;
+  each_position<false>(runs, range, [&](int64_t run, int64_t i) {
+    const int64_t pixel = pixel_at(runs, run, i), y = pixel / grid.width, x = pixel % grid.width;
+    Candidates<T> found;
+    add_distances(distances, between_centres(y, distances.size, distances.cells.height),
+                  between_centres(x, distances.size, distances.cells.width), found);
+    if (network.planes != nullptr) add_network(network, grid, y, x, found);
+    float colour[kMostChannels];
+    colour_of(picture, pixel, channels, colour);
+    const Between rows = between_centres(y, models.size, models.windows.height);
+    const Between columns = between_centres(x, models.size, models.windows.width);
+    for (int c = 0; c < found.count; ++c) {
+      found.score[c] += colour_score(models, channels, found.label[c], rows, columns, colour);
+    }
+    rank(found, kept, label + i * kept, share + i * kept);
+  });
+}
+
+// touches[component, k] = 1 where some pixel of the component has evidence for class k. All
+// who write write the same.
+template <class T>
+__device__ void evident_classes(const Runs& runs, int64_t size, const T* label, int64_t kept,
+                                const int32_t* component, int64_t classes, uint8_t* touches) {
+  each_position<false>(runs, {0, size}, [&](int64_t run, int64_t i) {
+    uint8_t* found = touches + component[run] * classes;
+    for (int64_t m = 0; m < kept; ++m) {
+      const T k = label[i * kept + m];
+      if (k != 0 && found[k - 1] == 0) found[k - 1] = 1;
+    }
+  });
+}
+
+// Adds gamma times the share of its run's label to each entry of the columns b; the evidence is
+// that of row position[i], or of row i where there are no positions.
+template <class T>
+__device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* position,
+                             const T* label, const float* share, int64_t kept, const T* columns,
+                             int64_t column_count, float gamma, float* b, int64_t stride) {
+  each_position<false>(runs, {0, size}, [&](int64_t run, int64_t i) {
+    const int64_t at = (position == nullptr ? i : position[i]) * kept;
+    const T* column = columns + run * column_count;
+    for (int64_t m = 0; m < kept; ++m) {
+      const T k = label[at + m];
+      if (k == 0) continue;
+      for (int64_t j = 0; j < column_count; ++j) {
+        if (column[j] == k) b[j * stride + i] += gamma * share[at + m];
+      }
+    }
+  });
+}
+
+}  // namespace hdseg
+
+#define HDSEG_EVIDENCE_KERNEL(Value, value_suffix, T, suffix)                                   \
+  extern "C" __global__ void class_evidence_##value_suffix##_##suffix(                          \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
+      int64_t height, int64_t width, const Value* image, int64_t image_first, int64_t channels, \
+      const double* centre, double scale, const float* coefficients, const int64_t* first,      \
+      const int64_t* box, int64_t window, float weight, int64_t maps, const T* own,             \
+      const T* rival, const float* distance, float log, float linear, const T* other_own,       \
+      const T* other_rival, const float* other_distance, float other_log, float other_linear,   \
+      int64_t cell, float unit, const float* planes, int64_t plane_height, int64_t plane_width, \
+      int32_t how, float plane_log, float plane_linear, int64_t kept, T* label, float* share) { \
+    const hdseg::Grid grid{height, width};                                                      \
+    const hdseg::Runs band{grid, pixel, start, runs};                                           \
+    const hdseg::Picture<Value> picture{image, image_first, channels, centre, scale};           \
+    const hdseg::ColourModels models{                                                           \
+        coefficients, first, box, window, hdseg::cells_of(grid, window), weight};               \
+    const hdseg::DistanceTerms<T> distances{                                                    \
+        {{own, rival, distance, {log, linear}},                                                 \
+         {other_own, other_rival, other_distance, {other_log, other_linear}}},                  \
+        maps,                                                                                   \
+        cell,                                                                                   \
+        hdseg::cells_of(grid, cell),                                                            \
+        unit};                                                                                  \
+    const hdseg::NetworkTerm network{plane_height > 0 ? planes : nullptr,                       \
+                                     {plane_height, plane_width},                               \
+                                     static_cast<hdseg::Interpolation>(how),                    \
+                                     {plane_log, plane_linear}};                                \
+    hdseg::class_evidence(band, {begin, end}, picture, models, distances, network, kept, label, \
+                          share);                                                               \
+  }
+
+#define HDSEG_KERNELS(T, suffix)                                                                \
+  HDSEG_EVIDENCE_KERNEL(uint8_t, u8, T, suffix)                                                 \
+  HDSEG_EVIDENCE_KERNEL(uint16_t, u16, T, suffix)                                               \
+  HDSEG_EVIDENCE_KERNEL(float, f32, T, suffix)                                                  \
+  HDSEG_EVIDENCE_KERNEL(double, f64, T, suffix)                                                 \
+  extern "C" __global__ void evident_classes_##suffix(                                          \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const T* label,   \
+      int64_t kept, const int32_t* component, int64_t classes, uint8_t* touches) {              \
+    hdseg::evident_classes({{0, 0}, pixel, start, runs}, size, label, kept, component, classes, \
+                           touches);                                                            \
+  }                                                                                             \
+  extern "C" __global__ void add_evidence_##suffix(                                             \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size,                   \
+      const int32_t* position, int64_t positions, const T* label, const float* share,           \
+      int64_t kept, const T* columns, int64_t column_count, float gamma, float* b,              \
+      int64_t padding, int64_t stride) {                                                        \
+    hdseg::add_evidence({{0, 0}, pixel, start, runs}, size, positions > 0 ? position : nullptr, \
+                        label, share, kept, columns, column_count, gamma, b + padding, stride); \
+  }
+HDSEG_KERNELS(uint8_t, u8)
+HDSEG_KERNELS(uint16_t, u16)
+#undef HDSEG_KERNELS
+#undef HDSEG_EVIDENCE_KERNEL

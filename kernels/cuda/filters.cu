@@ -1,0 +1,75 @@
+// The majority filter on the band.
+#include "cuda/runs.h"
+
+namespace hdseg {
+
+// The window around a pixel; the border repeats its pixels.
+template <class T>
+struct LabelWindow {
+  const T* labels;
+  Grid grid;
+  int64_t y, x, reach;
+
+  template <class Act>
+  __device__ void each(Act act) const {
+    for (int64_t v = y - reach; v <= y + reach; ++v) {
+      const int64_t last = grid.height - 1, inside = v < 0 ? 0 : (v > last ? last : v);
+      const T* row = labels + inside * grid.width;
+      for (int64_t u = x - reach; u <= x + reach; ++u) {
+        const int64_t right = grid.width - 1;
+        act(row[u < 0 ? 0 : (u > right ? right : u)]);
+      }
+    }
+  }
+};
+
+// The own label wins a tie, else the smallest; walls have no vote. The window is read once for each
+// of its labels, from the smallest on, as long as those left may still win: mostly once or twice.
+template <class T>
+__device__ T most_frequent(const LabelWindow<T>& window, T own) {
+  int32_t most = 0, left = 0;
+  T next = wall<T>();
+  window.each([&](T label) {
+    most += label == own;
+    left += label != own && label != wall<T>();
+    next = label != own && label < next ? label : next;
+  });
+  T best = own;
+  while (left > most) {  // `next` is the smallest of those that are not counted yet
+    const T label = next;
+    int32_t votes = 0;
+    next = wall<T>();
+    window.each([&](T other) {
+      votes += other == label;
+      next = other != own && other > label && other < next ? other : next;
+    });
+    left -= votes;
+    if (votes > most) {
+      most = votes;
+      best = label;
+    }
+  }
+  return best;
+}
+
+template <class T>
+__device__ void majority(const T* labels, const Runs& runs, int64_t size, int64_t window,
+                         T* found) {
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const int64_t pixel = pixel_at(runs, run_at(runs, i), i), width = runs.grid.width;
+    found[i] = most_frequent(
+        LabelWindow<T>{labels, runs.grid, pixel / width, pixel % width, window / 2}, labels[pixel]);
+  }
+}
+
+}  // namespace hdseg
+
+#define HDSEG_MAJORITY(T, suffix)                                                                 \
+  extern "C" __global__ void majority_##suffix(                                                   \
+      const T* labels, int64_t height, int64_t width, const int64_t* pixel, const int32_t* start, \
+      int64_t runs, int64_t size, int64_t window, T* found) {                                     \
+    hdseg::majority(labels, {{height, width}, pixel, start, runs}, size, window, found);          \
+  }
+HDSEG_MAJORITY(uint8_t, u8)
+HDSEG_MAJORITY(uint16_t, u16)
+#undef HDSEG_MAJORITY

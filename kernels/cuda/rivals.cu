@@ -1,0 +1,139 @@
+// The nearest entry of another class, exactly: along columns, then along rows, as
+// kernels/cpu/rivals.cpp, but without its envelopes: each entry looks to both sides of its row as
+// far as something better may be, which is as far as its rival, and all entries do at once. What is
+// not near it looks at segment by segment.
+#include "common/rivals.h"
+#include "cuda/launch.h"
+
+namespace hdseg {
+
+// The squared rivals of each entry within its column, a thread each column. Moves 26 bytes for
+// each entry of a byte.
+template <class T>
+__device__ void rivals_in_columns(const T* classes, int64_t height, int64_t width,
+                                  int64_t* squared) {
+  for (int64_t x = first_item(); x < width; x += item_step()) {
+    int64_t above = kNoRival, below = kNoRival;
+    T before = classes[x];
+    squared[x] = kNoRival;
+#pragma unroll 8
+    for (int64_t y = 1; y < height; ++y) {
+      const T own = classes[y * width + x];
+      above = next_in_column(above, before, own);
+      squared[y * width + x] = above;
+      before = own;
+    }
+#pragma unroll 8
+    for (int64_t y = height - 1; y >= 0; --y) {
+      const T own = classes[y * width + x];
+      if (y < height - 1) below = next_in_column(below, before, own);
+      const int64_t found = squared[y * width + x];
+      squared[y * width + x] = squared_rival(found < below ? found : below);
+      before = own;
+    }
+  }
+}
+
+constexpr int64_t kSegment = kWarp;  // columns of a row
+constexpr int64_t kMixed = -1;       // less than any rival
+
+__device__ inline int64_t segments_of(int64_t width) { return (width + kSegment - 1) / kSegment; }
+
+// least (height, segments): the least of the squared rivals in each segment of one class.
+template <class T>
+__device__ void rivals_in_segments(const T* classes, const int64_t* squared, int64_t height,
+                                   int64_t width, int64_t* least) {
+  const int64_t across = segments_of(width);
+  for (int64_t s = first_item() / kWarp; s < height * across; s += item_step() / kWarp) {
+    const int64_t left = s % across * kSegment, first = s / across * width + left;
+    const bool inside = left + lane_of() < width;
+    const bool alike = !inside || classes[first + lane_of()] == classes[first];
+    int64_t found = inside ? squared[first + lane_of()] : kNoRival;
+    for (int step = kWarp / 2; step > 0; step /= 2) {
+      const int64_t shown = __shfl_xor_sync(kAllLanes, found, step);
+      found = shown < found ? shown : found;
+    }
+    const bool uniform = __all_sync(kAllLanes, alike);
+    if (lane_of() == 0) least[s] = uniform ? found : kMixed;
+  }
+}
+
+// What an entry at x finds in column u of its row; an entry of another class ends the search.
+template <class T>
+__device__ bool look(const T* own, const int64_t* squared, int64_t x, int64_t u, int64_t* best) {
+  const bool other = own[u] != own[x];
+  const int64_t there = other ? static_cast<int64_t>(own[u]) : squared[u];
+  if (there < kNoRival) {
+    const int64_t seen = rival_seen(x, u, there);
+    *best = seen < *best ? seen : *best;
+  }
+  return !other;
+}
+
+// Whether nothing that is so far away can be better.
+__device__ inline bool too_far(int64_t far, int64_t best) {
+  return best < kNoRival && far * far * kRank > best;
+}
+
+// Looks to one side, -1 or 1, beyond the nearest kSegment columns.
+template <int kSide, class T>
+__device__ void look_beyond(const T* own, const int64_t* squared, const int64_t* least,
+                            int64_t width, int64_t x, int64_t* best) {
+  const int64_t start = x + kSide * (kSegment + 1);
+  if (start < 0) return;
+  for (int64_t s = start / kSegment; s >= 0 && s < segments_of(width); s += kSide) {
+    const int64_t end = (s + 1) * kSegment < width ? (s + 1) * kSegment : width;
+    int64_t u = kSide < 0 ? end - 1 : s * kSegment;  // the nearest first
+    const int64_t far = kSide * (u - x);
+    if (too_far(far, *best)) return;
+    const bool worse = least[s] != kMixed && least[s] + far * far * kRank >= *best;
+    if (worse && own[u] == own[x]) continue;
+    for (; s * kSegment <= u && u < end; u += kSide) {
+      if (!look(own, squared, x, u, best)) return;
+    }
+  }
+}
+
+template <class T>
+__device__ void rivals_in_rows(const T* classes, const int64_t* squared, const int64_t* least,
+                               int64_t height, int64_t width, float* distance, T* rival) {
+  for (int64_t i = first_item(); i < height * width; i += item_step()) {
+    const int64_t x = i % width;
+    const T* own = classes + (i - x);
+    const int64_t* row = squared + (i - x);
+    const int64_t* segments = least + i / width * segments_of(width);
+    int64_t best = row[x];
+    bool left = true, right = true;
+    for (int64_t far = 1; far <= kSegment && (left || right) && !too_far(far, best); ++far) {
+      left = left && far <= x && look(own, row, x, x - far, &best);
+      right = right && x + far < width && look(own, row, x, x + far, &best);
+    }
+    if (left) look_beyond<-1>(own, row, segments, width, x, &best);
+    if (right) look_beyond<1>(own, row, segments, width, x, &best);
+    const bool none = best >= kNoRival;
+    // The root in float64 of an exact integer, rounded, as the processor does.
+    distance[i] = none ? float_of_bits(0x7f800000u)
+                       : static_cast<float>(sqrt(static_cast<double>(best / kRank)));
+    rival[i] = none ? own[x] : static_cast<T>(best % kRank);
+  }
+}
+
+}  // namespace hdseg
+
+#define HDSEG_RIVAL_KERNELS(T, suffix)                                                           \
+  extern "C" __global__ void rivals_in_columns_##suffix(const T* classes, int64_t height,        \
+                                                        int64_t width, int64_t* squared) {       \
+    hdseg::rivals_in_columns(classes, height, width, squared);                                   \
+  }                                                                                              \
+  extern "C" __global__ void rivals_in_segments_##suffix(                                        \
+      const T* classes, const int64_t* squared, int64_t height, int64_t width, int64_t* least) { \
+    hdseg::rivals_in_segments(classes, squared, height, width, least);                           \
+  }                                                                                              \
+  extern "C" __global__ void rivals_in_rows_##suffix(const T* classes, const int64_t* squared,   \
+                                                     const int64_t* least, int64_t height,       \
+                                                     int64_t width, float* distance, T* rival) { \
+    hdseg::rivals_in_rows(classes, squared, least, height, width, distance, rival);              \
+  }
+HDSEG_RIVAL_KERNELS(uint8_t, u8)
+HDSEG_RIVAL_KERNELS(uint16_t, u16)
+#undef HDSEG_RIVAL_KERNELS

@@ -1,0 +1,159 @@
+// What a whole picture's values add up to. Blocks sum chunks of a fixed size, and the host or a
+// fixed tree adds the sums: the same bits on every device. Each kernel reads its input once.
+#include "cuda/launch.h"
+
+namespace hdseg {
+
+// Calls use(chunk, first value, end) for each chunk of a block, with all its threads.
+template <class Use>
+__device__ void each_chunk(int64_t count, int64_t chunk, Use use) {
+  for (int64_t c = blockIdx.x; c * chunk < count; c += gridDim.x) {
+    use(c, c * chunk, (c + 1) * chunk < count ? (c + 1) * chunk : count);
+  }
+}
+
+// counts[v]: how often v occurs. A thread's values are near one another and mostly alike: it adds
+// them at once. `table`, if it is not null, is shared memory for all bins.
+template <class T>
+__device__ void histogram(const T* values, int64_t count, int64_t chunk, int64_t bins,
+                          uint32_t* table, uint64_t* counts) {
+  auto* all = reinterpret_cast<unsigned long long*>(counts);
+  if (table != nullptr) {
+    for (int64_t v = threadIdx.x; v < bins; v += blockDim.x) table[v] = 0;
+    __syncthreads();
+  }
+  each_chunk(count, chunk, [=](int64_t, int64_t first, int64_t end) {
+    uint32_t value = 0, found = 0;
+    const auto flush = [&] {
+      if (found == 0) return;
+      if (table != nullptr) {
+        atomicAdd(table + value, found);
+      } else {
+        atomicAdd(all + value, static_cast<unsigned long long>(found));
+      }
+    };
+    for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
+      if (values[i] != value) {
+        flush();
+        value = values[i];
+        found = 0;
+      }
+      ++found;
+    }
+    flush();
+  });
+  if (table == nullptr) return;
+  __syncthreads();
+  for (int64_t v = threadIdx.x; v < bins; v += blockDim.x) {
+    if (table[v] != 0) atomicAdd(all + v, static_cast<unsigned long long>(table[v]));
+  }
+}
+
+// sums[c]: sum(x) and sum(x^2) of chunk c, exactly: chunks are shorter than 2^32 values.
+template <class T>
+__device__ void integer_sums(const T* values, int64_t count, int64_t chunk, uint64_t* sums) {
+  __shared__ uint64_t scratch[kWarp];
+  each_chunk(count, chunk, [=](int64_t c, int64_t first, int64_t end) {
+    uint64_t sum = 0, squares = 0;
+    for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
+      const uint32_t value = values[i];
+      sum += value;
+      squares += value * value;  // below 2^32
+    }
+    sum = block_sum(sum, scratch);
+    squares = block_sum(squares, scratch);
+    if (threadIdx.x == 0) {
+      sums[2 * c] = sum;
+      sums[2 * c + 1] = squares;
+    }
+  });
+}
+
+// sums[c]: of x - x_0, or of (x - x_0 - mean)^2 if there is a mean; in float64, as the contract has
+// it. Relative to a value of its own a constant picture has sums of exactly 0.
+template <class T, bool kSquared>
+__device__ void float_sums(const T* values, int64_t count, int64_t chunk, const T* first_value,
+                           const double* mean, double* sums) {
+  __shared__ double scratch[kWarp];
+  const auto origin = static_cast<double>(*first_value);
+  each_chunk(count, chunk, [=](int64_t c, int64_t first, int64_t end) {
+    double sum = 0.0;
+    for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
+      double term = static_cast<double>(values[i]) - origin;
+      if (kSquared) {
+        term -= *mean;
+        term *= term;
+      }
+      sum += term;
+    }
+    sum = block_sum(sum, scratch);
+    if (threadIdx.x == 0) sums[c] = sum;
+  });
+}
+
+// sums[c, channel]: sums of the interleaved channels over a chunk of pixels, in float64. A thread
+// stays with one channel: as many of them work as make whole pixels.
+template <class T>
+__device__ void channel_sums(const T* image, int64_t pixels, int64_t channels, int64_t chunk,
+                             double* sums) {
+  HDSEG_DYNAMIC_SHARED(double, of_threads);  // (blockDim)
+  const int64_t working = blockDim.x / channels * channels;
+  each_chunk(pixels, chunk, [=](int64_t c, int64_t first, int64_t end) {
+    double sum = 0.0;
+    for (int64_t i = first * channels + threadIdx.x; i < end * channels; i += working) {
+      if (threadIdx.x < working) sum += static_cast<double>(image[i]);
+    }
+    of_threads[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < channels) {
+      for (int64_t i = threadIdx.x + channels; i < working; i += channels) sum += of_threads[i];
+      sums[c * channels + threadIdx.x] = sum;
+    }
+    __syncthreads();
+  });
+}
+
+}  // namespace hdseg
+
+#define HDSEG_INTEGER_KERNELS(T, suffix)                                                          \
+  extern "C" __global__ void histogram_##suffix(const T* values, int64_t count, int64_t chunk,    \
+                                                int64_t bins, uint64_t* counts) {                 \
+    HDSEG_DYNAMIC_SHARED(uint32_t, table);                                                        \
+    hdseg::histogram(values, count, chunk, bins, table, counts);                                  \
+  }                                                                                               \
+  extern "C" __global__ void histogram_of_many_##suffix(                                          \
+      const T* values, int64_t count, int64_t chunk, int64_t bins, uint64_t* counts) {            \
+    hdseg::histogram(values, count, chunk, bins, nullptr, counts);                                \
+  }                                                                                               \
+  extern "C" __global__ void integer_sums_##suffix(const T* values, int64_t count, int64_t chunk, \
+                                                   uint64_t* sums) {                              \
+    hdseg::integer_sums(values, count, chunk, sums);                                              \
+  }
+HDSEG_INTEGER_KERNELS(uint8_t, u8)
+HDSEG_INTEGER_KERNELS(uint16_t, u16)
+#undef HDSEG_INTEGER_KERNELS
+
+#define HDSEG_FLOAT_KERNELS(T, suffix)                                                             \
+  extern "C" __global__ void float_sums_##suffix(const T* values, int64_t count, int64_t chunk,    \
+                                                 const T* origin, double* sums) {                  \
+    hdseg::float_sums<T, false>(values, count, chunk, origin, nullptr, sums);                      \
+  }                                                                                                \
+  extern "C" __global__ void float_squares_##suffix(const T* values, int64_t count, int64_t chunk, \
+                                                    const T* origin, const double* mean,           \
+                                                    double* sums) {                                \
+    hdseg::float_sums<T, true>(values, count, chunk, origin, mean, sums);                          \
+  }
+HDSEG_FLOAT_KERNELS(float, f32)
+HDSEG_FLOAT_KERNELS(double, f64)
+#undef HDSEG_FLOAT_KERNELS
+
+#define HDSEG_CHANNEL_KERNELS(T, suffix)                                               \
+  extern "C" __global__ void channel_sums_##suffix(                                    \
+      const T* image, int64_t pixels, int64_t channels, int64_t chunk, double* sums) { \
+    hdseg::channel_sums(image, pixels, channels, chunk, sums);                         \
+  }
+HDSEG_CHANNEL_KERNELS(uint8_t, u8)
+HDSEG_CHANNEL_KERNELS(uint16_t, u16)
+HDSEG_CHANNEL_KERNELS(float, f32)
+HDSEG_CHANNEL_KERNELS(double, f64)
+#undef HDSEG_CHANNEL_KERNELS

@@ -1,0 +1,147 @@
+// From the coarse grid to the image's grid. Interpolation is in float64, as its contract wants it.
+#include "common/grid.h"
+#include "cuda/launch.h"
+
+namespace hdseg {
+
+// A block has some columns, one for each thread, and rows of the fine grid: blockIdx.x counts
+// blocks row by row.
+constexpr int64_t kColumns = 128;
+constexpr int64_t kRows = 32;
+constexpr int64_t kRowsAtOnce = 8;  // with their best values in registers
+
+struct Part {
+  int64_t x, top, end;  // the thread's column; the block's rows
+};
+
+__device__ inline Part part_of(const Grid& grid) {
+  const int64_t across = (grid.width + kColumns - 1) / kColumns;
+  const int64_t x = blockIdx.x % across * kColumns + threadIdx.x;
+  const int64_t top = blockIdx.x / across * kRows;
+  return {x, top, top + kRows < grid.height ? top + kRows : grid.height};
+}
+
+template <class T>
+__device__ void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to,
+                                int64_t* sources) {
+  const Part part = part_of(to);
+  if (threadIdx.x < kRows)
+    sources[threadIdx.x] = nearest(part.top + threadIdx.x, from.height, to.height);
+  __syncthreads();
+  if (part.x >= to.width) return;
+  const int64_t column = nearest(part.x, from.width, to.width);
+  for (int64_t y = part.top; y < part.end; ++y) {
+    fine[y * to.width + part.x] = coarse[sources[y - part.top] * from.width + column];
+  }
+}
+
+// The coarse rows around a fine one, each at one fine column. A coarse row serves several fine
+// ones.
+template <int count>
+struct RowWindow {
+  double along[count];
+  int64_t index[count];
+
+  __device__ void move_to(const Taps& rows, const float* plane, int64_t width,
+                          const Taps& columns) {
+    for (int i = 0; i < count; ++i) {
+      const int64_t wanted = rows.index[i];
+      if (wanted == index[i]) continue;
+      if (i + 1 < count && wanted == index[i + 1]) {
+        along[i] = along[i + 1];
+      } else {
+        along[i] = along_row(plane + wanted * width, columns);
+      }
+      index[i] = wanted;
+    }
+  }
+
+  __device__ double sum(const Taps& rows) const {
+    double found = 0.0;
+    for (int i = 0; i < count; ++i) found += rows.weight[i] * along[i];
+    return found;
+  }
+};
+
+// Index of the largest interpolated plane; the first one wins a tie.
+template <int count, class T>
+__device__ void upsample_argmax(const float* planes, int64_t classes, const Grid& from, T* fine,
+                                const Grid& to, Taps* rows) {
+  constexpr Interpolation how = count == 2 ? Interpolation::kLinear : Interpolation::kCubic;
+  const Part part = part_of(to);
+  if (threadIdx.x < kRows) {
+    rows[threadIdx.x] = taps_for(how, part.top + threadIdx.x, from.height, to.height);
+    rows[threadIdx.x].count = count;
+  }
+  __syncthreads();
+  if (part.x >= to.width) return;
+  Taps columns = taps_for(how, part.x, from.width, to.width);
+  columns.count = count;
+  for (int64_t top = 0; part.top + top < part.end; top += kRowsAtOnce) {
+    double largest[kRowsAtOnce];
+    T best[kRowsAtOnce];
+    for (int64_t k = 0; k < classes; ++k) {
+      const float* plane = planes + k * from.height * from.width;
+      RowWindow<count> window;
+      for (int i = 0; i < count; ++i) window.index[i] = -1;
+#pragma unroll
+      for (int64_t i = 0; i < kRowsAtOnce; ++i) {  // those below the picture are computed in vain
+        window.move_to(rows[top + i], plane, from.width, columns);
+        const double value = window.sum(rows[top + i]);
+        const bool larger = k == 0 || value > largest[i];
+        largest[i] = larger ? value : largest[i];
+        best[i] = larger ? static_cast<T>(k) : best[i];
+      }
+    }
+#pragma unroll
+    for (int64_t i = 0; i < kRowsAtOnce; ++i) {
+      const int64_t y = part.top + top + i;
+      if (y < part.end) fine[y * to.width + part.x] = best[i];
+    }
+  }
+}
+
+}  // namespace hdseg
+
+#define HDSEG_UPSAMPLING(T, suffix)                                                                \
+  extern "C" __global__ void upsample_labels_##suffix(const T* coarse, int64_t from_height,        \
+                                                      int64_t from_width, T* fine, int64_t height, \
+                                                      int64_t width) {                             \
+    __shared__ int64_t sources[hdseg::kRows];                                                      \
+    hdseg::upsample_labels(coarse, {from_height, from_width}, fine, {height, width}, sources);     \
+  }                                                                                                \
+  extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,        \
+                                                      int64_t from_height, int64_t from_width,     \
+                                                      T* fine, int64_t height, int64_t width) {    \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
+    hdseg::upsample_argmax<2>(planes, classes, {from_height, from_width}, fine, {height, width},   \
+                              rows);                                                               \
+  }                                                                                                \
+  extern "C" __global__ void upsample_cubic_##suffix(const float* planes, int64_t classes,         \
+                                                     int64_t from_height, int64_t from_width,      \
+                                                     T* fine, int64_t height, int64_t width) {     \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
+    hdseg::upsample_argmax<4>(planes, classes, {from_height, from_width}, fine, {height, width},   \
+                              rows);                                                               \
+  }
+HDSEG_UPSAMPLING(uint8_t, u8)
+HDSEG_UPSAMPLING(uint16_t, u16)
+#undef HDSEG_UPSAMPLING
+
+// samples (count, classes): all planes at some pixels of the fine grid.
+extern "C" __global__ void sample_planes(const float* planes, int64_t classes, int64_t from_height,
+                                         int64_t from_width, int32_t how, const int64_t* pixels,
+                                         int64_t count, int64_t height, int64_t width,
+                                         double* samples) {
+  using namespace hdseg;
+  const Grid from{from_height, from_width};
+  const auto interpolation = static_cast<Interpolation>(how);
+  for (int64_t i = first_item(); i < count; i += item_step()) {
+    const Taps rows = taps_for(interpolation, pixels[i] / width, from.height, height);
+    const Taps columns = taps_for(interpolation, pixels[i] % width, from.width, width);
+    for (int64_t k = 0; k < classes; ++k) {
+      samples[i * classes + k] =
+          interpolate(planes + k * from.height * from.width, from, rows, columns);
+    }
+  }
+}

@@ -1,0 +1,229 @@
+"""Why the backend `cuda` cannot run, and what is said when it fails; the CuPy is made up."""
+
+import builtins
+import importlib.util
+import sys
+import types
+from contextlib import nullcontext
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from hdseg_gpu import BackendUnavailable, OutOfDeviceMemory, available_backends, backends, refine
+from hdseg_gpu.backends import cuda_device
+
+IMAGE = np.random.default_rng(3).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+COARSE = np.eye(5, dtype=np.uint8)
+
+
+class Error(RuntimeError):
+    pass
+
+
+def installed(monkeypatch, *wheels):
+    made_up = [types.SimpleNamespace(metadata={"Name": name}) for name in wheels]
+    monkeypatch.setattr(metadata, "distributions", lambda: made_up)
+
+
+def cupy(monkeypatch, count=1, driver=13020, runtime=13020, nvrtc=lambda: (13, 0)):
+    """Put a CuPy in place that finds so many devices (or an error)."""
+    installed(monkeypatch, "numpy", "cupy-cuda13x")
+    monkeypatch.setattr(cuda_device.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(cuda_device, "find_spec", lambda name: name)
+
+    def device_count():
+        if isinstance(count, Exception):
+            raise count
+        return count
+
+    modules = {
+        "cupy": {"cuda": None},
+        "cupy.cuda": {"MemoryPool": None},
+        "cupy.cuda.nvrtc": {"getVersion": nvrtc},
+        "cupy.cuda.runtime": {
+            "CUDARuntimeError": Error,
+            "getDeviceCount": device_count,
+            "driverGetVersion": lambda: driver,
+            "runtimeGetVersion": lambda: runtime,
+        },
+    }
+    for name, members in modules.items():
+        module = types.ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("nvrtc", "runtime"):
+        setattr(sys.modules["cupy.cuda"], name, sys.modules[f"cupy.cuda.{name}"])
+    sys.modules["cupy"].cuda = sys.modules["cupy.cuda"]
+
+
+def reason():
+    with pytest.raises(BackendUnavailable) as caught:
+        backends.select("cuda")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("backend='cuda' cannot run: ")
+    assert text.endswith(", or use backend='cpu'.")
+    assert "cuda" not in available_backends()
+    assert backends.select("auto").name == "cpu"
+    return text
+
+
+def test_cupy_is_not_installed(monkeypatch):
+    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
+    assert "pip install 'hdseg_gpu[cuda13]'" in reason()
+    with pytest.raises(BackendUnavailable, match="CuPy is not installed"):
+        refine(IMAGE, COARSE, backend="cuda")
+
+
+def test_no_driver(monkeypatch):
+    cupy(monkeypatch)
+
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(cuda_device.ctypes, "CDLL", missing)
+    assert "there is no NVIDIA driver here" in reason()
+
+
+def test_two_wheels(monkeypatch):
+    cupy(monkeypatch)
+    installed(monkeypatch, "cupy-cuda12x", "numpy", "cupy-cuda13x")
+    text = reason()
+    assert "cupy-cuda12x and cupy-cuda13x are both installed" in text
+    assert "pip uninstall cupy-cuda12x cupy-cuda13x" in text
+
+
+def test_libraries_are_missing(monkeypatch):
+    def absent():
+        raise ImportError("libnvrtc.so.13: cannot open shared object file\nmore")
+
+    cupy(monkeypatch, nvrtc=absent)
+    text = reason()
+    assert "libnvrtc.so.13" in text
+    assert "hdseg_gpu[cuda13]" in text
+
+
+def test_wrong_major_version(monkeypatch):
+    cupy(monkeypatch, Error("cudaErrorInsufficientDriver"), driver=12080)
+    text = reason()
+    assert "the driver supports CUDA 12 and this CuPy needs CUDA 13" in text
+    assert "hdseg_gpu[cuda12]" in text
+
+
+@pytest.mark.parametrize("count", [0, Error("cudaErrorNoDevice: no CUDA-capable device")])
+def test_no_device(monkeypatch, count):
+    cupy(monkeypatch, count)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    text = reason()
+    assert "sees 0 devices with CUDA_VISIBLE_DEVICES=''" in text
+    assert ("cudaErrorNoDevice" in text) == (count != 0)
+
+
+def test_that_device_is_not_there(monkeypatch):
+    cupy(monkeypatch, 2)
+    with pytest.raises(BackendUnavailable, match=r"sees 2 devices.*, and device 5 is not one"):
+        backends.load("cuda", 5)
+
+
+def test_nothing_is_loaded_to_find_that_out(monkeypatch):
+    """Whether there is a driver is known before CuPy is loaded, which takes a while."""
+    monkeypatch.setattr(cuda_device, "find_spec", lambda name: name)
+    if importlib.util.find_spec("cupy") is None:
+        pytest.skip("needs CuPy to be installed")
+    original, loaded = builtins.__import__, []
+
+    def watched(name, *args, **kwargs):
+        loaded.append(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", watched)
+    if "libcuda" in str(backends.reason_against("cuda")):
+        assert not any(name.partition(".")[0] == "cupy" for name in loaded)
+
+
+def test_info_shows_it(monkeypatch):
+    from typer.testing import CliRunner
+
+    from hdseg_gpu.cli import app
+
+    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
+    found = CliRunner().invoke(app, ["info", "--json"])
+    assert found.exit_code == 0
+    assert "CuPy is not installed" in found.output
+    assert '"devices": []' in found.output
+
+
+# ---- faults while it runs ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """Return a CudaDevice, its pool, and the faults of a CuPy that is made up."""
+    cupy(monkeypatch)
+    pool = types.SimpleNamespace(
+        limit=0, used=100, freed=0,
+        used_bytes=lambda: pool.used, free_bytes=lambda: 50, malloc=None,
+        get_limit=lambda: pool.limit, set_limit=lambda size: setattr(pool, "limit", size),
+        free_all_blocks=lambda: setattr(pool, "freed", pool.freed + 1),
+    )  # fmt: skip
+    monkeypatch.setattr(cuda_device, "_pool", lambda number: pool)
+    faults = {
+        "compiler": type("CompileException", (Exception,), {}),
+        "driver": type("CUDADriverError", (RuntimeError,), {}),
+        "memory": type("OutOfMemoryError", (MemoryError,), {}),
+    }
+    cuda = sys.modules["cupy.cuda"]
+    for name, fault in faults.items():
+        setattr(cuda, name, types.SimpleNamespace(**{fault.__name__: fault}))
+    cuda.using_allocator = lambda malloc: nullcontext()
+    cuda.Device = lambda number: nullcontext()
+    cuda.runtime.memGetInfo = lambda: (1000, 2000)
+    device = object.__new__(cuda_device.CudaDevice)
+    device.xp, device.number, device.name = sys.modules["cupy"], 0, "a card"
+    return device, pool, faults
+
+
+def test_memory_has_a_limit(running):
+    device, pool, _ = running
+    with device.here():
+        assert pool.limit == 100 + int(0.9 * 1050)
+        assert device.free_memory() == int(0.9 * 1050)
+    with device.here(300):
+        assert pool.limit == 400
+        assert device.free_memory() == 300
+
+
+def test_out_of_memory_is_ours(running):
+    device, pool, faults = running
+    with (
+        pytest.raises(OutOfDeviceMemory, match=r"device 0 \(a card\).*max_device_memory="),
+        device.here(),
+    ):
+        raise faults["memory"]("1 GiB")
+    assert pool.freed == 1
+
+
+def test_a_lost_device_is_named(running):
+    device, _, faults = running
+    for fault in (Error("cudaErrorLaunchFailure"), faults["driver"]("CUDA_ERROR_ECC")):
+        with (
+            pytest.raises(BackendUnavailable, match=f"{fault}; nothing was returned.*process"),
+            device.here(),
+        ):
+            raise fault
+
+
+def test_kernels_that_do_not_compile(running):
+    device, _, faults = running
+    with (
+        pytest.raises(BackendUnavailable, match=r"cannot compile its kernels.*invalid value"),
+        device.here(),
+    ):
+        raise faults["compiler"]("invalid value for --gpu-architecture\nmore")
+
+
+def test_other_errors_pass(running):
+    device, _, _ = running
+    with pytest.raises(ZeroDivisionError), device.here():
+        raise ZeroDivisionError

@@ -1,0 +1,295 @@
+"""Reduction and levels on the executor, in every order of threads, against the processor's bits."""
+
+import numpy as np
+import pytest
+from bands import SEEDS, columns
+from executor import ORDERS, ExecutorDevice
+from gallery import blobs, photograph
+from systems import as_dense
+from test_level_ops import SUM, rescaled_galerkin
+
+from hdseg_gpu import structuring_elements
+from hdseg_gpu.backends import cpu
+from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges
+from hdseg_gpu.backends.cuda_level import CudaLevels
+from hdseg_gpu.backends.cuda_reduction import CudaReduction
+from hdseg_gpu.core.ops import Band
+from hdseg_gpu.solvers import System, solve
+
+BANDS = ["1x1 all unknown", "1x9 half", "9x1 all unknown", "31x33 half", "31x33 few seeds",
+         "3x400 few seeds", "64x65 chessboard", "127x40 diagonal", "31x33 all known"]  # fmt: skip
+
+
+class Device(CudaReduction, CudaLevels):
+    """The verbs under test alone."""
+
+    name = "cuda"
+
+
+@pytest.fixture(params=ORDERS)
+def device(request):
+    return Device(ExecutorDevice(request.param))
+
+
+@pytest.fixture(scope="module")
+def host():
+    return cpu.CpuOps()
+
+
+def assembled(host, seeds, columns_=2, strength=20.0, gamma=0.01):
+    image = np.random.default_rng(151).random((*seeds.shape, 1))
+    band = host.band(seeds)
+    labels = np.tile(np.array([1, 2, 3, 1, 2], seeds.dtype)[:columns_], (band.pixel.size, 1))
+    return band, *host.assemble(band, image, "intensity", strength, seeds, labels, gamma)
+
+
+def over(device, band, edges):
+    """Return a band and its matrix on the device."""
+    there = Band(
+        band.shape, device.xp.asarray(band.pixel), device.xp.asarray(band.start), band.size
+    )
+    return there, CudaEdges(device.xp.asarray(edges.rows))
+
+
+def on_processor(level):
+    """Return a coarse level of the device as one of the processor."""
+    assert level.kind == "sparse"
+    parts = tuple(part.get() for part in level.parts)
+    return cpu._Level("sparse", parts, level.inverse.get(), level.size)
+
+
+def same(actual, expected):
+    np.testing.assert_array_equal(actual.get(), expected)
+
+
+# ---- reduction -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BANDS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_reduction_has_the_processors_bits(device, host, name, dtype):
+    band, edges, b = assembled(host, SEEDS[name].astype(dtype))
+    there = over(device, band, edges)
+    exact, level = host.reduce(band, edges), device.reduce(*there)
+    assert level.size == exact.size
+    same(level.first_entry, exact.first_entry)
+    offsets, weights, excess = level.parts
+    same(weights, exact.parts[2])
+    same(excess, exact.parts[3])
+    same(level.inverse, exact.inverse)
+    # Kernels read there, whatever the weight.
+    to = offsets.get() + np.arange(level.size)
+    assert to.min(initial=0) - 1 >= -PADDING
+    assert to.max(initial=0) < level.size + PADDING
+    rhs = host.reduce_columns(band, edges, exact, b)
+    same(device.reduce_columns(*there, level, device.xp.asarray(b)), rhs)
+    for x in (rhs, rhs.astype(np.float64) / 3):
+        found = device.expand(*there, level, device.xp.asarray(x), device.xp.asarray(b))
+        same(found, host.expand(band, edges, exact, x, b.copy()))
+
+
+def test_a_missing_neighbour_up_right(device, host):
+    """The offset then leads behind the one up left; at the frame rows do not run together."""
+    seeds = np.zeros((4, 5), np.uint8)
+    seeds[0, 3:] = seeds[2, 0] = seeds[1, 1] = 1
+    band, edges, _ = assembled(host, seeds)
+    level = device.reduce(*over(device, band, edges))
+    y, x = np.divmod(band.pixels(), 5)
+    black = (x + y) % 2 == 0
+    number = {(int(v), int(u)): k for k, (v, u) in enumerate(zip(y[black], x[black], strict=True))}
+    up2, up, down, down2 = level.parts[0].get()
+    for (v, u), k in number.items():
+        for offset, dy in ((up2, -2), (down2, 2)):
+            assert offset[k] == number.get((v + dy, u), k) - k
+        for offset, dy in ((up, -1), (down, 1)):
+            left, right = number.get((v + dy, u - 1)), number.get((v + dy, u + 1))
+            expected = right if right is not None else k if left is None else left + 1
+            assert offset[k] == expected - k
+    whole = device.submatrix(level, device.xp.ones(level.size, np.bool_))
+    exact = host.reduce(band, edges)
+    for found, expected in zip(
+        whole, host.submatrix(exact, np.ones(level.size, bool)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+# ---- products and smoothers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["stencil", "sparse"])
+@pytest.mark.parametrize(("name", "width"), [*((name, 2) for name in BANDS), ("31x33 half", 5)])
+def test_levels_have_the_processors_bits(device, host, name, width, kind):
+    band, edges, _ = assembled(host, SEEDS[name])
+    level = device.reduce(*over(device, band, edges))
+    if kind == "sparse":
+        level = device.coarsen(level)[1]
+    exact = host.reduce(band, edges) if kind == "stencil" else on_processor(level)
+    rng, n = np.random.default_rng(157), level.size
+    b, r, v = (columns(host, a) for a in rng.normal(size=(3, width, n)))
+    x64 = host.zeros(n, width, np.float64)
+    host.body(x64)[:] = rng.normal(size=(width, n))
+    xp, out, expected = device.xp, host.zeros(n, width), host.zeros(n, width)
+
+    there = xp.asarray(out)
+    energy = device.apply(level, xp.asarray(v), there).get()
+    np.testing.assert_allclose(energy, host.apply(exact, v, expected), rtol=1e-12, atol=1e-12)
+    assert energy.dtype == np.float64
+    same(there, expected)
+    device.residual(level, xp.asarray(b), xp.asarray(x64), there)
+    host.residual(exact, b, x64, expected)
+    same(there, expected)
+
+    aggregate, below = device.coarsen(level)
+    x, coarse = xp.asarray(out), xp.zeros((width, below.size + 2 * PADDING), np.float32)
+    device.descend(level, aggregate, xp.asarray(r), x, coarse)
+    known = aggregate.get()
+    x_there, coarse_there = host.zeros(n, width), host.zeros(below.size, width)
+    host.descend(exact, known, r, x_there, coarse_there)
+    same(x, x_there)
+    same(coarse, coarse_there)
+    device.ascend(level, aggregate, xp.asarray(r), coarse, x, there)
+    host.ascend(exact, known, r, coarse_there, x_there, expected)
+    same(x, x_there)
+    same(there, expected)
+    same(device.diagonal(level), host.diagonal(exact))
+    same(device.row_sums(level), host.row_sums(exact))
+    chosen = rng.random(n) < 0.4
+    for found, wanted in zip(
+        device.submatrix(level, xp.asarray(chosen)), host.submatrix(exact, chosen), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_no_columns_at_all(device, host):
+    band, edges, _ = assembled(host, SEEDS["31x33 half"])
+    level = device.reduce(*over(device, band, edges))
+    aggregate, below = device.coarsen(level)
+    empty, coarse = (
+        device.xp.zeros((0, n + 2 * PADDING), np.float32) for n in (level.size, below.size)
+    )
+    assert device.apply(level, empty, empty).shape == (0,)
+    device.descend(level, aggregate, empty, empty, coarse)
+    device.ascend(level, aggregate, empty, coarse, empty, empty)
+
+
+def test_sums_do_not_depend_on_the_card(host):
+    """More blocks may run at once on a larger one; products are the same to the last bit."""
+    seeds = np.zeros((60, 70), np.uint8)
+    band, edges, b = assembled(host, seeds, gamma=0.5)
+    found = []
+    for blocks in (1, 3, 64):
+        device = Device(ExecutorDevice())
+        device.device.most_blocks = blocks
+        there = over(device, band, edges)
+        level = device.reduce(*there)
+        x = device.xp.asarray(host.reduce_columns(band, edges, host.reduce(band, edges), b + 1))
+        energy = device.apply(level, x, device.xp.zeros(x.shape, np.float32))
+        aggregate, below = device.coarsen(level)
+        found.append([energy.get(), aggregate.get(), *(part.get() for part in below.parts)])
+    for other in found[1:]:
+        for actual, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+# ---- coarsening ------------------------------------------------------------------------------
+
+
+def check_coarsening(device, level, aggregate, coarse):
+    """Assert what is promised of aggregates; return their mean size."""
+    known = aggregate.get()
+    kept = known >= 0
+    values, first, size = np.unique(known[kept], return_index=True, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(coarse.size))
+    assert np.all(np.diff(first) > 0)  # numbered by their first entry
+    start, member = (part.get() for part in level.members)
+    np.testing.assert_array_equal(np.diff(start), size)
+    np.testing.assert_array_equal(known[member], np.append(np.repeat(values, size), known[~kept]))
+    weights, sums = rescaled_galerkin(Galerkin(device), level, known)
+    everything = device.xp.ones(coarse.size, np.bool_)
+    found = as_dense(device.submatrix(coarse, everything))
+    expected = np.diag(weights.sum(axis=1) + sums) - weights.toarray()
+    np.testing.assert_allclose(found, expected, rtol=2 * SUM, atol=1e-13)
+    np.testing.assert_allclose(device.row_sums(coarse).get(), sums, rtol=2 * SUM)
+    diagonal = device.diagonal(coarse).get()
+    np.testing.assert_allclose(diagonal, expected.diagonal(), rtol=2 * SUM)
+
+
+class Galerkin:
+    """The device's verbs that ``rescaled_galerkin`` asks for, in host memory."""
+
+    def __init__(self, device):
+        self._device = device
+
+    def submatrix(self, level, chosen):
+        return self._device.submatrix(level, self._device.xp.asarray(chosen))
+
+    def row_sums(self, level):
+        return self._device.row_sums(level).get()
+
+
+def textured(host, shape, beta, classes=3):
+    """Return a band, its matrix and its right-hand sides: a picture with noise on it."""
+    labels = blobs(shape, classes)
+    image = photograph(labels, 3, "float64")
+    image = image + 0.2 * np.random.default_rng(163).random((*shape, 1))
+    seeds = host.seeds(labels, classes, structuring_elements("9x9"), 40)
+    band = host.band(seeds)
+    table = np.tile(np.arange(1, classes, dtype=np.uint8), (band.pixel.size, 1))
+    strength = beta / (10 * image.std() * 3**0.5)
+    return band, *host.assemble(band, image, "intensity", strength, seeds, table, 0.0)
+
+
+@pytest.mark.parametrize("beta", [0, 130, 5000])
+def test_every_order_of_threads_coarsens_alike(host, beta):
+    band, edges, _ = textured(host, (97, 90), beta)
+    found = []
+    for order in ORDERS:
+        device = Device(ExecutorDevice(order))
+        level, bits = device.reduce(*over(device, band, edges)), []
+        while level.size > 60:
+            aggregate, coarse = device.coarsen(level)
+            if order == ORDERS[0]:
+                check_coarsening(device, level, aggregate, coarse)
+                assert (
+                    2.5 * coarse.size < level.size <= 8 * coarse.size + (aggregate.get() < 0).sum()
+                )
+            bits += [aggregate.get(), coarse.inverse.get(), *(part.get() for part in coarse.parts)]
+            level = coarse
+        found.append(bits)
+    assert len(found[0]) >= 2 * 6
+    for bits in found[1:]:
+        for actual, expected in zip(bits, found[0], strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+class OtherAggregates(cpu.CpuOps):
+    """The processor's iterations with the device's hierarchy."""
+
+    def __init__(self):
+        super().__init__()
+        self._device, self._levels = Device(ExecutorDevice()), []
+
+    def reduce(self, band, edges):
+        level = super().reduce(band, edges)
+        self._levels.append((level, self._device.reduce(*over(self._device, band, edges))))
+        return level
+
+    def coarsen(self, level):
+        (there,) = (found for known, found in self._levels if known is level)
+        aggregate, coarse = self._device.coarsen(there)
+        self._levels.append((on_processor(coarse), coarse))
+        return aggregate.get(), self._levels[-1][0]
+
+
+@pytest.mark.parametrize("beta", [0, 130, 1000])
+def test_the_hierarchy_is_as_good_as_the_processors(host, beta):
+    band, edges, b = textured(host, (160, 150), beta)
+    assert 15_000 < band.size < 32_000  # the processor's sums run in one thread
+    expected, found = (
+        solve(ops, System(band, edges, b.copy()), "multigrid", 1e-4, lambda _: None)
+        for ops in (host, OtherAggregates())
+    )
+    assert found.converged
+    assert found.iterations <= 1.3 * expected.iterations + 2
+    difference = np.abs(host.body(found.x) - host.body(expected.x)).max()
+    assert difference <= found.error + expected.error

@@ -1,0 +1,84 @@
+"""Images that a device reads strip by strip give what the whole ones give."""
+
+import numpy as np
+import pytest
+from executor import ExecutorDevice
+from gallery import photograph
+
+from hdseg_gpu.backends.cuda import CudaOps
+from hdseg_gpu.backends.cuda_pictures import Picture, parts_of
+
+SHAPE = (53, 47)
+LABELS = (np.random.default_rng(5).random(SHAPE) < 0.5).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cuda():
+    return CudaOps(ExecutorDevice())
+
+
+def picture(cuda, image, rows, keep):
+    return Picture(cuda.device, image, rows, keep=keep)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("rows", [1, 7, 53, 100])
+@pytest.mark.parametrize("halo", [0, 1, 3])
+def test_strips_are_the_rows(cuda, rows, keep, halo):
+    image = photograph(LABELS, 3, "uint16")
+    for multiple in (1, 4):
+        whole = picture(cuda, image, rows, keep)
+        for _ in range(2):  # the second time it may be on the device
+            bottom = 0
+            for strip in whole.strips(0 if keep else halo, multiple):
+                assert strip.top == bottom
+                assert strip.top % multiple == 0
+                bottom = strip.bottom
+                first = strip.top - strip.above
+                assert first == max(0, strip.top - (0 if keep else halo))
+                last = min(SHAPE[0], bottom + (0 if keep else halo))
+                np.testing.assert_array_equal(strip.values.get(), image[first:last])
+            assert bottom == SHAPE[0]
+        assert len(whole.tops()) == (1 if keep else -(-SHAPE[0] // min(rows, SHAPE[0])))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("rule", ["intensity", "boundary"])
+def test_assembles_alike(cuda, dtype, keep, rule):
+    xp, image = cuda.xp, photograph(LABELS, 2, dtype)
+    seeds = xp.asarray(
+        (LABELS + 1) * (np.random.default_rng(7).random(SHAPE) < 0.4).astype(np.uint8)
+    )
+    band = cuda.band(seeds)
+    labels = xp.ones((len(band.pixel), 2), np.uint8)
+    expected = cuda.assemble(band, xp.asarray(image), rule, 1e-3, seeds, labels, 0.5)
+    for rows in (1, 5, 60):
+        found = cuda.assemble(
+            band, picture(cuda, image, rows, keep), rule, 1e-3, seeds, labels, 0.5
+        )
+        np.testing.assert_array_equal(found[0].rows.get(), expected[0].rows.get())
+        np.testing.assert_array_equal(found[1].get(), expected[1].get())
+
+
+def test_parts_cover_the_band(cuda):
+    seeds = cuda.xp.asarray((np.random.default_rng(11).random(SHAPE) < 0.7).astype(np.uint8))
+    band, image = cuda.band(seeds), photograph(LABELS, 1, "uint8")
+    for rows in (1, 10, 53):
+        parts = list(parts_of(cuda, picture(cuda, image, rows, False), band))
+        assert [p.begin for p in parts] == [0, *(p.end for p in parts[:-1])]
+        assert parts[-1].end == band.size
+        pixels = cuda.pixels(band).get()
+        for part in parts:
+            here = pixels[part.begin : part.end] // SHAPE[1] - part.first // SHAPE[1]
+            assert ((here >= 0) & (here < len(part.values))).all()
+
+
+def test_what_fits_is_kept(cuda):
+    image = photograph(LABELS, 3, "uint8")
+    assert len(cuda.picture(image).kept().tops()) == 1
+    with cuda.here(2 * image.nbytes):
+        assert len(cuda.picture(image).kept().tops()) > 3
+    assert len(cuda.picture(image, smaller=1).kept().tops()) == 1  # one strip may hold all of it
+    there = cuda.xp.asarray(image)
+    assert cuda.picture(there) is there
