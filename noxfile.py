@@ -41,3 +41,11 @@ def accuracy(session: nox.Session) -> None:
     """Compare masks refined by us and by others with the truth; options as in its README."""
     session.install("-e", ".[bench]")
     session.run("python", "-m", "benchmarks.accuracy", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Test and measure the backend cuda on this machine's GPU; options as in benchmarks/README."""
+    session.install("-e", ".[test,bench,cuda13]")
+    session.run("pytest", "-m", "gpu", "-n", "0", env=ENVIRONMENT)
+    session.run("python", "-m", "benchmarks.gpu", *session.posargs)

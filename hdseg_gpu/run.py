@@ -53,7 +53,8 @@ def within_memory(
             with ops.here(budget):
                 return ops, _done(ops, job, smaller, stages)
         except OutOfDeviceMemory as error:
-            failure = error
+            # Without its traceback, whose frames hold on to the arrays of the failed attempt.
+            failure = OutOfDeviceMemory(*error.args)
         if not isinstance(job.image, np.ndarray):
             break  # it is on the device as it is
     if final:

@@ -7,6 +7,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from pathlib import Path
 
+import gpu
 import numpy as np
 import pytest
 from executor import ExecutorDevice
@@ -27,9 +28,23 @@ def reference():
     return backends.load("reference")
 
 
-@pytest.fixture(scope="session", params=[*isa.NAMES, "cuda"])
+def pytest_generate_tests(metafunc):
+    """Give `ops` its parameters; "gpu" is among them only where it can run and was asked for."""
+    if "ops" in metafunc.fixturenames:
+        found = [*isa.NAMES, "cuda"]
+        if gpu.asked_for(metafunc.config) and gpu.reason_against() is None:
+            found.append(pytest.param("gpu", marks=pytest.mark.gpu))
+        metafunc.parametrize("ops", found, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def ops(request):
-    """Each instruction set of `cpu`, and `cuda` on the executor: to agree with the reference."""
+    """Each instruction set of `cpu`, and `cuda` on the executor: to agree with the reference.
+
+    With ``pytest -m gpu`` on a machine with a CUDA device it is `cuda` on that device.
+    """
+    if request.param == "gpu":
+        return ThroughDevice(backends.load("cuda"))
     if request.param == "cuda":
         return ThroughDevice(CudaOps(ExecutorDevice()))
     if request.param not in isa.supported():

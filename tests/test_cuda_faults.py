@@ -164,6 +164,7 @@ def running(monkeypatch):
     pool = types.SimpleNamespace(
         limit=0, used=100, freed=0,
         used_bytes=lambda: pool.used, free_bytes=lambda: 50, malloc=None,
+        total_bytes=lambda: pool.used + 50,
         get_limit=lambda: pool.limit, set_limit=lambda size: setattr(pool, "limit", size),
         free_all_blocks=lambda: setattr(pool, "freed", pool.freed + 1),
     )  # fmt: skip
@@ -192,6 +193,28 @@ def test_memory_has_a_limit(running):
     with device.here(300):
         assert pool.limit == 400
         assert device.free_memory() == 300
+    with device.here():  # the limit is of one call
+        assert pool.limit == 100 + int(0.9 * 1050)
+    assert pool.freed == 0
+    with device.here(40):  # less than the pool keeps for later
+        assert (pool.limit, pool.freed) == (140, 1)
+
+
+def test_memory_kept_for_later_goes_first(running):
+    _, pool, faults = running
+    fault = faults["memory"]
+
+    def malloc(size):
+        if size > 10 * pool.freed:
+            raise fault(size)
+        return size
+
+    pool.malloc = malloc
+    assert cuda_device._allocated(pool, fault, 10) == 10
+    assert cuda_device._allocated(pool, fault, 5) == 5
+    assert pool.freed == 1
+    with pytest.raises(fault):
+        cuda_device._allocated(pool, fault, 30)
 
 
 def test_out_of_memory_is_ours(running):

@@ -8,7 +8,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -111,10 +111,15 @@ class CudaDevice:
 
         pool = _pool(self.number)
         try:
-            with self.xp.cuda.Device(self.number), using_allocator(pool.malloc):
+            allocate = partial(_allocated, pool, memory.OutOfMemoryError)
+            with self.xp.cuda.Device(self.number), using_allocator(allocate):
+                pool.set_limit(size=0)  # that of the call before
                 if budget is None:
                     budget = int(_SHARE * self.free_memory())
-                pool.set_limit(size=pool.used_bytes() + budget)
+                limit = pool.used_bytes() + budget
+                if pool.total_bytes() > limit:
+                    pool.free_all_blocks()  # no limit keeps the pool from using what it has
+                pool.set_limit(size=limit)
                 yield
         except memory.OutOfMemoryError as error:
             pool.free_all_blocks()
@@ -274,6 +279,15 @@ def _pool(number: int) -> Any:
     from cupy.cuda import MemoryPool
 
     return MemoryPool()
+
+
+def _allocated(pool: Any, out_of_memory: type[Exception], size: int) -> Any:
+    """Return memory of a pool. What it keeps for later counts, too, so that has to go first."""
+    try:
+        return pool.malloc(size)
+    except out_of_memory:
+        pool.free_all_blocks()
+        return pool.malloc(size)
 
 
 def _pinned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

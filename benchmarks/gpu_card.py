@@ -1,0 +1,132 @@
+"""What benchmarks.gpu runs on: the card in words, and how fast it copies."""
+
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.gpu_runner import Runner
+from benchmarks.gpu_table import Row, Rows, Skip, Timing
+
+_LIBRARIES = ("hdseg_gpu", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "cucim-cu12",
+              "cucim-cu13", "torch")  # fmt: skip
+_QUERY = ("name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,"
+          "power.limit,ecc.mode.current,mig.mode.current,persistence_mode")  # fmt: skip
+# deviceGetAttribute: what CUDA's headers call cudaDevAttr...
+_ATTRIBUTES = {"clock [kHz]": 13, "memory clock [kHz]": 36, "memory bus [bit]": 37,
+               "L2 cache [bytes]": 38}  # fmt: skip
+
+
+def describe(run: Runner) -> dict[str, Any]:
+    """Return the host, the card and the versions; what cannot be read is left out."""
+    found: dict[str, Any] = {
+        "date": str(date.today()),
+        "backend": run.backend,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "Python": platform.python_version(),
+    }
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[library] = version(library)
+    if run.on_card:
+        with suppress(Exception):
+            found["card"] = _card()
+        with suppress(Exception):
+            found["nvidia-smi"] = _smi()
+    return found
+
+
+def sentence(described: dict[str, Any]) -> str:
+    """Return the description in one line."""
+    return ", ".join(
+        f"{key} ({', '.join(f'{k} {v}' for k, v in value.items())})"
+        if isinstance(value, dict)
+        else f"{key} {value}"
+        for key, value in described.items()
+    )
+
+
+def bandwidths(run: Runner, rows: Rows) -> Row:
+    """Add how fast the card copies; return the row of the copy that others are compared with."""
+
+    def copy() -> tuple[Timing, dict[str, Any]]:
+        _need(run)
+        size = min(4 << 30, int(run.xp.cuda.runtime.memGetInfo()[0]) // 4)
+        source = run.xp.zeros(size, np.uint8)
+        target = run.xp.empty_like(source)
+        timing = run.by_events(lambda: run.xp.copyto(target, source))
+        rate = 2 * size / timing.seconds / 1e9
+        return timing, {"rate": rate, "unit": "GB/s", "GiB": size / 2**30, "counted": "both ways"}
+
+    def over(pinned: bool) -> tuple[Timing, dict[str, Any]]:
+        _need(run)
+        size = 1 << 30
+        if pinned:
+            from cupyx import empty_pinned
+
+            host = empty_pinned((size,), np.uint8)
+        else:
+            host = np.empty(size, np.uint8)
+        host.fill(1)
+        target = run.xp.empty(size, np.uint8)
+        timing = run.timed(lambda: target.set(host))
+        return timing, {"rate": size / timing.seconds / 1e9, "unit": "GB/s"}
+
+    row = rows.measure("copy", "device to device, CUDA events", None, copy)
+    rows.measure("copy", "host to device, pinned memory", None, lambda: over(True))
+    rows.measure("copy", "host to device, pageable memory", None, lambda: over(False))
+    run.let_go()
+    return row
+
+
+def _need(run: Runner) -> None:
+    if not run.on_card:
+        raise Skip("needs a CUDA device")
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    with suppress(OSError):
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(": ")[2]
+    return platform.processor() or platform.machine()
+
+
+def _card() -> dict[str, Any]:
+    import cupy
+    from cupy.cuda import nvrtc, runtime
+
+    properties = runtime.getDeviceProperties(0)
+    driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    found = {
+        "name": properties["name"].decode(),
+        "memory [bytes]": int(properties["totalGlobalMem"]),
+        "multiprocessors": int(properties["multiProcessorCount"]),
+        "compute capability": f"{properties['major']}.{properties['minor']}",
+        "driver's CUDA": f"{driver // 1000}.{driver % 1000 // 10}",
+        "CuPy's CUDA": f"{cuda // 1000}.{cuda % 1000 // 10}",
+        "NVRTC": ".".join(map(str, nvrtc.getVersion())),
+        "CuPy": cupy.__version__,
+    }
+    for name, attribute in _ATTRIBUTES.items():
+        with suppress(Exception):
+            found[name] = int(runtime.deviceGetAttribute(attribute, 0))
+    return found
+
+
+def _smi() -> dict[str, str]:
+    """Return what the driver's own program says of the card; it is only asked."""
+    answer = subprocess.run(
+        ["nvidia-smi", "-i", "0", f"--query-gpu={_QUERY}", "--format=csv,noheader"],
+        capture_output=True, text=True, check=True, timeout=30,
+    ).stdout  # fmt: skip
+    values = answer.strip().splitlines()[0].split(", ")
+    return dict(zip(_QUERY.split(","), values, strict=False))

@@ -1,0 +1,163 @@
+"""What others take for the same: CuPy's hit-or-miss transform and cuCIM's random walker."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.gpu_inputs import image_of, side_of
+from benchmarks.gpu_rows import PASSES, PRESETS, Measured, assembled, classes_of, prepare
+from benchmarks.gpu_runner import Runner
+from benchmarks.gpu_table import Rows, Skip, Timing
+from hdseg_gpu import structuring_elements
+from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.solvers import solve
+
+BETA = 130.0  # scikit-image's default, where its walker converges
+_START = Path(__file__).parent / "gpu_start.py"
+_SECTION = "peers"
+
+
+def peers(run: Runner, rows: Rows, mpx: float) -> None:
+    """Add both peers and what they are compared with, on one picture."""
+    for name in PRESETS:
+        rows.measure(
+            _SECTION,
+            f"CuPy binary_hit_or_miss, {name}, 1 pass x {PASSES}, both planes",
+            mpx,
+            partial(_hit_or_miss, run, mpx, structuring_elements(name)),
+        )
+    run.let_go()
+    rows.measure(
+        _SECTION, f"assembly and solution, beta {BETA:g}, gamma = 0", mpx, partial(_ours, run, mpx)
+    )
+    run.let_go()
+    for mode in ("cg_j", "cg"):
+        rows.measure(
+            _SECTION, f"cuCIM random_walker {mode}, beta {BETA:g}", mpx,
+            partial(_cucim, run, mpx, mode),
+        )  # fmt: skip
+        run.let_go()
+
+
+def _hit_or_miss(run: Runner, mpx: float, elements: NDArray[np.int8]) -> Measured:
+    """Time one pass on both planes, scaled to all; compare its result with ours."""
+    if not run.on_card:
+        raise Skip("needs a CUDA device")
+    from cupyx.scipy.ndimage import binary_hit_or_miss
+
+    xp, side, r = run.xp, side_of(mpx), elements.shape[1] // 2
+    with run.ops.here():
+        inside = classes_of(run, side) > 0
+        planes = (inside, ~inside)
+        ours = [run.ops.thinning(plane, elements, 1) for plane in planes]
+        sets = [(xp.asarray(e == 1), xp.asarray(e == -1)) for e in elements]
+
+        def one_pass() -> list[Any]:
+            thinned = []
+            for plane in planes:
+                x = plane
+                for hit, miss in sets:
+                    padded = xp.pad(x, r, mode="edge")  # the border repeats its pixels
+                    x = x & ~binary_hit_or_miss(padded, hit, miss)[r:-r, r:-r]
+                thinned.append(x)
+            return thinned
+
+        timing = run.timed(one_pass, rounds=3)
+        different = sum(
+            int(xp.count_nonzero(a != b)) for a, b in zip(one_pass(), ours, strict=True)
+        )
+    scaled = Timing(
+        PASSES * timing.seconds, PASSES * timing.shortest, PASSES * timing.longest, timing.rounds
+    )
+    return scaled, {
+        "rate": side * side / scaled.seconds / 1e9,
+        "unit": "Gpx/s",
+        "pixels that differ after one pass": different,
+    }
+
+
+def _ours(run: Runner, mpx: float) -> Measured:
+    with run.ops.here():
+        given = prepare(run, side_of(mpx))
+
+        def whole() -> Any:
+            system = assembled(run, given, BETA, 0.0)
+            return solve(run.ops, system, "multigrid", TOLERANCE, lambda _: None)
+
+        timing = run.timed(whole)
+    return timing, _rate(given.band.size, timing)
+
+
+def _cucim(run: Runner, mpx: float, mode: str) -> Measured:
+    """Time cuCIM's walker on the whole picture with the same seeds; it makes its own system."""
+    if not run.on_card:
+        raise Skip("needs a CUDA device")
+    try:
+        from cucim.skimage.segmentation import random_walker
+    except ImportError as error:
+        raise Skip(f"cuCIM did not load ({error})") from error
+    side = side_of(mpx)
+    with run.ops.here():
+        given = prepare(run, side)
+        seeds = given.seeds.astype(np.int32)
+        size = given.band.size
+        solution = solve(
+            run.ops, assembled(run, given, BETA, 0.0), "multigrid", TOLERANCE, lambda _: None
+        )
+        ours = given.seeds.copy()
+        both = run.xp.broadcast_to(run.xp.arange(1, 3), (len(given.band.pixel), 2))
+        bound = 0.0 if solution.bound is None else solution.bound
+        run.ops.decide(
+            given.band, solution.x, run.xp.ascontiguousarray(both.astype(ours.dtype)), bound, ours
+        )
+        del given, solution
+    # From the default pool, as its users have it.
+    image = image_of(run.xp, side)
+    run.let_go()
+    timing = run.timed(
+        lambda: random_walker(image, seeds, beta=BETA, mode=mode, channel_axis=-1), rounds=3
+    )
+    labels = random_walker(image, seeds, beta=BETA, mode=mode, channel_axis=-1)
+    different = int(run.xp.count_nonzero(labels.astype(np.int32) != ours))
+    return timing, _rate(size, timing) | {"labels that differ": different}
+
+
+def _rate(unknowns: int, timing: Timing) -> dict[str, Any]:
+    return {
+        "rate": unknowns / timing.seconds / 1e6,
+        "unit": "M unknowns/s",
+        "M unknowns": unknowns / 1e6,
+    }
+
+
+def starts(run: Runner, rows: Rows, side: int = 1024) -> None:
+    """Add the first call of a process that compiles everything, and of the one after it."""
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("first process, empty cache", "later process, warm cache"):
+            rows.measure(
+                "start", f"{name}, {side} x {side} from host memory", None,
+                partial(_start, run.backend, cache, side),
+            )  # fmt: skip
+
+
+def _start(backend: str, cache: str, side: int) -> Measured:
+    """Time what a user waits for: CuPy, the context, and the first refine()."""
+    done = subprocess.run(
+        # -P: the package that is installed, not the folder beside this file.
+        [sys.executable, "-P", str(_START), backend, str(side)],
+        env=os.environ | {"CUPY_CACHE_DIR": cache, "CUDA_CACHE_PATH": f"{cache}/driver"},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["no word"])[-1])
+    parts: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    total = sum(parts.get(name, 0.0) for name in ("import CuPy", "context", "first refine"))
+    return Timing(total, total, total, 1), dict(parts)

@@ -1,0 +1,265 @@
+"""The measurements of benchmarks.gpu: thinning, solve, and refine() end to end.
+
+Everything but refine() is called by its verb (core/ops.py), on arrays that are on the device.
+"""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import gpu_cpu
+from benchmarks.child import Child
+from benchmarks.gpu_inputs import SCALE, coarse_of, image_of, side_of
+from benchmarks.gpu_runner import PATIENCE, ROUNDS, Runner
+from benchmarks.gpu_table import Rows, Skip, Timing
+from hdseg_gpu import refine, structuring_elements
+from hdseg_gpu.core import report as reports
+from hdseg_gpu.core.ops import Band, Evidence
+from hdseg_gpu.core.params import METHODS, TOLERANCE
+from hdseg_gpu.solvers import System, solve
+
+PRESETS = ("3x3", "9x9")
+PASSES = 35
+BETA = METHODS["evidence"].beta
+LARGEST_ON_CPU = 64  # Mpx
+Measured = tuple[Timing, dict[str, Any]]
+
+
+def classes_of(run: Runner, side: int) -> Any:
+    """Return the coarse map enlarged, as refine() does it: (side, side), 0 or 1."""
+    coarse = coarse_of(side)
+    planes = np.stack([coarse == k for k in (0, 1)]).astype(np.float32)
+    return run.ops.upsample_argmax(run.xp.asarray(planes), (side, side), "cubic")
+
+
+def bits_of(xp: Any, mask: Any) -> Any:
+    """Return a mask whose width is a multiple of 8 as bits, the lowest leftmost."""
+    height, width = mask.shape
+    bits = xp.empty((height, width // 8), np.uint8)
+    step = max(1, (1 << 28) // width)  # CuPy counts pixels in int32
+    for top in range(0, height, step):
+        part = xp.packbits(mask[top : top + step].ravel(), bitorder="little")
+        bits[top : top + step] = part.reshape(-1, width // 8)
+    return bits
+
+
+def thinning(run: Runner, rows: Rows, mpx: float, copy_rate: float | None) -> None:
+    """Add the thinning of a class and of its complement, as bits and by classes."""
+    side, ops = side_of(mpx), run.ops
+    size = side * side
+
+    def facts(timing: Timing, planes: int, other: int) -> dict[str, Any]:
+        # The simple count: a pass of all elements reads and writes each plane once.
+        moved = planes * PASSES * 2 * size / 8 + other * size
+        return {
+            "rate": size / timing.seconds / 1e9,
+            "unit": "Gpx/s",
+            "share": None if copy_rate is None else moved / timing.seconds / 1e9 / copy_rate,
+            "simple count [GB]": moved / 1e9,
+        }
+
+    with ops.here():
+        classes = classes_of(run, side)
+        inside = bits_of(run.xp, classes > 0)
+        planes = (inside, ~inside)
+        for name in PRESETS:
+            elements = structuring_elements(name)
+
+            def both(elements: NDArray[np.int8] = elements) -> Measured:
+                timing = run.timed(
+                    lambda: [ops.thinning_packed(p, side, elements, PASSES) for p in planes]
+                )
+                return timing, facts(timing, 2, 0)
+
+            def by_classes(elements: NDArray[np.int8] = elements) -> Measured:
+                timing = run.timed(lambda: ops.seeds(classes, 2, elements, PASSES))
+                return timing, facts(timing, 2, 2)
+
+            rows.measure("thinning", f"{name}, n = {PASSES}, both planes as bits", mpx, both)
+            rows.measure("thinning", f"{name}, n = {PASSES}, seeds of classes", mpx, by_classes)
+
+
+class Prepared(NamedTuple):
+    """A picture's band with all that its system is made from."""
+
+    image: Any
+    seeds: Any
+    band: Band
+    labels: Any  # (runs, 1): the label that is solved for
+    evidence: Evidence
+    sigma: float
+
+
+def prepare(run: Runner, side: int) -> Prepared:
+    """Return the band after 2 passes for each unit of the scale; evidence is the coarse map's."""
+    ops, xp = run.ops, run.xp
+    image = ops.picture(image_of(xp, side))
+    seeds = ops.seeds(classes_of(run, side), 2, structuring_elements("3x3"), 2 * SCALE)
+    band = ops.band(seeds)
+    coarse = coarse_of(side)
+    planes = np.stack([coarse == k for k in (0, 1)]).astype(np.float32)
+    samples = ops.sample_planes(xp.asarray(planes), (side, side), ops.pixels(band), "linear")
+    share = samples.astype(np.float32)
+    del samples
+    label = xp.where(share > 0, xp.arange(1, 3), 0).astype(seeds.dtype)
+    return Prepared(
+        image,
+        seeds,
+        band,
+        xp.ones((len(band.pixel), 1), seeds.dtype),
+        Evidence(label, share),
+        ops.standard_deviation(image) / 255,
+    )
+
+
+def assembled(run: Runner, given: Prepared, beta: float, gamma: float) -> System:
+    """Return the system of the first class."""
+    strength = beta / 255**2 / (10 * given.sigma * 3**0.5)
+    edges, b = run.ops.assemble(
+        given.band, given.image, "intensity", strength, given.seeds, given.labels, gamma
+    )
+    if gamma > 0:
+        run.ops.add_evidence(given.band, None, given.evidence, given.labels, gamma, b)
+    return System(given.band, edges, b)
+
+
+def solving(run: Runner, rows: Rows, mpx: float) -> None:
+    """Add the assembly of the band's system and its solution, apart and together."""
+    side, ops = side_of(mpx), run.ops
+    with ops.here():
+        given = prepare(run, side)
+        n = given.band.size
+        unknowns = {"M unknowns": n / 1e6, "share unknown": n / side**2}
+
+        def rate(timing: Timing) -> dict[str, Any]:
+            return {"rate": n / timing.seconds / 1e6, "unit": "M unknowns/s", **unknowns}
+
+        def assembly(gamma: float) -> Measured:
+            timing = run.timed(lambda: assembled(run, given, BETA, gamma))
+            return timing, rate(timing)
+
+        def solution(gamma: float, solver: str) -> Measured:
+            system = assembled(run, given, BETA, gamma)
+            found = solve(ops, _fresh(system), solver, TOLERANCE, _silent)
+            said = {"iterations": found.iterations, "bound": found.error, "by": found.solver}
+            del found
+            timing = run.timed(
+                lambda fresh: solve(ops, fresh, solver, TOLERANCE, _silent),
+                lambda: (_fresh(system),),
+            )
+            return timing, rate(timing) | said
+
+        def together(gamma: float, solver: str) -> Measured:
+            def all_of_it() -> Any:
+                system = assembled(run, given, BETA, gamma)
+                return solve(ops, system, solver, TOLERANCE, _silent)
+
+            timing = run.timed(all_of_it)
+            return timing, rate(timing)
+
+        for gamma in (1.0, 0.0):
+            tail = f"gamma = {gamma:g}"
+            rows.measure("solve", f"assembly, {tail}", mpx, partial(assembly, gamma))
+            for solver in ("multigrid", "cg"):
+                rows.measure("solve", f"{solver}, {tail}", mpx, partial(solution, gamma, solver))
+                rows.measure(
+                    "solve", f"assembly and {solver}, {tail}", mpx, partial(together, gamma, solver)
+                )
+                run.let_go()
+
+
+def _fresh(system: System) -> System:
+    return System(system.band, system.edges, system.b.copy())
+
+
+def _silent(_: float) -> None:
+    """Tell nobody about the progress."""
+
+
+def refining(run: Runner, rows: Rows, mpx: float) -> None:
+    """Add refine() without options, from both memories, and the CPU path beside it."""
+    side = side_of(mpx)
+    coarse = coarse_of(side)
+
+    def end_to_end(make: Callable[[], Any]) -> Measured:
+        image = make()
+        call = partial(refine, image, coarse, backend=run.backend, return_report=True)
+        result, held = run.held(call)
+        first = result[1]
+        del result
+        waited = _by_stages(run, call)
+        timing = run.timed(call, rounds=ROUNDS if mpx <= 256 else 3)
+        facts = {
+            "rate": side * side / timing.seconds / 1e6,
+            "unit": "Mpx/s",
+            "memory": held,
+            "share unknown": first.unknown_pixels / side**2,
+            "uncertified": first.uncertified_pixels,
+            "doubt": first.doubt,
+            "passes": first.passes,
+            "by": first.solver,
+            "iterations": first.iterations,
+            "stages [s]": waited,
+        }
+        if first.fallbacks:
+            facts["fallbacks"] = " / ".join(first.fallbacks)
+        return timing, facts
+
+    if run.on_card:
+        rows.measure(
+            "refine", "from device memory", mpx, lambda: end_to_end(lambda: image_of(run.xp, side))
+        )
+        run.let_go()
+    rows.measure("refine", "from host memory", mpx, lambda: end_to_end(lambda: image_of(np, side)))
+    run.let_go()
+    for threads in (2, None):
+        name = f"backend cpu, {'all' if threads is None else threads} threads"
+        rows.measure("refine", name, mpx, partial(_on_cpu, run, mpx, threads))
+
+
+def _by_stages(run: Runner, call: Callable[[], Any]) -> dict[str, float]:
+    """Return the seconds of each stage when the device is waited for at both of its ends."""
+
+    def clock() -> float:
+        run.wait()
+        return perf_counter()
+
+    with patch.object(reports, "perf_counter", clock):
+        _, report = call()
+    seconds: dict[str, float] = report.seconds
+    return seconds
+
+
+def _on_cpu(run: Runner, mpx: float, threads: int | None) -> Measured:
+    if not run.on_card:
+        raise Skip("the backend measured is the CPU's")
+    if mpx > LARGEST_ON_CPU:
+        raise Skip(f"takes too long beyond {LARGEST_ON_CPU} Mpx")
+    side = side_of(mpx)
+    image, coarse = image_of(np, side), coarse_of(side)
+    labels = refine(image, coarse, backend="cuda")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "image.npy", image)
+        np.save(folder / "coarse.npy", coarse)
+        with Child(gpu_cpu.by_cpu, folder, threads) as child:
+            first = child.run()
+            found = [child.run().seconds for _ in range(1 if first.seconds > PATIENCE else 3)]
+            different = int(np.count_nonzero(child.result() != labels))
+    seconds = float(np.median(found))
+    facts = {
+        "rate": side * side / seconds / 1e6,
+        "unit": "Mpx/s",
+        "cores used": first.remarks["threads"],
+        "host memory [MiB]": first.peak_mib,
+        "labels that differ": different,
+        "uncertified": first.remarks["uncertified"],
+    }
+    return Timing(seconds, min(found), max(found), len(found)), facts

@@ -1,0 +1,103 @@
+"""One backend to be measured: its arrays, its clock, and its memory."""
+
+import gc
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from benchmarks.gpu_table import Timing
+from hdseg_gpu import backends
+
+PATIENCE = 10.0  # seconds of a warm-up after which one timed round is enough
+ROUNDS = 5
+
+
+class Runner:
+    """The backend "cuda" on the first device, or "cpu" to try the benchmark itself."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.ops = backends.load(backend)
+        self.xp = self.ops.xp
+        self.on_card = backend == "cuda"
+
+    def wait(self) -> None:
+        """Wait until the device has done all it was told."""
+        if self.on_card:
+            self.xp.cuda.Device(0).synchronize()
+
+    def timed(
+        self,
+        function: Callable[..., Any],
+        prepare: Callable[[], tuple[Any, ...]] = tuple,
+        rounds: int = ROUNDS,
+    ) -> Timing:
+        """Return how long `function` takes, from an idle device to an idle device.
+
+        The first call warms up and is not counted. What `prepare` does is not timed, its results
+        are the arguments.
+        """
+        found: list[float] = []
+        for i in range(rounds + 1):
+            arguments = prepare()
+            self.wait()
+            start = perf_counter()
+            result = function(*arguments)
+            self.wait()
+            seconds = perf_counter() - start
+            del result, arguments
+            if i > 0:
+                found.append(seconds)
+                if found[0] > PATIENCE:
+                    break
+            elif seconds > 4 * PATIENCE:
+                rounds = 1
+            if i >= rounds:
+                break
+        return Timing(median(found), min(found), max(found), len(found))
+
+    def by_events(self, function: Callable[[], Any], rounds: int = 20) -> Timing:
+        """Return how long the device works on what `function` starts, by its own clock."""
+        cuda = self.xp.cuda
+        function()
+        found = []
+        for _ in range(rounds):
+            start, end = cuda.Event(), cuda.Event()
+            self.wait()
+            start.record()
+            function()
+            end.record()
+            end.synchronize()
+            found.append(cuda.get_elapsed_time(start, end) / 1000)
+        return Timing(median(found), min(found), max(found), len(found))
+
+    def pool(self) -> Any:
+        """Return the memory pool of the package on the device, or None."""
+        if not self.on_card:
+            return None
+        from hdseg_gpu.backends import cuda_device
+
+        return cuda_device._pool(0)
+
+    def let_go(self) -> None:
+        """Give back all memory of the device that no array needs."""
+        gc.collect()
+        if self.on_card:
+            self.wait()
+            self.pool().free_all_blocks()
+            self.xp.get_default_memory_pool().free_all_blocks()
+
+    def held(self, function: Callable[[], Any]) -> tuple[Any, int | None]:
+        """Return a result, and the bytes that the package's pool came to hold for it.
+
+        The pool returns nothing while a call runs, unless the limit forces it to: what it holds in
+        the end is the most it held.
+        """
+        if not self.on_card:
+            return function(), None
+        self.let_go()
+        before = self.pool().total_bytes()
+        result = function()
+        self.wait()
+        return result, int(self.pool().total_bytes() - before)

@@ -1,0 +1,135 @@
+"""The rows of benchmarks.gpu: measured, or skipped for a reason, and the table they make."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.report import table
+
+_DASH = "-"
+
+
+class Skip(Exception):
+    """What a measurement raises when it cannot be made here; the text is the reason."""
+
+
+@dataclass
+class Row:
+    """One measurement."""
+
+    section: str
+    name: str
+    mpx: float | None = None
+    seconds: float | None = None  # median
+    shortest: float | None = None
+    longest: float | None = None
+    rounds: int | None = None
+    rate: float | None = None
+    unit: str = ""
+    share: float | None = None  # of the card's copy bandwidth, by the simple count of bytes
+    memory: int | None = None  # bytes of the device that the call held at most, without its input
+    remarks: dict[str, Any] = field(default_factory=dict)
+    skipped: str | None = None
+
+
+@dataclass
+class Timing:
+    """Seconds of several rounds."""
+
+    seconds: float  # median
+    shortest: float
+    longest: float
+    rounds: int
+
+
+class Rows:
+    """All rows so far. A measurement that fails is a row with the reason; the others go on."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def measure(
+        self,
+        section: str,
+        name: str,
+        mpx: float | None,
+        function: Callable[[], tuple[Timing, dict[str, Any]]],
+    ) -> Row:
+        """Add what `function` returns: the time, and fields of the row or remarks by name."""
+        row = Row(section, name, mpx)
+        try:
+            timing, facts = function()
+        except Skip as reason:
+            row.skipped = str(reason)
+        except Exception as error:  # whatever a library raises, the other rows are worth having
+            row.skipped = f"failed: {type(error).__name__}: {str(error).strip()[:300]}"
+        else:
+            row.seconds, row.shortest = timing.seconds, timing.shortest
+            row.longest, row.rounds = timing.longest, timing.rounds
+            for key, value in facts.items():
+                if key in ("rate", "unit", "share", "memory"):
+                    setattr(row, key, value)
+                else:
+                    row.remarks[key] = value
+        self.rows.append(row)
+        print(_line(row), file=sys.stderr, flush=True)
+        return row
+
+    def guard(self, section: str, mpx: float, function: Callable[[], None]) -> None:
+        """Run what makes several rows; if its preparations fail, there is a row that says so."""
+        try:
+            function()
+        except Exception as error:
+            reason = f"failed: {type(error).__name__}: {str(error).strip()[:300]}"
+            self.rows.append(Row(section, "preparation", mpx, skipped=reason))
+            print(_line(self.rows[-1]), file=sys.stderr, flush=True)
+
+    def plain(self) -> list[dict[str, Any]]:
+        """Return the rows as plain values."""
+        return [asdict(row) for row in self.rows]
+
+    def markdown(self) -> str:
+        """Return the table."""
+        head = ["what", "", "Mpx", "median [s]", "min - max", "rate", "of copy bandwidth",
+                "memory [MiB]", "remarks"]  # fmt: skip
+        return table(head, [_cells(row) for row in self.rows])
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits, without exponents that tables do not need."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e" in text and 1 <= abs(value) < 1e9 else text
+
+
+def _cells(row: Row) -> list[str]:
+    cells = [row.section, row.name, _DASH if row.mpx is None else f"{row.mpx:g}"]
+    if row.skipped is not None:
+        reason = " ".join(row.skipped.replace("|", "/").split())
+        return [*cells, *[_DASH] * 5, f"skipped: {reason}"]
+    assert row.seconds is not None
+    spread = _DASH
+    if (row.rounds or 0) > 1:
+        spread = f"{number(row.shortest or 0)} - {number(row.longest or 0)}"
+    remarks = [f"{key} {_said(value)}" for key, value in row.remarks.items()]
+    return [
+        *cells,
+        number(row.seconds),
+        spread,
+        _DASH if row.rate is None else f"{number(row.rate)} {row.unit}",
+        _DASH if row.share is None else f"{100 * row.share:.0f} %",
+        _DASH if row.memory is None else f"{row.memory / 2**20:.0f}",
+        "; ".join(remarks).replace("|", "/"),
+    ]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_said(v)}" for k, v in value.items())
+    return str(value)
+
+
+def _line(row: Row) -> str:
+    return " | ".join(cell for cell in _cells(row) if cell != _DASH)
