@@ -1,5 +1,8 @@
 """Chores: ``nox -l`` lists them. They call the same tools as .ci/run."""
 
+import subprocess
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests", "lint"]
@@ -24,6 +27,18 @@ def lint(session: nox.Session) -> None:
         "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
         "xargs clang-format --dry-run --Werror", external=True,
     )  # fmt: skip
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """Run the CUDA kernels on the processor under AddressSanitizer and UBSan."""
+    session.install("-c", "constraints-cpu.txt", ".[test,cuda-check]")
+    library = subprocess.run(
+        ["g++", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    watched = {"HDSEG_SANITIZE": "1", "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
+    suites = session.posargs or sorted(map(str, Path("tests").glob("test_cuda_*.py")))
+    session.run("pytest", "-n", "0", "--timeout", "0", *suites, env=ENVIRONMENT | watched)
 
 
 @nox.session

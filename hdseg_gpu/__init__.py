@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import hdseg_gpu.metrics as metrics  # noqa: PLR0402 - mypy does not find itself otherwise
-    from hdseg_gpu.api import available_backends, refine, seeds, thinning
+    from hdseg_gpu.api import (
+        available_backends,
+        refine,
+        release_device_memory,
+        seeds,
+        thinning,
+    )
     from hdseg_gpu.core.elements import structuring_elements
     from hdseg_gpu.core.errors import (
         BackendUnavailable,
@@ -31,6 +37,7 @@ __all__ = [
     "available_backends",
     "metrics",
     "refine",
+    "release_device_memory",
     "seeds",
     "structuring_elements",
     "thinning",
@@ -39,6 +46,7 @@ __all__ = [
 _HOMES = {
     "available_backends": "hdseg_gpu.api",
     "refine": "hdseg_gpu.api",
+    "release_device_memory": "hdseg_gpu.api",
     "seeds": "hdseg_gpu.api",
     "thinning": "hdseg_gpu.api",
     "structuring_elements": "hdseg_gpu.core.elements",

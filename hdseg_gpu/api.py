@@ -1,5 +1,6 @@
 """The public functions: validate, select, survey, run, report."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -21,6 +22,17 @@ from hdseg_gpu.run import Job, within_memory
 def available_backends() -> tuple[str, ...]:
     """Return the names of the backends that can run here, best first."""
     return backends.available()
+
+
+def release_device_memory() -> None:
+    """Give device memory that is kept for the next call back, for others to use.
+
+    Results are not touched. Without a CUDA device there is nothing to do.
+    """
+    if "cupy" in sys.modules:
+        from hdseg_gpu.backends.cuda_device import release
+
+        release()
 
 
 def refine(
@@ -236,12 +248,13 @@ def refine(
             f"meet: the proven bound is {worst:.1e}."
         )
     _warn(stages)
-    result: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
-    if return_probabilities:
-        assert tile.probabilities is not None
-        axes = [1, 2]
-        axes.insert(class_axis % 3, 0)
-        result += (given_back(ops, tile.probabilities.transpose(axes), home),)
+    with ops.here():  # a device that has failed says so when results are fetched
+        result: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
+        if return_probabilities:
+            assert tile.probabilities is not None
+            axes = [1, 2]
+            axes.insert(class_axis % 3, 0)
+            result += (given_back(ops, tile.probabilities.transpose(axes), home),)
     if return_report:
         result += (_report(ops.name, network, params, outcome.sigma, tile, stages),)
     return result if len(result) > 1 else result[0]
@@ -287,10 +300,14 @@ def seeds(
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
     with ops.here():
-        array = validate.seed_labels(taken_in(ops, mask))
-        xp = np if isinstance(array, np.ndarray) else ops.xp
-        classes = validate.label_classes("mask", array, xp)
-        indices = ops.xp.asarray(classes.classes)
+        array = ops.xp.asarray(validate.seed_labels(taken_in(ops, mask)))
+        present = None
+        if validate.has_table(array):
+            codes = array.view(np.uint8) if array.dtype.kind == "b" else array
+            present = ops.histogram(codes, np.iinfo(codes.dtype).max + 1) > 0
+        classes = validate.label_classes("mask", array, ops.xp, present)
+        indices = classes.classes
+        assert indices is not None
         thinned = ops.seeds(indices, classes.count, cells, count)
         before = ops.histogram(indices, classes.count) > 0
         check_seeds(ops, before, thinned, classes, count, stages)

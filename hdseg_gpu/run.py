@@ -48,7 +48,9 @@ def within_memory(
     A device whose memory does not suffice gets the image in ever smaller strips. If that does not
     help, and the backend is not final, the job goes to the backend `cpu`.
     """
+    notes = len(stages.notes)
     for smaller in range(_HALVINGS + 1):
+        del stages.notes[notes:]  # of an attempt that failed
         try:
             with ops.here(budget):
                 return ops, _done(ops, job, smaller, stages)
@@ -59,6 +61,7 @@ def within_memory(
             break  # it is on the device as it is
     if final:
         raise failure
+    del stages.notes[notes:]
     stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
     ops = backends.load("cpu")
     image = on_host(job.image)
@@ -67,6 +70,7 @@ def within_memory(
 
 
 def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
+    ops.prepare(job.image, job.coarse.count)
     image = ops.picture(job.image, smaller)
     features = image if job.features is job.image else ops.picture(job.features, smaller)
     coarse, params = _taken_over(ops, job.coarse), job.params

@@ -13,23 +13,24 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 
 
 def by_nvrtc(file, architecture):
-    """Return (cubin, PTX) as CuPy compiles a file; SyntaxError with the compiler's words if not."""
+    """Return what CuPy's compiler makes of a file, or SyntaxError with the compiler's words.
+
+    That is machine code for "sm_90", and text, PTX, for "compute_90".
+    """
     from cupy.cuda import nvrtc
 
-    source = cuda_source.source(file)
-    found = []
-    for kind, read in (("sm", nvrtc.getCUBIN), ("compute", nvrtc.getPTX)):
-        program = nvrtc.createProgram(source, file, (), ())
-        try:
-            architecture = f"{kind}_{architecture.partition('_')[2]}"
-            options = (f"--gpu-architecture={architecture}", "-ftz=true", *OPTIONS)
-            nvrtc.compileProgram(program, options)
-            found.append(read(program))
-        except nvrtc.NVRTCError:
-            raise SyntaxError(nvrtc.getProgramLog(program)) from None
-        finally:
-            nvrtc.destroyProgram(program)
-    return found[0], found[1].decode() if isinstance(found[1], bytes) else found[1]
+    program = nvrtc.createProgram(cuda_source.source(file), file, (), ())
+    try:
+        options = (f"--gpu-architecture={architecture}", "-ftz=true", *OPTIONS)
+        nvrtc.compileProgram(program, options)
+        if architecture.startswith("sm"):
+            return nvrtc.getCUBIN(program)
+        ptx = nvrtc.getPTX(program)
+        return ptx.decode() if isinstance(ptx, bytes) else ptx
+    except nvrtc.NVRTCError:
+        raise SyntaxError(nvrtc.getProgramLog(program)) from None
+    finally:
+        nvrtc.destroyProgram(program)
 
 
 def doubles(ptx):
@@ -64,7 +65,7 @@ def resources(file, architecture="sm_90"):
 if __name__ == "__main__":
     for name in sys.argv[1:] or cuda_source.names():
         for target in ARCHITECTURES:
-            cubin, ptx = by_nvrtc(name, target)
-            print(f"{name} {target}: {len(cubin)} bytes, float64 in {sorted(doubles(ptx))}")
+            print(f"{name} {target}: {len(by_nvrtc(name, target))} bytes")
+        print(f"  float64 in {sorted(doubles(by_nvrtc(name, 'compute_90')))}")
         for kernel, (registers, spilled, stack) in sorted(resources(name).items()):
             print(f"  {kernel}: {registers} registers, {spilled} bytes spilled, {stack} of stack")

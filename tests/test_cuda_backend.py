@@ -148,8 +148,8 @@ def test_ignored_pixels(device, gamma):
 
 def test_many_classes(device):
     """Two bytes for a class, and instances whose regions share their systems."""
-    image = photograph(blobs((64, 96)), 3)
-    coarse = np.arange(16 * 24, dtype=np.int32).reshape(16, 24) // 2 * 7
+    image = photograph(blobs((80, 112)), 3)
+    coarse = np.arange(20 * 28, dtype=np.int32).reshape(20, 28) // 2 * 7
     found = both(image, coarse, passes=2, interpolation="nearest")
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][0].dtype == np.int32
@@ -322,9 +322,25 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
         for file in cuda_source.names()
         for kernel in build.kernel_names(file)
     }
-    launched = {re.sub(r"(_(u8|u16|f32|f64))+", "", kernel) for kernel in device.launched}
+    launched = {re.sub(r"(_(u8|u16|f32|f64))+", "", kernel) for _, kernel in device.launched}
     # These verbs are there for every level; the solver asks the finest alone.
     assert wanted - launched == {"sparse_apply", "sparse_residual"}
+
+
+def test_what_is_launched_was_prepared(device, monkeypatch):
+    """Texts that are compiled side by side at the start are those that will be needed."""
+    image, coarse, _ = scene()
+    refine(image, coarse, backend="cuda")
+    monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
+    monkeypatch.setattr("hdseg_gpu.pipeline.evidence.MOST_DETAIL", 9.0)
+    refine(image, coarse, backend="cuda")
+    prepared, launched = (
+        {cuda_source.source(*kernel) for kernel in kernels}
+        for kernels in (device.prepared, device.launched)
+    )
+    assert launched == prepared
+    for types in (scene(channels=2, dtype="float64"), scene(channels=1, dtype="uint16")):
+        refine(*types[:2], backend="cuda")  # names of all kernels exist
 
 
 def test_the_backend_is_chosen_by_where_arrays_are(device, monkeypatch):

@@ -6,7 +6,8 @@ that the same code runs on the tests' executor, which has no GPU.
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from importlib import metadata
@@ -25,7 +26,10 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
 _SHARE = 0.9  # of the free memory
-_SHARED_BY_DEFAULT = 48 << 10  # bytes for each block; more must be asked for
+# Bytes of shared memory for each block: more than the first must be asked for, and every card from
+# compute capability 8.0 on has the second.
+_SHARED_BY_DEFAULT = 48 << 10
+_MOST_SHARED = 96 << 10
 _INSTEAD = "or use backend='cpu'."
 
 
@@ -48,6 +52,9 @@ class Device(Protocol):
 
         args: arrays, NumPy scalars, int (an int64_t) and float (a double).
         """
+
+    def prepare(self, kernels: Iterable[tuple[str, str]]) -> None:
+        """Begin to compile kernels, (file, name), that will be launched."""
 
     def host(self, array: Any) -> NDArray[Any]:
         """Return an array's values in host memory, when they are there."""
@@ -90,10 +97,12 @@ class CudaDevice:
         args: tuple[Any, ...],
         shared: int = 0,
     ) -> None:
-        function = _module(file, self.number).get_function(kernel)
-        if shared > _SHARED_BY_DEFAULT:
-            function.max_dynamic_shared_size_bytes = shared
+        function = _function(file, kernel, self.number, shared > _SHARED_BY_DEFAULT)
         function(grid, block, tuple(map(_typed, args)), shared_mem=shared)
+
+    def prepare(self, kernels: Iterable[tuple[str, str]]) -> None:
+        for file, kernel in kernels:
+            _compiling(cuda_source.source(file, kernel), self.number)
 
     def host(self, array: Any) -> NDArray[Any]:
         values: NDArray[Any] = self.xp.asnumpy(array)
@@ -122,7 +131,7 @@ class CudaDevice:
                 pool.set_limit(size=limit)
                 yield
         except memory.OutOfMemoryError as error:
-            pool.free_all_blocks()
+            _emptied(pool, self.number)
             raise OutOfDeviceMemory(
                 f"backend='cuda' ran out of memory on device {self.number} ({self.name}): {error}; "
                 f"free some, set max_device_memory=, {_INSTEAD}"
@@ -265,6 +274,43 @@ def _reason_against_device(number: int) -> str | None:
     return None
 
 
+def device_of(array: Any) -> int:
+    """Return the number of the device that an array with __cuda_array_interface__ is on."""
+    cause = _reason_against_installation()
+    if cause:
+        raise BackendUnavailable(
+            f"an array of the type {type(array).__name__} is on a CUDA device, and {cause}, or "
+            "copy it to host memory."
+        )
+    from cupy.cuda import runtime
+
+    pointer, _ = array.__cuda_array_interface__["data"]
+    return int(runtime.pointerGetAttributes(pointer).device) if pointer else 0
+
+
+def downloaded(array: Any) -> NDArray[Any]:
+    """Return the copy of an array with __cuda_array_interface__ in host memory."""
+    import cupy
+
+    with cupy.cuda.Device(device_of(array)):
+        found: NDArray[Any] = cupy.asnumpy(cupy.asarray(array))
+    return found
+
+
+def release() -> None:
+    """Give the memory that the last calls have left in our pools back to the devices."""
+    for number, pool in _POOLS.items():
+        _emptied(pool, number)
+
+
+def _emptied(pool: Any, number: int) -> None:
+    """Give what a pool keeps for later back; CuPy's pools do that for the current device."""
+    import cupy
+
+    with cupy.cuda.Device(number):
+        pool.free_all_blocks()
+
+
 def uploaded(array: NDArray[Any], number: int) -> Any:
     """Return an array's copy on a device."""
     import cupy
@@ -273,12 +319,16 @@ def uploaded(array: NDArray[Any], number: int) -> Any:
         return cupy.asarray(array)
 
 
-@cache
+_POOLS: dict[int, Any] = {}  # by the number of the device
+
+
 def _pool(number: int) -> Any:
     """Return the memory pool of this package: its limit concerns nobody else's arrays."""
-    from cupy.cuda import MemoryPool
+    if number not in _POOLS:
+        from cupy.cuda import MemoryPool
 
-    return MemoryPool()
+        _POOLS[number] = MemoryPool()
+    return _POOLS[number]
 
 
 def _allocated(pool: Any, out_of_memory: type[Exception], size: int) -> Any:
@@ -298,11 +348,33 @@ def _pinned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 
 @cache
-def _module(file: str, number: int) -> Any:
-    """Return the compiled file; CuPy keeps the cubins of all processes on disk."""
-    import cupy
+def _function(file: str, kernel: str, number: int, much_shared: bool) -> Any:
+    """Return a kernel for a device; CuPy keeps the cubins of all processes on disk."""
+    module = _compiling(cuda_source.source(file, kernel), number).result()
+    function = module.get_function(kernel)
+    if much_shared:
+        function.max_dynamic_shared_size_bytes = _MOST_SHARED
+    return function
 
-    return cupy.RawModule(code=cuda_source.source(file), options=OPTIONS)
+
+@cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="hdseg-compiler")
+
+
+@cache
+def _compiling(text: str, number: int) -> Future[Any]:
+    """Return the module that a text becomes; the compiler runs beside everything else."""
+
+    def compiled() -> Any:
+        import cupy
+
+        with cupy.cuda.Device(number):
+            module = cupy.RawModule(code=text, options=OPTIONS)
+            module.compile()
+        return module
+
+    return _compilers().submit(compiled)
 
 
 def _typed(value: Any) -> Any:

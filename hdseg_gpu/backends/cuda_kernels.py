@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK, Device
-from hdseg_gpu.core.ops import Band, Edges, Level, Ops
+from hdseg_gpu.backends.cuda_warmup import kernels_for
+from hdseg_gpu.core.ops import Band, Edges, Level, Ops, class_dtype
 
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
 # read beyond the ends.
@@ -50,6 +51,8 @@ class CudaKernels(Ops):
 
     # The look at the error waits for all that is under way, and costs as much as some steps.
     patience = 4
+    # A launch is worth more here than a loop's turn on a processor.
+    block = 1 << 26
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -57,6 +60,10 @@ class CudaKernels(Ops):
 
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
         return self.device.here(budget)
+
+    def prepare(self, image: NDArray[Any], count: int) -> None:
+        classes = suffix(np.empty(0, class_dtype(count)))
+        self.device.prepare(kernels_for(suffix(image), image.shape[2], classes))
 
     def host(self, array: Any) -> NDArray[Any]:
         return self.device.host(array)

@@ -1,7 +1,7 @@
 """Images that stay in host memory while a device reads them strip by strip."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,10 +111,12 @@ def parts_of(ops: CudaKernels, image: Any, band: Band, halo: int = 0) -> Iterato
 class CudaPictures(CudaKernels):
     """Which images stay in host memory."""
 
-    def picture(self, image: NDArray[Any], smaller: int = 0) -> Any:
+    def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
         if not isinstance(image, np.ndarray):
             return image
         free = self.device.free_memory()
         keep = smaller == 0 and image.nbytes <= _WHOLE * free
         strip = _TRANSFER if keep else int(_STRIPS * free / 2) >> smaller
-        return Picture(self.device, image, strip // max(1, image[0].nbytes), keep=keep)
+        rows = strip // max(1, image[0].nbytes)
+        # An array as far as the verbs that read images look at it.
+        return cast(NDArray[Any], Picture(self.device, image, rows, keep=keep))

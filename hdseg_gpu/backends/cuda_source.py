@@ -10,6 +10,8 @@ from pathlib import Path
 
 _INCLUDE = re.compile(r'\s*#include "([^"]+)"')
 _ONCE = "#pragma once"
+_MADE = re.compile(r"HDSEG_\w+\((.*)\)")
+_TYPE = re.compile(r"\w+_t|float|double")
 
 
 def kernels() -> Traversable:
@@ -26,14 +28,27 @@ def names() -> list[str]:
     return sorted(name for name in found if name.endswith(".cu"))
 
 
-def source(name: str) -> str:
+def source(name: str, kernel: str | None = None) -> str:
     """Return the text of cuda/`name`; errors and profiles show the lines of the files themselves.
 
+    With a kernel, macros make no others than those of its types: a line that makes some, such as
+    ``HDSEG_SEED_KERNELS(uint8_t, u8)``, stays if the words of its suffixes are in the kernel's
+    name. The first call waits for the compiler, which takes a second for all types of some files.
     Standard headers stay as they are: common/portable.h includes them for other compilers only.
     """
     lines: list[str] = []
     _append(f"cuda/{name}", lines, set())
+    if kernel is not None:
+        parts = set(kernel.split("_"))
+        lines = [line if _words(line) <= parts else "" for line in lines]
     return "\n".join(lines) + "\n"
+
+
+def _words(line: str) -> set[str]:
+    """Return the suffixes of kernels that a line makes by a macro."""
+    made = _MADE.fullmatch(line)
+    arguments = [] if made is None else re.split(r",\s*", made[1])
+    return {word for word in arguments if not _TYPE.fullmatch(word)}
 
 
 def _append(path: str, lines: list[str], seen: set[str]) -> None:

@@ -17,6 +17,9 @@ class HostOps(Ops):
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def prepare(self, image: NDArray[Any], count: int) -> None:
+        pass
+
     def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
         return image
 

@@ -25,9 +25,14 @@ def home_of(value: Any) -> Home:
     """
     if _is_tensor(value):
         return Home("torch", value.device.index or 0) if value.is_cuda else Home()
-    if hasattr(value, "__cuda_array_interface__"):
-        return Home("cuda", int(getattr(getattr(value, "device", None), "id", 0)))
-    return Home()
+    if not hasattr(value, "__cuda_array_interface__"):
+        return Home()
+    device = getattr(getattr(value, "device", None), "id", None)
+    if device is None:  # not CuPy's
+        from hdseg_gpu.backends.cuda_device import device_of
+
+        device = device_of(value)
+    return Home("cuda", int(device))
 
 
 def on_host(value: Any) -> Any:
@@ -36,8 +41,11 @@ def on_host(value: Any) -> Any:
         return value.detach().cpu().numpy()
     if home_of(value).kind == "host":
         return value
-    # CuPy's arrays have the one, Numba's the other.
-    return value.get() if hasattr(value, "get") else value.copy_to_host()
+    if hasattr(value, "get"):  # CuPy's
+        return value.get()
+    from hdseg_gpu.backends.cuda_device import downloaded
+
+    return downloaded(value)
 
 
 def taken_in(ops: Ops, value: Any) -> Any:

@@ -29,7 +29,7 @@ Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
 ]
 Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: by method).")]
-Backend = Annotated[str, typer.Option(help="auto, cpu or reference.")]
+Backend = Annotated[str, typer.Option(help="auto, cuda, cpu or reference.")]
 
 
 def say_json(value: dict[str, Any]) -> None:

@@ -144,6 +144,10 @@ class Ops(ABC):
         """
 
     @abstractmethod
+    def prepare(self, image: NDArray[Any], count: int) -> None:
+        """Begin with what takes time the first time that an image like this has so many classes."""
+
+    @abstractmethod
     def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
         """Return an image (H, W, C), NumPy's or the backend's, for the verbs that read images.
 

@@ -13,8 +13,9 @@ Progress = Callable[[str, float], None]
 class Report:
     """What one call of ``refine`` did, with which settings, and how long it took.
 
-    ``solver`` is the solver that gave the answer: "multigrid", "amg", "direct", several joined by
-    "+" when some systems or components needed another, or "none" when there was nothing to solve.
+    ``solver`` is the solver that gave the answer: "multigrid", "cg", "amg", "direct", several
+    joined by "+" when some systems or components needed another, or "none" when there was nothing
+    to solve.
     """
 
     shape: tuple[int, int]
@@ -47,7 +48,9 @@ class Report:
     error_estimate: float  # of the potentials, the largest over systems; a bound where certified
     fallbacks: tuple[str, ...]  # one sentence for each time "auto" changed its mind
     notes: tuple[str, ...]  # what was assumed, ignored or replaced
-    seconds: dict[str, float]  # per stage, in order, and "total"
+    # Per stage, in order, and "total". A CUDA device works while the next stage begins: there the
+    # total is right, and some of a stage's time is told as that of a later one.
+    seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values that ``json.dumps`` accepts."""

@@ -220,26 +220,37 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
     return array
 
 
-def label_classes(name: str, array: NDArray[Any], xp: Any = np) -> Coarse:
-    """Return a label map, an array of xp, with labels replaced by indices 0..K-1, ascending."""
+def label_classes(
+    name: str, array: NDArray[Any], xp: Any = np, present: NDArray[np.bool_] | None = None
+) -> Coarse:
+    """Return a label map, an array of xp, with labels replaced by indices 0..K-1, ascending.
+
+    present: which of all labels of uint8 or uint16 occur, if that is known.
+    """
     codes = array.view(np.uint8) if array.dtype.kind == "b" else array
-    if xp is np and codes.dtype.name in ("uint8", "uint16"):
+    if has_table(array):
         # A look-up table: no sorting of what may be millions of pixels.
-        present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
-        present[codes] = True
+        if present is None:
+            present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
+            present[codes] = True
         values = np.flatnonzero(present).astype(array.dtype)
         index = np.cumsum(present) - 1
     else:
         values = xp.unique(codes)
         codes, index = xp.searchsorted(values, codes), np.arange(len(values))
-        values = (values if xp is np else values.get()).astype(array.dtype)
+        values = values if xp is np else values.get()
     if len(values) > MAX_CLASSES:
         raise InvalidInput(
             f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
     table = xp.asarray(index.astype(class_dtype(len(values))))
-    return Coarse(values, xp.ascontiguousarray(table[codes.reshape(array.shape)]), None)
+    return Coarse(values, xp.ascontiguousarray(table[codes]), None)
+
+
+def has_table(labels: NDArray[Any]) -> bool:
+    """Return whether labels are of a type with so few values that each has a place in a table."""
+    return labels.dtype.kind == "b" or labels.dtype.name in ("uint8", "uint16")
 
 
 def coarse_map(

@@ -12,7 +12,7 @@ from hdseg_gpu.pipeline.ignored import raise_walls
 # The matrix has up to 5 entries a row, counted in int32.
 MAX_UNKNOWN = (2**31 - 1) // 5
 
-# Probabilities that are sampled at a time.
+# Probabilities that are sampled at a time, at least.
 _BLOCK = 1 << 20
 
 
@@ -44,7 +44,7 @@ def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> No
     """Make seeds unknown where the largest two interpolated probabilities are close together."""
     assert coarse.probabilities is not None
     flat = seeds.reshape(-1)
-    step = max(1, _BLOCK // coarse.count)
+    step = max(1, max(_BLOCK, ops.block) // coarse.count)
     for first in range(0, flat.size, step):
         pixels = first + ops.xp.flatnonzero(flat[first : first + step])
         samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)

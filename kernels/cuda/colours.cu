@@ -86,13 +86,14 @@ extern "C" __global__ void shrink_means(const float* found, int64_t windows, int
   }
 }
 
-#define HDSEG_GAUSSIAN_KERNEL(most, exactly)                                                      \
+// As many channels as the compiler knows, or at most so many.
+#define HDSEG_GAUSSIAN_KERNEL(most)                                                               \
   extern "C" __global__ void gaussians_##most(                                                    \
       const double* mean, int64_t windows, int64_t channels, double ridge, float* coefficients) { \
-    hdseg::gaussians<most, exactly>(mean, windows, channels, ridge, coefficients);                \
+    hdseg::gaussians<most, (most < 4)>(mean, windows, channels, ridge, coefficients);             \
   }
-HDSEG_GAUSSIAN_KERNEL(1, true)
-HDSEG_GAUSSIAN_KERNEL(3, true)
-HDSEG_GAUSSIAN_KERNEL(4, false)
-HDSEG_GAUSSIAN_KERNEL(16, false)
+HDSEG_GAUSSIAN_KERNEL(1)
+HDSEG_GAUSSIAN_KERNEL(3)
+HDSEG_GAUSSIAN_KERNEL(4)
+HDSEG_GAUSSIAN_KERNEL(16)
 #undef HDSEG_GAUSSIAN_KERNEL

@@ -91,26 +91,25 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
 
 }  // namespace hdseg
 
-// Sum: float, and double for features that are floats (Exact).
-#define HDSEG_ASSEMBLE(T, Seed, Sum, suffix)                                                    \
-  extern "C" __global__ void assemble_##suffix(                                                 \
+#define HDSEG_ASSEMBLE(T, suffix, Seed, seed_suffix)                                            \
+  extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                 \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
       int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,          \
-      int32_t rule, Sum strength, const Seed* seeds, const Seed* label, int64_t columns,        \
-      float gamma, float* rows, float* flux, int64_t stride) {                                  \
+      int32_t rule, hdseg::Exact<T>::Sum strength, const Seed* seeds, const Seed* label,        \
+      int64_t columns, float gamma, float* rows, float* flux, int64_t stride) {                 \
     const hdseg::Runs band{{height, width}, pixel, start, runs};                                \
     const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),    \
                                 strength};                                                      \
     hdseg::assemble(band, begin, end, weigh, seeds, label, columns, gamma, rows, flux, stride); \
   }
-#define HDSEG_ASSEMBLE_SEEDS(T, Sum, suffix)   \
-  HDSEG_ASSEMBLE(T, uint8_t, Sum, suffix##_u8) \
-  HDSEG_ASSEMBLE(T, uint16_t, Sum, suffix##_u16)
-HDSEG_ASSEMBLE_SEEDS(uint8_t, float, u8)
-HDSEG_ASSEMBLE_SEEDS(uint16_t, float, u16)
-HDSEG_ASSEMBLE_SEEDS(float, double, f32)
-HDSEG_ASSEMBLE_SEEDS(double, double, f64)
-#undef HDSEG_ASSEMBLE_SEEDS
+HDSEG_ASSEMBLE(uint8_t, u8, uint8_t, u8)
+HDSEG_ASSEMBLE(uint8_t, u8, uint16_t, u16)
+HDSEG_ASSEMBLE(uint16_t, u16, uint8_t, u8)
+HDSEG_ASSEMBLE(uint16_t, u16, uint16_t, u16)
+HDSEG_ASSEMBLE(float, f32, uint8_t, u8)
+HDSEG_ASSEMBLE(float, f32, uint16_t, u16)
+HDSEG_ASSEMBLE(double, f64, uint8_t, u8)
+HDSEG_ASSEMBLE(double, f64, uint16_t, u16)
 #undef HDSEG_ASSEMBLE
 
 // count[i]: the entries of row i.

@@ -132,11 +132,17 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
                           share);                                                               \
   }
 
-#define HDSEG_KERNELS(T, suffix)                                                                \
-  HDSEG_EVIDENCE_KERNEL(uint8_t, u8, T, suffix)                                                 \
-  HDSEG_EVIDENCE_KERNEL(uint16_t, u16, T, suffix)                                               \
-  HDSEG_EVIDENCE_KERNEL(float, f32, T, suffix)                                                  \
-  HDSEG_EVIDENCE_KERNEL(double, f64, T, suffix)                                                 \
+HDSEG_EVIDENCE_KERNEL(uint8_t, u8, uint8_t, u8)
+HDSEG_EVIDENCE_KERNEL(uint8_t, u8, uint16_t, u16)
+HDSEG_EVIDENCE_KERNEL(uint16_t, u16, uint8_t, u8)
+HDSEG_EVIDENCE_KERNEL(uint16_t, u16, uint16_t, u16)
+HDSEG_EVIDENCE_KERNEL(float, f32, uint8_t, u8)
+HDSEG_EVIDENCE_KERNEL(float, f32, uint16_t, u16)
+HDSEG_EVIDENCE_KERNEL(double, f64, uint8_t, u8)
+HDSEG_EVIDENCE_KERNEL(double, f64, uint16_t, u16)
+#undef HDSEG_EVIDENCE_KERNEL
+
+#define HDSEG_LABEL_KERNELS(T, suffix)                                                          \
   extern "C" __global__ void evident_classes_##suffix(                                          \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const T* label,   \
       int64_t kept, const int32_t* component, int64_t classes, uint8_t* touches) {              \
@@ -151,7 +157,6 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
     hdseg::add_evidence({{0, 0}, pixel, start, runs}, size, positions > 0 ? position : nullptr, \
                         label, share, kept, columns, column_count, gamma, b + padding, stride); \
   }
-HDSEG_KERNELS(uint8_t, u8)
-HDSEG_KERNELS(uint16_t, u16)
-#undef HDSEG_KERNELS
-#undef HDSEG_EVIDENCE_KERNEL
+HDSEG_LABEL_KERNELS(uint8_t, u8)
+HDSEG_LABEL_KERNELS(uint16_t, u16)
+#undef HDSEG_LABEL_KERNELS

@@ -67,22 +67,28 @@ __device__ void cell_moments(const T* image, int64_t height, int64_t width, int6
   }
 }
 
+// Channels that the compiler knows; 0: any.
+constexpr int64_t k_1 = 1, k_3 = 3, k_any = 0;
+
 }  // namespace hdseg
 
-#define HDSEG_MOMENT_KERNEL(T, suffix, channel_count, name)                                    \
-  extern "C" __global__ void cell_moments_##suffix##_##name(                                   \
-      const T* image, int64_t height, int64_t width, int64_t channels, int64_t cell,           \
-      const double* center, double scale, float* moments) {                                    \
-    hdseg::cell_moments<T, channel_count>(image, height, width, channels, cell, center, scale, \
-                                          moments);                                            \
+#define HDSEG_MOMENT_KERNEL(T, suffix, name)                                                     \
+  extern "C" __global__ void cell_moments_##suffix##_##name(                                     \
+      const T* image, int64_t height, int64_t width, int64_t channels, int64_t cell,             \
+      const double* center, double scale, float* moments) {                                      \
+    hdseg::cell_moments<T, hdseg::k_##name>(image, height, width, channels, cell, center, scale, \
+                                            moments);                                            \
   }
-#define HDSEG_MOMENT_KERNELS(T, suffix) \
-  HDSEG_MOMENT_KERNEL(T, suffix, 1, 1)  \
-  HDSEG_MOMENT_KERNEL(T, suffix, 3, 3)  \
-  HDSEG_MOMENT_KERNEL(T, suffix, 0, any)
-HDSEG_MOMENT_KERNELS(uint8_t, u8)
-HDSEG_MOMENT_KERNELS(uint16_t, u16)
-HDSEG_MOMENT_KERNELS(float, f32)
-HDSEG_MOMENT_KERNELS(double, f64)
-#undef HDSEG_MOMENT_KERNELS
+HDSEG_MOMENT_KERNEL(uint8_t, u8, 1)
+HDSEG_MOMENT_KERNEL(uint8_t, u8, 3)
+HDSEG_MOMENT_KERNEL(uint8_t, u8, any)
+HDSEG_MOMENT_KERNEL(uint16_t, u16, 1)
+HDSEG_MOMENT_KERNEL(uint16_t, u16, 3)
+HDSEG_MOMENT_KERNEL(uint16_t, u16, any)
+HDSEG_MOMENT_KERNEL(float, f32, 1)
+HDSEG_MOMENT_KERNEL(float, f32, 3)
+HDSEG_MOMENT_KERNEL(float, f32, any)
+HDSEG_MOMENT_KERNEL(double, f64, 1)
+HDSEG_MOMENT_KERNEL(double, f64, 3)
+HDSEG_MOMENT_KERNEL(double, f64, any)
 #undef HDSEG_MOMENT_KERNEL

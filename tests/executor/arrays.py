@@ -3,6 +3,8 @@
 What is not here, we do not use; tests/test_cuda_check.py compares the names with CuPy's own.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
@@ -64,6 +66,10 @@ class DeviceArray(NDArrayOperatorsMixin):
     @property
     def __cuda_array_interface__(self):
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
+    @property
+    def device(self):
+        return SimpleNamespace(id=0)
 
     dtype = property(lambda self: self.values.dtype)
     shape = property(lambda self: self.values.shape)

@@ -23,6 +23,7 @@ def flags():
     return FLAGS + (SANITIZERS if os.environ.get("HDSEG_SANITIZE") else [])
 
 
+@cache
 def kernel_names(file):
     """Return the kernels of a file, those made by macros, too."""
     command = ["g++", "-std=c++17", "-E", "-P", f"-I{KERNELS}", "-D__global__=a_kernel",

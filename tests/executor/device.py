@@ -21,7 +21,7 @@ class ExecutorDevice:
     def __init__(self, order="forward", seed=71):
         self.xp = namespace
         self.order, self._seed = ORDERS.index(order), seed
-        self.launched = set()
+        self.launched, self.prepared = set(), set()
         self.memory = 8 << 30
 
     def launch(self, file, kernel, grid, block, args, shared=0):
@@ -43,11 +43,16 @@ class ExecutorDevice:
             *(ctypes.cast(ctypes.byref(v), ctypes.c_void_p) for v in values)
         )
         self._seed += 1
-        self.launched.add(kernel)
+        self.launched.add((file, kernel))
         library.executor_launch(
             kernel.encode(), *dims, ctypes.c_size_t(shared), pointers,
             ctypes.c_int32(self.order), ctypes.c_uint(self._seed % 2**32),
         )  # fmt: skip
+
+    def prepare(self, kernels):
+        for file, kernel in kernels:
+            assert kernel in build.kernel_names(file)
+            self.prepared.add((file, kernel))
 
     @contextmanager
     def here(self, budget=None):

@@ -1,0 +1,44 @@
+"""What ``refine`` will launch without options: compiled side by side before it is needed.
+
+Kernels of one file and the same types are compiled together, so one stands for all of them.
+tests/test_cuda_backend.py compares this with what is launched.
+"""
+
+_KERNELS = (
+    ("cells.cu", "certainty"),
+    ("cells.cu", "class_boxes_{classes}"),
+    ("colours.cu", "gaussians_{channels}"),
+    ("colours.cu", "running_mean"),
+    ("colours.cu", "window_sums_{classes}"),
+    ("components.cu", "contacts_{classes}"),
+    ("components.cu", "link_runs"),
+    ("detail.cu", "boundary_detail_{classes}"),
+    ("edges.cu", "assemble_{image}_{classes}"),
+    ("evidence.cu", "class_evidence_{image}_{classes}"),
+    ("filters.cu", "majority_{classes}"),
+    ("labels.cu", "decide_{classes}"),
+    ("level.cu", "stencil_apply"),
+    ("moments.cu", "cell_moments_{image}_{channels}"),
+    ("planes.cu", "pack_classes_{classes}"),
+    ("planes.cu", "widen"),
+    ("reduction.cu", "reduce"),
+    ("reduction.cu", "place_black_f64"),
+    ("rivals.cu", "rivals_in_rows_{classes}"),
+    ("runs.cu", "count_runs_{classes}"),
+    ("runs.cu", "runs_of_positions"),
+    ("statistics.cu", "channel_sums_{image}"),
+    ("statistics.cu", "histogram_{classes}"),
+    ("thinning.cu", "thin_presets_1"),
+    ("upsampling.cu", "upsample_cubic_{classes}"),
+    ("vectors.cu", "dot_parts_f32"),
+)
+
+
+def kernels_for(image: str, channels: int, classes: str) -> list[tuple[str, str]]:
+    """Return (file, kernel) for an image and class indices of these types, such as "u8"."""
+    known = str(channels) if channels in (1, 3) else "any"
+    return [
+        (file, name.format(image=image, channels=known, classes=classes))
+        for file, name in _KERNELS
+        if known != "any" or "gaussians" not in name
+    ]
