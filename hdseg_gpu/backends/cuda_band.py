@@ -30,8 +30,7 @@ class CudaBand(CudaKernels):
         return self._band((height, width), pixel, last + 1 - pixel)
 
     def _band(self, shape: tuple[int, int], pixel: Any, lengths: Any) -> Band:
-        start = self.xp.zeros(len(pixel) + 1, np.int32)
-        start[1:] = self.xp.cumsum(lengths)
+        start = self._starts(lengths)
         return Band(shape, pixel, start, int(start[-1]))
 
     def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:

@@ -43,8 +43,7 @@ class CudaAssembly(CudaKernels):
         xp, rows, size = self.xp, edges.rows, band.size
         count = xp.empty(size, np.int32)
         self._spread("edges.cu", "count_entries", size, rows, rows.shape[1], size, count)
-        row_start = xp.zeros(size + 1, np.int32)
-        row_start[1:] = xp.cumsum(count, dtype=np.int32)
+        row_start = self._starts(count)
         entries = int(row_start[-1])
         column, value = xp.empty(entries, np.int32), xp.empty(entries, np.float64)
         self._spread(

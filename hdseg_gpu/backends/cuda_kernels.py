@@ -71,6 +71,21 @@ class CudaKernels(Ops):
     def sparse(self) -> tuple[Any, Any]:
         return self.device.sparse()
 
+    def _starts(self, lengths: Any) -> Any:
+        """Return where rows or runs of these lengths begin, and where the last one ends: int32."""
+        start = self.xp.zeros(len(lengths) + 1, np.int32)
+        start[1:] = self.xp.cumsum(lengths, dtype=np.int32)
+        return start
+
+    def _added(self, parts: Any) -> Any:
+        """Return the sums of rows of float64, always in the same order."""
+        rows, count = parts.shape
+        if count == 1:
+            return parts.reshape(-1)
+        sums = self.xp.empty(rows)
+        self.device.launch("vectors.cu", "add_parts", (1, rows), (BLOCK,), (parts, count, sums))
+        return sums
+
     def _spread(self, file: str, kernel: str, count: int, *args: Any, shared: int = 0) -> None:
         """Start a kernel with a thread for each of `count` items; none if there are no items."""
         if count > 0:

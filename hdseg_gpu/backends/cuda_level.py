@@ -51,13 +51,12 @@ class CudaLevels(CudaKernels):
         blocks = min(-(-level.size // BLOCK), _PARTS)
         if columns == 0 or blocks == 0:
             return xp.zeros(columns)  # type: ignore[no-any-return]
-        parts, product = xp.empty((columns, blocks)), xp.empty(columns)
+        parts = xp.empty((columns, blocks))
         self.device.launch(
             "level.cu", f"{level.kind}_apply", (blocks, -(-columns // _TOGETHER)), (BLOCK,),
             (*level.parts, level.size, x, out, parts, columns),
         )  # fmt: skip
-        self.device.launch("level.cu", "add_parts", (columns,), (BLOCK,), (parts, blocks, product))
-        return product  # type: ignore[no-any-return]
+        return self._added(parts)  # type: ignore[no-any-return]
 
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
@@ -217,12 +216,6 @@ class CudaLevels(CudaKernels):
             *where, level.parts[-1], rows, count, number, start, column, value,
         )  # fmt: skip
         return CsrMatrix(*map(self.host, (value, column, start)))
-
-    def _starts(self, lengths: Any) -> Any:
-        """Return where rows of these lengths begin, and where the last one ends."""
-        start = self.xp.zeros(len(lengths) + 1, np.int32)
-        start[1:] = self.xp.cumsum(lengths, dtype=np.int32)
-        return start
 
     def _on_graph(self, verb: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
         """Start a kernel with a thread for each entry of a graph, or for `count` items."""

@@ -32,10 +32,7 @@ class CudaVectors(CudaKernels):
         blocks = max(1, min(-(-size // BLOCK), _SUMMANDS))
         parts: NDArray[np.float64] = self.xp.zeros((len(x), blocks))
         self._over("dot_parts", x, x, y, *_extent(x), parts, blocks=blocks)
-        if blocks == 1:
-            return parts.reshape(-1)
-        sums: NDArray[np.float64] = self.xp.empty(len(x))
-        self._launch("add_parts", (1, len(x)), parts, blocks, sums)
+        sums: NDArray[np.float64] = self._added(parts)
         return sums
 
     def combine(

@@ -98,15 +98,6 @@ HDSEG_LEVEL_KERNELS(sparse, sparse_level(start, column, weight, excess, size), c
                     const int32_t* column, const float* weight, const float* excess)
 #undef HDSEG_LEVEL_KERNELS
 
-// total[j]: the sum of column j of parts, (columns, count); a block for each.
-extern "C" __global__ void add_parts(const double* parts, int64_t count, double* total) {
-  __shared__ double scratch[hdseg::kWarp];
-  double sum = 0.0;
-  for (int64_t p = threadIdx.x; p < count; p += blockDim.x) sum += parts[blockIdx.x * count + p];
-  sum = hdseg::block_sum(sum, scratch);
-  if (threadIdx.x == 0) total[blockIdx.x] = sum;
-}
-
 // The way down from a stencil in three kernels, which read its weights in order: x = a Jacobi step
 // from 0, rest = r - A x, and coarse = P^T rest.
 extern "C" __global__ void first_step(const float* inverse, int64_t size, const float* r, float* x,
