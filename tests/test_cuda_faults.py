@@ -10,8 +10,15 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from hdseg_gpu import BackendUnavailable, OutOfDeviceMemory, available_backends, backends, refine
-from hdseg_gpu.backends import cuda_device
+from hdseg_gpu import (
+    BackendUnavailable,
+    OutOfDeviceMemory,
+    available_backends,
+    backends,
+    refine,
+    release_device_memory,
+)
+from hdseg_gpu.backends import cuda_device, interop
 
 IMAGE = np.random.default_rng(3).integers(0, 255, (40, 50, 3)).astype(np.uint8)
 COARSE = np.eye(5, dtype=np.uint8)
@@ -250,3 +257,41 @@ def test_other_errors_pass(running):
     device, _, _ = running
     with pytest.raises(ZeroDivisionError), device.here():
         raise ZeroDivisionError
+
+
+# ---- arrays of others ---------------------------------------------------------------------------
+
+
+class Foreign:
+    """Only what the protocol asks for."""
+
+    def __init__(self, pointer):
+        self.__cuda_array_interface__ = {"data": (pointer, False), "shape": (3,), "version": 3}
+
+
+def test_where_arrays_of_others_live(monkeypatch):
+    cupy(monkeypatch, 2)
+    sys.modules["cupy.cuda.runtime"].pointerGetAttributes = lambda pointer: types.SimpleNamespace(
+        device=pointer % 2
+    )
+    assert interop.home_of(Foreign(7)) == interop.Home("cuda", 1)
+    assert interop.home_of(Foreign(0)) == interop.Home("cuda", 0)  # empty
+    assert interop.home_of([1, 2]) == interop.home_of(IMAGE) == interop.Home()
+
+
+def test_arrays_of_others_without_cupy(monkeypatch):
+    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendUnavailable, match=r"type Foreign is on a CUDA device, and CuPy"
+    ):
+        refine(Foreign(1), COARSE)
+
+
+def test_memory_goes_back_to_its_device(running, monkeypatch):
+    _, pool, _ = running
+    monkeypatch.setattr(cuda_device, "_POOLS", {0: pool, 3: pool})
+    release_device_memory()
+    assert pool.freed == 2
+    monkeypatch.delitem(sys.modules, "cupy")
+    release_device_memory()  # nothing to do
+    assert pool.freed == 2
