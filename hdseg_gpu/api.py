@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hdseg_gpu import backends, solvers
-from hdseg_gpu.backends.interop import given_back, home_of, on_host, taken_in
+from hdseg_gpu.backends.interop import Home, given_back, home_of, on_host, taken_in
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import LEAST_TOLERANCE, TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import Progress, Report, Stages
 from hdseg_gpu.pipeline.ignored import continued
@@ -131,9 +132,10 @@ def refine(
     backend : {"auto", "cuda", "cpu", "reference"}
         Where it runs. An explicit name is final. "auto": "cuda" if there is a device, else "cpu".
     max_device_memory : float, optional
-        Bytes of a CUDA device's memory that the call may take. Default: 90 % of what is free. An
-        image in host memory that does not fit is sent strip by strip, with the same result; if
-        there still is not enough, backend="auto" goes on with "cpu" and says so.
+        Bytes of a CUDA device's memory that the call may take beside its input and output.
+        Default: 90 % of what is free. An image in host memory that does not fit is sent strip by
+        strip, with the same result; if there still is not enough, backend="auto" goes on with
+        "cpu" and says so. One on the device is copied only if it is not contiguous or has alpha.
     solver : {"auto", "multigrid", "cg", "amg", "direct"}, optional
         How the system is solved. "auto": "multigrid", and "direct" where that proves nothing. "cg":
         the conjugate gradients of SciPy or CuPy, preconditioned by multigrid. Default: "auto"
@@ -152,7 +154,7 @@ def refine(
         NumPy's, or on the device that the image is on: CuPy's array, or a tensor of torch. In the
         dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
         that holds them) when probabilities came in.
-    probabilities : ndarray of float32, with the K classes on class_axis
+    probabilities : array of float32 like the labels, with the K classes on class_axis
         In ascending order of the labels, without the ignored one; 0 or 1 outside the unknown band.
     report : Report
         Settings, counts, times, and notes on what was assumed.
@@ -203,12 +205,16 @@ def refine(
     Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
     """
     stages = Stages(progress)
+    budget = validate.memory("max_device_memory", max_device_memory)
     home = home_of(image)
     ops = backends.select(backend, home)
-    with ops.here():
+    if ops.xp is np:
+        _without_device(ops, home, budget, stages)
+    with ops.here(budget):
         pixels = validate.image(taken_in(ops, image), channel_axis, alpha, stages)
+        small = on_host(coarse)
     shape = pixels.shape[:2]
-    network = validate.coarse_map(on_host(coarse), class_axis, stages, ignore_index)
+    network = validate.coarse_map(small, class_axis, stages, ignore_index)
     size = validate.scale_of(network, shape, scale, passes, stages)
     options = validate.method_defaults(method).overridden(
         elements=elements, edges=edges, beta=beta, gamma=gamma, solver=solver,
@@ -229,10 +235,9 @@ def refine(
         prune=validate.switch("prune", options.prune),
         median=validate.window("median", options.median),
     )
-    budget = validate.memory("max_device_memory", max_device_memory)
-    with ops.here():
+    with ops.here(budget):
         features = validate.edge_features(
-            pixels, None if boundary is None else taken_in(ops, boundary), params.edges
+            pixels, None if boundary is None else _beside(ops, boundary, home), params.edges
         )
     if network.count == 1:
         stages.notes.append(
@@ -293,6 +298,8 @@ def seeds(
     ------
     InvalidInput
         An argument cannot be used, or no seed is left.
+    BackendUnavailable, OutOfDeviceMemory
+        The backend asked for cannot run here, or its device has not memory enough.
     """
     home = home_of(mask)
     ops = backends.select(backend, home)
@@ -353,6 +360,8 @@ def thinning(
     ------
     InvalidInput
         An argument cannot be used.
+    BackendUnavailable, OutOfDeviceMemory
+        The backend asked for cannot run here, or its device has not memory enough.
 
     Notes
     -----
@@ -370,6 +379,29 @@ def thinning(
         else:
             thinned = ops.thinning(ops.xp.asarray(validate.binary_mask(taken)), cells, count)
         return given_back(ops, thinned, home)
+
+
+def _without_device(ops: Ops, home: Home, budget: int | None, stages: Stages) -> None:
+    """Say what becomes of wishes that are about a device, where a backend has none."""
+    if home.kind != "host":
+        reason = backends.reason_against("cuda")
+        because = "." if reason is None else f": {reason}"
+        stages.notes.append(
+            f"The image is on a CUDA device and was copied for backend='{ops.name}'{because}"
+        )
+    elif budget is not None:
+        stages.notes.append(f"max_device_memory= has no effect with backend='{ops.name}'.")
+
+
+def _beside(ops: Ops, boundary: ArrayLike, home: Home) -> Any:
+    """Return the boundary map as the backend's array if it is on its device."""
+    there = home_of(boundary)
+    if "host" not in (home.kind, there.kind) and there.device != home.device:
+        raise InvalidInput(
+            f"boundary is on device {there.device} and the image on device {home.device}; "
+            "move one of them."
+        )
+    return taken_in(ops, boundary)
 
 
 def _warn(stages: Stages) -> None:

@@ -63,9 +63,10 @@ def within_memory(
         raise failure
     del stages.notes[notes:]
     stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
+    with ops.here():
+        image = on_host(job.image)
+        features = image if job.features is job.image else on_host(job.features)
     ops = backends.load("cpu")
-    image = on_host(job.image)
-    features = image if job.features is job.image else on_host(job.features)
     return ops, _done(ops, replace(job, image=image, features=features), 0, stages)
 
 

@@ -391,3 +391,20 @@ def test_demo_shows_the_seeds_that_were_used(hdseg):
 def test_demo_into_a_file_is_refused(hdseg):
     assert_error(hdseg("demo -o mask.png"), 2, "mask.png", "folder")
     np.testing.assert_array_equal(read_labels(Path("mask.png")), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("5", 5),
+        ("1.5K", 1536),
+        ("800M", 800 * 2**20),
+        ("4G", 2**32),
+        ("4 GiB", 2**32),
+        (None, None),
+    ],
+)
+def test_bytes(text, count):
+    from hdseg_gpu.cli.refine import byte_count
+
+    assert byte_count(text) == count

@@ -14,6 +14,10 @@ from hdseg_gpu import (
 )
 
 WRONG = {
+    "memory": (
+        "refine image.png coarse.png -o out.png --max-device-memory much",
+        ["--max-device-memory=much", "800M"],
+    ),
     "image missing": ("refine no.png coarse.png -o out.png", ["no.png does not exist"]),
     "coarse missing": ("refine image.png no.npy -o out.png", ["no.npy does not exist"]),
     "boundary missing": (

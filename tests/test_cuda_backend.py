@@ -303,7 +303,7 @@ def test_nothing_is_changed_when_it_fails(device, monkeypatch):
 
 
 def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
-    """Kernels that nothing launches would be proven by nothing."""
+    """What nothing launches is proven by nothing; the suites of verbs have all types."""
     for name in (
         "default", "grey floats", "5 channels of float64", "2 channels, wide cells",
         "plain walker", "direct", "sharp edges", "nearest, 9x9",
@@ -317,12 +317,13 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     cells[0, 1, 1], cells[0, 0] = 0, -1
     hdseg_gpu.thinning(blobs((40, 40)) > 0, cells, 1, backend="cuda")
     refine(image, planes_of(scene()[1], 2), unsure=0.1, gamma=0.0, backend="cuda")
-    wanted = {
-        re.sub(r"(_(u8|u16|f32|f64))+", "", kernel)
-        for file in cuda_source.names()
-        for kernel in build.kernel_names(file)
-    }
-    launched = {re.sub(r"(_(u8|u16|f32|f64))+", "", kernel) for _, kernel in device.launched}
+    wanted, launched = (
+        {re.sub(r"(_(u8|u16|f32|f64))+", "", kernel) for kernel in kernels}
+        for kernels in (
+            {kernel for file in cuda_source.names() for kernel in build.kernel_names(file)},
+            {kernel for _, kernel in device.launched},
+        )
+    )
     # These verbs are there for every level; the solver asks the finest alone.
     assert wanted - launched == {"sparse_apply", "sparse_residual"}
 

@@ -18,14 +18,14 @@ from hdseg_gpu import (
     refine,
     release_device_memory,
 )
-from hdseg_gpu.backends import cuda_device, interop
+from hdseg_gpu.backends import cuda_device, cuda_installation, interop
 
 IMAGE = np.random.default_rng(3).integers(0, 255, (40, 50, 3)).astype(np.uint8)
 COARSE = np.eye(5, dtype=np.uint8)
 
 
 class Error(RuntimeError):
-    pass
+    status = 719
 
 
 def installed(monkeypatch, *wheels):
@@ -33,11 +33,14 @@ def installed(monkeypatch, *wheels):
     monkeypatch.setattr(metadata, "distributions", lambda: made_up)
 
 
-def cupy(monkeypatch, count=1, driver=13020, runtime=13020, nvrtc=lambda: (13, 0)):
+def cupy(
+    monkeypatch, count=1, driver=13020, runtime=13020, nvrtc=lambda: (13, 0), major=9, minor=0
+):
     """Put a CuPy in place that finds so many devices (or an error)."""
+    capability = {"major": major, "minor": minor}
     installed(monkeypatch, "numpy", "cupy-cuda13x")
-    monkeypatch.setattr(cuda_device.ctypes, "CDLL", lambda name: name)
-    monkeypatch.setattr(cuda_device, "find_spec", lambda name: name)
+    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
 
     def device_count():
         if isinstance(count, Exception):
@@ -47,12 +50,13 @@ def cupy(monkeypatch, count=1, driver=13020, runtime=13020, nvrtc=lambda: (13, 0
     modules = {
         "cupy": {"cuda": None},
         "cupy.cuda": {"MemoryPool": None},
-        "cupy.cuda.nvrtc": {"getVersion": nvrtc},
+        "cupy.cuda.nvrtc": {"getVersion": nvrtc, "getSupportedArchs": lambda: [75, 90]},
         "cupy.cuda.runtime": {
             "CUDARuntimeError": Error,
             "getDeviceCount": device_count,
             "driverGetVersion": lambda: driver,
             "runtimeGetVersion": lambda: runtime,
+            "getDeviceProperties": lambda number: {"name": b"a card", **capability},
         },
     }
     for name, members in modules.items():
@@ -77,7 +81,8 @@ def reason():
 
 
 def test_cupy_is_not_installed(monkeypatch):
-    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
+    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
     assert "pip install 'hdseg_gpu[cuda13]'" in reason()
     with pytest.raises(BackendUnavailable, match="CuPy is not installed"):
         refine(IMAGE, COARSE, backend="cuda")
@@ -89,7 +94,7 @@ def test_no_driver(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr(cuda_device.ctypes, "CDLL", missing)
+    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", missing)
     assert "there is no NVIDIA driver here" in reason()
 
 
@@ -118,6 +123,19 @@ def test_wrong_major_version(monkeypatch):
     assert "hdseg_gpu[cuda12]" in text
 
 
+def test_a_driver_that_no_cupy_goes_with(monkeypatch):
+    cupy(monkeypatch, Error("cudaErrorInsufficientDriver"), driver=11040)
+    assert "needs CUDA 13; update the driver, or use" in reason()
+
+
+@pytest.mark.parametrize(("major", "minor", "least"), [(6, 1, 7.5), (7, 0, 7.5)])
+def test_an_old_device(monkeypatch, major, minor, least):
+    cupy(monkeypatch, major=major, minor=minor)
+    text = reason()
+    assert f"device 0 (a card) has compute capability {major}.{minor}, and {least}" in text
+    assert "hdseg_gpu[cuda12]" in text
+
+
 @pytest.mark.parametrize("count", [0, Error("cudaErrorNoDevice: no CUDA-capable device")])
 def test_no_device(monkeypatch, count):
     cupy(monkeypatch, count)
@@ -135,7 +153,7 @@ def test_that_device_is_not_there(monkeypatch):
 
 def test_nothing_is_loaded_to_find_that_out(monkeypatch):
     """Whether there is a driver is known before CuPy is loaded, which takes a while."""
-    monkeypatch.setattr(cuda_device, "find_spec", lambda name: name)
+    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("needs CuPy to be installed")
     original, loaded = builtins.__import__, []
@@ -154,7 +172,8 @@ def test_info_shows_it(monkeypatch):
 
     from hdseg_gpu.cli import app
 
-    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
+    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
     found = CliRunner().invoke(app, ["info", "--json"])
     assert found.exit_code == 0
     assert "CuPy is not installed" in found.output
@@ -178,7 +197,7 @@ def running(monkeypatch):
     monkeypatch.setattr(cuda_device, "_pool", lambda number: pool)
     faults = {
         "compiler": type("CompileException", (Exception,), {}),
-        "driver": type("CUDADriverError", (RuntimeError,), {}),
+        "driver": type("CUDADriverError", (RuntimeError,), {"status": 214}),
         "memory": type("OutOfMemoryError", (MemoryError,), {}),
     }
     cuda = sys.modules["cupy.cuda"]
@@ -187,6 +206,7 @@ def running(monkeypatch):
     cuda.using_allocator = lambda malloc: nullcontext()
     cuda.Device = lambda number: nullcontext()
     cuda.runtime.memGetInfo = lambda: (1000, 2000)
+    cuda.runtime.deviceSynchronize = lambda: None
     device = object.__new__(cuda_device.CudaDevice)
     device.xp, device.number, device.name = sys.modules["cupy"], 0, "a card"
     return device, pool, faults
@@ -259,6 +279,101 @@ def test_other_errors_pass(running):
         raise ZeroDivisionError
 
 
+@pytest.mark.parametrize("kind", ["runtime", "driver"])
+def test_out_of_memory_beside_the_pool(running, kind):
+    """Pinned memory and modules need some, too."""
+    device, _, faults = running
+    fault = Error("cudaErrorMemoryAllocation") if kind == "runtime" else faults["driver"]("memory")
+    fault.status = 2
+    with pytest.raises(OutOfDeviceMemory, match="max_device_memory="), device.here():
+        raise fault
+
+
+def test_faults_of_libraries(running):
+    """Thrust's are RuntimeErrors as ours might be; whether the device is lost is asked for."""
+    device, _, _ = running
+    with pytest.raises(RuntimeError, match="thrust") as caught, device.here():
+        raise RuntimeError("thrust")
+    assert not isinstance(caught.value, BackendUnavailable)
+
+    def fails():
+        raise Error("cudaErrorIllegalAddress")
+
+    device.xp.cuda.runtime.deviceSynchronize = fails
+    with pytest.raises(BackendUnavailable, match="thrust; nothing was returned"), device.here():
+        raise RuntimeError("thrust")
+
+
+def test_strips_on_their_way_have_arrived_when_the_reader_fails(running, monkeypatch):
+    """Their memory goes back to pools that do not know the stream that still writes to it."""
+    device, _, _ = running
+    done = []
+
+    class Stream:
+        def __init__(self, **_):
+            pass
+
+        def wait_event(self, event):
+            pass
+
+        def synchronize(self):
+            done.append("stream")
+
+    class Event:
+        def __init__(self, **_):
+            pass
+
+        def record(self, stream):
+            pass
+
+        def synchronize(self):
+            pass
+
+    class Array(np.ndarray):
+        def set(self, values, stream):
+            self[...] = values
+
+    cuda = device.xp.cuda
+    cuda.Stream, cuda.Event, cuda.get_current_stream = Stream, Event, Stream
+    device.xp.empty = lambda shape, dtype: np.empty(shape, dtype).view(Array)
+    monkeypatch.setattr(cuda_device, "_pinned", np.empty)
+    strips = [IMAGE[:16], IMAGE[16:32], IMAGE[32:]]
+    found = [np.array(strip) for strip in device.sent(strips, None)]
+    np.testing.assert_array_equal(np.concatenate(found), IMAGE)
+    assert done == ["stream"]
+    coming = device.sent(strips, None)
+    next(coming)
+    coming.close()
+    assert done == ["stream", "stream"]
+
+
+def test_a_module_that_did_not_load_is_tried_again(running, monkeypatch):
+    device, _, _ = running
+    tries = []
+
+    class Module:
+        def __init__(self, code, options):
+            assert "count_runs_u8" in code or "HDSEG_SEED_KERNELS" in code
+
+        def compile(self):
+            tries.append(1)
+            if len(tries) == 1:
+                raise Error("CUDA_ERROR_OUT_OF_MEMORY")
+
+        def get_function(self, name):
+            return lambda grid, block, args, shared_mem: tries.append(name)
+
+    device.xp.RawModule = Module
+    device.xp.cuda.Device = lambda number: nullcontext()
+    monkeypatch.setattr(cuda_device, "_MODULES", {})
+    cuda_device._function.cache_clear()
+    with pytest.raises(Error):
+        device.launch("runs.cu", "count_runs_u8", (1,), (32,), ())
+    device.launch("runs.cu", "count_runs_u8", (1,), (32,), ())
+    assert tries == [1, 1, "count_runs_u8"]
+    cuda_device._function.cache_clear()
+
+
 # ---- arrays of others ---------------------------------------------------------------------------
 
 
@@ -280,10 +395,9 @@ def test_where_arrays_of_others_live(monkeypatch):
 
 
 def test_arrays_of_others_without_cupy(monkeypatch):
-    monkeypatch.setattr(cuda_device, "find_spec", lambda name: None)
-    with pytest.raises(
-        BackendUnavailable, match=r"type Foreign is on a CUDA device, and CuPy"
-    ):
+    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
+    with pytest.raises(BackendUnavailable, match=r"type Foreign is on a CUDA device, and CuPy"):
         refine(Foreign(1), COARSE)
 
 

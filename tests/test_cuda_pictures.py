@@ -68,6 +68,7 @@ def test_parts_cover_the_band(cuda):
         parts = list(parts_of(cuda, picture(cuda, image, rows, False), band))
         assert [p.begin for p in parts] == [0, *(p.end for p in parts[:-1])]
         assert parts[-1].end == band.size
+        assert all(part.begin < part.end for part in parts)
         pixels = cuda.pixels(band).get()
         for part in parts:
             here = pixels[part.begin : part.end] // SHAPE[1] - part.first // SHAPE[1]

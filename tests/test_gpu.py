@@ -23,11 +23,12 @@ from hdseg_gpu import (
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.params import TOLERANCE
 
-if gpu.reason_against() is not None:
-    pytest.skip(gpu.reason_against(), allow_module_level=True)
-
 # Libraries that are met here may warn of what they like.
-pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.skipif(gpu.reason_against() is not None, reason=f"{gpu.reason_against()}"),
+]
 SHAPE = (301, 203)
 SCALE = 4.3
 

@@ -7,10 +7,11 @@ from gallery import blobs, photograph, reduced
 
 from hdseg_gpu import refine, seeds, thinning
 
-if gpu.reason_against() is not None:
-    pytest.skip(gpu.reason_against(), allow_module_level=True)
-
-pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.skipif(gpu.reason_against() is not None, reason=f"{gpu.reason_against()}"),
+]
 SHAPE = (700, 900)
 CYCLES = 500_000_000  # a quarter of a second or so
 WAIT = r"""

@@ -405,3 +405,14 @@ def test_pcg_ends_at_the_limit_of_rounding():
     _, iterations, estimate = pcg(A.dot, inverse.dot, b, 1e-25, 10_000)
     assert iterations < 100
     assert 1e-25 < estimate < 1e-6
+
+
+def test_a_library_that_gives_up_is_told(monkeypatch):
+    from hdseg_gpu.solvers import cg
+
+    ops, system = textured("cpu", 1000, 0.0)
+    monkeypatch.setattr(cg, "MAX_ITERATIONS", 2)
+    solution = solve(ops, system.system(), "cg", TOLERANCE, quiet)
+    assert solution.solver == "cg+multigrid"
+    assert "cg was not done" in solution.fallback
+    check(ops, system, solution, TOLERANCE)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
-from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.ops import Band, Classes
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
 
@@ -47,6 +47,12 @@ class CudaBand(CudaKernels):
     def of_pixels(self, band: Band, values: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = values[self._run_of(band)]
         return found
+
+    def put(self, band: Band, values: Classes, picture: Classes) -> None:
+        step = 1 if values.ndim == 1 else values.shape[1]
+        self._spread(
+            "runs.cu", f"put_{suffix(picture)}", band.size, *runs_of(band), values, step, picture
+        )
 
     def _run_of(self, band: Band) -> Any:
         """Return the run of each position."""

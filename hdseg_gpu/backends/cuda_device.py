@@ -1,23 +1,19 @@
 """One CUDA device through CuPy: its arrays, its memory, its faults, and the launch of kernels.
 
-The only file that imports CuPy. Everything else of the backend is written against a ``Device``, so
-that the same code runs on the tests' executor, which has no GPU.
+Everything else of the backend is written against a ``Device``, so that the same code runs on the
+tests' executor, which has no GPU.
 """
 
-import ctypes
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
-from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends import cuda_source
+from hdseg_gpu.backends import cuda_installation, cuda_source
 from hdseg_gpu.core.errors import BackendUnavailable, OutOfDeviceMemory
 
 # No contraction to fused multiply-adds: every backend must round alike.
@@ -26,10 +22,9 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
 _SHARE = 0.9  # of the free memory
-# Bytes of shared memory for each block: more than the first must be asked for, and every card from
-# compute capability 8.0 on has the second.
-_SHARED_BY_DEFAULT = 48 << 10
-_MOST_SHARED = 96 << 10
+_NO_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY
+# Threads that copy a strip into pinned memory, and bytes that are worth one.
+_COPIERS, _COPIED = 4, 4 << 20
 _INSTEAD = "or use backend='cpu'."
 
 
@@ -97,7 +92,7 @@ class CudaDevice:
         args: tuple[Any, ...],
         shared: int = 0,
     ) -> None:
-        function = _function(file, kernel, self.number, shared > _SHARED_BY_DEFAULT)
+        function = _function(file, kernel, self.number)
         function(grid, block, tuple(map(_typed, args)), shared_mem=shared)
 
     def prepare(self, kernels: Iterable[tuple[str, str]]) -> None:
@@ -130,24 +125,39 @@ class CudaDevice:
                     pool.free_all_blocks()  # no limit keeps the pool from using what it has
                 pool.set_limit(size=limit)
                 yield
-        except memory.OutOfMemoryError as error:
+        except (memory.OutOfMemoryError, runtime.CUDARuntimeError, driver.CUDADriverError) as error:
+            # Pinned memory and modules need memory of the device, too, but not from a pool.
+            if not (isinstance(error, memory.OutOfMemoryError) or error.status == _NO_MEMORY):
+                raise self._failed(error) from error
             _emptied(pool, self.number)
             raise OutOfDeviceMemory(
                 f"backend='cuda' ran out of memory on device {self.number} ({self.name}): {error}; "
                 f"free some, set max_device_memory=, {_INSTEAD}"
             ) from error
         except compiler.CompileException as error:
+            said = str(error).strip().partition("\n")[0]
             raise BackendUnavailable(
                 f"backend='cuda' cannot compile its kernels for device {self.number} ({self.name}):"
-                f" {str(error).strip().splitlines()[0]}; install the CuPy that supports this "
-                f"device, {_INSTEAD}"
+                f" {said}; install the CuPy that supports this device, {_INSTEAD}"
             ) from error
-        except (runtime.CUDARuntimeError, driver.CUDADriverError) as error:
-            raise BackendUnavailable(
-                f"backend='cuda' failed on device {self.number} ({self.name}): {error}; nothing "
-                f"was returned. Start a new process, as this one may have lost the device, "
-                f"{_INSTEAD}"
-            ) from error
+        except RuntimeError as error:  # of the libraries of CUDA, by way of CuPy
+            if not self._is_lost():
+                raise
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"backend='cuda' failed on device {self.number} ({self.name}): {error}; nothing was "
+            f"returned. Start a new process, as this one may have lost the device, {_INSTEAD}"
+        )
+
+    def _is_lost(self) -> bool:
+        runtime = self.xp.cuda.runtime
+        try:
+            runtime.deviceSynchronize()
+        except runtime.CUDARuntimeError:
+            return True
+        return False
 
     def free_memory(self) -> int:
         pool = _pool(self.number)
@@ -170,113 +180,37 @@ class CudaDevice:
         def send(i: int) -> Any:
             slot, rows = i % 2, len(strips[i])
             sent[slot].synchronize()  # the strip before the last has left the pinned memory
-            pinned[slot][:rows] = strips[i]
+            _copy(strips[i], pinned[slot][:rows])
             target = here[slot][:rows] if into is None else into[i]
             sender.wait_event(used[slot])
             target.set(pinned[slot][:rows], stream=sender)
             sent[slot].record(sender)
             return target
 
-        coming = send(0)
-        for i in range(len(strips)):
-            arrived = coming
-            if i + 1 < len(strips):
-                coming = send(i + 1)
-            current.wait_event(sent[i % 2])
-            yield arrived
-            used[i % 2].record(current)
-        sender.synchronize()  # pinned memory goes back now
+        try:
+            coming = send(0)
+            for i in range(len(strips)):
+                arrived = coming
+                if i + 1 < len(strips):
+                    coming = send(i + 1)
+                current.wait_event(sent[i % 2])
+                yield arrived
+                used[i % 2].record(current)
+        finally:
+            sender.synchronize()  # what goes back to the pools now, they give to other streams
 
 
 def open_device(number: int = 0) -> CudaDevice:
     """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy."""
-    cause = _reason_against_installation() or _reason_against_device(number)
+    cause = cuda_installation.reason_against(number)
     if cause:
         raise BackendUnavailable(f"backend='cuda' cannot run: {cause}, {_INSTEAD}")
     return CudaDevice(number)
 
 
-def descriptions() -> list[dict[str, str]]:
-    """Return name, memory and versions of each device, where ``open_device`` works."""
-    from cupy.cuda import runtime
-
-    driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
-    found = []
-    for number in range(runtime.getDeviceCount()):
-        properties = runtime.getDeviceProperties(number)
-        found.append(
-            {
-                "name": properties["name"].decode(),
-                "GiB": f"{properties['totalGlobalMem'] / 2**30:.1f}",
-                "compute capability": f"{properties['major']}.{properties['minor']}",
-                "driver's CUDA": f"{driver // 1000}.{driver % 1000 // 10}",
-                "CuPy's CUDA": f"{cuda // 1000}.{cuda % 1000 // 10}",
-            }
-        )
-    return found
-
-
-def cupy_wheels() -> list[str]:
-    """Return the names of all distributions of CuPy that are installed."""
-    names = {str(d.metadata["Name"] or "").lower() for d in metadata.distributions()}
-    return sorted(n for n in names if n == "cupy" or n.startswith("cupy-cuda"))
-
-
-def _reason_against_installation() -> str | None:
-    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last."""
-    if find_spec("cupy") is None:
-        return "CuPy is not installed; run `pip install 'hdseg_gpu[cuda13]'` (or cuda12)"
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "there is no NVIDIA driver here (libcuda.so.1); install one"
-    wheels = cupy_wheels()
-    if len(wheels) > 1:
-        return (
-            f"{' and '.join(wheels)} are both installed and share the folder cupy; run "
-            f"`pip uninstall {' '.join(wheels)}` and install one of them"
-        )
-    try:
-        import cupy  # noqa: F401
-        from cupy.cuda import nvrtc
-
-        nvrtc.getVersion()
-    except Exception as error:  # CuPy raises what its libraries make it raise
-        cause = str(error).strip().splitlines()
-        return (
-            f"CuPy did not load ({cause[0] if cause else type(error).__name__}); install the "
-            "CUDA libraries with it, `pip install 'hdseg_gpu[cuda13]'` (or cuda12 for drivers "
-            "before CUDA 13)"
-        )
-    return None
-
-
-def _reason_against_device(number: int) -> str | None:
-    from cupy.cuda import runtime
-
-    cause = ""
-    try:
-        count = int(runtime.getDeviceCount())
-    except runtime.CUDARuntimeError as error:
-        driver, wanted = (
-            int(v()) // 1000 for v in (runtime.driverGetVersion, runtime.runtimeGetVersion)
-        )
-        if driver < wanted:
-            return (
-                f"the driver supports CUDA {driver} and this CuPy needs CUDA {wanted}; update the "
-                f"driver, or install hdseg_gpu[cuda{driver}]"
-            )
-        count, cause = 0, f" ({error})"
-    if number >= count:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-        visible = "" if seen is None else f" with CUDA_VISIBLE_DEVICES={seen!r}"
-        return f"the driver sees {count} devices{visible}{cause}, and device {number} is not one"
-    return None
-
-
 def device_of(array: Any) -> int:
     """Return the number of the device that an array with __cuda_array_interface__ is on."""
-    cause = _reason_against_installation()
+    cause = cuda_installation.reason_against_cupy()
     if cause:
         raise BackendUnavailable(
             f"an array of the type {type(array).__name__} is on a CUDA device, and {cause}, or "
@@ -348,21 +282,19 @@ def _pinned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 
 @cache
-def _function(file: str, kernel: str, number: int, much_shared: bool) -> Any:
+def _function(file: str, kernel: str, number: int) -> Any:
     """Return a kernel for a device; CuPy keeps the cubins of all processes on disk."""
-    module = _compiling(cuda_source.source(file, kernel), number).result()
-    function = module.get_function(kernel)
-    if much_shared:
-        function.max_dynamic_shared_size_bytes = _MOST_SHARED
-    return function
+    text = cuda_source.source(file, kernel)
+    try:
+        return _compiling(text, number).result().get_function(kernel)
+    except BaseException:
+        _MODULES.pop((text, number), None)  # another time there may be memory for it
+        raise
 
 
-@cache
-def _compilers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="hdseg-compiler")
+_MODULES: dict[tuple[str, int], Future[Any]] = {}
 
 
-@cache
 def _compiling(text: str, number: int) -> Future[Any]:
     """Return the module that a text becomes; the compiler runs beside everything else."""
 
@@ -374,7 +306,27 @@ def _compiling(text: str, number: int) -> Future[Any]:
             module.compile()
         return module
 
-    return _compilers().submit(compiled)
+    if (text, number) not in _MODULES:
+        _MODULES[text, number] = _workers().submit(compiled)
+    return _MODULES[text, number]
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """Return threads for compilers, which are many, and for copies."""
+    return ThreadPoolExecutor(thread_name_prefix="hdseg-cuda")
+
+
+def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
+    """Copy rows by a few threads: one is slower than the way to the device."""
+    parts = max(1, min(_COPIERS, values.nbytes // _COPIED))
+    rows = -(-len(values) // parts)
+    tops = range(0, len(values), rows)
+    list(
+        _workers().map(
+            lambda top: np.copyto(into[top : top + rows], values[top : top + rows]), tops
+        )
+    )
 
 
 def _typed(value: Any) -> Any:

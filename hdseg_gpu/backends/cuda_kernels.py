@@ -16,11 +16,12 @@ from hdseg_gpu.core.ops import Band, Edges, Level, Ops, class_dtype
 PADDING = 32
 
 
-@dataclass(frozen=True)
+@dataclass
 class CudaEdges(Edges):
     """The weights of A to the pixel north, east and south, and the row sums: (4, padded n)."""
 
     rows: Any
+    inverse: Any = None  # 1 / A_ii, (padded n), from the first time it is needed
 
 
 @dataclass

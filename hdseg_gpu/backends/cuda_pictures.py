@@ -1,6 +1,7 @@
 """Images that stay in host memory while a device reads them strip by strip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -54,8 +55,10 @@ class Picture:
         rows = -(-self._rows // multiple) * multiple
         return range(0, self.shape[0], self.shape[0] if self._whole is not None else rows)
 
-    def strips(self, halo: int = 0, multiple: int = 1) -> Iterator[Strip]:
-        """Yield all rows from the top."""
+    def strips(
+        self, halo: int = 0, multiple: int = 1, wanted: Sequence[bool] | None = None
+    ) -> Iterator[Strip]:
+        """Yield all rows from the top, or the strips that are wanted."""
         height, tops = self.shape[0], self.tops(multiple)
         if self._whole is not None:
             yield Strip(0, height, self._whole, 0)
@@ -69,8 +72,11 @@ class Picture:
                 yield Strip(top, top + len(values), values, 0)
             self._whole = whole
             return
-        parts = [image[max(0, top - halo) : top + rows + halo] for top in tops]
-        for top, values in zip(tops, self._device.sent(parts, None), strict=True):
+        chosen = [top for i, top in enumerate(tops) if wanted is None or wanted[i]]
+        if not chosen:
+            return
+        parts = [image[max(0, top - halo) : top + rows + halo] for top in chosen]
+        for top, values in zip(chosen, self._device.sent(parts, None), strict=True):
             yield Strip(top, min(top + rows, height), values, min(halo, top))
 
     def kept(self) -> "Picture":
@@ -104,7 +110,9 @@ def parts_of(ops: CudaKernels, image: Any, band: Band, halo: int = 0) -> Iterato
     if len(tops) > 1:
         pixels = ops.xp.asarray(np.array([*tops, band.shape[0]], np.int64) * width)
         limits = ops.host(band.start[ops.xp.searchsorted(band.pixel, pixels)]).tolist()
-    for strip, begin, end in zip(image.strips(halo), limits, limits[1:], strict=False):
+    ends = [(begin, end) for begin, end in pairwise(limits) if begin < end]
+    wanted = [begin < end for begin, end in pairwise(limits)]
+    for strip, (begin, end) in zip(image.strips(halo, wanted=wanted), ends, strict=False):
         yield Part(begin, end, strip.values, (strip.top - strip.above) * width)
 
 

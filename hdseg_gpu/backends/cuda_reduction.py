@@ -70,6 +70,7 @@ class CudaReduction(CudaKernels):
 
     def _inverse(self, band: Band, edges: CudaEdges) -> Any:
         """Return 1 / A_ii of the pixels, padded by 1."""
-        inverse = self.xp.empty(band.size + 2 * PADDING, np.float32)
-        self._spread(_FILE, "invert_diagonal", len(inverse), edges.rows, band.size, inverse)
-        return inverse
+        if edges.inverse is None:
+            edges.inverse = inverse = self.xp.empty(band.size + 2 * PADDING, np.float32)
+            self._spread(_FILE, "invert_diagonal", len(inverse), edges.rows, band.size, inverse)
+        return edges.inverse

@@ -40,6 +40,9 @@ class HostOps(Ops):
         repeated: NDArray[Any] = np.repeat(values, np.diff(band.start), axis=0)
         return repeated
 
+    def put(self, band: Band, values: Classes, picture: Classes) -> None:
+        picture.reshape(-1)[band.pixels()] = values if values.ndim == 1 else values[:, 0]
+
     def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
         lengths = np.diff(band.start)[runs]
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -79,14 +79,14 @@ def _devices() -> list[dict[str, str]]:
     """Return what the CUDA devices are, if the backend `cuda` can run."""
     if backends.reason_against("cuda"):
         return []
-    from hdseg_gpu.backends.cuda_device import descriptions
+    from hdseg_gpu.backends.cuda_installation import descriptions
 
     return descriptions()
 
 
 def _version(name: str) -> str | None:
     if name == "cupy":  # whose distributions have the version of CUDA in their names
-        from hdseg_gpu.backends.cuda_device import cupy_wheels
+        from hdseg_gpu.backends.cuda_installation import cupy_wheels
 
         return ", ".join(f"{wheel} {version(wheel)}" for wheel in cupy_wheels()) or None
     try:

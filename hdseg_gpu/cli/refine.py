@@ -1,5 +1,6 @@
 """``hdseg refine``."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from hdseg_gpu.cli.console import (
     say,
     say_json,
 )
-from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.params import METHODS, TOLERANCE
 from hdseg_gpu.io import (
     check_labels,
@@ -85,8 +86,11 @@ def refine(
     image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
     backend: Backend = "auto",
     max_device_memory: Annotated[
-        float | None,
-        typer.Option(help="GiB of a CUDA device to take. Default: 90 % of what is free."),
+        str | None,
+        typer.Option(
+            help="Memory of a CUDA device to take: bytes, or such as 800M or 4G (2^30). "
+            "Default: 90 % of what is free."
+        ),
     ] = None,
     solver: Annotated[str | None, typer.Option(help="auto, multigrid, cg, amg or direct.")] = None,
     tol: Annotated[float, typer.Option(help="Largest error of a potential.")] = TOLERANCE,
@@ -127,7 +131,7 @@ def refine(
             class_axis=class_axis,
             channel_axis=channel_axis,
             backend=backend,
-            max_device_memory=None if max_device_memory is None else max_device_memory * 2**30,
+            max_device_memory=byte_count(max_device_memory),
             solver=solver,
             tol=tol,
             progress=progress,
@@ -138,3 +142,15 @@ def refine(
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
         say(report_table(report), f" written         {output}")
+
+
+def byte_count(text: str | None) -> float | None:
+    """Return a number of bytes, given as such or with a binary unit: K, M, G, T, KiB, ..."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+) *([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise InvalidInput(
+            f"--max-device-memory={text} is not a number of bytes; write such as 800M or 4G."
+        )
+    return float(found[1]) * 2.0 ** (10 * " KMGT".index(found[2].upper() or " "))

@@ -317,6 +317,10 @@ class Ops(ABC):
         """Return for each pixel the row of its run: (n, ...) of (runs, ...)."""
 
     @abstractmethod
+    def put(self, band: Band, values: Classes, picture: Classes) -> None:
+        """Set each of the band's pixels in (H, W) to its value, the first one of (n, m)."""
+
+    @abstractmethod
     def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
         """Return the band of some of the runs; runs that touch must stay together."""
 

@@ -141,11 +141,10 @@ class _Rounds:
     def redraw(self, seeds: Classes, band: Band, found: Evidence) -> None:
         """Give each pixel of the band its likeliest class."""
         with self.stages.timed("evidence"):
-            pixels = self.ops.pixels(band)
-            labels = seeds.reshape(-1)
-            labels[pixels] = found.label[:, 0]
+            self.ops.put(band, found.label, seeds)
             smooth = self.ops.majority(seeds, band, SMOOTHING)
-            self.classes.reshape(-1)[pixels] = smooth - 1  # all others are as they were
+            smooth -= 1
+            self.ops.put(band, smooth, self.classes)  # all others are as they were
 
     def _evidence(
         self,
@@ -162,7 +161,7 @@ class _Rounds:
                 drawn.distance, drawn.log, drawn.linear, colours.cell / unit
             )
             if self.ignored is not None:
-                weight[self.ignored] = 0
+                self.ops.xp.copyto(weight, 0, where=self.ignored)
             models = colour_models(self.ops, colours, drawn.own, weight, count, look.spread * unit)
             return self.ops.class_evidence(
                 band, colours.image, colours.center, colours.scale, models, look.weight, maps,

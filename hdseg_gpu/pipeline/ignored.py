@@ -47,7 +47,7 @@ def raise_walls(
     What they cut off from all seeds keeps its class, unless evidence can decide there.
     """
     walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), seeds.shape)
-    seeds[walls != 0] = wall_of(seeds.dtype)
+    ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)
     if params.gamma > 0:
         return
     band = ops.band(seeds)

@@ -90,8 +90,7 @@ def refine_tile(
         stages.advance("solve", 1.0)
     if params.median > 1:
         with stages.timed("labels"):
-            smooth = ops.majority(seeds, band, params.median)
-            seeds.reshape(-1)[ops.pixels(band)] = smooth
+            ops.put(band, ops.majority(seeds, band, params.median), seeds)
     passes, doubt = (params.passes, None) if decided is None else (decided.passes, decided.doubt)
     return TileResult(seeds, probabilities, band.size, uncertain, tuple(solutions), passes, doubt)
 

@@ -1,5 +1,7 @@
 """What is known before the walk: enough to start from, and no more unknown than can be solved."""
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,8 +50,10 @@ def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> No
     for first in range(0, flat.size, step):
         pixels = first + ops.xp.flatnonzero(flat[first : first + step])
         samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
-        samples.partition(coarse.count - 2, axis=1)
-        flat[pixels[samples[:, -1] - samples[:, -2] <= params.unsure]] = 0
+        best = samples.max(axis=1)
+        others = ops.xp.where(samples < best[:, None], samples, -inf).max(axis=1)
+        tied = (samples == best[:, None]).sum(axis=1) > 1
+        flat[pixels[tied | (best - others <= params.unsure)]] = 0
 
 
 def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes, count: int) -> None:

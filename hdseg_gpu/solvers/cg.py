@@ -25,8 +25,8 @@ _RESIDUAL = 0.1
 
 def conjugate_gradients(
     ops: Ops, system: System, level: Level, cycle: Precondition, tolerance: float
-) -> tuple[NDArray[np.float64], int]:
-    """Return A^-1 b at the black pixels, (m, n), and the most iterations of a right-hand side.
+) -> tuple[NDArray[np.float64], int, bool]:
+    """Return A^-1 b at the black pixels, (m, n), the most iterations, and whether they sufficed.
 
     One right-hand side after the other: the libraries take no more.
     """
@@ -51,16 +51,16 @@ def conjugate_gradients(
     M = linalg.LinearOperator((size, size), matvec=precondition, dtype=np.float64)
     black = ops.xp.flatnonzero(_is_black(ops.pixels(band), band.shape[1]))
     found: Columns = ops.xp.zeros((len(system.b), level.size))
-    most = 0
+    most, converged = 0, True
     for j in range(len(system.b)):
         passed = 0
         b = ops.body(system.b)[j].astype(np.float64)
-        x, _ = linalg.cg(
+        x, stopped = linalg.cg(
             A, b, rtol=_RESIDUAL * tolerance, maxiter=MAX_ITERATIONS, M=M, callback=count
         )
         found[j] = x[black]
-        most = max(most, passed)
-    return found, most
+        most, converged = max(most, passed), converged and stopped == 0
+    return found, most, converged
 
 
 def _is_black(pixels: NDArray[np.int64], width: int) -> NDArray[np.bool_]:

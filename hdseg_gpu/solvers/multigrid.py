@@ -87,7 +87,12 @@ def multigrid(
         if library:
             from hdseg_gpu.solvers.cg import conjugate_gradients
 
-            run.start(*conjugate_gradients(ops, system, level, hierarchy.precondition, each))
+            x, steps, converged = conjugate_gradients(
+                ops, system, level, hierarchy.precondition, each
+            )
+            run.start(x, steps)
+            if not converged:
+                name = "cg+multigrid"
         found = _by_hierarchy(run, hierarchy, each, progress, certify, hand_over)
     if not found.error <= each:
         error = (found.error + ROUNDING) * columns
@@ -119,6 +124,8 @@ def _on_band(
     if found.clusters is not None:
         direct |= carried(found.clusters) > 0.5
     fallback = None
+    if name == "cg+multigrid":
+        fallback = f"multigrid went on after {found.iterations} iterations in which cg was not done"
     if found.components is not None:
         direct |= carried(found.components) > 0
         fallback = (

@@ -6,7 +6,7 @@
 namespace hdseg {
 
 template <class Value>
-struct Picture {
+struct Pixels {
   const Value* values;  // (rows, width, channels)
   int64_t first;        // pixel of the grid that they begin with
   int64_t channels;
@@ -15,7 +15,7 @@ struct Picture {
 };
 
 template <class Value>
-__device__ void colour_of(const Picture<Value>& picture, int64_t pixel, int64_t channels,
+__device__ void colour_of(const Pixels<Value>& picture, int64_t pixel, int64_t channels,
                           float* colour) {
   const Value* value = picture.values + (pixel - picture.first) * channels;
   for (int64_t c = 0; c < channels; ++c) {
@@ -42,10 +42,10 @@ __device__ float colour_score(const ColourModels& models, int64_t channels, T k,
   return models.weight * blended(left, right, x.weight);
 }
 
-// A thread each position. Moves a pixel and
-// (4 + a class) `kept` bytes; cells, windows and planes are small and come from the caches.
+// A thread for each position. Moves a pixel, and for each class that is kept 4 bytes and its label;
+// cells, windows and planes are small and come from the caches.
 template <class Value, class T>
-__device__ void class_evidence(const Runs& runs, const Range& range, const Picture<Value>& picture,
+__device__ void class_evidence(const Runs& runs, const Range& range, const Pixels<Value>& picture,
                                const ColourModels& models, const DistanceTerms<T>& distances,
                                const NetworkTerm& network, int64_t kept, T* label, float* share) {
   const Grid& grid = runs.grid;
@@ -114,7 +114,7 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
       int32_t how, float plane_log, float plane_linear, int64_t kept, T* label, float* share) { \
     const hdseg::Grid grid{height, width};                                                      \
     const hdseg::Runs band{grid, pixel, start, runs};                                           \
-    const hdseg::Picture<Value> picture{image, image_first, channels, centre, scale};           \
+    const hdseg::Pixels<Value> picture{image, image_first, channels, centre, scale};            \
     const hdseg::ColourModels models{                                                           \
         coefficients, first, box, window, hdseg::cells_of(grid, window), weight};               \
     const hdseg::DistanceTerms<T> distances{                                                    \

@@ -56,6 +56,14 @@ __device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, con
   }
 }
 
+// Each pixel of the band gets every `step`-th value.
+template <class T>
+__device__ void put(const Runs& runs, int64_t size, const T* values, int64_t step, T* picture) {
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    picture[pixel_at(runs, run_at(runs, i), i)] = values[i * step];
+  }
+}
+
 }  // namespace hdseg
 
 #define HDSEG_SEED_KERNELS(T, suffix)                                                           \
@@ -67,6 +75,11 @@ __device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, con
                                                  const int64_t* behind, int64_t* pixel,         \
                                                  int64_t* last) {                               \
     hdseg::write_runs(seeds, height, width, behind, pixel, last);                               \
+  }                                                                                             \
+  extern "C" __global__ void put_##suffix(const int64_t* pixel, const int32_t* start,           \
+                                          int64_t runs, int64_t size, const T* values,          \
+                                          int64_t step, T* picture) {                           \
+    hdseg::put({{0, 0}, pixel, start, runs}, size, values, step, picture);                      \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)

@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 # The functions of cupy that are used, and nothing else.
 _FUNCTIONS = """
     arange argsort array asarray ascontiguousarray bincount broadcast_to ceil clip concatenate
-    cumsum diff divide empty empty_like expand_dims flatnonzero floor full full_like isfinite
+    copyto cumsum diff divide empty empty_like expand_dims flatnonzero floor full full_like isfinite
     lexsort log1p maximum minimum moveaxis nonzero ones ones_like searchsorted sort sqrt stack
     subtract take tanh unique where zeros zeros_like abs
 """
@@ -158,9 +158,6 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def argsort(self, axis=-1):
         return _outside(self.values.argsort(axis=axis, kind="stable"))
-
-    def partition(self, kth, axis=-1):
-        self.values.partition(kth, axis=axis)
 
 
 def _index(index):

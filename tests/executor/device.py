@@ -9,7 +9,7 @@ from executor import build
 from executor.arrays import DeviceArray, namespace
 
 ORDERS = ("forward", "reverse", "shuffled")
-SHARED_LIMIT = 96 << 10  # bytes for each block, on the smallest of the cards we compile for
+SHARED_LIMIT = 48 << 10  # bytes for each block, without asking for more
 
 
 class ExecutorDevice:
