@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--megapixels", nargs="+", type=float, default=[16, 64, 256, 1024])
     parser.add_argument("--backend", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
-    parser.add_argument("-o", "--output", type=Path, metavar="result.json")
+    parser.add_argument("-o", "--output", type=Path, metavar="result.json", help="default: by date")
     given = parser.parse_args(arguments)
     reason = backends.reason_against(given.backend)
     if reason is not None:
         sys.exit(reason)
     warnings.simplefilter("ignore", RefinementWarning)
     result = measure(given.backend, given.megapixels, given.only)
-    if given.output is not None:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(result, indent=1) + "\n")
+    output = given.output or Path(__file__).parent / "results" / f"{date.today()}-gpu.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1) + "\n")
     print(text(result))
 
 

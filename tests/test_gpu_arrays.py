@@ -1,10 +1,14 @@
 """Arrays of a real device: in and out where they are, in order with the work of others."""
 
+import re
+from pathlib import Path
+
 import gpu
 import numpy as np
 import pytest
 from gallery import blobs, photograph, reduced
 
+import hdseg_gpu
 from hdseg_gpu import refine, seeds, thinning
 
 pytestmark = [
@@ -270,3 +274,14 @@ def test_a_second_device(given, kind):
     # The current device is the one it was, and still works.
     assert cupy.cuda.Device().id == 0
     np.testing.assert_array_equal(refine(cupys(image), coarse).get(), expected)
+
+
+def test_the_readmes_example(given):
+    pytest.importorskip("torch")
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    code = re.search(r"```py\n(.*?)```", text, re.S)[1]
+    image, coarse, expected = given
+    names = {"hdseg_gpu": hdseg_gpu, "image": image, "coarse": coarse}
+    exec(code, names)
+    for found in (names["on_device"].get(), names["tensor"].cpu().numpy(), names["labels"]):
+        np.testing.assert_array_equal(found, expected)
