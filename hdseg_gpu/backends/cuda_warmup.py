@@ -25,7 +25,6 @@ _KERNELS = (
     ("reduction.cu", "place_black_f64"),
     ("rivals.cu", "rivals_in_rows_{classes}"),
     ("runs.cu", "count_runs_{classes}"),
-    ("runs.cu", "runs_of_positions"),
     ("statistics.cu", "channel_sums_{image}"),
     ("statistics.cu", "histogram_{classes}"),
     ("thinning.cu", "thin_presets_1"),

@@ -1,4 +1,4 @@
-// The band: from seeds to runs, and from runs to positions.
+// The band: from seeds to runs, from runs to positions, and values into the picture.
 #include "cuda/runs.h"
 
 namespace hdseg {
