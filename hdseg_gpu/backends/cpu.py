@@ -27,6 +27,7 @@ from hdseg_gpu.core.ops import (
     Shape,
     channel_count,
     class_dtype,
+    component_count,
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
 
@@ -167,7 +168,7 @@ class CpuOps(HostOps):
     def contacts(
         self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        components = int(component.max()) + 1 if component.size else 0
+        components = component_count(component)
         touches = np.zeros((components, count), np.bool_)
         self._kernels.contacts(band.pixel, band.start, seeds, component, touches)
         return touches
@@ -226,7 +227,7 @@ class CpuOps(HostOps):
     def evident_classes(
         self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        components = int(component.max()) + 1 if component.size else 0
+        components = component_count(component)
         touches = np.zeros((components, count), np.bool_)
         self._kernels.evident_classes(band.pixel, band.start, evidence.label, component, touches)
         return touches

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
-from hdseg_gpu.core.ops import Band, Classes
+from hdseg_gpu.core.ops import Band, Classes, component_count
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
 
@@ -75,7 +75,7 @@ class CudaBand(CudaKernels):
     def contacts(
         self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        components = int(component.max()) + 1 if component.size else 0
+        components = component_count(component)
         touches: NDArray[np.bool_] = self.xp.zeros((components, count), np.bool_)
         self._spread(
             "components.cu", f"contacts_{suffix(seeds)}", band.size,

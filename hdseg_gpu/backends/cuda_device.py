@@ -307,14 +307,19 @@ def _compiling(text: str, number: int) -> Future[Any]:
         return module
 
     if (text, number) not in _MODULES:
-        _MODULES[text, number] = _workers().submit(compiled)
+        _MODULES[text, number] = _compilers().submit(compiled)
     return _MODULES[text, number]
 
 
 @cache
-def _workers() -> ThreadPoolExecutor:
-    """Return threads for compilers, which are many, and for copies."""
-    return ThreadPoolExecutor(thread_name_prefix="hdseg-cuda")
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="hdseg-compiler")
+
+
+@cache
+def _copiers() -> ThreadPoolExecutor:
+    """Return threads of their own for copies, which must not queue behind compilers."""
+    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="hdseg-copier")
 
 
 def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
@@ -323,7 +328,7 @@ def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
     rows = -(-len(values) // parts)
     tops = range(0, len(values), rows)
     list(
-        _workers().map(
+        _copiers().map(
             lambda top: np.copyto(into[top : top + rows], values[top : top + rows]), tops
         )
     )

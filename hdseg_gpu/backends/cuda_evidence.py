@@ -16,6 +16,7 @@ from hdseg_gpu.core.ops import (
     NearestMap,
     Network,
     channel_count,
+    component_count,
 )
 from hdseg_gpu.core.params import INTERPOLATIONS
 
@@ -129,7 +130,7 @@ class CudaEvidence(CudaKernels):
     def evident_classes(
         self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
     ) -> NDArray[np.bool_]:
-        components = int(component.max()) + 1 if component.size else 0
+        components = component_count(component)
         touches: NDArray[np.bool_] = self.xp.zeros((components, count), np.bool_)
         self._along_band(
             f"evident_classes_{suffix(evidence.label)}", band,

@@ -4,6 +4,7 @@ CuPy's compile cache keys on text and options and does not see what is included,
 """
 
 import re
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -28,6 +29,7 @@ def names() -> list[str]:
     return sorted(name for name in found if name.endswith(".cu"))
 
 
+@cache
 def source(name: str, kernel: str | None = None) -> str:
     """Return the text of cuda/`name`; errors and profiles show the lines of the files themselves.
 

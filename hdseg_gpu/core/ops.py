@@ -38,6 +38,11 @@ def channel_count(moments: int) -> int:
     return (isqrt(8 * moments + 1) - 3) // 2
 
 
+def component_count(component: NDArray[np.int32]) -> int:
+    """Return how many components the runs of a band have, from their numbers; may wait for them."""
+    return int(component.max()) + 1 if component.size else 0
+
+
 class CsrMatrix(NamedTuple):
     """A square matrix in compressed sparse rows, columns ascending."""
 

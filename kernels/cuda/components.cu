@@ -3,18 +3,10 @@
 
 namespace hdseg {
 
-// The run that holds a pixel of the picture, -1 if it is not in the band.
-__device__ inline int64_t run_with(const Runs& runs, int64_t pixel) {
-  if (pixel < runs.pixel[0]) return -1;
-  const int64_t run = last_at_most(runs.pixel, runs.count, pixel);
-  return pixel - runs.pixel[run] < runs.start[run + 1] - runs.start[run] ? run : -1;
-}
-
 // Components as trees of runs: parent[r] < r, or r itself at a root. Threads of any block may link
 // and read at the same time, and none ever waits for another:
 // * Only a root gets another parent by atomicCAS, a smaller run, so there are no cycles, and no
-// link
-//   is ever lost: who does not find a root there any more goes on from its new parent.
+//   link is ever lost: who does not find a root there any more goes on from its new parent.
 // * What is not a root stays none. Its parent is only ever replaced by an ancestor (root_of), so
 //   plain stores will do, whichever is last; an old value read meanwhile was an ancestor, too.
 __device__ inline int32_t root_of(volatile int32_t* parent, int32_t i) {

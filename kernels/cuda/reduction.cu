@@ -31,18 +31,6 @@ __device__ inline Place place_of(const Coloured& of, int64_t k) {
   return {run, of.runs.pixel[run] + inside, of.runs.start[run] + inside};
 }
 
-// The last run that begins at or before a pixel, -1 if there is none.
-__device__ inline int64_t run_before(const Runs& runs, int64_t pixel) {
-  if (runs.count == 0 || pixel < runs.pixel[0]) return -1;
-  return last_at_most(runs.pixel, runs.count, pixel);
-}
-
-__device__ inline bool is_in_run(const Runs& runs, int64_t run, int64_t pixel) {
-  if (run < 0 || run >= runs.count) return false;
-  const int64_t inside = pixel - runs.pixel[run];
-  return inside >= 0 && inside < runs.start[run + 1] - runs.start[run];
-}
-
 // The number of a pixel among those of its colour, -1 if it is not in that run.
 __device__ inline int64_t number_in_run(const Coloured& of, int64_t run, int64_t pixel) {
   if (!is_in_run(of.runs, run, pixel)) return -1;

@@ -38,12 +38,28 @@ __device__ inline int64_t pixel_at(const Runs& runs, int64_t run, int64_t positi
   return runs.pixel[run] + position - runs.start[run];
 }
 
-// The position of a pixel of the picture, -1 if it is not in the band.
-__device__ inline int64_t position_of(const Runs& runs, int64_t pixel) {
+// The last run that begins at or before a pixel, -1 if there is none.
+__device__ inline int64_t run_before(const Runs& runs, int64_t pixel) {
   if (runs.count == 0 || pixel < runs.pixel[0]) return -1;
-  const int64_t run = last_at_most(runs.pixel, runs.count, pixel);
-  const int64_t position = runs.start[run] + pixel - runs.pixel[run];
-  return position < runs.start[run + 1] ? position : -1;
+  return last_at_most(runs.pixel, runs.count, pixel);
+}
+
+__device__ inline bool is_in_run(const Runs& runs, int64_t run, int64_t pixel) {
+  if (run < 0 || run >= runs.count) return false;
+  const int64_t inside = pixel - runs.pixel[run];
+  return inside >= 0 && inside < runs.start[run + 1] - runs.start[run];
+}
+
+// The run that holds a pixel of the picture, -1 if it is not in the band.
+__device__ inline int64_t run_with(const Runs& runs, int64_t pixel) {
+  const int64_t run = run_before(runs, pixel);
+  return is_in_run(runs, run, pixel) ? run : -1;
+}
+
+// Its position, -1 if it is not in the band.
+__device__ inline int64_t position_of(const Runs& runs, int64_t pixel) {
+  const int64_t run = run_with(runs, pixel);
+  return run < 0 ? -1 : runs.start[run] + pixel - runs.pixel[run];
 }
 
 // The seed of pixels that count as outside the picture: no edge leads to them.
