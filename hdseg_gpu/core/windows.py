@@ -1,0 +1,107 @@
+"""Parts of a picture: integers only."""
+
+from typing import NamedTuple
+
+Shape = tuple[int, int]
+
+
+class Window(NamedTuple):
+    """Rows top .. bottom - 1 and columns left .. right - 1 of a picture."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        """Return the row below the last one."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """Return the column after the last one."""
+        return self.left + self.width
+
+    @property
+    def shape(self) -> Shape:
+        """Return (height, width)."""
+        return self.height, self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Return what cuts the window out of the picture's array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, halo: int, shape: Shape) -> "Window":
+        """Return the window with a halo on all sides, as far as a picture of `shape` goes."""
+        return between(self.top - halo, self.left - halo, self.bottom + halo, self.right + halo,
+                       shape)  # fmt: skip
+
+    def aligned(self, step: int, shape: Shape) -> "Window":
+        """Return the smallest window around it that begins and ends at multiples of `step`.
+
+        The picture's frame is an end, too.
+        """
+        bottom, right = -(-self.bottom // step) * step, -(-self.right // step) * step
+        return between(self.top // step * step, self.left // step * step, bottom, right, shape)
+
+    def seen_from(self, outer: "Window") -> "Window":
+        """Return where it lies in the array of a window around it."""
+        return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
+
+    def common(self, other: "Window") -> "Window | None":
+        """Return what both share, None if nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        if bottom <= top or right <= left:
+            return None
+        return Window(top, left, bottom - top, right - left)
+
+
+def whole(shape: Shape) -> Window:
+    """Return the window that is all of a picture."""
+    return Window(0, 0, *shape)
+
+
+def between(top: int, left: int, bottom: int, right: int, shape: Shape) -> Window:
+    """Return the window between two corners, as far as a picture of `shape` goes."""
+    top, left = max(top, 0), max(left, 0)
+    return Window(top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left)
+
+
+class Placement(NamedTuple):
+    """Where a part of a coarse map lies in the whole map, and a window in the whole picture.
+
+    Row i of the picture (H, W) is at (i + 1/2) h / H - 1/2 of the coarse map (h, w), whatever part
+    of either is at hand.
+    """
+
+    shape: Shape  # (H, W) of the whole picture
+    window: Window  # of it, that is wanted
+    grid: Shape  # (h, w) of the whole coarse map
+    part: Window  # of it, that is at hand
+
+
+# Coarse pixels beside the nearest one that an interpolation looks at, one to spare.
+_TAPS = 3
+
+
+def placed(window: Window, shape: Shape, grid: Shape) -> Placement:
+    """Return the placement of a window with the part of the coarse map that it needs."""
+    top, left, bottom, right = (
+        edge * n // size
+        for edge, n, size in (
+            (window.top, grid[0], shape[0]),
+            (window.left, grid[1], shape[1]),
+            (window.bottom, grid[0], shape[0]),
+            (window.right, grid[1], shape[1]),
+        )
+    )
+    part = between(top - _TAPS, left - _TAPS, bottom + 1 + _TAPS, right + 1 + _TAPS, grid)
+    return Placement(shape, window, grid, part)
+
+
+def all_of(shape: Shape, grid: Shape) -> Placement:
+    """Return the placement of the whole coarse map in the whole picture."""
+    return Placement(shape, whole(shape), grid, whole(grid))
