@@ -45,7 +45,7 @@ class ImageSource(ABC):
         A damaged tile is ``InvalidInput`` that names the file and the tile's rows and columns.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most have nothing to close)
         """Give files back."""
 
     def __enter__(self) -> "ImageSource":
