@@ -13,6 +13,7 @@ from systems import HOSTS, as_dense
 from hdseg_gpu import backends
 from hdseg_gpu.backends import cpu
 from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.windows import whole
 
 # Of a weight in float32. The exponent is rounded to 2^-22 of itself, a weight's relative error
 # is that times the exponent, and beyond exp(-23) the floor of 1e-10 takes over: 23 * 2^-22.
@@ -279,13 +280,14 @@ def test_decisions_agree(ops, reference, columns_, dtype, bound):
         seeds = SEEDS[name].astype(dtype)
         band = ops.band(seeds)
         n = band.size
+        core = whole(seeds.shape).grown(-1, seeds.shape) if columns_ == 2 else whole(seeds.shape)
         x = rng.integers(-1, 10, (columns_, n)) / 8
         classes = np.array([1, 2, 5, 9, 100, 254, 255, 4], dtype)[: columns_ + 1]
         classes = rng.permuted(np.tile(classes, (band.pixel.size, 1)), axis=1)
         limit = {"nothing": 0.0, "one": 1 / 32, "each": rng.choice([0, 1 / 64, 1 / 16], n)}[bound]
         actual, expected = seeds.copy(), seeds.copy()
-        found = ops.decide(band, columns(ops, x), classes, limit, actual)
-        assert found == reference.decide(band, x, classes, limit, expected)
+        found = ops.decide(band, columns(ops, x), classes, limit, core, actual)
+        assert found == reference.decide(band, x, classes, limit, core, expected)
         np.testing.assert_array_equal(actual, expected)
         assert np.all(actual[seeds > 0] == seeds[seeds > 0])
 
@@ -298,12 +300,19 @@ def test_decisions_by_hand(ops, reference):
     for backend in (ops, reference):
         labels = seeds.copy()
         # A gap of 0, 0.25, 0, 1 and 0.375 must be larger than three bounds.
-        uncertain = backend.decide(backend.band(seeds), columns(backend, x), classes, 0.1, labels)
+        uncertain = backend.decide(
+            backend.band(seeds), columns(backend, x), classes, 0.1, whole((1, 6)), labels
+        )
         np.testing.assert_array_equal(labels, [[4, 9, 6, 4, 9, 3]])
         assert uncertain == 3
         labels = seeds.copy()
         each = np.array([0.0, 0.0, 0.0, 0.34, 0.125])
-        assert backend.decide(backend.band(seeds), columns(backend, x), classes, each, labels) == 4
+        assert (
+            backend.decide(
+                backend.band(seeds), columns(backend, x), classes, each, whole((1, 6)), labels
+            )
+            == 4
+        )
 
 
 # ---- large pictures --------------------------------------------------------------------------
@@ -376,7 +385,8 @@ def test_pictures_of_more_pixels_than_32_bits_count(shape):
     np.testing.assert_array_equal(results[0][0].rows, results[1][0].rows)
     np.testing.assert_array_equal(results[0][1], results[1][1])
     x = columns(ops, np.random.default_rng(83).random((1, 299)))
-    assert ops.decide(far, x, classes, 0.1, large) == ops.decide(near, x, classes, 0.1, small)
+    found = ops.decide(far, x, classes, 0.1, whole(large.shape), large)
+    assert found == ops.decide(near, x, classes, 0.1, whole(small.shape), small)
     window = large.reshape(-1)[first - 1 : first + 300]
     np.testing.assert_array_equal(window, small.reshape(-1)[99:400])
     assert window.min() == 1

@@ -12,6 +12,7 @@ from hdseg_gpu import backends
 SHAPES = [(1, 1), (1, 23), (19, 1), (2, 2), (31, 37), (13, 149), (101, 17)]
 CELLS = [1, 2, 3, 4, 5, 7, 8, 9, 40, 1000]
 DTYPES = ["uint8", "uint16", "float32", "float64"]
+FAR = 1 << 30  # farther than any rival
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -94,12 +95,12 @@ def test_labels_of_cells_by_hand(ops, reference):
         np.testing.assert_array_equal(backend.cell_labels(labels, 2), [[1, 3, 0], [7, 7, 4]])
 
 
-def brute_force(cells):
+def brute_force(cells, reach=FAR):
     """Look at every pair of entries."""
     y, x = (axis.ravel() for axis in np.indices(cells.shape))
     own = cells.ravel()
     squared = ((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2).astype(float)
-    squared[own[:, None] == own] = np.inf
+    squared[(own[:, None] == own) | (squared > reach**2)] = np.inf
     least = squared.min(axis=1)
     near = (squared == least[:, None]) & np.isfinite(squared)
     rival = np.where(near, own.astype(int), 2**16).min(axis=1)
@@ -112,17 +113,18 @@ def brute_force(cells):
     classes=st.sampled_from([1, 2, 3, 9, 60000]),
     specks=st.floats(0, 1),
     smooth=st.booleans(),
+    reach=st.sampled_from([1, 2, 3, 5, 9, 20, FAR]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_rivals_are_those_of_all_pairs(shape, classes, specks, smooth, seed):
+def test_rivals_are_those_of_all_pairs(shape, classes, specks, smooth, reach, seed):
     rng = np.random.default_rng(seed)
     dtype = np.uint16 if classes > 255 else np.uint8
     cells = rng.integers(0, classes, shape).astype(dtype)
     ground = blobs(shape, min(classes, 5), seed=seed) if smooth else np.full(shape, classes // 2)
     cells = np.where(rng.random(shape) < specks**3, cells, ground).astype(dtype)
-    expected = brute_force(cells)
-    assert_same(backends.load("cpu").rival_distances(cells), expected)
-    assert_same(backends.load("reference").rival_distances(cells), expected)
+    expected = brute_force(cells, reach)
+    assert_same(backends.load("cpu").rival_distances(cells, reach), expected)
+    assert_same(backends.load("reference").rival_distances(cells, reach), expected)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 4, 300])
@@ -132,12 +134,16 @@ def test_rivals_agree(ops, reference, shape, classes):
     noise = rng.integers(0, classes, shape).astype(dtype)
     sparse = np.where(rng.random(shape) < 0.01, noise, classes - 1).astype(dtype)
     for cells in (noise, sparse, blobs(shape, min(classes, 7)).astype(dtype)):
-        assert_same(ops.rival_distances(cells), reference.rival_distances(cells))
+        for reach in (0, 1, 4, FAR):
+            found, expected = (o.rival_distances(cells, reach) for o in (ops, reference))
+            assert_same(found, expected)
 
 
 def test_rivals_on_large_maps_agree(ops, reference):
     for cells in (blobs((301, 257), 6), np.zeros((150, 140), np.uint8)):
-        assert_same(ops.rival_distances(cells), reference.rival_distances(cells))
+        for reach in (0, 1, 4, FAR):
+            found, expected = (o.rival_distances(cells, reach) for o in (ops, reference))
+            assert_same(found, expected)
 
 
 def test_the_lowest_of_equally_near_rivals_wins(ops, reference):
@@ -146,14 +152,14 @@ def test_the_lowest_of_equally_near_rivals_wins(ops, reference):
     for k, y, x in [(9, 0, 5), (8, 5, 0), (7, 1, 2), (3, 9, 8), (5, 10, 5), (6, 8, 1)]:
         cells[y, x] = k
     for backend in (ops, reference):
-        distance, rival = backend.rival_distances(cells)
+        distance, rival = backend.rival_distances(cells, FAR)
         assert (distance[5, 5], rival[5, 5]) == (5, 3)
         assert_same((distance, rival), brute_force(cells))
 
 
 def test_one_class_has_no_rival(ops, reference):
     for backend in (ops, reference):
-        distance, rival = backend.rival_distances(np.full((3, 4), 300, np.uint16))
+        distance, rival = backend.rival_distances(np.full((3, 4), 300, np.uint16), FAR)
         assert_same((distance, rival), (np.full((3, 4), np.inf, np.float32), rival * 0 + 300))
 
 
@@ -200,7 +206,7 @@ labels[::37, ::41] += 1
 rng = np.random.default_rng(131)
 image = rng.random((*labels.shape, 3), np.float32)
 means = ops.channel_means(image)
-found = [means, *ops.rival_distances(labels), ops.cell_labels(labels, 7)]
+found = [means, *ops.rival_distances(labels, 1 << 30), ops.cell_labels(labels, 7)]
 found += [ops.cell_moments(image, 5, means, 2.0), np.array(ops.boundary_detail(labels))]
 found += [ops.cell_moments(image[..., :2].copy(), 3, means[:2], 2.0)]
 print(hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest())

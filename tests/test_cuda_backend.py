@@ -108,7 +108,7 @@ def test_in_any_order_of_threads(device, gamma):
 def test_with_doubt(device, monkeypatch):
     """All rounds, from wide windows to narrow ones."""
     monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
-    monkeypatch.setattr("hdseg_gpu.pipeline.evidence.MOST_DETAIL", 9.0)
+    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
     image, coarse, _ = scene(3)
     found = both(image, coarse)
     assert_same(found)
@@ -333,7 +333,7 @@ def test_what_is_launched_was_prepared(device, monkeypatch):
     image, coarse, _ = scene()
     refine(image, coarse, backend="cuda")
     monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
-    monkeypatch.setattr("hdseg_gpu.pipeline.evidence.MOST_DETAIL", 9.0)
+    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
     refine(image, coarse, backend="cuda")
     prepared, launched = (
         {cuda_source.source(*kernel) for kernel in kernels}
@@ -353,3 +353,11 @@ def test_the_backend_is_chosen_by_where_arrays_are(device, monkeypatch):
 
     monkeypatch.setattr(cuda_device, "open_device", missing)
     assert backends.select("auto").name == "cpu"
+
+
+def test_from_file_to_file(device, tmp_path):
+    """Tiles on a device: every array that meets another is on its side."""
+    image, coarse, _ = scene(3)
+    expected = refine(image, coarse, backend="cpu")
+    hdseg_gpu.refine_file(image, coarse, tmp_path / "a.npy", backend="cuda", workers=1)
+    assert np.mean(np.load(tmp_path / "a.npy") != expected) < 1e-3

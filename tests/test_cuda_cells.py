@@ -5,12 +5,13 @@ import pytest
 from executor import ORDERS, ExecutorDevice
 from executor.through import ThroughDevice
 from gallery import blobs, photograph
-from test_evidence_ops import Scene, band_of
+from test_evidence_ops import FAR, Scene, band_of
 
 from hdseg_gpu.backends import cuda_cells, cuda_source
 from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.core.ops import Evidence, Network, class_dtype
+from hdseg_gpu.core.windows import all_of
 
 SHAPES = [(1, 1), (33, 47), (70, 9)]
 
@@ -51,10 +52,10 @@ def test_classes_are_counted_alike(ordered, reference, shape, count):
     ):
         found, expected = (getattr(o, verb)(labels, *args) for o in (ordered, reference))
         np.testing.assert_array_equal(found, expected, strict=True)
-    for found, expected in zip(
-        ordered.rival_distances(labels), reference.rival_distances(labels), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected, strict=True)
+    for reach in (1, 5, FAR):
+        found, expected = (o.rival_distances(labels, reach) for o in (ordered, reference))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b, strict=True)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -67,10 +68,10 @@ def test_far_rivals_are_found_by_segments(ordered, seed):
     for _ in range(seed):
         y, x = rng.integers(0, cells.shape)
         cells[y : y + 3, x : x + rng.integers(1, 40)] = rng.integers(0, 5)
-    for found, expected in zip(
-        ordered.rival_distances(cells), CpuOps("baseline").rival_distances(cells), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected, strict=True)
+    for reach in (30, 100, FAR):
+        found, expected = (o.rival_distances(cells, reach) for o in (ordered, CpuOps("baseline")))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b, strict=True)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
@@ -118,7 +119,7 @@ def test_contradictions_agree(ordered, reference, shape, count):
     rng = np.random.default_rng(149)
     label = rng.integers(0, 4, (band.size, 2)).astype(scene.own.dtype)
     by_colour = Evidence(label, np.zeros(label.shape, np.float32))
-    args = (band, by_colour, scene.classes, scene.distance, scene.cell, (0.5, 5.0), count)
+    args = (band, by_colour, scene.classes, scene.distance, scene.cell, (0, 0), (0.5, 5.0), count)
     np.testing.assert_array_equal(
         *(o.contradictions(*args) for o in (ordered, reference)), strict=True
     )
@@ -136,7 +137,12 @@ def test_models_and_evidence_are_the_processors(ordered, reference, shape, count
             scene.model(ordered, k), scene.model(processor, k), rtol=1e-4, atol=1e-4
         )
     planes = np.random.default_rng(151).random((count, 7, 5)).astype(np.float32)
-    for network in (None, Network(planes, "linear", 0.5, 4.0), Network(planes, "cubic", 0.5, 4.0)):
+    place = all_of(shape, (7, 5))
+    for network in (
+        None,
+        Network(planes, place, "linear", 0.5, 4.0),
+        Network(planes, place, "cubic", 0.5, 4.0),
+    ):
         for maps in (1, 2):
             found, expected = (
                 scene.evidence(o, band, maps, network, 4, models=models)

@@ -10,6 +10,7 @@ from gallery import photograph
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_kernels import CudaLevel
+from hdseg_gpu.core.windows import Window
 
 NAMES = ("1x1 all unknown", "31x33 half", "127x40 columns", "64x65 few seeds", "400x3 rows",
          "31x33 all known", "64x65 chessboard")  # fmt: skip
@@ -100,10 +101,11 @@ def test_decisions(cuda, cpu, width, dtype):
         band = cpu.band(seeds)
         x = columns(cpu, rng.integers(-1, 10, (width, band.size)) / 8)
         table = rng.permuted(np.tile(np.arange(200, 201 + width), (len(band.pixel), 1)), axis=1)
+        core = Window(1, 0, max(seeds.shape[0] - 1, 0), max(seeds.shape[1] - 2, 0))
         for bound in (0.01, rng.choice([0, 1 / 16], band.size)):
             actual, expected = seeds.copy(), seeds.copy()
-            found = cuda.decide(band, x, table.astype(dtype), bound, actual)
-            assert found == cpu.decide(band, x, table.astype(dtype), bound, expected)
+            found = cuda.decide(band, x, table.astype(dtype), bound, core, actual)
+            assert found == cpu.decide(band, x, table.astype(dtype), bound, core, expected)
             same(actual, expected)
 
 

@@ -5,9 +5,11 @@ import pytest
 from gallery import blobs, photograph
 
 from hdseg_gpu.core.ops import ColourModels, NearestMap, Network, class_dtype
+from hdseg_gpu.core.windows import all_of
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
 DTYPES = ["uint8", "uint16", "float32", "float64"]
+FAR = 1 << 30  # farther than any rival
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -29,9 +31,9 @@ class Scene:
         self.scale = 1 / max(ops.standard_deviation(self.image), 1e-9)
         self.moments = ops.cell_moments(self.image, cell, self.center, self.scale)
         self.own = ops.cell_labels(self.classes, cell)
-        self.distance, self.rival = ops.rival_distances(self.own)
+        self.distance, self.rival = ops.rival_distances(self.own, FAR)
         self.shifted = np.roll(self.own, 1, axis=1)
-        self.of_shifted = ops.rival_distances(self.shifted)
+        self.of_shifted = ops.rival_distances(self.shifted, FAR)
         self.weight = np.tanh(np.minimum(self.distance, 9)).astype(np.float32)
         self.group = group
 
@@ -43,12 +45,13 @@ class Scene:
             box or (0, 0, *windows), radii, 0.01, 0.02,
         )  # fmt: skip
 
-    def models(self, ops, missing=()):
+    def models(self, ops, missing=(), parts=True):
         size = self.cell * self.group
         windows = tuple(-(-n // size) for n in self.shape)
         first, boxes, models, entries = np.full(self.count, -1), [], [], 0
         for k in range(self.count):
-            top, left = (min(k, n - 1) for n in windows)  # boxes that leave out a part
+            # Boxes that leave out a part.
+            top, left = (min(k, n - 1) if parts else 0 for n in windows)
             box = (top, left, windows[0] - top, windows[1] - left)
             boxes.append(box)
             if k not in missing:
@@ -63,8 +66,9 @@ class Scene:
 
     def evidence(self, ops, band, maps=2, network=None, kept=3, missing=(), models=None):
         return ops.class_evidence(
-            band, self.image, self.center, self.scale, models or self.models(ops, missing), 0.7,
-            self.maps(maps), self.cell, 3.0, network, kept,
+            band, self.image, (0, 0), self.center, self.scale,
+            models or self.models(ops, missing), 0.7, self.maps(maps), self.cell, 3.0, network,
+            kept,
         )  # fmt: skip
 
 
@@ -88,7 +92,7 @@ def test_a_model_is_the_gaussian_of_its_class(ops):
     image = rng.normal(size=(40, 40, 2)) @ mixing + [3.0, -1.0]
     moments = ops.cell_moments(image, 2, np.zeros(2), 1.0)
     own, ones = np.zeros((20, 20), np.uint8), np.ones((20, 20), np.float32)
-    model = ops.colour_model(moments, own, ones, 0, 4, 64.0, (0, 0, 5, 5), (50,), 1e6, 0.0)
+    model = ops.colour_model(moments, own, ones, 0, 4, 64.0, (0, 0, 5, 5), (50,), 0.0, 0.0)
     mean, covariance = image.mean((0, 1)), np.cov(image.reshape(-1, 2).T, bias=True)
     precision = np.linalg.inv(covariance)
     linear = precision @ mean
@@ -99,18 +103,30 @@ def test_a_model_is_the_gaussian_of_its_class(ops):
 
 def test_where_a_class_is_far_its_wider_windows_speak(ops):
     """Left half dark, right half bright, and the class is everywhere: each side has its own."""
-    image = np.zeros((32, 64, 1))
-    image[:, 32:] = 1.0
+    image = np.full((32, 64, 1), 1.0)
+    image[:, 32:] = 2.0
     moments = ops.cell_moments(image, 2, np.zeros(1), 1.0)
     own, weight = np.zeros((16, 32), np.uint8), np.ones((16, 32), np.float32)
-    box = (0, 0, 4, 8)
-    local = ops.colour_model(moments, own, weight, 0, 4, 64.0, box, (1,), 1e-3, 0.01)
+    rest = 0, 4, 64.0, (0, 0, 4, 8)
+    local = ops.colour_model(moments, own, weight, *rest, (1, 6), 1e-3, 0.01)
     weight[:, 16:] = 0  # now nothing is known of the right half
-    alone = ops.colour_model(moments, own, weight, 0, 4, 64.0, box, (1,), 1e-3, 0.01)
+    alone = ops.colour_model(moments, own, weight, *rest, (1, 6), 1e-3, 0.01)
     means = [-m[..., 1] / (2 * m[..., 2]) for m in (local, alone)]
-    assert means[0][2, 0] < 0.05
-    assert means[0][2, 7] > 0.95
-    assert means[1][2, 7] < 0.05  # what the whole picture knows of the class
+    assert abs(means[0][2, 0] - 1) < 0.05
+    assert abs(means[0][2, 7] - 2) < 0.05
+    np.testing.assert_allclose(means[1], 1, atol=0.01)  # what wider windows know of the class
+
+
+def test_where_nothing_is_known_a_class_has_the_colours_of_the_picture(ops):
+    """Standardised they have mean 0 and covariance I."""
+    moments = ops.cell_moments(np.full((32, 64, 2), 5.0), 2, np.zeros(2), 1.0)
+    own, weight = np.zeros((16, 32), np.uint8), np.zeros((16, 32), np.float32)
+    weight[:, :4] = 1  # 7 windows from the last, and the filters reach 6
+    model = ops.colour_model(moments, own, weight, 0, 4, 64.0, (0, 0, 4, 8), (1, 2), 0.1, 0.25)
+    variance = 1.25
+    expected = [-np.log(variance), 0, 0, -0.5 / variance, 0, -0.5 / variance]
+    np.testing.assert_allclose(model[:, 7], [expected] * 4, atol=1e-6)
+    assert (abs(model[:, 6, 1:3]) > 1e-4).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -128,7 +144,7 @@ def test_evidence_agrees(ops, reference, shape, dtype, maps):
 def test_evidence_with_a_network_agrees(ops, reference, how, count, channels):
     scene = Scene(reference, (41, 53), count, channels)
     planes = np.random.default_rng(5).random((count, 11, 14)).astype(np.float32)
-    network = Network(planes / planes.sum(0), how, 0.5, 4.0)
+    network = Network(planes / planes.sum(0), all_of(scene.shape, (11, 14)), how, 0.5, 4.0)
     band, models = band_of(ops, scene.shape), scene.models(reference, missing=(1,))
     found, expected = (
         scene.evidence(o, band, network=network, kept=4, models=models) for o in (ops, reference)
@@ -156,9 +172,13 @@ def test_distances_decide_where_colours_are_alike(ops):
     scene = Scene(ops, (12, 24), 2)
     scene.image = np.full((12, 24, 3), 7, np.uint8)
     scene.own = ops.cell_labels(classes, 2)
-    scene.distance, scene.rival = ops.rival_distances(scene.own)
-    scene.moments = ops.cell_moments(scene.image, 2, np.full(3, 7.0), 1.0)
-    found = scene.evidence(ops, ops.band(np.zeros((12, 24), np.uint8)), maps=1, kept=2)
+    scene.distance, scene.rival = ops.rival_distances(scene.own, FAR)
+    scene.weight = np.tanh(scene.distance)
+    scene.center, scene.scale = np.full(3, 7.0), 1.0
+    scene.moments = ops.cell_moments(scene.image, 2, scene.center, scene.scale)
+    models = scene.models(ops, parts=False)
+    band = ops.band(np.zeros((12, 24), np.uint8))
+    found = scene.evidence(ops, band, maps=1, kept=2, models=models)
     second = np.where(found.label == 2, found.share, 0).sum(1).reshape(12, 24)
     assert (np.diff(second, axis=1) >= -1e-6).all()
     np.testing.assert_allclose(second, 1 - second[:, ::-1], atol=1e-5)

@@ -11,6 +11,7 @@ from systems import HOSTS
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.windows import all_of
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (64, 65), (127, 40)]
 
@@ -35,7 +36,8 @@ def test_labels_are_enlarged_alike(ops, reference, shape):
     for small in {(1, 1), (max(1, shape[0] // 3), max(1, shape[1] // 2)), shape}:
         coarse = rng.integers(0, 9, small).astype(np.uint8)
         np.testing.assert_array_equal(
-            ops.upsample_labels(coarse, shape), reference.upsample_labels(coarse, shape)
+            ops.upsample_labels(coarse, all_of(shape, coarse.shape)),
+            reference.upsample_labels(coarse, all_of(shape, coarse.shape)),
         )
 
 
@@ -43,7 +45,9 @@ def test_labels_are_enlarged_by_half_pixel_centres(reference):
     coarse = np.array([[1, 2, 3]], np.uint8)
     # floor((i + 1/2) 3 / 7) for i = 0..6
     expected = [[1, 1, 2, 2, 2, 3, 3]]
-    np.testing.assert_array_equal(reference.upsample_labels(coarse, (1, 7)), expected)
+    np.testing.assert_array_equal(
+        reference.upsample_labels(coarse, all_of((1, 7), (1, 3))), expected
+    )
 
 
 @pytest.mark.parametrize("how", ["linear", "cubic"])
@@ -52,13 +56,14 @@ def test_planes_are_interpolated_alike(ops, reference, shape, how):
     small = (max(1, shape[0] // 2), max(1, shape[1] // 3))
     planes = rng.dirichlet(np.ones(4), small).transpose(2, 0, 1).astype(np.float32).copy()
     pixels = np.flatnonzero(rng.random(shape) < 0.6).astype(np.int64)
-    expected = reference.sample_planes(planes, shape, pixels, how)
+    place = all_of(shape, small)
+    expected = reference.sample_planes(planes, place, pixels, how)
     np.testing.assert_allclose(
-        ops.sample_planes(planes, shape, pixels, how), expected, rtol=0, atol=1e-12
+        ops.sample_planes(planes, place, pixels, how), expected, rtol=0, atol=1e-12
     )
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-6)  # float32 planes
     np.testing.assert_array_equal(
-        ops.upsample_argmax(planes, shape, how), reference.upsample_argmax(planes, shape, how)
+        ops.upsample_argmax(planes, place, how), reference.upsample_argmax(planes, place, how)
     )
 
 
@@ -89,25 +94,28 @@ def test_large_histograms_and_deviations_are_exact(ops):
 def test_planes_are_enlarged_alike_beyond_one_block(ops, reference):
     planes = np.random.default_rng(89).random((3, 41, 37), np.float32)
     planes[2] = planes[1]  # ties
+    place = all_of((97, 1100), (41, 37))
     for how in ("linear", "cubic"):
         np.testing.assert_array_equal(
-            ops.upsample_argmax(planes, (97, 1100), how),
-            reference.upsample_argmax(planes, (97, 1100), how),
+            ops.upsample_argmax(planes, place, how),
+            reference.upsample_argmax(planes, place, how),
             strict=True,
         )
 
 
 def test_many_planes_need_larger_indices(ops, reference):
     planes = np.random.default_rng(97).random((300, 3, 4), np.float32)
-    found = ops.upsample_argmax(planes, (9, 11), "linear")
+    place = all_of((9, 11), (3, 4))
+    found = ops.upsample_argmax(planes, place, "linear")
     np.testing.assert_array_equal(
-        found, reference.upsample_argmax(planes, (9, 11), "linear"), strict=True
+        found, reference.upsample_argmax(planes, place, "linear"), strict=True
     )
     assert found.dtype == np.uint16
     labels = np.arange(300, dtype=np.uint16).reshape(20, 15)
+    place = all_of((201, 33), (20, 15))
     np.testing.assert_array_equal(
-        ops.upsample_labels(labels, (201, 33)),
-        reference.upsample_labels(labels, (201, 33)),
+        ops.upsample_labels(labels, place),
+        reference.upsample_labels(labels, place),
         strict=True,
     )
 
@@ -115,19 +123,19 @@ def test_many_planes_need_larger_indices(ops, reference):
 @pytest.mark.parametrize("how", ["linear", "cubic"])
 def test_interpolation_at_the_same_size_is_the_identity(reference, how):
     planes = np.random.default_rng(37).random((2, 5, 6), np.float32)
-    samples = reference.sample_planes(planes, (5, 6), np.arange(30), how)
+    samples = reference.sample_planes(planes, all_of((5, 6), (5, 6)), np.arange(30), how)
     np.testing.assert_array_equal(samples, planes.reshape(2, 30).T)
 
 
 def test_linear_interpolation_by_hand(reference):
     planes = np.array([[[0.0, 1.0]]], np.float32)
-    samples = reference.sample_planes(planes, (1, 4), np.arange(4), "linear")
+    samples = reference.sample_planes(planes, all_of((1, 4), (1, 2)), np.arange(4), "linear")
     np.testing.assert_allclose(samples[:, 0], [0, 0.25, 0.75, 1])
 
 
 def test_cubic_interpolation_is_exact_on_a_ramp(reference):
     ramp = np.arange(12, dtype=np.float32).reshape(1, 1, 12)
-    samples = reference.sample_planes(ramp, (1, 36), np.arange(9, 27), "cubic")
+    samples = reference.sample_planes(ramp, all_of((1, 36), (1, 12)), np.arange(9, 27), "cubic")
     np.testing.assert_allclose(samples[:, 0], (np.arange(9, 27) + 0.5) / 3 - 0.5, atol=1e-12)
 
 

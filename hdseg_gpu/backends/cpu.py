@@ -5,6 +5,8 @@ start other processes with "spawn", because a forked child can hang in its first
 ``OMP_NUM_THREADS`` sets the number of threads.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends import isa
 from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.core.ops import (
+    START_SHARE,
     Band,
     Classes,
     ColourModels,
@@ -24,12 +27,12 @@ from hdseg_gpu.core.ops import (
     Mask,
     NearestMap,
     Network,
-    Shape,
     channel_count,
     class_dtype,
     component_count,
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
+from hdseg_gpu.core.windows import Placement, Window, all_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,19 @@ class CpuOps(HostOps):
     def __init__(self, instruction_set: str | None = None) -> None:
         self.instruction_set, self._kernels = isa.load(instruction_set)
 
+    def threads(self, count: int) -> AbstractContextManager[None]:
+        return self._at_most(count)
+
+    @contextmanager
+    def _at_most(self, count: int) -> Iterator[None]:
+        # OpenMP counts for each thread that calls it, so others are not disturbed.
+        before = self._kernels.thread_count()
+        self._kernels.set_thread_count(max(1, min(count, before)))
+        try:
+            yield
+        finally:
+            self._kernels.set_thread_count(before)
+
     def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
         thinned = np.empty_like(mask)
         self._kernels.thin_bytes(mask.view(np.uint8), elements, passes, thinned.view(np.uint8))
@@ -100,29 +116,29 @@ class CpuOps(HostOps):
         self._kernels.histogram(values.reshape(-1), counts)
         return counts
 
-    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
-        fine = np.empty(shape, coarse.dtype)
-        self._kernels.upsample_labels(coarse, fine)
+    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+        fine = np.empty(place.window.shape, coarse.dtype)
+        self._kernels.upsample_labels(coarse, _numbers(place), fine)
         return fine
 
     def upsample_argmax(
-        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+        self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:
-        fine: NDArray[Any] = np.empty(shape, class_dtype(len(planes)))
-        self._kernels.upsample_argmax(planes, INTERPOLATIONS.index(interpolation), fine)
+        fine: NDArray[Any] = np.empty(place.window.shape, class_dtype(len(planes)))
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.upsample_argmax(planes, _numbers(place), how, fine)
         return fine
 
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        shape: Shape,
+        place: Placement,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:
         samples = np.empty((pixels.size, len(planes)))
-        self._kernels.sample_planes(
-            planes, INTERPOLATIONS.index(interpolation), pixels, *shape, samples
-        )
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.sample_planes(planes, _numbers(place), how, pixels, samples)
         return samples
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
@@ -148,9 +164,9 @@ class CpuOps(HostOps):
         self._kernels.cell_labels(labels, cell, found)
         return found
 
-    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         distance, rival = np.empty(cells.shape, np.float32), np.empty_like(cells)
-        self._kernels.rival_distances(cells, distance, rival)
+        self._kernels.rival_distances(cells, reach, distance, rival)
         return distance, rival
 
     def boundary_detail(self, labels: Classes) -> tuple[int, int]:
@@ -190,7 +206,7 @@ class CpuOps(HostOps):
         model = np.empty((height, width, moments.shape[2]), np.float32)
         self._kernels.colour_model(
             moments, channel_count(moments.shape[2]), own, weight, k, group, area, top, left,
-            np.array(radii, np.int64), prior, ridge, model,
+            np.array(radii, np.int64), prior, START_SHARE * prior, ridge, model,
         )  # fmt: skip
         return model
 
@@ -198,6 +214,7 @@ class CpuOps(HostOps):
         self,
         band: Band,
         image: NDArray[Any],
+        origin: tuple[int, int],
         center: NDArray[np.float64],
         scale: float,
         models: ColourModels,
@@ -209,17 +226,18 @@ class CpuOps(HostOps):
         kept: int,
     ) -> Evidence:
         if network is None:
-            network = Network(np.empty((0, 1, 1), np.float32), "linear", 0.0, 0.0)
+            nothing = np.empty((0, 1, 1), np.float32)
+            network = Network(nothing, all_of(band.shape, (1, 1)), "linear", 0.0, 0.0)
         own = np.stack([m.own for m in maps])
         found = Evidence(
             np.empty((band.size, kept), own.dtype), np.empty((band.size, kept), np.float32)
         )
         self._kernels.class_evidence(
-            band.pixel, band.start, image, center, scale,
+            band.pixel, band.start, image, *origin, center, scale,
             models.coefficients, models.first, models.box, models.size, weight,
             own, np.stack([m.rival for m in maps]), np.stack([m.distance for m in maps]),
             np.array([(m.log, m.linear) for m in maps], np.float32), cell, unit,
-            network.planes, INTERPOLATIONS.index(network.interpolation),
+            network.planes, _numbers(network.place), INTERPOLATIONS.index(network.interpolation),
             network.log, network.linear, *found,
         )  # fmt: skip
         return found
@@ -410,11 +428,20 @@ class CpuOps(HostOps):
         x: NDArray[Any],
         classes: NDArray[Any],
         bound: NDArray[Any] | float,
+        core: Window,
         seeds: NDArray[Any],
     ) -> int:
         bounds = np.atleast_1d(np.asarray(bound, np.float32))
-        return self._kernels.decide(band.pixel, band.start, x, classes, bounds, seeds)
+        return self._kernels.decide(
+            band.pixel, band.start, x, classes, bounds, core.top, core.left, core.bottom,
+            core.right, seeds,
+        )  # fmt: skip
 
     def _run(self, verb: str, level: Level, *arrays: NDArray[Any]) -> None:
         assert isinstance(level, _Level)
         getattr(self._kernels, f"{level.kind}_{verb}")(*level.parts, *arrays)
+
+
+def _numbers(place: Placement) -> NDArray[np.int64]:
+    """Return a placement as the kernels take it."""
+    return np.array([*place.shape, *place.window, *place.grid, *place.part], np.int64)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
 from hdseg_gpu.core.ops import Band, Classes, component_count
+from hdseg_gpu.core.windows import Window
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
 
@@ -89,6 +90,7 @@ class CudaBand(CudaKernels):
         x: NDArray[Any],
         classes: NDArray[Any],
         bound: NDArray[Any] | float,
+        core: Window,
         seeds: NDArray[Any],
     ) -> int:
         xp = self.xp
@@ -100,7 +102,7 @@ class CudaBand(CudaKernels):
         potentials = x.astype(np.float32, copy=False)
         self._spread(
             "labels.cu", f"decide_{suffix(seeds)}", band.size,
-            *runs_of(band), potentials, *x.shape, classes, bounds, int(bounds.size > 1), seeds,
-            uncertain,
+            *runs_of(band), potentials, *x.shape, classes, bounds, int(bounds.size > 1),
+            *band.shape, core.top, core.left, core.bottom, core.right, seeds, uncertain,
         )  # fmt: skip
         return int(uncertain[0])

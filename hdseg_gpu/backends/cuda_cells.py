@@ -111,13 +111,13 @@ class CudaCells(CudaKernels):
         )  # fmt: skip
         return found
 
-    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         height, width = cells.shape
         squared = self.xp.empty(cells.shape, np.int64)
         blocks = min(-(-width // _COLUMNS_BLOCK), self.device.most_blocks)
         self.device.launch(
             "rivals.cu", f"rivals_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
-            (cells, height, width, squared),
+            (cells, height, width, reach, squared),
         )  # fmt: skip
         least = self.xp.empty((height, -(-width // _WARP)), np.int64)
         self._spread(
@@ -128,7 +128,7 @@ class CudaCells(CudaKernels):
         rival: Classes = self.xp.empty(cells.shape, cells.dtype)
         self._spread(
             "rivals.cu", f"rivals_in_rows_{suffix(cells)}", cells.size,
-            cells, squared, least, height, width, distance, rival,
+            cells, squared, least, height, width, reach, distance, rival,
         )  # fmt: skip
         return distance, rival
 
@@ -159,6 +159,7 @@ class CudaCells(CudaKernels):
         classes: Classes,
         distance: NDArray[np.float32],
         cell: int,
+        origin: tuple[int, int],
         near: tuple[float, float],
         count: int,
     ) -> NDArray[np.int64]:
@@ -166,8 +167,9 @@ class CudaCells(CudaKernels):
         kept = by_colour.label.shape[1]
         self._spread(
             "cells.cu", f"contradictions_{suffix(classes)}", _WARP * -(-band.size // PIECE),
-            *runs_of(band), *band.shape, by_colour.label, kept, classes, distance, cell,
-            np.float32(near[0]), np.float32(near[1]), count, counts,
+            *runs_of(band), *band.shape, by_colour.label, kept, classes, distance,
+            distance.shape[1], cell, *origin, np.float32(near[0]), np.float32(near[1]), count,
+            counts,
         )  # fmt: skip
         return self.host(counts).astype(np.int64)
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_cells import PIECE
-from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, numbers_of, runs_of, suffix
 from hdseg_gpu.backends.cuda_pictures import parts_of
 from hdseg_gpu.core.ops import (
+    START_SHARE,
     Band,
     Classes,
     ColourModels,
@@ -19,8 +20,9 @@ from hdseg_gpu.core.ops import (
     component_count,
 )
 from hdseg_gpu.core.params import INTERPOLATIONS
+from hdseg_gpu.core.windows import Window, all_of
 
-_PASSES = 3  # box filters along each axis
+_PASSES = 3  # box filters along each axis, as in kernels/common/smoothing.h
 _WARPS = 4  # of a block: class_evidence needs many registers, and small blocks waste few
 
 
@@ -49,38 +51,41 @@ class CudaEvidence(CudaKernels):
         prior: float,
         ridge: float,
     ) -> NDArray[np.float32]:
-        top, left, height, width = box
-        count = moments.shape[2]
-        windows, entries = height * width, height * width * count
-        sums = self.xp.empty((windows, count), np.float32)
-        self._spread(
-            "colours.cu", f"window_sums_{suffix(own)}", entries, moments, count, own, weight,
-            *own.shape, k, group, np.float32(1 / area), top, left, height, width, sums,
-        )  # fmt: skip
-        mean = self.xp.empty((windows, count), np.float64)
-        total = sums.sum(axis=0, dtype=np.float64)
-        self._spread("colours.cu", "start_means", entries, total, windows, count, mean)
-        for radius in reversed(radii):
-            smooth = self._smooth(sums, height, width, radius)
-            self._spread(
-                "colours.cu", "shrink_means", entries, smooth, windows, count, float(prior), mean
-            )
-        model: NDArray[np.float32] = self.xp.empty((height, width, count), np.float32)
+        wanted, count = Window(*box), moments.shape[2]
         channels = channel_count(count)
+        grid = -(-own.shape[0] // group), -(-own.shape[1] // group)
+        around = wanted.grown(_PASSES * max(radii), grid)
+        sums = self.xp.empty((*around.shape, count), np.float32)
+        self._spread(
+            "colours.cu", f"window_sums_{suffix(own)}", sums.size, moments, count, own, weight,
+            *own.shape, k, group, np.float32(1 / area), *around, sums,
+        )  # fmt: skip
+        windows, inner = wanted.height * wanted.width, wanted.seen_from(around)
+        mean = self.xp.empty((windows, count), np.float64)
+        self._spread("colours.cu", "start_means", mean.size, windows, channels, mean)
+        counts = START_SHARE * prior
+        for radius in reversed(radii):
+            smooth = self._smooth(sums, radius)
+            self._spread(
+                "colours.cu", "shrink_means", mean.size,
+                smooth, around.width, *inner, count, float(counts), mean,
+            )  # fmt: skip
+            counts = prior
+        model: NDArray[np.float32] = self.xp.empty((*wanted.shape, count), np.float32)
         most = channels if channels in (1, 3) else 4 if channels <= 4 else 16
         self._spread(
             "colours.cu", f"gaussians_{most}", windows, mean, windows, channels, float(ridge), model
         )
         return model
 
-    def _smooth(self, sums: Any, height: int, width: int, radius: int) -> Any:
-        """Return the sums after three running means along each axis."""
-        entries, count = sums.size, sums.shape[1]
+    def _smooth(self, sums: Any, radius: int) -> Any:
+        """Return the sums after three box filters along each axis."""
+        entries, (height, width, count) = sums.size, sums.shape
         values, other = sums, self.xp.empty_like(sums)
         for _ in range(_PASSES):
             for stride, length in ((count, width), (width * count, height)):
                 self._spread(
-                    "colours.cu", "running_mean", entries,
+                    "colours.cu", "box_means", entries,
                     values, entries, stride, length, radius, other,
                 )  # fmt: skip
                 # The sums stay: the next radius begins with them.
@@ -92,6 +97,7 @@ class CudaEvidence(CudaKernels):
         self,
         band: Band,
         image: NDArray[Any],
+        origin: tuple[int, int],
         center: NDArray[np.float64],
         scale: float,
         models: ColourModels,
@@ -104,7 +110,8 @@ class CudaEvidence(CudaKernels):
     ) -> Evidence:
         xp, own = self.xp, maps[0].own
         if network is None:
-            network = Network(models.coefficients.reshape(1, 1, -1)[:, :0], "linear", 0.0, 0.0)
+            nothing = models.coefficients.reshape(1, 1, -1)[:, :0]
+            network = Network(nothing, all_of(band.shape, (0, 0)), "linear", 0.0, 0.0)
         found = Evidence(
             xp.empty((band.size, kept), own.dtype), xp.empty((band.size, kept), np.float32)
         )
@@ -113,7 +120,7 @@ class CudaEvidence(CudaKernels):
             np.float32(weight),
         )  # fmt: skip
         of_network = (
-            network.planes, *network.planes.shape[1:],
+            network.planes, *numbers_of(network.place),
             np.int32(INTERPOLATIONS.index(network.interpolation)), np.float32(network.log),
             np.float32(network.linear),
         )  # fmt: skip
@@ -121,8 +128,8 @@ class CudaEvidence(CudaKernels):
             self._along(
                 f"class_evidence_{suffix(image)}_{suffix(own)}", part.end - part.begin,
                 band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
-                part.values, part.first, image.shape[2], xp.asarray(center), float(scale),
-                *of_colours, len(maps), *_parts(maps[0]), *_parts(maps[-1]), cell,
+                part.values, part.first, *origin, image.shape[2], xp.asarray(center), float(scale),
+                *of_colours, len(maps), *own.shape, *_parts(maps[0]), *_parts(maps[-1]), cell,
                 np.float32(unit), *of_network, kept, *found,
             )  # fmt: skip
         return found

@@ -1,6 +1,6 @@
 """How the parts of the backend `cuda` start kernels."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK, Device
 from hdseg_gpu.backends.cuda_warmup import kernels_for
+from hdseg_gpu.backends.host import reloaded
 from hdseg_gpu.core.ops import Band, Edges, Level, Ops, class_dtype
+from hdseg_gpu.core.windows import Placement
 
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
 # read beyond the ends.
@@ -59,8 +61,14 @@ class CudaKernels(Ops):
         self.device = device
         self.xp = device.xp
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reloaded, (self.name,)  # it travels as its name, to the first device there
+
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
         return self.device.here(budget)
+
+    def threads(self, count: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def prepare(self, image: NDArray[Any], count: int) -> None:
         classes = suffix(np.empty(0, class_dtype(count)))
@@ -98,6 +106,11 @@ def suffix(array: Any) -> str:
     """Return how the kernels for arrays of this type end: u8, u16, f32 or f64."""
     dtype = np.dtype(array.dtype)
     return f"{'f' if dtype.kind == 'f' else 'u'}{8 * dtype.itemsize}"
+
+
+def numbers_of(place: Placement) -> tuple[int, ...]:
+    """Return a placement as kernels take it: kernels/cuda/placement.h."""
+    return (*place.shape, *place.window, *place.grid, *place.part)
 
 
 def runs_of(band: Band) -> tuple[Any, ...]:

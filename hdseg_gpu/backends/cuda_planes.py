@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
 from hdseg_gpu.core.elements import NAMES, structuring_elements
-from hdseg_gpu.core.ops import Classes, Mask, Shape
+from hdseg_gpu.core.ops import Classes, Mask
+from hdseg_gpu.core.windows import Shape
 
 _WORD = 64  # pixels
 # As in kernels/cuda/thinning.cu: what a tile is without its halo, and how wide that is.

@@ -8,7 +8,7 @@ _KERNELS = (
     ("cells.cu", "certainty"),
     ("cells.cu", "class_boxes_{classes}"),
     ("colours.cu", "gaussians_{channels}"),
-    ("colours.cu", "running_mean"),
+    ("colours.cu", "box_means"),
     ("colours.cu", "window_sums_{classes}"),
     ("components.cu", "contacts_{classes}"),
     ("components.cu", "link_runs"),

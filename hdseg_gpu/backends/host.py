@@ -14,7 +14,13 @@ class HostOps(Ops):
 
     xp = np
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reloaded, (self.name,)  # it travels as its name
+
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def threads(self, count: int) -> AbstractContextManager[None]:
         return nullcontext()
 
     def prepare(self, image: NDArray[Any], count: int) -> None:
@@ -75,14 +81,22 @@ class HostOps(Ops):
         classes: Classes,
         distance: NDArray[np.float32],
         cell: int,
+        origin: tuple[int, int],
         near: tuple[float, float],
         count: int,
     ) -> NDArray[np.int64]:
         pixels = band.pixels()
         rows, columns = np.divmod(pixels, band.shape[1])
-        away = (distance[rows // cell, columns // cell] - 0.5) * cell
+        away = (distance[(rows + origin[0]) // cell, (columns + origin[1]) // cell] - 0.5) * cell
         own = classes.reshape(-1)[pixels].astype(np.int64)
         close = (away >= near[0]) & (away < near[1])
         wrong = close & (by_colour.label[:, 0].astype(np.int64) - 1 != own)
         found = [np.bincount(own[those], minlength=count) for those in (close, wrong)]
         return np.array(found, np.int64)
+
+
+def reloaded(name: str, device: int = 0) -> Ops:
+    """Return a backend where it is not loaded yet."""
+    from hdseg_gpu.backends import load
+
+    return load(name, device)

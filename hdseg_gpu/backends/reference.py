@@ -1,7 +1,7 @@
 """NumPy and SciPy, slow and obvious: the oracle of every other backend."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from hdseg_gpu.core.ops import (
     Edges,
     Level,
     Mask,
-    Shape,
     class_dtype,
     wall_of,
 )
+from hdseg_gpu.core.windows import Placement, Window
 
 _EDGE_FLOOR = 1e-10
 _JACOBI = 0.8
@@ -80,19 +80,19 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         return np.bincount(values.ravel(), minlength=count).astype(np.int64)
 
-    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
+    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
         rows, columns = (
-            (2 * np.arange(fine) + 1) * small // (2 * fine)
-            for small, fine in zip(coarse.shape, shape, strict=True)
+            (2 * axis.at + 1) * axis.coarse // (2 * axis.fine) - axis.begin for axis in _axes(place)
         )
         # Such an index may leave another memory order behind.
         return np.ascontiguousarray(coarse[rows][:, columns])
 
     def upsample_argmax(
-        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+        self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:
+        shape = place.window.shape
         pixels = np.arange(shape[0] * shape[1])
-        samples = self.sample_planes(planes, shape, pixels, interpolation)
+        samples = self.sample_planes(planes, place, pixels, interpolation)
         first_largest: NDArray[np.int64] = samples.argmax(axis=1)
         fine: NDArray[Any] = first_largest.reshape(shape).astype(class_dtype(len(planes)))
         return fine
@@ -100,13 +100,14 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        shape: Shape,
+        place: Placement,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:
-        y, x = np.divmod(pixels, shape[1])
-        rows = _taps(y, planes.shape[1], shape[0], interpolation)
-        columns = _taps(x, planes.shape[2], shape[1], interpolation)
+        y, x = np.divmod(pixels, place.window.width)
+        in_rows, in_columns = _axes(place)
+        rows = _taps(in_rows.at[y], in_rows, interpolation)
+        columns = _taps(in_columns.at[x], in_columns, interpolation)
         total = np.zeros((planes.shape[0], pixels.size))
         for row, row_weight in rows:
             along = np.zeros_like(total)
@@ -325,6 +326,7 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         x: NDArray[Any],
         classes: NDArray[Any],
         bound: NDArray[Any] | float,
+        core: Window,
         seeds: NDArray[Any],
     ) -> int:
         if len(x) == 0:
@@ -336,7 +338,10 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         of_pixel = np.repeat(classes, np.diff(band.start), axis=0)
         chosen = potentials.argmax(axis=0)[:, np.newaxis]
         seeds.reshape(-1)[band.pixels()] = np.take_along_axis(of_pixel, chosen, axis=1)[:, 0]
-        return int(np.count_nonzero(~certain))
+        rows, columns = np.divmod(band.pixels(), band.shape[1])
+        inside = (rows >= core.top) & (rows < core.bottom)
+        inside &= (columns >= core.left) & (columns < core.right)
+        return int(np.count_nonzero(~certain & inside))
 
 
 @dataclass(frozen=True)
@@ -405,11 +410,30 @@ def _neighbour_pixels(
     return found
 
 
+class _Axis(NamedTuple):
+    """One axis of a placement."""
+
+    at: NDArray[np.int64]  # the window's rows or columns in the picture
+    fine: int  # of the picture
+    coarse: int  # of the coarse map
+    begin: int  # of the part
+
+
+def _axes(place: Placement) -> tuple[_Axis, _Axis]:
+    window, part = place.window, place.part
+    rows = np.arange(window.top, window.bottom)
+    columns = np.arange(window.left, window.right)
+    return (
+        _Axis(rows, place.shape[0], place.grid[0], part.top),
+        _Axis(columns, place.shape[1], place.grid[1], part.left),
+    )
+
+
 def _taps(
-    index: NDArray[np.int64], small: int, fine: int, interpolation: str
+    index: NDArray[np.int64], axis: _Axis, interpolation: str
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Return coarse indices and weights for fine indices, half-pixel centres, edges repeated."""
-    position = (index + 0.5) * small / fine - 0.5
+    """Return indices in the part, and weights; half-pixel centres, edges repeated."""
+    position = (index + 0.5) * axis.coarse / axis.fine - 0.5
     base = np.floor(position)
     t = position - base
     if interpolation == "linear":
@@ -423,7 +447,7 @@ def _taps(
             (0.5 * t - 0.5) * t * t,
         ]
     return [
-        (np.clip(base.astype(np.int64) + first + k, 0, small - 1), weight)
+        (np.clip(base.astype(np.int64) + first + k, 0, axis.coarse - 1) - axis.begin, weight)
         for k, weight in enumerate(weights)
     ]
 

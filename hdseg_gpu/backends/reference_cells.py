@@ -54,13 +54,14 @@ class ReferenceCells:
             found[y, x] = values[counts.argmax()]
         return found
 
-    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         nearest, rival = np.full(cells.shape, np.inf), cells.copy()
         for k in np.unique(cells):
             to_k = distance_transform_edt(cells != k)
             # Squares are integers: rounding makes equal what is equally near.
-            nearer = (cells != k) & (np.rint(to_k**2) < nearest)
-            nearest[nearer], rival[nearer] = np.rint(to_k**2)[nearer], k
+            squared = np.rint(to_k**2)
+            nearer = (cells != k) & (squared < nearest) & (squared <= reach**2)
+            nearest[nearer], rival[nearer] = squared[nearer], k
         return np.sqrt(nearest).astype(np.float32), rival
 
     def boundary_detail(self, labels: Classes) -> tuple[int, int]:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.backends.reference_cells import standardised
 from hdseg_gpu.core.ops import (
+    START_SHARE,
     Band,
     Classes,
     ColourModels,
@@ -40,23 +40,28 @@ class ReferenceEvidence(HostOps):
         ridge: float,
     ) -> NDArray[np.float32]:
         top, left, height, width = box
+        grid = tuple(-(-n // group) for n in own.shape)
         cells = moments * (np.maximum(weight, 0) * (own == k))[..., np.newaxis]
-        sums = np.zeros((height, width, moments.shape[2]))
-        for y in range(height):
-            for x in range(width):
-                rows, columns = (slice(i * group, (i + 1) * group) for i in (top + y, left + x))
-                sums[y, x] = cells[rows, columns].sum(axis=(0, 1)) / area
-        total = sums.sum(axis=(0, 1))
-        mean = total / max(total[0], 1e-300)
+        sums = np.zeros((*grid, moments.shape[2]))
+        for y, x in np.ndindex(*grid):
+            rows, columns = (slice(i * group, (i + 1) * group) for i in (y, x))
+            sums[y, x] = cells[rows, columns].sum(axis=(0, 1)) / area
+        channels = channel_count(moments.shape[2])
+        mean = np.concatenate(
+            [[1], np.zeros(channels), np.eye(channels)[np.triu_indices(channels)]]
+        )
+        counts = START_SHARE * prior
         for radius in reversed(radii):
             found = _smooth(sums, radius)
-            mean = (found + prior * mean) / (found[..., :1] + prior)
-        return _gaussians(mean, channel_count(moments.shape[2]), ridge)
+            mean = (found + counts * mean) / (found[..., :1] + counts)
+            counts = prior
+        return _gaussians(mean[top : top + height, left : left + width], channels, ridge)
 
     def class_evidence(
         self,
         band: Band,
         image: NDArray[Any],
+        origin: tuple[int, int],
         center: NDArray[np.float64],
         scale: float,
         models: ColourModels,
@@ -69,14 +74,19 @@ class ReferenceEvidence(HostOps):
     ) -> Evidence:
         rows, columns = np.divmod(band.pixels(), band.shape[1])
         colour = standardised(image[rows, columns], center, scale).astype(np.float64)
-        corners = _corners(rows, columns, cell, maps[0].own.shape)
+        rows, columns = rows + origin[0], columns + origin[1]
+        grid = maps[0].own.shape
+        windows = tuple(-(-n * cell // models.size) for n in grid)
+        corners = _corners(rows, columns, cell, grid)
         classes = _candidates(maps, corners)
         if network is not None:
-            p = self.sample_planes(network.planes, band.shape, band.pixels(), network.interpolation)
+            p = self.sample_planes(
+                network.planes, network.place, band.pixels(), network.interpolation
+            )
         score = np.where(classes < 0, -np.inf, 0.0)
         for k in np.unique(classes[classes >= 0]):
             known = weight if models.first[k] >= 0 else 1.0
-            total = known * _log_likelihood(models, k, rows, columns, colour, band.shape)
+            total = known * _log_likelihood(models, k, rows, columns, colour, windows)
             for one in maps:
                 total = total + 0.5 * _counted(one, k, corners, cell / unit)
             if network is not None:
@@ -113,9 +123,14 @@ class ReferenceEvidence(HostOps):
 
 
 def _smooth(values: NDArray[Any], radius: int) -> NDArray[Any]:
+    height, width, _ = values.shape
     for _ in range(3):
-        for axis in (1, 0):
-            values = scipy.ndimage.uniform_filter1d(values, 2 * radius + 1, axis, mode="constant")
+        for down, along in ((0, 1), (1, 0)):
+            padded = np.pad(values, [(down * radius,) * 2, (along * radius,) * 2, (0, 0)])
+            total = np.zeros(values.shape)
+            for i in range(2 * radius + 1):
+                total += padded[down * i :, along * i :][:height, :width]
+            values = total / (2 * radius + 1)
     return values
 
 
@@ -204,11 +219,10 @@ def _log_likelihood(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     colour: NDArray[np.float64],
-    shape: tuple[int, int],
+    windows: tuple[int, ...],
 ) -> NDArray[np.float64]:
     if models.first[k] < 0:
         return np.full(len(colour), -1e9)
-    windows = tuple(-(-n // models.size) for n in shape)
     top, left, height, width = models.box[k].tolist()
     own = models.coefficients[models.first[k] :][: height * width].reshape(height, width, -1)
     upper = np.triu_indices(colour.shape[1])

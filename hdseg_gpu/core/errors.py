@@ -21,5 +21,9 @@ class NotConverged(HdsegError, RuntimeError):
     """The solver that was asked for did not reach the tolerance."""
 
 
+class Unfinished(HdsegError, RuntimeError):
+    """A run over a file stopped before its end; what is done is kept, and it can be resumed."""
+
+
 class RefinementWarning(UserWarning):
     """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""

@@ -16,11 +16,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[int, int]
-
+from hdseg_gpu.core.windows import Placement, Shape, Window
 
 Classes = NDArray[np.uint8 | np.uint16]
 Mask = NDArray[np.bool_ | np.uint8]
+
+
+# Of the prior of a colour model: what the whole picture's colours count beside the widest windows.
+START_SHARE = 1e-4
 
 
 def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
@@ -71,8 +74,9 @@ class Band(NamedTuple):
 class ColourModels(NamedTuple):
     """log N(x; mean, covariance) of each class, up to a constant, as quadratic forms in x.
 
-    A window is size x size pixels, from the picture's top left corner; class k has models in the
-    windows of box[k] = top, left, height, width, row by row from coefficients[first[k]] on.
+    A window is size x size pixels, from the top left corner of the grid of cells; class k has
+    models in the windows of box[k] = top, left, height, width, row by row from
+    coefficients[first[k]] on.
     """
 
     coefficients: NDArray[np.float32]  # (entries, M): of 1, x_i and x_i x_j, as in cell_moments
@@ -96,9 +100,10 @@ class NearestMap(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The network's probabilities p, (K, h, w): they count log log(p) + linear p."""
+    """The network's probabilities p, (K, h, w) of a part: they count log log(p) + linear p."""
 
     planes: NDArray[np.float32]
+    place: Placement
     interpolation: str
     log: float
     linear: float
@@ -139,6 +144,8 @@ class Ops(ABC):
     patience: ClassVar[int] = 1
     # Elements that are worth a call, where work is done block by block to save memory.
     block: ClassVar[int] = 1 << 18
+    # Whether a picture in memory is solved as a whole: a device would wait between small blocks.
+    solves_whole: ClassVar[bool] = False
 
     @abstractmethod
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
@@ -146,6 +153,13 @@ class Ops(ABC):
 
         To need more than `budget` bytes of a device's memory (default: most of what is free) is
         ``OutOfDeviceMemory``.
+        """
+
+    @abstractmethod
+    def threads(self, count: int) -> AbstractContextManager[None]:
+        """Within it verbs that this thread calls use at most `count` of the processor's threads.
+
+        Results do not depend on it. It never raises what the environment allows.
         """
 
     @abstractmethod
@@ -207,25 +221,34 @@ class Ops(ABC):
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         """Return how often each of 0..count-1 occurs, in host memory; no value is larger."""
 
+    # A window of the enlarged map, from a part of the coarse map that has all it needs, is the same
+    # to the last bit as it would be from the whole: `Placement` says where both lie.
+
     @abstractmethod
-    def upsample_labels(self, coarse: Classes, shape: Shape) -> Classes:
-        """Enlarge (h, w) to `shape` by nearest neighbour: row i takes floor((i + 1/2) h / H)."""
+    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+        """Return a window, of a part enlarged by nearest neighbour.
+
+        Row i of the picture takes row floor((i + 1/2) h / H) of the coarse map.
+        """
 
     @abstractmethod
     def upsample_argmax(
-        self, planes: NDArray[np.float32], shape: Shape, interpolation: str
+        self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:
-        """Return the first largest of the (K, h, w) planes interpolated to `shape`."""
+        """Return in a window the first largest of K planes of a part, interpolated."""
 
     @abstractmethod
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        shape: Shape,
+        place: Placement,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:
-        """Return the (K, h, w) planes interpolated at some pixels of `shape`: (n, K)."""
+        """Return K planes of a part, interpolated at some pixels of a window: (n, K).
+
+        pixels are flat indices in the window.
+        """
 
     @abstractmethod
     def standard_deviation(self, values: NDArray[Any]) -> float:
@@ -256,12 +279,12 @@ class Ops(ABC):
         """Return the most frequent class of each cell, (gh, gw); the lowest wins a tie."""
 
     @abstractmethod
-    def rival_distances(self, cells: Classes) -> tuple[NDArray[np.float32], Classes]:
+    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         """Return how far the nearest entry of another class is, and which class that is.
 
         cells is (gh, gw), its sides shorter than 2^22. Distances are Euclidean, between the centres
-        of entries that are 1 apart; the lowest of equally near classes is the rival. Where there is
-        one class only: inf, and that class.
+        of entries that are 1 apart; the lowest of equally near classes is the rival. What is
+        farther than `reach` does not count. Where nothing does: inf, and the entry's own class.
         """
 
     @abstractmethod
@@ -289,12 +312,14 @@ class Ops(ABC):
         classes: Classes,
         distance: NDArray[np.float32],
         cell: int,
+        origin: tuple[int, int],
         near: tuple[float, float],
         count: int,
     ) -> NDArray[np.int64]:
         """Return how many pixels of each class lie near a boundary, and how many look like others.
 
-        (2, K) in host memory. Of the band's pixels count those with
+        (2, K) in host memory. The band and the classes are of a window whose first pixel is pixel
+        `origin` (row, column) of the grid of cells. Of the band's pixels count those with
         near[0] <= (distance - 1/2) cell < near[1], the distance being that of the pixel's cell;
         a pixel looks like another class when its first label in `by_colour` is not its class + 1.
         """
@@ -356,11 +381,18 @@ class Ops(ABC):
         """Return the models of class k in the windows of a box, (height, width, M).
 
         A window is group x group cells and `area` pixels; m is the sum of moments, weight over its
-        cells with own == k, by its area. Starting from the mean of all, the estimate becomes
+        cells with own == k, by its area. Starting from the whole picture's colours, which are
+        standardised (mean 0, covariance I), the estimate becomes
         (smooth(m) + prior estimate) / (smooth(m)_0 + prior) for the radii from the last to the
-        first: where the window has little of the class, wider ones speak. smooth is three box
-        filters of 2 radius + 1 windows along each axis, 0 outside the box. The covariance gets
+        first: where the window has little of the class, wider ones speak. For the last radius the
+        prior is only START_SHARE of it: what the widest windows know of a class, however little,
+        is worth more than the whole picture. smooth is three times the mean of 2 radius + 1
+        windows along rows and then along columns, 0 where there are no cells. The covariance gets
         ridge I.
+
+        Windows outside the box count, too: the result for a window depends on neither the box nor
+        on cells farther away than 3 radius windows for the largest radius. Means are summed in
+        float64 in ascending order and rounded to float32.
         """
 
     @abstractmethod
@@ -368,6 +400,7 @@ class Ops(ABC):
         self,
         band: Band,
         image: NDArray[Any],
+        origin: tuple[int, int],
         center: NDArray[np.float64],
         scale: float,
         models: ColourModels,
@@ -379,6 +412,10 @@ class Ops(ABC):
         kept: int,
     ) -> Evidence:
         """Return the softmax of the scores of the likeliest classes at each pixel of a band.
+
+        The band and the image are of a window whose first pixel is pixel `origin` (row, column) of
+        the grids of cells and windows; these begin at the same pixel, and models.size is a multiple
+        of `cell`. The window of network.place is the image.
 
         score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network, with
         x as in ``cell_moments``. Models and distances are interpolated between the centres of
@@ -555,6 +592,7 @@ class Ops(ABC):
         x: NDArray[Any],
         classes: NDArray[Any],
         bound: NDArray[Any] | float,
+        core: Window,
         seeds: NDArray[Any],
     ) -> int:
         """Give each pixel of the band the label of its largest potential, in seeds.
@@ -562,5 +600,5 @@ class Ops(ABC):
         x: columns (m, n); the potential of the last class is 1 minus their sum. classes: (runs,
         m + 1). A label is certain when the largest two potentials are further apart than their
         errors may add up to: `bound` for each column, m bound for the last. The lowest class wins
-        a tie. Returns how many labels are not certain.
+        a tie. Returns how many labels in the window `core` are not certain.
         """

@@ -10,6 +10,7 @@ from hdseg_gpu.core.ops import Classes
 
 EDGE_RULES = ("intensity", "boundary")
 INTERPOLATIONS = ("linear", "cubic")  # and "nearest", for label maps
+SOLVERS = ("auto", "multigrid", "cg", "amg", "direct")
 
 # Passes per unit of scale where no method says otherwise, and the assumed scale:
 # docs/decisions/0002-defaults.md.
@@ -103,14 +104,6 @@ class Coarse:
     probabilities: NDArray[np.float32] | None  # (K, h, w), summing to 1, or None for labels
     ignored: NDArray[np.bool_] | None = None  # (h, w) where no class is: the label passes through
     ignore_index: int | None = None  # that label; None if there is no such pixel
-
-    def indicator_planes(self, xp: Any = np) -> NDArray[np.float32]:
-        """Return the labels as one plane a class, (K, h, w): 1 inside, 0 outside."""
-        assert self.classes is not None
-        planes: NDArray[np.float32] = xp.empty((self.count, *self.shape), np.float32)
-        for k in range(self.count):
-            planes[k] = self.classes == k
-        return planes
 
     @property
     def count(self) -> int:

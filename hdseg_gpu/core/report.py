@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
+from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.windows import Shape
+
 Progress = Callable[[str, float], None]
 
 
@@ -57,6 +60,70 @@ class Report:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class FileReport(Report):
+    """What one call of ``refine_file`` did."""
+
+    tile: int  # side, pixels
+    tiles: int
+    decided_tiles: int  # that have unknown pixels; of the others the image was not needed
+    workers: int  # tiles at once
+    bytes_read: int  # of the image, as it is stored, by this process
+    peak_memory: int  # bytes that this process ever occupied; 0 where that cannot be told
+    skipped: dict[str, str]  # where the image could not be read -> why
+
+
+# Sentences kept of those that each part of a picture may have.
+_MOST_FALLBACKS = 20
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What it took to decide a part of a picture; those of several parts add up."""
+
+    unknown_pixels: int = 0
+    uncertified_pixels: int | None = 0  # None where the solver proves nothing
+    refined_pixels: int = 0
+    systems: int = 0
+    right_hand_sides: int = 0
+    iterations: int = 0
+    error: float = 0.0
+    solvers: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the tally of both parts."""
+        uncertified = None
+        if self.uncertified_pixels is not None and other.uncertified_pixels is not None:
+            uncertified = self.uncertified_pixels + other.uncertified_pixels
+        fallbacks = tuple(dict.fromkeys(self.fallbacks + other.fallbacks))
+        return Tally(
+            self.unknown_pixels + other.unknown_pixels,
+            uncertified,
+            self.refined_pixels + other.refined_pixels,
+            self.systems + other.systems,
+            self.right_hand_sides + other.right_hand_sides,
+            max(self.iterations, other.iterations),
+            max(self.error, other.error),
+            tuple(sorted(set(self.solvers + other.solvers), reverse=True)),
+            fallbacks[:_MOST_FALLBACKS],
+        )
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> "Tally":
+        """Return the tally that ``dataclasses.asdict`` and JSON have made plain values of."""
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**plain)
+
+    @property
+    def solver(self) -> str:
+        """Return the names of the solvers that gave the answer."""
+        return "+".join(self.solvers) or "none"
+
+
 @dataclass
 class Stages:
     """Times the stages, tells a progress callback, and collects notes, once for each call."""
@@ -87,3 +154,57 @@ class Stages:
         if self.progress is not None:
             self.reached[name] = max(fraction, self.reached.get(name, 0.0))
             self.progress(name, self.reached[name])
+
+
+def note_precision(tally: Tally, tolerance: float, stages: Stages) -> None:
+    """Say so where the tolerance could not be kept."""
+    if tally.error > tolerance * (1 + 1e-9):
+        stages.notes.append(
+            f"tol={tolerance:g} is less than float32 can promise for so many classes that "
+            f"meet: the proven bound is {tally.error:.1e}."
+        )
+
+
+def report_of(
+    backend: str,
+    shape: Shape,
+    coarse: Coarse,
+    params: Params,
+    sigma: float,
+    passes: int,
+    doubt: float | None,
+    tally: Tally,
+    stages: Stages,
+) -> Report:
+    """Return the report of a refinement."""
+    return Report(
+        shape=shape,
+        coarse_shape=coarse.shape,
+        labels=tuple(coarse.values.tolist()),
+        ignore_index=coarse.ignore_index,
+        method=params.method,
+        backend=backend,
+        solver=tally.solver,
+        scale=params.scale,
+        passes=passes,
+        doubt=doubt,
+        interpolation=params.interpolation,
+        edges=params.edges,
+        beta=params.beta,
+        gamma=params.gamma,
+        sigma=sigma,
+        unsure=params.unsure,
+        prune=params.prune,
+        median=params.median,
+        tolerance=params.tolerance,
+        unknown_pixels=tally.unknown_pixels,
+        uncertified_pixels=tally.uncertified_pixels,
+        refined_pixels=tally.refined_pixels,
+        systems=tally.systems,
+        right_hand_sides=tally.right_hand_sides,
+        iterations=tally.iterations,
+        error_estimate=tally.error,
+        fallbacks=(*stages.fallbacks, *tally.fallbacks),
+        notes=tuple(stages.notes),
+        seconds={**stages.seconds, "total": sum(stages.seconds.values())},
+    )

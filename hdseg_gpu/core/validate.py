@@ -121,19 +121,24 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
             f"image has {channels} channels on axis channel_axis={channel_axis}, shape "
             f"{shape}; at most {MAX_CHANNELS} are supported. Is channel_axis right?"
         )
+    if has_alpha(channels, alpha, stages):
+        array = array[:, :, :-1]
+    return _native(array)
+
+
+def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
+    """Return whether the last channel is to be ignored."""
     if alpha is None and channels == _RGBA_CHANNELS:
         stages.notes.append(
             "The image has 4 channels and is read as RGBA: alpha is ignored "
             "(alpha=False uses all four)."
         )
         alpha = True
-    if alpha:
-        if channels == 1:
-            raise InvalidInput(
-                "alpha=True leaves nothing of an image with 1 channel; pass alpha=False."
-            )
-        array = array[:, :, :-1]
-    return _native(array)
+    if alpha and channels == 1:
+        raise InvalidInput(
+            "alpha=True leaves nothing of an image with 1 channel; pass alpha=False."
+        )
+    return bool(alpha)
 
 
 def edge_features(pixels: NDArray[Any], boundary: ArrayLike | None, edges: str) -> NDArray[Any]:
@@ -481,6 +486,13 @@ def integer(name: str, value: int) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise InvalidInput(f"{name}={value!r} is not possible; pass an integer.")
     return int(value)
+
+
+def count(name: str, value: int | None) -> int | None:
+    """Return a number of things that there may be, at least one; None is for somebody else."""
+    if value is not None and integer(name, value) < 1:
+        raise InvalidInput(f"{name}={value} is not possible; pass an integer of at least 1.")
+    return value
 
 
 def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest") -> str:

@@ -5,13 +5,18 @@
 
 namespace hdseg {
 
+// The windows of as many pixels as some cells; both begin at the same pixel.
+HDSEG_FN Grid windows_of(const Grid& cells, int64_t cell, int64_t size) {
+  return cells_of(cells, size / cell);
+}
+
 // The models of colour_model.h, one after the other.
 struct ColourModels {
   const float* coefficients;
   const int64_t* first;  // (classes) entry of a class, -1 for none
   const int64_t* box;    // (classes, 4) its top, left, height, width
   int64_t size;          // pixels of a window
-  Grid windows;          // of the whole picture
+  Grid windows;          // where there are cells
   float weight;
 };
 
@@ -38,8 +43,8 @@ struct DistanceTerms {
 
 // The network's planes p, interpolated: log log(p) + linear p.
 struct NetworkTerm {
-  const float* planes;  // (classes, grid), or null
-  Grid grid;
+  const float* planes;  // (classes, place.part), or null
+  Placement place;      // its window is the image
   Interpolation how;
   Trust trust;
 };
@@ -147,14 +152,15 @@ HDSEG_FN BlendedModel model_at(const ColourModels& models, int64_t moments, int6
 }
 
 template <class T>
-HDSEG_FN void add_network(const NetworkTerm& network, const Grid& grid, int64_t row, int64_t column,
+HDSEG_FN void add_network(const NetworkTerm& network, int64_t row, int64_t column,
                           Candidates<T>& found) {
-  const Taps rows = taps_for(network.how, row, network.grid.height, grid.height);
-  const Taps columns = taps_for(network.how, column, network.grid.width, grid.width);
-  const int64_t plane = network.grid.height * network.grid.width;
+  const Taps rows = taps_for(network.how, row, network.place.rows);
+  const Taps columns = taps_for(network.how, column, network.place.columns);
+  const Grid& part = network.place.part;
+  const int64_t plane = part.height * part.width;
   for (int c = 0; c < found.count; ++c) {
     const float* values = network.planes + static_cast<int64_t>(found.label[c]) * plane;
-    const auto p = static_cast<float>(interpolate(values, network.grid, rows, columns));
+    const auto p = static_cast<float>(interpolate(values, part, rows, columns));
     const float most = 1.0f - kLeastProbability;
     const float sure = p < kLeastProbability ? kLeastProbability : (most < p ? most : p);
     found.score[c] += network.trust.log * -log_of(1.0f / sure) + network.trust.linear * p;

@@ -9,9 +9,31 @@ struct Grid {
   int64_t height, width;
 };
 
-// Nearest neighbour with half-pixel centres, floor((i + 1/2) * coarse / fine), in exact integers.
-HDSEG_FN int64_t nearest(int64_t i, int64_t coarse, int64_t fine) {
-  return (2 * i + 1) * coarse / (2 * fine);
+// One axis of a window of a picture and of a part of a coarse map. What a sample is made of depends
+// on where it lies in the whole picture, not on the window and the part.
+struct Axis {
+  int64_t fine, coarse;  // samples of the whole picture and of the whole map
+  int64_t first;         // sample of the picture that the window begins with
+  int64_t begin, count;  // samples of the map that are at hand
+
+  // Where sample j of the whole map is in the part, or the nearest one there: a part has all that
+  // its window needs, so this repeats the samples at the map's frame.
+  HDSEG_FN int64_t in_part(int64_t j) const {
+    const int64_t last = begin + count - 1;
+    return (j < begin ? begin : (j > last ? last : j)) - begin;
+  }
+};
+
+// Where a window lies in the picture, and a part of a coarse map in the map.
+struct Placement {
+  Axis rows, columns;
+  Grid window, part;
+};
+
+// Nearest neighbour of sample i of a window, half-pixel centres: floor((i + 1/2) * coarse / fine),
+// in exact integers.
+HDSEG_FN int64_t nearest(int64_t i, const Axis& axis) {
+  return axis.in_part((2 * (axis.first + i) + 1) * axis.coarse / (2 * axis.fine));
 }
 
 // Samples of the coarse grid and their weights that make up one fine sample.
@@ -21,36 +43,35 @@ struct Taps {
   int count;
 };
 
-// The `count` coarse samples around fine sample i, half-pixel centres, edge samples repeated.
-// t is the position between the middle two. The weights are left to the caller.
-HDSEG_FN Taps taps_around(int64_t i, int64_t coarse, int64_t fine, int count, double* t) {
-  const double position =
-      (static_cast<double>(i) + 0.5) * static_cast<double>(coarse) / static_cast<double>(fine) -
-      0.5;
+// The `count` samples of the part around sample i of the window, half-pixel centres, edge samples
+// repeated. t is the position between the middle two. The weights are left to the caller.
+HDSEG_FN Taps taps_around(int64_t i, const Axis& axis, int count, double* t) {
+  const double position = (static_cast<double>(axis.first + i) + 0.5) *
+                              static_cast<double>(axis.coarse) / static_cast<double>(axis.fine) -
+                          0.5;
   const double base = floor(position);
   *t = position - base;
   Taps taps{};
   taps.count = count;
   for (int k = 0; k < count; ++k) {
-    const int64_t j = static_cast<int64_t>(base) + 1 - count / 2 + k, last = coarse - 1;
-    taps.index[k] = j < 0 ? 0 : (j > last ? last : j);
+    taps.index[k] = axis.in_part(static_cast<int64_t>(base) + 1 - count / 2 + k);
   }
   return taps;
 }
 
 // Linear interpolation.
-HDSEG_FN Taps linear_taps(int64_t i, int64_t coarse, int64_t fine) {
+HDSEG_FN Taps linear_taps(int64_t i, const Axis& axis) {
   double t;
-  Taps taps = taps_around(i, coarse, fine, 2, &t);
+  Taps taps = taps_around(i, axis, 2, &t);
   taps.weight[0] = 1.0 - t;
   taps.weight[1] = t;
   return taps;
 }
 
 // Cubic convolution with a = -1/2 (Keys 1981).
-HDSEG_FN Taps cubic_taps(int64_t i, int64_t coarse, int64_t fine) {
+HDSEG_FN Taps cubic_taps(int64_t i, const Axis& axis) {
   double t;
-  Taps taps = taps_around(i, coarse, fine, 4, &t);
+  Taps taps = taps_around(i, axis, 4, &t);
   taps.weight[0] = ((-0.5 * t + 1.0) * t - 0.5) * t;
   taps.weight[1] = (1.5 * t - 2.5) * t * t + 1.0;
   taps.weight[2] = ((-1.5 * t + 2.0) * t + 0.5) * t;
@@ -60,9 +81,9 @@ HDSEG_FN Taps cubic_taps(int64_t i, int64_t coarse, int64_t fine) {
 
 enum class Interpolation : int32_t { kLinear = 0, kCubic = 1 };
 
-// The samples of one axis around fine sample i.
-HDSEG_FN Taps taps_for(Interpolation how, int64_t i, int64_t coarse, int64_t fine) {
-  return how == Interpolation::kLinear ? linear_taps(i, coarse, fine) : cubic_taps(i, coarse, fine);
+// The samples of one axis around sample i of the window.
+HDSEG_FN Taps taps_for(Interpolation how, int64_t i, const Axis& axis) {
+  return how == Interpolation::kLinear ? linear_taps(i, axis) : cubic_taps(i, axis);
 }
 
 // A coarse row at one fine column.

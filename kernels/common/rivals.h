@@ -7,16 +7,35 @@ namespace hdseg {
 
 constexpr int64_t kRank = 1 << 16;  // above every class
 constexpr int64_t kNoRival = int64_t{1} << 62;
+constexpr int64_t kMostReach = 1 << 23;  // farther than any two entries are apart
+
+// The least squared rival that is too far away to count: distance^2 > reach^2.
+HDSEG_FN int64_t beyond_reach(int64_t reach) {
+  return reach < kMostReach ? (reach * reach + 1) * kRank : kNoRival;
+}
 
 // From the rival straight above the neighbour above (distance x kRank + class) to that of an entry.
 HDSEG_FN int64_t next_in_column(int64_t rival, int64_t neighbour, int64_t own) {
   return kRank + (neighbour == own ? rival : neighbour);
 }
 
-// The same with the distance squared.
-HDSEG_FN int64_t squared_rival(int64_t rival) {
+// The same with the distance squared; none from `beyond` on.
+HDSEG_FN int64_t squared_rival(int64_t rival, int64_t beyond) {
+  if (rival >= kNoRival) return kNoRival;
   const int64_t distance = rival / kRank;
-  return rival >= kNoRival ? kNoRival : distance * distance * kRank + rival % kRank;
+  const int64_t squared = distance * distance * kRank + rival % kRank;
+  return squared < beyond ? squared : kNoRival;
+}
+
+// The distance, the root in float64 of an exact integer, rounded; infinity from `beyond` on.
+HDSEG_FN float rival_distance(int64_t squared, int64_t beyond) {
+  if (squared >= beyond) return float_of_bits(0x7f800000u);
+  return static_cast<float>(sqrt(static_cast<double>(squared / kRank)));
+}
+
+// The rival's class; the entry's own where nothing counts.
+HDSEG_FN int64_t rival_class(int64_t squared, int64_t beyond, int64_t own) {
+  return squared >= beyond ? own : squared % kRank;
 }
 
 // What an entry at x finds in column u, whose own rival is `squared`.

@@ -4,6 +4,15 @@
 
 namespace hdseg {
 
+// The pixels whose certainty is somebody's business.
+struct Core {
+  int64_t top, left, bottom, right;
+
+  HDSEG_FN bool has(int64_t row, int64_t column) const {
+    return row >= top && row < bottom && column >= left && column < right;
+  }
+};
+
 struct Winner {
   int64_t index;
   bool certain;

@@ -32,6 +32,15 @@ Grid grid_of(const A& array, size_t axis = 0) {
   return {extent(array, axis), extent(array, axis + 1)};
 }
 
+// A Placement from the numbers of hdseg_gpu.core.windows.Placement, one after the other.
+inline Placement placement_of(const Vector<const int64_t>& numbers) {
+  const int64_t* n = numbers.data();
+  return {{n[0], n[6], n[2], n[8], n[10]},
+          {n[1], n[7], n[3], n[9], n[11]},
+          {n[4], n[5]},
+          {n[10], n[11]}};
+}
+
 // A band from what stands for it in Python.
 inline Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
                     const Grid& grid) {

@@ -254,15 +254,16 @@ std::vector<int64_t> chunk_pieces(const std::vector<BlackPiece>& pieces) {
 
 template <class Seed>
 int64_t decide(const Band& band, const float* x, int64_t columns, int64_t stride, const Seed* label,
-               const float* bound, int64_t bound_step, Seed* seeds) {
+               const float* bound, int64_t bound_step, const Core& core, Seed* seeds) {
   int64_t uncertain = 0;
 #pragma omp parallel for schedule(dynamic, 256) reduction(+ : uncertain)
   for (int64_t r = 0; r < band.runs; ++r) {
     const Seed* labels = label + r * (columns + 1);
+    const int64_t row = band.pixel[r] / band.grid.width, left = band.pixel[r] % band.grid.width;
     for (int64_t i = band.start[r]; i < band.start[r + 1]; ++i) {
       const Winner won = winner(x + i, stride, columns, bound[i * bound_step]);
       seeds[band.pixel[r] + i - band.start[r]] = labels[won.index];
-      uncertain += !won.certain;
+      uncertain += !won.certain && core.has(row, left + i - band.start[r]);
     }
   }
   return uncertain;
@@ -271,7 +272,7 @@ int64_t decide(const Band& band, const float* x, int64_t columns, int64_t stride
 #define HDSEG_INSTANTIATE(Seed)                                                           \
   template OwnedRuns find_runs<Seed>(const Seed*, const Grid&);                           \
   template int64_t decide<Seed>(const Band&, const float*, int64_t, int64_t, const Seed*, \
-                                const float*, int64_t, Seed*);                            \
+                                const float*, int64_t, const Core&, Seed*);               \
   template void contacts<Seed>(const Band&, const Seed*, const int32_t*, int32_t, bool*);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)

@@ -6,6 +6,7 @@
 
 #include "common/grid.h"
 #include "common/multigrid.h"
+#include "common/winner.h"
 
 namespace hdseg {
 
@@ -76,6 +77,6 @@ std::vector<int64_t> chunk_pieces(const std::vector<BlackPiece>& pieces);
 // pixel, or a single one (bound_step 0).
 template <class Seed>
 int64_t decide(const Band& band, const float* x, int64_t columns, int64_t stride, const Seed* label,
-               const float* bound, int64_t bound_step, Seed* seeds);
+               const float* bound, int64_t bound_step, const Core& core, Seed* seeds);
 
 }  // namespace hdseg

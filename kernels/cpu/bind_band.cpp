@@ -49,13 +49,14 @@ void bind_seeds(nb::module_& m) {
       "decide",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Matrix<const float>& x, const Matrix<const Seed>& label,
-         const Vector<const float>& bound, const Matrix<Seed>& seeds) {
+         const Vector<const float>& bound, int64_t top, int64_t left, int64_t bottom, int64_t right,
+         const Matrix<Seed>& seeds) {
         return decide(band_of(pixel, start, grid_of(seeds)), x.data() + kPadding, extent(x, 0),
                       extent(x, 1), label.data(), bound.data(), extent(bound, 0) > 1 ? 1 : 0,
-                      seeds.data());
+                      {top, left, bottom, right}, seeds.data());
       },
-      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "bound"_a, "seeds"_a.noconvert(),
-      WithoutGil());
+      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "bound"_a, "top"_a, "left"_a, "bottom"_a,
+      "right"_a, "seeds"_a.noconvert(), WithoutGil());
 }
 
 template <class T, class Seed>

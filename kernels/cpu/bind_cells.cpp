@@ -41,10 +41,12 @@ void bind_classes(nb::module_& m) {
       "labels"_a.noconvert(), "cell"_a, "found"_a.noconvert(), WithoutGil());
   m.def(
       "rival_distances",
-      [](const Matrix<const T>& cells, const Matrix<float>& distance, const Matrix<T>& rival) {
-        rival_distances(cells.data(), grid_of(cells), distance.data(), rival.data());
+      [](const Matrix<const T>& cells, int64_t reach, const Matrix<float>& distance,
+         const Matrix<T>& rival) {
+        rival_distances(cells.data(), grid_of(cells), reach, distance.data(), rival.data());
       },
-      "cells"_a.noconvert(), "distance"_a.noconvert(), "rival"_a.noconvert(), WithoutGil());
+      "cells"_a.noconvert(), "reach"_a, "distance"_a.noconvert(), "rival"_a.noconvert(),
+      WithoutGil());
   m.def(
       "boundary_detail",
       [](const Matrix<const T>& labels) {

@@ -28,30 +28,30 @@ void bind_class_evidence(nb::module_& m) {
   m.def(
       "class_evidence",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Stack<const Value>& image, const Vector<const double>& centre, double scale,
-         const Matrix<const float>& coefficients, const Vector<const int64_t>& first,
-         const Matrix<const int64_t>& box, int64_t window, float weight, const Stack<const T>& own,
-         const Stack<const T>& rival, const Stack<const float>& distance,
-         const Matrix<const float>& trust, int64_t cell, float unit,
-         const Stack<const float>& planes, int32_t how, float log, float linear,
-         const Matrix<T>& label, const Matrix<float>& share) {
-        const Grid grid = grid_of(image);
-        const Picture<Value> picture{image.data(), grid, extent(image, 2), centre.data(), scale};
-        const Grid windows{(grid.height + window - 1) / window, (grid.width + window - 1) / window};
+         const Stack<const Value>& image, int64_t top, int64_t left,
+         const Vector<const double>& centre, double scale, const Matrix<const float>& coefficients,
+         const Vector<const int64_t>& first, const Matrix<const int64_t>& box, int64_t window,
+         float weight, const Stack<const T>& own, const Stack<const T>& rival,
+         const Stack<const float>& distance, const Matrix<const float>& trust, int64_t cell,
+         float unit, const Stack<const float>& planes, const Vector<const int64_t>& place,
+         int32_t how, float log, float linear, const Matrix<T>& label, const Matrix<float>& share) {
+        const Grid grid = grid_of(image), windows = windows_of(grid_of(own, 1), cell, window);
+        const Picture<Value> picture{image.data(),     grid,          top,  left,
+                                     extent(image, 2), centre.data(), scale};
         const ColourModels models{
             coefficients.data(), first.data(), box.data(), window, windows, weight};
         const NetworkTerm network{extent(planes, 0) > 0 ? planes.data() : nullptr,
-                                  grid_of(planes, 1),
+                                  placement_of(place),
                                   static_cast<Interpolation>(how),
                                   {log, linear}};
         class_evidence(band_of(pixel, start, grid), picture, models,
                        distances_of(own, rival, distance, trust, cell, unit), network,
                        extent(label, 1), label.data(), share.data());
       },
-      "pixel"_a, "start"_a, "image"_a.noconvert(), "centre"_a, "scale"_a, "coefficients"_a,
-      "first"_a, "box"_a, "window"_a, "weight"_a, "own"_a.noconvert(), "rival"_a.noconvert(),
-      "distance"_a, "trust"_a, "cell"_a, "unit"_a, "planes"_a, "how"_a, "log"_a, "linear"_a,
-      "label"_a.noconvert(), "share"_a, WithoutGil());
+      "pixel"_a, "start"_a, "image"_a.noconvert(), "top"_a, "left"_a, "centre"_a, "scale"_a,
+      "coefficients"_a, "first"_a, "box"_a, "window"_a, "weight"_a, "own"_a.noconvert(),
+      "rival"_a.noconvert(), "distance"_a, "trust"_a, "cell"_a, "unit"_a, "planes"_a, "place"_a,
+      "how"_a, "log"_a, "linear"_a, "label"_a.noconvert(), "share"_a, WithoutGil());
 }
 
 template <class T>
@@ -64,15 +64,16 @@ void bind_classes(nb::module_& m) {
       "colour_model",
       [](const Stack<const float>& moments, int64_t channels, const Matrix<const T>& own,
          const Matrix<const float>& weight, int64_t k, int64_t group, double window_area,
-         int64_t top, int64_t left, const Vector<const int64_t>& radius, double prior, double ridge,
-         const Stack<float>& coefficients) {
+         int64_t top, int64_t left, const Vector<const int64_t>& radius, double prior, double start,
+         double ridge, const Stack<float>& coefficients) {
         const Box box{top, left, extent(coefficients, 0), extent(coefficients, 1)};
         colour_model(moments.data(), channels, own.data(), weight.data(), grid_of(own),
                      static_cast<T>(k), group, window_area, box,
-                     {radius.data(), extent(radius, 0), prior, ridge}, coefficients.data());
+                     {radius.data(), extent(radius, 0), prior, start, ridge}, coefficients.data());
       },
       "moments"_a, "channels"_a, "own"_a.noconvert(), "weight"_a, "k"_a, "group"_a, "window_area"_a,
-      "top"_a, "left"_a, "radius"_a, "prior"_a, "ridge"_a, "coefficients"_a, WithoutGil());
+      "top"_a, "left"_a, "radius"_a, "prior"_a, "start"_a, "ridge"_a, "coefficients"_a,
+      WithoutGil());
   m.def(
       "evident_classes",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,

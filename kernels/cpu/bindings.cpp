@@ -6,6 +6,8 @@
 #include <omp.h>
 #endif
 
+using namespace nanobind::literals;
+
 namespace {
 
 namespace nb = nanobind;
@@ -37,12 +39,22 @@ int thread_count() {
 #endif
 }
 
+// Of the calling thread's parallel regions alone.
+void set_thread_count(int count) {
+#if defined(_OPENMP)
+  omp_set_num_threads(count);
+#else
+  static_cast<void>(count);
+#endif
+}
+
 }  // namespace
 
 NB_MODULE(HDSEG_MODULE, m) {
   m.doc() = "Compiled kernels of the cpu backend, for one instruction set.";
   m.def("cpu_features", &cpu_features);
   m.def("thread_count", &thread_count);
+  m.def("set_thread_count", &set_thread_count, "count"_a);
   hdseg::bind_cells(m);
   hdseg::bind_statistics(m);
   hdseg::bind_thinning(m);

@@ -6,10 +6,11 @@
 namespace hdseg {
 namespace {
 
-std::vector<Between> all_between(int64_t pixels, int64_t size, int64_t count) {
+// For `pixels` pixels from the first on.
+std::vector<Between> all_between(int64_t first, int64_t pixels, int64_t size, int64_t count) {
   std::vector<Between> all(static_cast<size_t>(pixels));
   for (int64_t i = 0; i < pixels; ++i)
-    all[static_cast<size_t>(i)] = between_centres(i, size, count);
+    all[static_cast<size_t>(i)] = between_centres(first + i, size, count);
   return all;
 }
 
@@ -73,16 +74,19 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
                     const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
                     T* label, float* share) {
   const Grid& grid = picture.grid;
-  const std::vector<Between> cells = all_between(grid.width, distances.size, distances.cells.width);
-  const std::vector<Between> windows = all_between(grid.width, models.size, models.windows.width);
+  const std::vector<Between> cells =
+      all_between(picture.left, grid.width, distances.size, distances.cells.width);
+  const std::vector<Between> windows =
+      all_between(picture.left, grid.width, models.size, models.windows.width);
 #pragma omp parallel
   {
     RowModels<T> row_models(models, picture.channels);
 #pragma omp for schedule(dynamic, 256)
     for (int64_t r = 0; r < band.runs; ++r) {
       const int64_t y = band.pixel[r] / grid.width, left = band.pixel[r] % grid.width;
-      const Between cell_row = between_centres(y, distances.size, distances.cells.height);
-      row_models.start(between_centres(y, models.size, models.windows.height));
+      const int64_t at = picture.top + y;
+      const Between cell_row = between_centres(at, distances.size, distances.cells.height);
+      row_models.start(between_centres(at, models.size, models.windows.height));
       for (int32_t i = 0; i < band.length(r); ++i) {
         const auto x = static_cast<size_t>(left + i);
         const Value* value = picture.values + (band.pixel[r] + i) * picture.channels;
@@ -92,7 +96,7 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
         }
         Candidates<T> found;
         add_distances(distances, cell_row, cells[x], found);
-        if (network.planes != nullptr) add_network(network, grid, y, left + i, found);
+        if (network.planes != nullptr) add_network(network, y, left + i, found);
         for (int c = 0; c < found.count; ++c) {
           found.score[c] += row_models.score(c, found.label[c], colour, windows[x]);
         }

@@ -9,6 +9,7 @@ template <class Value>
 struct Picture {
   const Value* values;  // (grid, channels)
   Grid grid;
+  int64_t top, left;  // of its first pixel on the grid of cells and windows
   int64_t channels;
   const double* centre;  // (channels)
   double scale;          // x = (value - centre) scale

@@ -16,10 +16,10 @@ namespace {
 constexpr int64_t kSmall = 1 << 14;
 constexpr int64_t kColumns = 64;
 
-// The squared rivals of columns left .. left + count - 1, each within its column.
+// The squared rivals of columns left .. left + count - 1, each within its column, below `beyond`.
 template <class T>
 void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t count,
-                       int64_t* squared) {
+                       int64_t beyond, int64_t* squared) {
   int64_t below[kColumns];
   std::fill_n(squared + left, count, kNoRival);
   for (int64_t y = 1; y < grid.height; ++y) {
@@ -38,7 +38,9 @@ void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t
         below[x] = next_in_column(below[x], own[x + grid.width], own[x]);
       }
     }
-    for (int64_t x = 0; x < count; ++x) found[x] = squared_rival(std::min(found[x], below[x]));
+    for (int64_t x = 0; x < count; ++x) {
+      found[x] = squared_rival(std::min(found[x], below[x]), beyond);
+    }
   }
 }
 
@@ -85,8 +87,8 @@ class Envelope {
 };
 
 template <class T>
-void rivals_in_row(const T* own, const int64_t* squared, int64_t width, Envelope& envelope,
-                   float* distance, T* rival) {
+void rivals_in_row(const T* own, const int64_t* squared, int64_t width, int64_t beyond,
+                   Envelope& envelope, float* distance, T* rival) {
   for (int64_t first = 0, end = 0; first < width; first = end) {
     while (end < width && own[end] == own[first]) ++end;
     envelope.restart(first, end);
@@ -96,8 +98,8 @@ void rivals_in_row(const T* own, const int64_t* squared, int64_t width, Envelope
     }
     if (end < width) envelope.add(end, own[end]);
     envelope.each([=](int64_t x, int64_t seen) {
-      distance[x] = static_cast<float>(sqrt(static_cast<double>(seen / kRank)));
-      rival[x] = static_cast<T>(seen % kRank);
+      distance[x] = rival_distance(seen, beyond);
+      rival[x] = static_cast<T>(rival_class(seen, beyond, own[x]));
     });
     if (envelope.empty()) {
       std::fill(distance + first, distance + end, std::numeric_limits<float>::infinity());
@@ -109,27 +111,27 @@ void rivals_in_row(const T* own, const int64_t* squared, int64_t width, Envelope
 }  // namespace
 
 template <class T>
-void rival_distances(const T* classes, const Grid& grid, float* distance, T* rival) {
-  const int64_t entries = grid.height * grid.width;
+void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* distance, T* rival) {
+  const int64_t entries = grid.height * grid.width, beyond = beyond_reach(reach);
   std::vector<int64_t> squared(static_cast<size_t>(entries));
 #pragma omp parallel if (entries > kSmall)
   {
 #pragma omp for schedule(static)
     for (int64_t left = 0; left < grid.width; left += kColumns) {
       const int64_t count = std::min(kColumns, grid.width - left);
-      rivals_in_columns(classes, grid, left, count, squared.data());
+      rivals_in_columns(classes, grid, left, count, beyond, squared.data());
     }
     Envelope envelope;
 #pragma omp for schedule(static)
     for (int64_t y = 0; y < grid.height; ++y) {
       const int64_t start = y * grid.width;
-      rivals_in_row(classes + start, squared.data() + start, grid.width, envelope, distance + start,
-                    rival + start);
+      rivals_in_row(classes + start, squared.data() + start, grid.width, beyond, envelope,
+                    distance + start, rival + start);
     }
   }
 }
 
-template void rival_distances<uint8_t>(const uint8_t*, const Grid&, float*, uint8_t*);
-template void rival_distances<uint16_t>(const uint16_t*, const Grid&, float*, uint16_t*);
+template void rival_distances<uint8_t>(const uint8_t*, const Grid&, int64_t, float*, uint8_t*);
+template void rival_distances<uint16_t>(const uint16_t*, const Grid&, int64_t, float*, uint16_t*);
 
 }  // namespace hdseg

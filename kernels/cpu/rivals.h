@@ -5,8 +5,8 @@
 namespace hdseg {
 
 // Euclidean distances, and the lowest of equally near classes; infinity and its own class where
-// there is no other. The sides of the grid are below 2^22.
+// there is no other within `reach`. The sides of the grid are below 2^22.
 template <class T>
-void rival_distances(const T* classes, const Grid& grid, float* distance, T* rival);
+void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* distance, T* rival);
 
 }  // namespace hdseg

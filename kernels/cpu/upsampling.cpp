@@ -12,17 +12,18 @@ constexpr int64_t kSmall = 1 << 16;
 }  // namespace
 
 template <class T>
-void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to) {
+void upsample_labels(const T* coarse, const Placement& place, T* fine) {
+  const Grid &from = place.part, &to = place.window;
   std::vector<int64_t> columns(static_cast<size_t>(to.width));
   for (int64_t x = 0; x < to.width; ++x) {
-    columns[static_cast<size_t>(x)] = nearest(x, from.width, to.width);
+    columns[static_cast<size_t>(x)] = nearest(x, place.columns);
   }
   constexpr int64_t kRows = 64;
 #pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
   for (int64_t top = 0; top < to.height; top += kRows) {
     int64_t previous = -1;
     for (int64_t y = top; y < std::min(top + kRows, to.height); ++y) {
-      const int64_t source = nearest(y, from.height, to.height);
+      const int64_t source = nearest(y, place.rows);
       T* out = fine + y * to.width;
       if (source == previous) {
         std::copy_n(out - to.width, to.width, out);
@@ -94,19 +95,20 @@ class Block {
   std::vector<double> largest_;  // of the planes so far
 };
 
-std::vector<Taps> all_taps(Interpolation how, int64_t coarse, int64_t fine) {
-  std::vector<Taps> taps(static_cast<size_t>(fine));
-  for (int64_t i = 0; i < fine; ++i) taps[static_cast<size_t>(i)] = taps_for(how, i, coarse, fine);
+std::vector<Taps> all_taps(Interpolation how, const Axis& axis, int64_t count) {
+  std::vector<Taps> taps(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) taps[static_cast<size_t>(i)] = taps_for(how, i, axis);
   return taps;
 }
 
 }  // namespace
 
 template <class T>
-void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                     T* fine, const Grid& to) {
-  const std::vector<Taps> rows = all_taps(how, from.height, to.height);
-  const std::vector<Taps> columns = all_taps(how, from.width, to.width);
+void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
+                     Interpolation how, T* fine) {
+  const Grid &from = place.part, &to = place.window;
+  const std::vector<Taps> rows = all_taps(how, place.rows, to.height);
+  const std::vector<Taps> columns = all_taps(how, place.columns, to.width);
   const int64_t across = (to.width + Block::kColumns - 1) / Block::kColumns;
   const int64_t blocks = across * ((to.height + Block::kRows - 1) / Block::kRows);
 #pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
@@ -120,20 +122,20 @@ void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Int
   }
 }
 
-#define HDSEG_INSTANTIATE(T)                                                              \
-  template void upsample_labels<T>(const T*, const Grid&, T*, const Grid&);               \
-  template void upsample_argmax<T>(const float*, int64_t, const Grid&, Interpolation, T*, \
-                                   const Grid&);
+#define HDSEG_INSTANTIATE(T)                                        \
+  template void upsample_labels<T>(const T*, const Placement&, T*); \
+  template void upsample_argmax<T>(const float*, int64_t, const Placement&, Interpolation, T*);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
 #undef HDSEG_INSTANTIATE
 
-void sample_planes(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                   const int64_t* pixels, int64_t count, double* samples, const Grid& to) {
+void sample_planes(const float* planes, int64_t classes, const Placement& place, Interpolation how,
+                   const int64_t* pixels, int64_t count, double* samples) {
+  const Grid& from = place.part;
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) {
-    const Taps rows = taps_for(how, pixels[i] / to.width, from.height, to.height);
-    const Taps columns = taps_for(how, pixels[i] % to.width, from.width, to.width);
+    const Taps rows = taps_for(how, pixels[i] / place.window.width, place.rows);
+    const Taps columns = taps_for(how, pixels[i] % place.window.width, place.columns);
     for (int64_t k = 0; k < classes; ++k) {
       samples[i * classes + k] =
           interpolate(planes + k * from.height * from.width, from, rows, columns);

@@ -1,4 +1,4 @@
-// From the coarse grid to the image's grid.
+// From a part of the coarse grid to a window of the image's grid.
 #pragma once
 #include "common/grid.h"
 
@@ -8,15 +8,15 @@ namespace hdseg {
 
 // Nearest neighbour, half-pixel centres.
 template <class T>
-void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to);
+void upsample_labels(const T* coarse, const Placement& place, T* fine);
 
-// Index of the largest interpolated plane; the first one wins a tie. planes: (classes, from).
+// Index of the largest interpolated plane; the first one wins a tie. planes: (classes, place.part).
 template <class T>
-void upsample_argmax(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                     T* fine, const Grid& to);
+void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
+                     Interpolation how, T* fine);
 
-// All planes interpolated at some pixels of the fine grid: (count, classes).
-void sample_planes(const float* planes, int64_t classes, const Grid& from, Interpolation how,
-                   const int64_t* pixels, int64_t count, double* samples, const Grid& to);
+// All planes interpolated at some pixels of the window: (count, classes).
+void sample_planes(const float* planes, int64_t classes, const Placement& place, Interpolation how,
+                   const int64_t* pixels, int64_t count, double* samples);
 
 }  // namespace hdseg

@@ -112,17 +112,26 @@ struct Near {
   float least, below;
 };
 
+// The distances of cells, and where the first pixel of a band's picture lies on their grid.
+struct Distances {
+  const float* of_cells;
+  int64_t width;  // cells of a row
+  int64_t cell, top, left;
+
+  __device__ float at(int64_t row, int64_t column) const {
+    const int64_t y = (top + row) / cell, x = (left + column) / cell;
+    return to_boundary(of_cells[y * width + x], static_cast<float>(cell));
+  }
+};
+
 // counts (2, classes): a band's pixels near a boundary, and those that look like other classes.
 template <class T>
 __device__ void contradictions(const Runs& runs, int64_t size, const T* label, int64_t kept,
-                               const T* classes, const float* distance, int64_t cell,
-                               const Near& near, int64_t count, uint64_t* counts) {
-  const int64_t across = cells_of(runs.grid, cell).width;
+                               const T* classes, const Distances& distances, const Near& near,
+                               int64_t count, uint64_t* counts) {
   each_position<true>(runs, {0, size}, [=](bool inside, int64_t run, int64_t i) {
     const int64_t pixel = inside ? pixel_at(runs, run, i) : 0;
-    const int64_t y = pixel / runs.grid.width, x = pixel % runs.grid.width;
-    const float away =
-        to_boundary(distance[y / cell * across + x / cell], static_cast<float>(cell));
+    const float away = distances.at(pixel / runs.grid.width, pixel % runs.grid.width);
     const bool close = inside && away >= near.least && away < near.below;
     const uint32_t own = classes[pixel];
     add_votes(close, own, counts);
@@ -148,9 +157,11 @@ __device__ void contradictions(const Runs& runs, int64_t size, const T* label, i
   extern "C" __global__ void contradictions_##suffix(                                              \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,      \
       int64_t width, const T* label, int64_t kept, const T* classes, const float* distance,        \
-      int64_t cell, float least, float below, int64_t count, uint64_t* counts) {                   \
+      int64_t cells_width, int64_t cell, int64_t top, int64_t left, float least, float below,      \
+      int64_t count, uint64_t* counts) {                                                           \
     hdseg::contradictions({{height, width}, pixel, start, runs}, size, label, kept, classes,       \
-                          distance, cell, {least, below}, count, counts);                          \
+                          {distance, cells_width, cell, top, left}, {least, below}, count,         \
+                          counts);                                                                 \
   }
 HDSEG_CLASS_KERNELS(uint8_t, u8)
 HDSEG_CLASS_KERNELS(uint16_t, u16)

@@ -1,6 +1,7 @@
 // Gaussian models of one class's colours (kernels/cpu/colour_model.h), step by step. Entries are
 // (window, moment), moments beside one another; all steps are short against class_evidence.
 #include "common/gaussian.h"
+#include "common/smoothing.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
@@ -53,36 +54,36 @@ HDSEG_WINDOW_KERNEL(uint8_t, u8)
 HDSEG_WINDOW_KERNEL(uint16_t, u16)
 #undef HDSEG_WINDOW_KERNEL
 
-// The mean of 2 radius + 1 entries that are `stride` apart, in float64; outside the line, which has
-// `length` entries, there is nothing. Radii are small: the cache has what neighbours read.
-extern "C" __global__ void running_mean(const float* in, int64_t entries, int64_t stride,
-                                        int64_t length, int64_t radius, float* out) {
+// The means of 2 radius + 1 entries that are `stride` apart; outside the line, which has `length`
+// entries, there is nothing. Radii are small: the cache has what neighbours read.
+extern "C" __global__ void box_means(const float* in, int64_t entries, int64_t stride,
+                                     int64_t length, int64_t radius, float* out) {
   const double share = 1.0 / static_cast<double>(2 * radius + 1);
   for (int64_t e = hdseg::first_item(); e < entries; e += hdseg::item_step()) {
     const int64_t at = e / stride % length;
     const int64_t before = at < radius ? at : radius;
     const int64_t behind = length - 1 - at < radius ? length - 1 - at : radius;
-    double sum = 0.0;
-    for (int64_t i = -before; i <= behind; ++i) sum += static_cast<double>(in[e + i * stride]);
-    out[e] = static_cast<float>(sum * share);
+    hdseg::box_means<1>(in + e, before, behind, stride, share, out + e);
   }
 }
 
-// The mean of all windows to begin with, (moments) from the sums of all.
-extern "C" __global__ void start_means(const double* total, int64_t windows, int64_t count,
-                                       double* mean) {
-  const double pixels = total[0] > 1e-300 ? total[0] : 1e-300;
+// What is known of a class before any window has spoken: mean (windows, moments).
+extern "C" __global__ void start_means(int64_t windows, int64_t channels, double* mean) {
+  const int64_t count = hdseg::moment_count(channels);
   for (int64_t e = hdseg::first_item(); e < windows * count; e += hdseg::item_step()) {
-    mean[e] = total[e % count] / pixels;
+    mean[e] = hdseg::standard_moment(e % count, channels);
   }
 }
 
-// Narrower windows take over where they have something; float64, as on the processor.
-extern "C" __global__ void shrink_means(const float* found, int64_t windows, int64_t count,
+// Narrower windows take over where they have something. mean is of a box, found of the windows
+// around it, too: `across` in a row, and the box begins with the one at (top, left).
+extern "C" __global__ void shrink_means(const float* found, int64_t across, int64_t top,
+                                        int64_t left, int64_t height, int64_t width, int64_t count,
                                         double prior, double* mean) {
-  for (int64_t e = hdseg::first_item(); e < windows * count; e += hdseg::item_step()) {
-    const double share = 1.0 / (static_cast<double>(found[e - e % count]) + prior);
-    mean[e] = (static_cast<double>(found[e]) + prior * mean[e]) * share;
+  for (int64_t e = hdseg::first_item(); e < height * width * count; e += hdseg::item_step()) {
+    const int64_t window = e / count, y = top + window / width, x = left + window % width;
+    const float* there = found + (y * across + x) * count;
+    mean[e] = hdseg::shrunken(there[e % count], *there, prior, mean[e]);
   }
 }
 

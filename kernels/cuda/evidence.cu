@@ -1,6 +1,7 @@
 // What colours, distances and the network say about the class of each pixel of a band, and what
 // becomes of it.
 #include "common/evidence_pixel.h"
+#include "cuda/placement.h"
 #include "cuda/positions.h"
 
 namespace hdseg {
@@ -8,7 +9,8 @@ namespace hdseg {
 template <class Value>
 struct Pixels {
   const Value* values;  // (rows, width, channels)
-  int64_t first;        // pixel of the grid that they begin with
+  int64_t first;        // pixel of the image that they begin with
+  int64_t top, left;    // of the image's first pixel on the grid of cells and windows
   int64_t channels;
   const double* centre;  // (channels)
   double scale;          // x = (value - centre) scale, in float64 as the contract has it
@@ -48,14 +50,14 @@ template <class Value, class T>
 __device__ void class_evidence(const Runs& runs, const Range& range, const Pixels<Value>& picture,
                                const ColourModels& models, const DistanceTerms<T>& distances,
                                const NetworkTerm& network, int64_t kept, T* label, float* share) {
-  const Grid& grid = runs.grid;
-  const int64_t channels = picture.channels;
+  const int64_t width = runs.grid.width, channels = picture.channels;
   each_position<false>(runs, range, [&](int64_t run, int64_t i) {
-    const int64_t pixel = pixel_at(runs, run, i), y = pixel / grid.width, x = pixel % grid.width;
+    const int64_t pixel = pixel_at(runs, run, i), row = pixel / width, column = pixel % width;
+    const int64_t y = picture.top + row, x = picture.left + column;
     Candidates<T> found;
     add_distances(distances, between_centres(y, distances.size, distances.cells.height),
                   between_centres(x, distances.size, distances.cells.width), found);
-    if (network.planes != nullptr) add_network(network, grid, y, x, found);
+    if (network.planes != nullptr) add_network(network, row, column, found);
     float colour[kMostChannels];
     colour_of(picture, pixel, channels, colour);
     const Between rows = between_centres(y, models.size, models.windows.height);
@@ -105,27 +107,28 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
 #define HDSEG_EVIDENCE_KERNEL(Value, value_suffix, T, suffix)                                   \
   extern "C" __global__ void class_evidence_##value_suffix##_##suffix(                          \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
-      int64_t height, int64_t width, const Value* image, int64_t image_first, int64_t channels, \
-      const double* centre, double scale, const float* coefficients, const int64_t* first,      \
-      const int64_t* box, int64_t window, float weight, int64_t maps, const T* own,             \
+      int64_t height, int64_t width, const Value* image, int64_t image_first, int64_t top,      \
+      int64_t left, int64_t channels, const double* centre, double scale,                       \
+      const float* coefficients, const int64_t* first, const int64_t* box, int64_t window,      \
+      float weight, int64_t maps, int64_t cells_height, int64_t cells_width, const T* own,      \
       const T* rival, const float* distance, float log, float linear, const T* other_own,       \
       const T* other_rival, const float* other_distance, float other_log, float other_linear,   \
-      int64_t cell, float unit, const float* planes, int64_t plane_height, int64_t plane_width, \
-      int32_t how, float plane_log, float plane_linear, int64_t kept, T* label, float* share) { \
-    const hdseg::Grid grid{height, width};                                                      \
-    const hdseg::Runs band{grid, pixel, start, runs};                                           \
-    const hdseg::Pixels<Value> picture{image, image_first, channels, centre, scale};            \
+      int64_t cell, float unit, const float* planes, HDSEG_PLACEMENT, int32_t how,              \
+      float plane_log, float plane_linear, int64_t kept, T* label, float* share) {              \
+    const hdseg::Runs band{{height, width}, pixel, start, runs};                                \
+    const hdseg::Grid cells{cells_height, cells_width};                                         \
+    const hdseg::Pixels<Value> picture{image, image_first, top, left, channels, centre, scale}; \
     const hdseg::ColourModels models{                                                           \
-        coefficients, first, box, window, hdseg::cells_of(grid, window), weight};               \
+        coefficients, first, box, window, hdseg::windows_of(cells, cell, window), weight};      \
     const hdseg::DistanceTerms<T> distances{                                                    \
         {{own, rival, distance, {log, linear}},                                                 \
          {other_own, other_rival, other_distance, {other_log, other_linear}}},                  \
         maps,                                                                                   \
         cell,                                                                                   \
-        hdseg::cells_of(grid, cell),                                                            \
+        cells,                                                                                  \
         unit};                                                                                  \
-    const hdseg::NetworkTerm network{plane_height > 0 ? planes : nullptr,                       \
-                                     {plane_height, plane_width},                               \
+    const hdseg::NetworkTerm network{part_height > 0 ? planes : nullptr,                        \
+                                     HDSEG_PLACED,                                              \
                                      static_cast<hdseg::Interpolation>(how),                    \
                                      {plane_log, plane_linear}};                                \
     hdseg::class_evidence(band, {begin, end}, picture, models, distances, network, kept, label, \

@@ -9,13 +9,15 @@ namespace hdseg {
 template <class Seed>
 __device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t columns,
                        int64_t stride, const Seed* label, const float* bound, int64_t bound_step,
-                       Seed* seeds, int32_t* uncertain) {
+                       const Core& core, Seed* seeds, int32_t* uncertain) {
   int32_t found = 0;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const int64_t run = run_at(runs, i);
     const Winner won = winner(column_of(x, stride, 0) + i, stride, columns, bound[i * bound_step]);
-    seeds[pixel_at(runs, run, i)] = label[run * (columns + 1) + won.index];
-    found += won.certain ? 0 : 1;
+    const int64_t pixel = pixel_at(runs, run, i);
+    seeds[pixel] = label[run * (columns + 1) + won.index];
+    const int64_t row = pixel / runs.grid.width;
+    found += !won.certain && core.has(row, pixel - row * runs.grid.width) ? 1 : 0;
   }
   __shared__ int32_t scratch[kWarp];
   found = block_sum(found, scratch);
@@ -28,9 +30,10 @@ __device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t c
   extern "C" __global__ void decide_##suffix(                                                     \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const float* x,     \
       int64_t columns, int64_t stride, const Seed* label, const float* bound, int64_t bound_step, \
+      int64_t height, int64_t width, int64_t top, int64_t left, int64_t bottom, int64_t right,    \
       Seed* seeds, int32_t* uncertain) {                                                          \
-    hdseg::decide({{0, 0}, pixel, start, runs}, size, x, columns, stride, label, bound,           \
-                  bound_step, seeds, uncertain);                                                  \
+    hdseg::decide({{height, width}, pixel, start, runs}, size, x, columns, stride, label, bound,  \
+                  bound_step, {top, left, bottom, right}, seeds, uncertain);                      \
   }
 HDSEG_DECIDE(uint8_t, u8)
 HDSEG_DECIDE(uint16_t, u16)

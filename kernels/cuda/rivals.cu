@@ -1,7 +1,7 @@
 // The nearest entry of another class, exactly: along columns, then along rows, as
 // kernels/cpu/rivals.cpp, but without its envelopes: each entry looks to both sides of its row as
-// far as something better may be, which is as far as its rival, and all entries do at once. What is
-// not near it looks at segment by segment.
+// far as something better may be, which is as far as its rival or the reach, and all entries do at
+// once. What is not near it looks at segment by segment.
 #include "common/rivals.h"
 #include "cuda/launch.h"
 
@@ -10,8 +10,9 @@ namespace hdseg {
 // The squared rivals of each entry within its column, a thread each column. Moves 26 bytes for
 // each entry of a byte.
 template <class T>
-__device__ void rivals_in_columns(const T* classes, int64_t height, int64_t width,
+__device__ void rivals_in_columns(const T* classes, int64_t height, int64_t width, int64_t reach,
                                   int64_t* squared) {
+  const int64_t beyond = beyond_reach(reach);
   for (int64_t x = first_item(); x < width; x += item_step()) {
     int64_t above = kNoRival, below = kNoRival;
     T before = classes[x];
@@ -28,7 +29,7 @@ __device__ void rivals_in_columns(const T* classes, int64_t height, int64_t widt
       const T own = classes[y * width + x];
       if (y < height - 1) below = next_in_column(below, before, own);
       const int64_t found = squared[y * width + x];
-      squared[y * width + x] = squared_rival(found < below ? found : below);
+      squared[y * width + x] = squared_rival(found < below ? found : below, beyond);
       before = own;
     }
   }
@@ -71,9 +72,7 @@ __device__ bool look(const T* own, const int64_t* squared, int64_t x, int64_t u,
 }
 
 // Whether nothing that is so far away can be better.
-__device__ inline bool too_far(int64_t far, int64_t best) {
-  return best < kNoRival && far * far * kRank > best;
-}
+__device__ inline bool too_far(int64_t far, int64_t best) { return far * far * kRank > best; }
 
 // Looks to one side, -1 or 1, beyond the nearest kSegment columns.
 template <int kSide, class T>
@@ -96,13 +95,15 @@ __device__ void look_beyond(const T* own, const int64_t* squared, const int64_t*
 
 template <class T>
 __device__ void rivals_in_rows(const T* classes, const int64_t* squared, const int64_t* least,
-                               int64_t height, int64_t width, float* distance, T* rival) {
+                               int64_t height, int64_t width, int64_t reach, float* distance,
+                               T* rival) {
+  const int64_t beyond = beyond_reach(reach);
   for (int64_t i = first_item(); i < height * width; i += item_step()) {
     const int64_t x = i % width;
     const T* own = classes + (i - x);
     const int64_t* row = squared + (i - x);
     const int64_t* segments = least + i / width * segments_of(width);
-    int64_t best = row[x];
+    int64_t best = row[x] < beyond ? row[x] : beyond;
     bool left = true, right = true;
     for (int64_t far = 1; far <= kSegment && (left || right) && !too_far(far, best); ++far) {
       left = left && far <= x && look(own, row, x, x - far, &best);
@@ -110,29 +111,26 @@ __device__ void rivals_in_rows(const T* classes, const int64_t* squared, const i
     }
     if (left) look_beyond<-1>(own, row, segments, width, x, &best);
     if (right) look_beyond<1>(own, row, segments, width, x, &best);
-    const bool none = best >= kNoRival;
-    // The root in float64 of an exact integer, rounded, as the processor does.
-    distance[i] = none ? float_of_bits(0x7f800000u)
-                       : static_cast<float>(sqrt(static_cast<double>(best / kRank)));
-    rival[i] = none ? own[x] : static_cast<T>(best % kRank);
+    distance[i] = rival_distance(best, beyond);
+    rival[i] = static_cast<T>(rival_class(best, beyond, own[x]));
   }
 }
 
 }  // namespace hdseg
 
 #define HDSEG_RIVAL_KERNELS(T, suffix)                                                           \
-  extern "C" __global__ void rivals_in_columns_##suffix(const T* classes, int64_t height,        \
-                                                        int64_t width, int64_t* squared) {       \
-    hdseg::rivals_in_columns(classes, height, width, squared);                                   \
+  extern "C" __global__ void rivals_in_columns_##suffix(                                         \
+      const T* classes, int64_t height, int64_t width, int64_t reach, int64_t* squared) {        \
+    hdseg::rivals_in_columns(classes, height, width, reach, squared);                            \
   }                                                                                              \
   extern "C" __global__ void rivals_in_segments_##suffix(                                        \
       const T* classes, const int64_t* squared, int64_t height, int64_t width, int64_t* least) { \
     hdseg::rivals_in_segments(classes, squared, height, width, least);                           \
   }                                                                                              \
-  extern "C" __global__ void rivals_in_rows_##suffix(const T* classes, const int64_t* squared,   \
-                                                     const int64_t* least, int64_t height,       \
-                                                     int64_t width, float* distance, T* rival) { \
-    hdseg::rivals_in_rows(classes, squared, least, height, width, distance, rival);              \
+  extern "C" __global__ void rivals_in_rows_##suffix(                                            \
+      const T* classes, const int64_t* squared, const int64_t* least, int64_t height,            \
+      int64_t width, int64_t reach, float* distance, T* rival) {                                 \
+    hdseg::rivals_in_rows(classes, squared, least, height, width, reach, distance, rival);       \
   }
 HDSEG_RIVAL_KERNELS(uint8_t, u8)
 HDSEG_RIVAL_KERNELS(uint16_t, u16)

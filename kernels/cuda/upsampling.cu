@@ -1,6 +1,8 @@
-// From the coarse grid to the image's grid. Interpolation is in float64, as its contract wants it.
+// From a part of the coarse grid to a window of the image's grid. Interpolation is in float64, as
+// its contract wants it.
 #include "common/grid.h"
 #include "cuda/launch.h"
+#include "cuda/placement.h"
 
 namespace hdseg {
 
@@ -10,11 +12,11 @@ constexpr int64_t kColumns = 128;
 constexpr int64_t kRows = 32;
 constexpr int64_t kRowsAtOnce = 8;  // with their best values in registers
 
-struct Part {
+struct Block {
   int64_t x, top, end;  // the thread's column; the block's rows
 };
 
-__device__ inline Part part_of(const Grid& grid) {
+__device__ inline Block block_of(const Grid& grid) {
   const int64_t across = (grid.width + kColumns - 1) / kColumns;
   const int64_t x = blockIdx.x % across * kColumns + threadIdx.x;
   const int64_t top = blockIdx.x / across * kRows;
@@ -22,16 +24,16 @@ __device__ inline Part part_of(const Grid& grid) {
 }
 
 template <class T>
-__device__ void upsample_labels(const T* coarse, const Grid& from, T* fine, const Grid& to,
+__device__ void upsample_labels(const T* coarse, const Placement& place, T* fine,
                                 int64_t* sources) {
-  const Part part = part_of(to);
-  if (threadIdx.x < kRows)
-    sources[threadIdx.x] = nearest(part.top + threadIdx.x, from.height, to.height);
+  const int64_t width = place.window.width;
+  const Block block = block_of(place.window);
+  if (threadIdx.x < kRows) sources[threadIdx.x] = nearest(block.top + threadIdx.x, place.rows);
   __syncthreads();
-  if (part.x >= to.width) return;
-  const int64_t column = nearest(part.x, from.width, to.width);
-  for (int64_t y = part.top; y < part.end; ++y) {
-    fine[y * to.width + part.x] = coarse[sources[y - part.top] * from.width + column];
+  if (block.x >= width) return;
+  const int64_t column = nearest(block.x, place.columns);
+  for (int64_t y = block.top; y < block.end; ++y) {
+    fine[y * width + block.x] = coarse[sources[y - block.top] * place.part.width + column];
   }
 }
 
@@ -65,19 +67,20 @@ struct RowWindow {
 
 // Index of the largest interpolated plane; the first one wins a tie.
 template <int count, class T>
-__device__ void upsample_argmax(const float* planes, int64_t classes, const Grid& from, T* fine,
-                                const Grid& to, Taps* rows) {
+__device__ void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
+                                T* fine, Taps* rows) {
   constexpr Interpolation how = count == 2 ? Interpolation::kLinear : Interpolation::kCubic;
-  const Part part = part_of(to);
+  const Grid &from = place.part, &to = place.window;
+  const Block block = block_of(to);
   if (threadIdx.x < kRows) {
-    rows[threadIdx.x] = taps_for(how, part.top + threadIdx.x, from.height, to.height);
+    rows[threadIdx.x] = taps_for(how, block.top + threadIdx.x, place.rows);
     rows[threadIdx.x].count = count;
   }
   __syncthreads();
-  if (part.x >= to.width) return;
-  Taps columns = taps_for(how, part.x, from.width, to.width);
+  if (block.x >= to.width) return;
+  Taps columns = taps_for(how, block.x, place.columns);
   columns.count = count;
-  for (int64_t top = 0; part.top + top < part.end; top += kRowsAtOnce) {
+  for (int64_t top = 0; block.top + top < block.end; top += kRowsAtOnce) {
     double largest[kRowsAtOnce];
     T best[kRowsAtOnce];
     for (int64_t k = 0; k < classes; ++k) {
@@ -85,7 +88,7 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Grid
       RowWindow<count> window;
       for (int i = 0; i < count; ++i) window.index[i] = -1;
 #pragma unroll
-      for (int64_t i = 0; i < kRowsAtOnce; ++i) {  // those below the picture are computed in vain
+      for (int64_t i = 0; i < kRowsAtOnce; ++i) {  // those below the window are computed in vain
         window.move_to(rows[top + i], plane, from.width, columns);
         const double value = window.sum(rows[top + i]);
         const bool larger = k == 0 || value > largest[i];
@@ -95,8 +98,8 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Grid
     }
 #pragma unroll
     for (int64_t i = 0; i < kRowsAtOnce; ++i) {
-      const int64_t y = part.top + top + i;
-      if (y < part.end) fine[y * to.width + part.x] = best[i];
+      const int64_t y = block.top + top + i;
+      if (y < block.end) fine[y * to.width + block.x] = best[i];
     }
   }
 }
@@ -104,44 +107,37 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Grid
 }  // namespace hdseg
 
 #define HDSEG_UPSAMPLING(T, suffix)                                                                \
-  extern "C" __global__ void upsample_labels_##suffix(const T* coarse, int64_t from_height,        \
-                                                      int64_t from_width, T* fine, int64_t height, \
-                                                      int64_t width) {                             \
+  extern "C" __global__ void upsample_labels_##suffix(const T* coarse, HDSEG_PLACEMENT, T* fine) { \
     __shared__ int64_t sources[hdseg::kRows];                                                      \
-    hdseg::upsample_labels(coarse, {from_height, from_width}, fine, {height, width}, sources);     \
+    hdseg::upsample_labels(coarse, HDSEG_PLACED, fine, sources);                                   \
   }                                                                                                \
   extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,        \
-                                                      int64_t from_height, int64_t from_width,     \
-                                                      T* fine, int64_t height, int64_t width) {    \
+                                                      HDSEG_PLACEMENT, T* fine) {                  \
     __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<2>(planes, classes, {from_height, from_width}, fine, {height, width},   \
-                              rows);                                                               \
+    hdseg::upsample_argmax<2>(planes, classes, HDSEG_PLACED, fine, rows);                          \
   }                                                                                                \
   extern "C" __global__ void upsample_cubic_##suffix(const float* planes, int64_t classes,         \
-                                                     int64_t from_height, int64_t from_width,      \
-                                                     T* fine, int64_t height, int64_t width) {     \
+                                                     HDSEG_PLACEMENT, T* fine) {                   \
     __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<4>(planes, classes, {from_height, from_width}, fine, {height, width},   \
-                              rows);                                                               \
+    hdseg::upsample_argmax<4>(planes, classes, HDSEG_PLACED, fine, rows);                          \
   }
 HDSEG_UPSAMPLING(uint8_t, u8)
 HDSEG_UPSAMPLING(uint16_t, u16)
 #undef HDSEG_UPSAMPLING
 
-// samples (count, classes): all planes at some pixels of the fine grid.
-extern "C" __global__ void sample_planes(const float* planes, int64_t classes, int64_t from_height,
-                                         int64_t from_width, int32_t how, const int64_t* pixels,
-                                         int64_t count, int64_t height, int64_t width,
+// samples (count, classes): all planes at some pixels of the window.
+extern "C" __global__ void sample_planes(const float* planes, int64_t classes, HDSEG_PLACEMENT,
+                                         int32_t how, const int64_t* pixels, int64_t count,
                                          double* samples) {
   using namespace hdseg;
-  const Grid from{from_height, from_width};
+  const Placement place = HDSEG_PLACED;
   const auto interpolation = static_cast<Interpolation>(how);
   for (int64_t i = first_item(); i < count; i += item_step()) {
-    const Taps rows = taps_for(interpolation, pixels[i] / width, from.height, height);
-    const Taps columns = taps_for(interpolation, pixels[i] % width, from.width, width);
+    const Taps rows = taps_for(interpolation, pixels[i] / place.window.width, place.rows);
+    const Taps columns = taps_for(interpolation, pixels[i] % place.window.width, place.columns);
     for (int64_t k = 0; k < classes; ++k) {
-      samples[i * classes + k] =
-          interpolate(planes + k * from.height * from.width, from, rows, columns);
+      const float* plane = planes + k * place.part.height * place.part.width;
+      samples[i * classes + k] = interpolate(plane, place.part, rows, columns);
     }
   }
 }

@@ -11,9 +11,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 # The functions of cupy that are used, and nothing else.
 _FUNCTIONS = """
     arange argsort array asarray ascontiguousarray bincount broadcast_to ceil clip concatenate
-    copyto cumsum diff divide empty empty_like expand_dims flatnonzero floor full full_like isfinite
-    lexsort log1p maximum minimum moveaxis nonzero ones ones_like searchsorted sort sqrt stack
-    subtract take tanh unique where zeros zeros_like abs
+    count_nonzero copyto cumsum diff divide divmod empty empty_like expand_dims flatnonzero
+    floor full full_like isfinite lexsort log1p maximum minimum moveaxis nonzero ones ones_like
+    searchsorted sort sqrt stack subtract take tanh unique where zeros zeros_like abs
 """
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 CONSTANTS = frozenset(("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "inf"))

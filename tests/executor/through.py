@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 
 from hdseg_gpu.core.ops import Band, ColourModels, Evidence, NearestMap, Network, Ops
+from hdseg_gpu.core.windows import Placement, Window
 
 # What the contract keeps in host memory.
 _HOST = {"elements", "center"}
@@ -60,7 +61,7 @@ class ThroughDevice:
             return value._replace(coefficients=self._over(value.coefficients, carried))
         if isinstance(value, _TUPLES):
             return type(value)(*(self._over(v, carried) for v in value))
-        if isinstance(value, tuple):
+        if isinstance(value, tuple) and not isinstance(value, Placement | Window):
             return tuple(self._over(v, carried) for v in value)
         return value
 
