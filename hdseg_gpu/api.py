@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hdseg_gpu import backends, solvers
+from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import Home, given_back, home_of, on_host, taken_in
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.ops import Ops
-from hdseg_gpu.core.params import LEAST_TOLERANCE, TOLERANCE, Coarse, Params
-from hdseg_gpu.core.report import Progress, Report, Stages
+from hdseg_gpu.core.options import params_of
+from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
+from hdseg_gpu.lazy import is_lazy, refine_lazily
 from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.pipeline.refine_tile import TileResult
-from hdseg_gpu.pipeline.seeds import check_seeds
+from hdseg_gpu.pipeline.seeds import check_seeds, seeded
 from hdseg_gpu.run import Job, within_memory
 
 
@@ -72,7 +73,8 @@ def refine(
     Parameters
     ----------
     image : array of uint8, uint16, float32 or float64, shape (H, W) or (H, W, C)
-        Grey, colour, or up to 16 channels. Four channels are read as RGBA.
+        Grey, colour, or up to 16 channels. Four channels are read as RGBA. Files and what does not
+        fit into memory: see ``refine_file``.
     coarse : array, shape (h, w) or (K, h, w)
         Labels (integers of any value, or bools), or the probabilities or logits of K classes.
         Integer planes are quantised probabilities. h <= H, w <= W, of the same aspect.
@@ -151,7 +153,8 @@ def refine(
     Returns
     -------
     labels : array, shape (H, W)
-        NumPy's, or on the device that the image is on: CuPy's array, or a tensor of torch. In the
+        NumPy's, or on the device that the image is on: CuPy's array, or a tensor of torch; lazy
+        if the image is a Dask array, which is then refined tile by tile. In the
         dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
         that holds them) when probabilities came in.
     probabilities : array of float32 like the labels, with the K classes on class_axis
@@ -204,6 +207,19 @@ def refine(
     Grady, Random Walks for Image Segmentation, PAMI 2006; Grady, Multilabel Random Walker Image
     Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
     """
+    if is_lazy(image):
+        if return_probabilities or return_report or channel_axis not in (-1, 2):
+            raise InvalidInput(
+                "image is a Dask array, whose labels are lazy: return_probabilities, return_report "
+                "and channel_axis are for arrays in memory; leave them out."
+            )
+        return refine_lazily(
+            image, coarse, method=method, scale=scale, passes=passes, elements=elements,
+            unsure=unsure, prune=prune, edges=edges, boundary=boundary, beta=beta, gamma=gamma,
+            interpolation=interpolation, median=median, ignore_index=ignore_index, alpha=alpha,
+            class_axis=class_axis, backend=backend, max_device_memory=max_device_memory,
+            solver=solver, tol=tol,
+        )  # fmt: skip
     stages = Stages(progress)
     budget = validate.memory("max_device_memory", max_device_memory)
     home = home_of(image)
@@ -215,54 +231,37 @@ def refine(
         small = on_host(coarse)
     shape = pixels.shape[:2]
     network = validate.coarse_map(small, class_axis, stages, ignore_index)
-    size = validate.scale_of(network, shape, scale, passes, stages)
-    options = validate.method_defaults(method).overridden(
-        elements=elements, edges=edges, beta=beta, gamma=gamma, solver=solver,
-        unsure=unsure, prune=prune, median=median,
+    params = params_of(
+        network, shape, stages, boundary,
+        method=method, scale=scale, passes=passes, elements=elements, unsure=unsure, prune=prune,
+        edges=edges, beta=beta, gamma=gamma, interpolation=interpolation, median=median,
+        solver=solver, tol=tol,
     )  # fmt: skip
-    params = Params(
-        elements=validate.element_set(options.elements),
-        passes=validate.pass_count(passes, size, options.passes_per_scale),
-        scale=size,
-        edges=validate.edge_rule(options.edges, boundary),
-        beta=validate.at_least("beta", options.beta, 0.0, validate.MAX_WEIGHT),
-        gamma=validate.at_least("gamma", options.gamma, 0.0, validate.MAX_WEIGHT),
-        interpolation=validate.interpolation(interpolation, network, options.interpolation),
-        solver=validate.choice("solver", options.solver, solvers.NAMES),
-        tolerance=validate.at_least("tol", tol, LEAST_TOLERANCE, 0.5),
-        method=method,
-        unsure=validate.unsure_margin(options.unsure, unsure is not None, network, stages),
-        prune=validate.switch("prune", options.prune),
-        median=validate.window("median", options.median),
-    )
     with ops.here(budget):
         features = validate.edge_features(
             pixels, None if boundary is None else _beside(ops, boundary, home), params.edges
         )
-    if network.count == 1:
-        stages.notes.append(
-            f"The coarse map has one class only, {network.values[0]}: so has the result."
-        )
     job = Job(pixels, features, continued(network), params, return_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=backend != "auto")
-    tile = outcome.tile
-    worst = max((s.error for s in tile.solutions), default=0.0)
-    if worst > params.tolerance * (1 + 1e-9):
-        stages.notes.append(
-            f"tol={params.tolerance:g} is less than float32 can promise for so many classes that "
-            f"meet: the proven bound is {worst:.1e}."
-        )
+    result = outcome.result
+    note_precision(result.tally, params.tolerance, stages)
     _warn(stages)
     with ops.here():  # a device that has failed says so when results are fetched
-        result: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
+        returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
         if return_probabilities:
-            assert tile.probabilities is not None
+            assert result.probabilities is not None
             axes = [1, 2]
             axes.insert(class_axis % 3, 0)
-            result += (given_back(ops, tile.probabilities.transpose(axes), home),)
+            returned += (given_back(ops, result.probabilities.transpose(axes), home),)
     if return_report:
-        result += (_report(ops.name, network, params, outcome.sigma, tile, stages),)
-    return result if len(result) > 1 else result[0]
+        returned += (
+            report_of(
+                ops.name, shape, network, params, outcome.sigma, result.passes, result.doubt,
+                result.tally, stages,
+            ),
+        )  # fmt: skip
+
+    return returned if len(returned) > 1 else returned[0]
 
 
 def seeds(
@@ -317,7 +316,7 @@ def seeds(
         assert indices is not None
         thinned = ops.seeds(indices, classes.count, cells, count)
         before = ops.histogram(indices, classes.count) > 0
-        check_seeds(ops, before, thinned, classes, count, stages)
+        check_seeds(before, seeded(ops, thinned, classes.count) > 0, classes, count, stages)
         _warn(stages)
         largest = int(classes.values[-1]) + 1
         dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
@@ -407,45 +406,3 @@ def _beside(ops: Ops, boundary: ArrayLike, home: Home) -> Any:
 def _warn(stages: Stages) -> None:
     for note in (*stages.notes, *stages.fallbacks):
         warnings.warn(note, RefinementWarning, stacklevel=3)
-
-
-def _report(
-    backend: str,
-    coarse: Coarse,
-    params: Params,
-    sigma: float,
-    tile: TileResult,
-    stages: Stages,
-) -> Report:
-    used = {name for s in tile.solutions for name in s.solver.split("+")} - {"none"}
-    return Report(
-        shape=(tile.labels.shape[0], tile.labels.shape[1]),
-        coarse_shape=coarse.shape,
-        labels=tuple(coarse.values.tolist()),
-        ignore_index=coarse.ignore_index,
-        method=params.method,
-        backend=backend,
-        solver="+".join(sorted(used, reverse=True)) or "none",
-        scale=params.scale,
-        passes=tile.passes,
-        doubt=tile.doubt,
-        interpolation=params.interpolation,
-        edges=params.edges,
-        beta=params.beta,
-        gamma=params.gamma,
-        sigma=sigma,
-        unsure=params.unsure,
-        prune=params.prune,
-        median=params.median,
-        tolerance=params.tolerance,
-        unknown_pixels=tile.unknown_pixels,
-        uncertified_pixels=tile.uncertified_pixels,
-        refined_pixels=sum(s.refined for s in tile.solutions),
-        systems=len(tile.solutions),
-        right_hand_sides=sum(len(s.x) for s in tile.solutions),
-        iterations=max((s.iterations for s in tile.solutions), default=0),
-        error_estimate=max((s.error for s in tile.solutions), default=0.0),
-        fallbacks=(*stages.fallbacks, *(s.fallback for s in tile.solutions if s.fallback)),
-        notes=tuple(stages.notes),
-        seconds={**stages.seconds, "total": sum(stages.seconds.values())},
-    )

@@ -68,8 +68,7 @@ def mean_boundary_accuracy(
     has no say. Source: Cheng, Chung, Tai, Tang: CascadePSP, CVPR 2020.
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
-    m = max(1.0, sum(t.shape) / 300)
-    radii = [1 + int((m - 1) / _RADII * i) for i in range(_RADII)]
+    radii = boundary_radii(t.shape)
     window = _window_around(t, radii[-1] + 1)
     p, t, counted = p[window], t[window], counted[window]
     right = (p == t)[counted]
@@ -81,6 +80,12 @@ def mean_boundary_accuracy(
         if near.any():
             accuracies.append(float(right[near].mean()))
     return float(np.mean(accuracies)) if accuracies else float("nan")
+
+
+def boundary_radii(shape: tuple[int, ...]) -> list[int]:
+    """Return the radii of ``mean_boundary_accuracy`` for a picture."""
+    m = max(1.0, sum(shape) / 300)
+    return [1 + int((m - 1) / _RADII * i) for i in range(_RADII)]
 
 
 def labels_of(labels: NDArray[Any], ignore: int | None = None) -> list[int]:

@@ -12,7 +12,10 @@ from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.pipeline.refine_tile import TileResult, refine_tile
+from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.pipeline.evidence import taken_over
+from hdseg_gpu.pipeline.labels import look_up
+from hdseg_gpu.pipeline.picture import PictureResult, refine_picture
 from hdseg_gpu.pipeline.survey import survey
 from hdseg_gpu.pipeline.upsample import upsample
 
@@ -36,7 +39,7 @@ class Outcome:
     """What became of it, in arrays of the backend."""
 
     labels: NDArray[Any]  # (H, W) in the dtype of the coarse labels
-    tile: TileResult
+    result: PictureResult
     sigma: float
 
 
@@ -74,49 +77,13 @@ def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
     ops.prepare(job.image, job.coarse.count)
     image = ops.picture(job.image, smaller)
     features = image if job.features is job.image else ops.picture(job.features, smaller)
-    coarse, params = _taken_over(ops, job.coarse), job.params
+    coarse, params = taken_over(ops, job.coarse), job.params
     with stages("survey"):
         frozen = survey(ops, image, features, params)
     with stages("upsample"):
-        classes = upsample(ops, coarse, job.image.shape[:2], params)
-    tile = refine_tile(
+        classes = upsample(ops, coarse, all_of(job.image.shape[:2], coarse.shape), params)
+    result = refine_picture(
         ops, image, features, coarse, classes, params, frozen, stages, job.with_probabilities
     )
-    labels = look_up(ops, coarse.values, tile.labels, coarse.ignore_index)
-    return Outcome(labels, tile, frozen.sigma)
-
-
-def _taken_over(ops: Ops, coarse: Coarse) -> Coarse:
-    """Return a coarse map in arrays of the backend."""
-
-    def over(array: NDArray[Any] | None) -> Any:
-        return None if array is None else ops.xp.asarray(array)
-
-    return replace(
-        coarse,
-        classes=over(coarse.classes),
-        probabilities=over(coarse.probabilities),
-        ignored=over(coarse.ignored),
-    )
-
-
-def look_up(
-    ops: Ops, values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
-) -> NDArray[Any]:
-    """Return values[labels - 1], ignore_index at walls; uses up labels.
-
-    No index array as large as the image is made.
-    """
-    if ignore_index is None:
-        if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
-            labels -= 1
-            return labels
-        ignore_index = values[-1]
-    table = np.full(np.iinfo(labels.dtype).max + 1, ignore_index, values.dtype)
-    table[1 : len(values) + 1] = values
-    found: NDArray[Any] = ops.xp.empty(labels.shape, values.dtype)
-    table = ops.xp.asarray(table)
-    rows = max(1, ops.block // labels.shape[1])
-    for top in range(0, len(labels), rows):
-        found[top : top + rows] = table[labels[top : top + rows]]
-    return found
+    labels = look_up(ops, coarse.values, result.labels, coarse.ignore_index)
+    return Outcome(labels, result, frozen.sigma)

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,7 +19,9 @@ from skimage_walker import dense_walker
 import hdseg_gpu
 from hdseg_gpu import RefinementWarning, available_backends, metrics, refine, seeds
 from hdseg_gpu.backends import isa
-from hdseg_gpu.pipeline import refine_tile
+from hdseg_gpu.core.ops import Band, Evidence
+from hdseg_gpu.core.windows import whole
+from hdseg_gpu.pipeline import picture
 
 SHAPE = (45, 61)
 SCALE = 4.3
@@ -35,18 +37,29 @@ def probabilities_of(labels, classes, rng):
     return (planes / planes.sum(axis=0)).astype(np.float32)
 
 
+class Recorded(NamedTuple):
+    seeds: np.ndarray
+    band: Band
+    evidence: Evidence
+    doubt: float
+    passes: int
+
+
 @pytest.fixture
 def decided(monkeypatch):
     """Return a list that gets what decide_classes returns in each call, the seeds copied."""
     found = []
-    decide = refine_tile.decide_classes
+    decide = picture.decide_classes
 
-    def recorded(*arguments):
-        result = decide(*arguments)
-        found.append(replace(result, seeds=result.seeds.copy()))  # the seeds become the labels
+    def recorded(ops, image, *arguments):
+        result = decide(ops, image, *arguments)
+        seeds = result.seeds.copy()  # the seeds become the labels
+        band = ops.band(seeds)
+        evidence = result.surroundings.evidence(band, image, whole(seeds.shape))
+        found.append(Recorded(seeds, band, evidence, result.doubt, result.passes))
         return result
 
-    monkeypatch.setattr(refine_tile, "decide_classes", recorded)
+    monkeypatch.setattr(picture, "decide_classes", recorded)
     return found
 
 
@@ -407,7 +420,7 @@ def test_report(refined, classes):
     assert json.loads(json.dumps(report.to_dict()))["unknown_pixels"] == report.unknown_pixels
     own = ["seeds"] if refined is plain else ["evidence"]
     stages = list(dict.fromkeys(stage for stage, _ in seen))
-    assert stages == ["survey", "upsample", *own, "graph", "solve"]
+    assert stages == ["survey", "upsample", *own, "solve"]
     assert [s for s, _ in seen] == sorted((s for s, _ in seen), key=stages.index)
     for stage in stages:
         done = [fraction for s, fraction in seen if s == stage]

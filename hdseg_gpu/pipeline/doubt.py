@@ -8,8 +8,13 @@ where the boundary is wrong, the colours beside it contradict it.
 from math import log
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Evidence, NearestMap, Ops
+from hdseg_gpu.core.ops import Band, Classes, Evidence, Ops, wall_of
+from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.core.windows import Shape, Window, all_of, whole
+from hdseg_gpu.pipeline.evidence import Cells
+from hdseg_gpu.pipeline.rounds import Lengths
 
 # The contradiction at which doubt begins and is full, where there are _DETAIL flips per edge, and
 # what e times as much detail adds to it: between what real networks and reduced masks show. See
@@ -19,7 +24,10 @@ _DETAIL = 0.1
 _PER_DETAIL = 0.25
 MOST_DETAIL = 0.2  # more than that leaves no doubt, whatever the colours say
 _NEAR = (1.0, 2.0)  # distances at which contradiction is measured, in units of the scale
-SAMPLE = 1 << 17  # pixels that it is measured on
+# Where there is more unknown than this it is measured on some patches, which are chosen alike
+# whatever part of the picture is at hand.
+PATCH = 256  # pixels
+SAMPLE = 1 << 18
 
 
 def detail_of(ops: Ops, coarse: Classes) -> float:
@@ -34,29 +42,96 @@ def doubt_of(detail: float, contradiction: float) -> float:
     return min(1.0, max(0.0, (contradiction - none) / (full - none)))
 
 
-def sample(ops: Ops, band: Band) -> Band:
-    """Return enough runs of a band to measure on."""
-    step = max(1, band.size // SAMPLE)
-    return ops.select(band, ops.xp.arange(len(band.pixel)) % step == 0)
+def unknown_in_patches(ops: Ops, band: Band, window: Window, patches: Shape) -> NDArray[np.int64]:
+    """Return how many pixels of a band in a window are in each of the picture's patches."""
+    rows, columns = ops.xp.divmod(ops.pixels(band), band.shape[1])
+    patch = (rows + window.top) // PATCH * patches[1] + (columns + window.left) // PATCH
+    counts: NDArray[np.int64] = ops.host(ops.xp.bincount(patch, minlength=patches[0] * patches[1]))
+    return counts.reshape(patches)
 
 
-def contradiction_of(
+def patches_of(shape: Shape) -> Shape:
+    """Return how many patches a picture has."""
+    return -(-shape[0] // PATCH), -(-shape[1] // PATCH)
+
+
+def sample(unknown: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the patches to measure on, from the number of unknown pixels in each."""
+    order, counts = _order(unknown.size), unknown.reshape(-1)
+    chosen = np.zeros(unknown.size, np.bool_)
+    chosen[order] = np.cumsum(counts[order]) - counts[order] < SAMPLE
+    return chosen.reshape(unknown.shape) & (unknown > 0)
+
+
+def scattered(patches: Shape, count: int) -> NDArray[np.bool_]:
+    """Return so many patches all over a picture."""
+    chosen = np.zeros(patches[0] * patches[1], np.bool_)
+    chosen[_order(chosen.size)[:count]] = True
+    return chosen.reshape(patches)
+
+
+def _order(patches: int) -> NDArray[np.int64]:
+    """Return patches in an order that jumps about, the same each time."""
+    # Multiples of the golden ratio, without their integer part: products wrap around.
+    return np.argsort(np.arange(patches, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def sampled(ops: Ops, seeds: Classes, band: Band) -> Band:
+    """Return the part of a picture's band to measure on."""
+    if band.size <= SAMPLE:
+        return band
+    shape = seeds.shape
+    chosen = sample(unknown_in_patches(ops, band, whole(shape), patches_of(shape)))
+    masked = ops.xp.full_like(seeds, wall_of(seeds.dtype))
+    for i, j in np.argwhere(chosen).tolist():
+        rows, columns = slice(i * PATCH, (i + 1) * PATCH), slice(j * PATCH, (j + 1) * PATCH)
+        masked[rows, columns] = seeds[rows, columns]
+    return ops.band(masked)
+
+
+def contradictions_of(
     ops: Ops,
     band: Band,
     by_colour: Evidence,
     classes: Classes,
-    nearest: NearestMap,
-    cell: int,
-    unit: float,
+    nearest: Cells,
+    lengths: Lengths,
+    origin: tuple[int, int],
     count: int,
-) -> float:
+) -> NDArray[np.int64]:
+    """Return how many pixels of each class lie near a boundary, and how many look like others.
+
+    `origin` is where the band's window has its first pixel in the grid of cells.
+    """
+    near = _NEAR[0] * lengths.unit, _NEAR[1] * lengths.unit
+    return ops.contradictions(
+        band, by_colour, classes, nearest.distance, lengths.cell, origin, near, count
+    )
+
+
+def contradiction_of(counts: NDArray[np.int64]) -> float:
     """Return how the colours' answer at some pixels contradicts the classes near boundaries.
 
     It is twice the mean over the classes (weighted with the roots of their pixels) of the
     share of pixels with the colours of another, where the boundary is 1 to 2 units away.
     """
-    near = _NEAR[0] * unit, _NEAR[1] * unit
-    total, wrong = ops.contradictions(band, by_colour, classes, nearest.distance, cell, near, count)
+    total, wrong = counts
     if not total.any():
         return 0.0
     return float(2 * np.average(wrong / np.maximum(total, 1), weights=np.sqrt(total)))
+
+
+def labels_of(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Classes:
+    """Return the network's classes on the grid its scale speaks of: an enlarged map's own."""
+    labels = coarse.classes
+    if labels is None:
+        assert coarse.probabilities is not None
+        same = all_of(coarse.shape, coarse.shape)
+        labels = ops.upsample_argmax(coarse.probabilities, same, "linear")
+    if scale <= coarse.scale_to(shape) * (1 + 1e-9):
+        return labels
+    grid = (
+        min(coarse.shape[0], max(1, round(shape[0] / scale))),
+        min(coarse.shape[1], max(1, round(shape[1] / scale))),
+    )
+    return ops.upsample_labels(labels, all_of(grid, coarse.shape))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.windows import Placement
 
 
 def continued(coarse: Coarse) -> Coarse:
@@ -40,14 +41,18 @@ def _nearest(start: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def raise_walls(
-    ops: Ops, ignored: NDArray[np.bool_], classes: Classes, seeds: Classes, params: Params
+    ops: Ops,
+    ignored: NDArray[np.bool_],
+    place: Placement,
+    classes: Classes,
+    seeds: Classes,
+    params: Params,
 ) -> None:
-    """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour.
+    """Put walls into the seeds at ignored pixels.
 
     What they cut off from all seeds keeps its class, unless evidence can decide there.
     """
-    walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), seeds.shape)
-    ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)
+    put_walls(ops, ignored, place, seeds)
     if params.gamma > 0:
         return
     band = ops.band(seeds)
@@ -56,3 +61,9 @@ def raise_walls(
     reached: Any = reach.any(axis=1)
     cut_off = ops.pixels(ops.select(band, ~reached[component]))
     seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1
+
+
+def put_walls(ops: Ops, ignored: NDArray[np.bool_], place: Placement, seeds: Classes) -> None:
+    """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour."""
+    walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), place)
+    ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)

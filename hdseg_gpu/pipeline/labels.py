@@ -1,4 +1,4 @@
-"""From potentials to probabilities."""
+"""From potentials to probabilities, from classes to labels."""
 
 from typing import Any
 
@@ -32,3 +32,25 @@ def write_probabilities(
         value = ops.xp.clip(x[j] if j < len(x) else rest, 0.0, 1.0)
         flat[classes, pixels] = value
         rest -= value
+
+
+def look_up(
+    ops: Ops, values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
+) -> NDArray[Any]:
+    """Return values[labels - 1], ignore_index at walls; uses up labels.
+
+    No index array as large as the image is made.
+    """
+    if ignore_index is None:
+        if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):
+            labels -= 1
+            return labels
+        ignore_index = values[-1]
+    table = np.full(np.iinfo(labels.dtype).max + 1, ignore_index, values.dtype)
+    table[1 : len(values) + 1] = values
+    found: NDArray[Any] = ops.xp.empty(labels.shape, values.dtype)
+    table = ops.xp.asarray(table)
+    rows = max(1, ops.block // labels.shape[1])
+    for top in range(0, len(labels), rows):
+        found[top : top + rows] = table[labels[top : top + rows]]
+    return found

@@ -9,6 +9,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.windows import Placement
 from hdseg_gpu.pipeline.ignored import raise_walls
 
 # The matrix has up to 5 entries a row, counted in int32.
@@ -18,38 +19,47 @@ MAX_UNKNOWN = (2**31 - 1) // 5
 _BLOCK = 1 << 20
 
 
-def find_seeds(
-    ops: Ops, coarse: Coarse, classes: Classes, params: Params, stages: Stages
+def reach_of(params: Params, passes: int) -> int:
+    """Return how far a pixel can have a say in the seeds: the halo that makes a window exact.
+
+    An element looks r pixels far, so thinning m r a pass; spurs are looked at by an opening and
+    twice the passes.
+    """
+    count, side = int(params.elements.shape[0]), int(params.elements.shape[1])
+    return passes * count * (side // 2) + (2 * passes + 4 if params.prune else 0)
+
+
+def mark_seeds(
+    ops: Ops, coarse: Coarse, place: Placement, classes: Classes, params: Params, passes: int
 ) -> Classes:
-    """Return the seeds of the upsampled classes (H, W), if there are enough and not too few."""
-    before = ops.histogram(classes, coarse.count) > 0
-    seeds = mark_seeds(ops, coarse, classes, params, params.passes)
-    check_seeds(ops, before, seeds, coarse, params.passes, stages, params.gamma)
-    return seeds
+    """Return the seeds of classes in a window of the picture: thinned, pruned, sure, not ignored.
 
-
-def mark_seeds(ops: Ops, coarse: Coarse, classes: Classes, params: Params, passes: int) -> Classes:
-    """Return the seeds of classes (H, W): thinned, pruned, sure and not ignored."""
+    They are those of the whole picture where the window's ends, but for the picture's frame, are
+    farther away than ``reach_of``; the rules for cut off and lost objects look as far as the
+    window goes.
+    """
     seeds = ops.seeds(classes, coarse.count, params.elements, passes)
     if params.prune:
         seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
     if params.unsure > 0:
-        clear_unsure(ops, coarse, seeds, params)
+        clear_unsure(ops, coarse, place, seeds, params)
         keep_lost_objects(ops, classes, seeds, coarse.count)
     if coarse.ignored is not None:
-        raise_walls(ops, coarse.ignored, classes, seeds, params)
+        raise_walls(ops, coarse.ignored, place, classes, seeds, params)
     check_band(int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0]), passes)
     return seeds
 
 
-def clear_unsure(ops: Ops, coarse: Coarse, seeds: Classes, params: Params) -> None:
+def clear_unsure(
+    ops: Ops, coarse: Coarse, place: Placement, seeds: Classes, params: Params
+) -> None:
     """Make seeds unknown where the largest two interpolated probabilities are close together."""
     assert coarse.probabilities is not None
     flat = seeds.reshape(-1)
     step = max(1, max(_BLOCK, ops.block) // coarse.count)
     for first in range(0, flat.size, step):
         pixels = first + ops.xp.flatnonzero(flat[first : first + step])
-        samples = ops.sample_planes(coarse.probabilities, seeds.shape, pixels, params.interpolation)
+        samples = ops.sample_planes(coarse.probabilities, place, pixels, params.interpolation)
         best = samples.max(axis=1)
         others = ops.xp.where(samples < best[:, None], samples, -inf).max(axis=1)
         tied = (samples == best[:, None]).sum(axis=1) > 1
@@ -70,17 +80,20 @@ def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes, count: int) ->
         seeds.reshape(-1)[ops.pixels(ops.select(band, lost[component]))] = k + 1
 
 
+def seeded(ops: Ops, seeds: Classes, count: int) -> NDArray[np.int64]:
+    """Return how many seeds each class has."""
+    return ops.histogram(seeds, wall_of(seeds.dtype) + 1)[1 : count + 1]
+
+
 def check_seeds(
-    ops: Ops,
     before: NDArray[np.bool_],
-    seeds: Classes,
+    after: NDArray[np.bool_],
     coarse: Coarse,
     passes: int,
     stages: Stages,
     gamma: float = 0.0,
 ) -> None:
     """Say which of the classes that were there before lost all seeds; refuse when none is left."""
-    after = ops.histogram(seeds, wall_of(seeds.dtype) + 1)[1 : coarse.count + 1] > 0
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(

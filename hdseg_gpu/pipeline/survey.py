@@ -1,5 +1,7 @@
 """Global quantities, taken from the whole picture once and then frozen."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.pipeline.block import blocks_of
 
 
 def unit_of(dtype: np.dtype[Any]) -> float:
@@ -15,20 +18,78 @@ def unit_of(dtype: np.dtype[Any]) -> float:
     return 1.0 / float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Means and squared deviations of the values in a part of a picture."""
+
+    pixels: int
+    means: NDArray[np.float64]  # (C,)
+    squares: float  # summed over all values, from the mean of all
+
+    def __add__(self, other: "Spread") -> "Spread":
+        """Return those of both parts (Chan, Golub, LeVeque 1979)."""
+        pixels = self.pixels + other.pixels
+        apart = float(other.means.mean() - self.means.mean())
+        between = apart**2 * self.means.size * (self.pixels * (other.pixels / pixels))
+        return Spread(
+            pixels,
+            self.means + (other.means - self.means) * (other.pixels / pixels),
+            self.squares + other.squares + between,
+        )
+
+    @property
+    def deviation(self) -> float:
+        """Return the standard deviation of all values."""
+        return sqrt(self.squares / (self.pixels * self.means.size))
+
+
+def spread_of(ops: Ops, values: NDArray[Any]) -> Spread:
+    """Return the spread of (H, W, C)."""
+    height, width, channels = values.shape
+    squares = ops.standard_deviation(values) ** 2 * height * width * channels
+    return Spread(height * width, ops.channel_means(values), squares)
+
+
+def spread_in_blocks(ops: Ops, values: NDArray[Any]) -> Spread:
+    """Return the spread of (H, W, C), block after block, as parts of a file are added up."""
+    if ops.solves_whole:
+        return spread_of(ops, values)
+    windows = blocks_of(values.shape[:2])
+    return added(spread_of(ops, np.ascontiguousarray(values[w.slices])) for w in windows)
+
+
+def added(spreads: Iterable[Spread]) -> Spread:
+    """Return the spread of all parts; their order matters to the last bit."""
+    first, *others = spreads
+    return sum(others, first)
+
+
 def survey(ops: Ops, image: NDArray[Any], features: NDArray[Any], params: Params) -> Survey:
+    """Return the survey of a picture in memory."""
+    of_image = spread_in_blocks(ops, image)
+    of_features = of_image if features is image else spread_in_blocks(ops, features)
+    return surveyed(of_image, of_features, features.dtype, params)
+
+
+def surveyed(
+    of_image: Spread,
+    of_features: Spread,
+    dtype: np.dtype[Any],
+    params: Params,
+    known: float | None = None,
+) -> Survey:
     """Return sigma and the exponent's factor for the edge weights, and what colours are seen as.
 
     "intensity": w = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + eps, as in scikit-image;
     "boundary": w = exp(-beta (g_i + g_j)^2 / sigma) + eps. The features stay in their own units,
     so the factor carries the square of the unit. sigma = 0 means a constant picture: all edges
-    are alike and the factor is 0.
+    are alike and the factor is 0. known: sigma, if it is.
     """
-    unit = unit_of(features.dtype)
-    spread = ops.standard_deviation(features)
-    sigma, strength = unit * spread, 0.0
+    unit = unit_of(dtype)
+    sigma, strength = unit * of_features.deviation if known is None else known, 0.0
     if sigma > 0.0:
         strength = params.beta * unit**2 / sigma
         if params.edges != "boundary":
-            strength /= 10.0 * sqrt(features.shape[2])
-    of_image = spread if features is image else ops.standard_deviation(image)
-    return Survey(sigma, strength, ops.channel_means(image), 1.0 / of_image if of_image else 1.0)
+            strength /= 10.0 * sqrt(of_features.means.size)
+    spread = of_image.deviation
+    return Survey(sigma, strength, of_image.means, 1.0 / spread if spread else 1.0)

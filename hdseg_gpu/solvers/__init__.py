@@ -11,8 +11,6 @@ from hdseg_gpu.core.errors import HdsegError, NotConverged
 from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Ops
 from hdseg_gpu.core.params import ROUNDING
 
-NAMES = ("auto", "multigrid", "cg", "amg", "direct")
-
 
 @dataclass(frozen=True)
 class System:

@@ -1,0 +1,78 @@
+"""Dask arrays in, a lazy Dask array out.
+
+What is global (seeds, sigma, doubt) needs all of the image before any label is known. So the first
+block that is asked for has the image refined, tile by tile, and all labels packed; every block is
+unpacked from there.
+"""
+
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.files import refine_file
+
+_CHUNK = 2048
+
+
+def is_lazy(image: Any) -> bool:
+    """Return whether an image is an array of Dask, without importing Dask."""
+    return type(image).__module__.partition(".")[0] == "dask"
+
+
+def refine_lazily(image: Any, coarse: Any, **options: Any) -> Any:
+    """Return the labels of a Dask array (H, W) or (H, W, C) as a Dask array (H, W).
+
+    options: those of ``refine_file``.
+    """
+    import dask.array
+    from dask import delayed
+
+    found = validate.coarse_map(
+        coarse, options.get("class_axis", 0), Stages(), options.get("ignore_index")
+    )
+    grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
+    # Held in an object, the array is not computed before the task begins.
+    packed = delayed(_packed, pure=False)(_Held(image), coarse, options)
+    unpacked = delayed(_unpacked, pure=True)
+    rows = []
+    for i in range(grid.rows):
+        cores = [(j, grid.core(j)) for j in range(i * grid.columns, (i + 1) * grid.columns)]
+        rows.append(
+            [
+                dask.array.from_delayed(unpacked(packed, j, core.shape), core.shape,
+                                        found.values.dtype)
+                for j, core in cores
+            ]
+        )  # fmt: skip
+    return dask.array.block(rows)
+
+
+class _Held:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _packed(image: _Held, coarse: Any, options: dict[str, Any]) -> tuple[str, list[bytes]]:
+    """Return the labels' dtype, and the labels of each block, compressed."""
+    with tempfile.TemporaryDirectory(prefix="hdseg-") as folder:
+        path = Path(folder) / "labels.npy"
+        refine_file(image.value, coarse, path, **options)
+        labels = np.load(path, mmap_mode="r")
+        grid = TileGrid(labels.shape, _CHUNK)
+        blocks = [
+            zlib.compress(np.ascontiguousarray(labels[grid.core(i).slices]).data, 1)
+            for i in range(len(grid))
+        ]
+        return labels.dtype.str, blocks
+
+
+def _unpacked(packed: tuple[str, list[bytes]], index: int, shape: tuple[int, int]) -> NDArray[Any]:
+    dtype, blocks = packed
+    return np.frombuffer(zlib.decompress(blocks[index]), dtype).reshape(shape)

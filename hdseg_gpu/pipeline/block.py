@@ -1,0 +1,235 @@
+"""One block: the walker between the seeds. A picture is solved block by block.
+
+With evidence a walker forgets quickly: a few pixels around a block are enough to know its
+potentials as if the whole picture had been solved. So blocks, which do not depend on how the
+picture is divided into tiles, give the same labels however it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.ops import Classes, Ops
+from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.core.report import Stages, Tally
+from hdseg_gpu.core.windows import Shape, Window, between
+from hdseg_gpu.pipeline.evidence import Surroundings
+from hdseg_gpu.pipeline.graph import Region, assemble, regions
+from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
+from hdseg_gpu.solvers import Solution, solve
+
+BLOCK = 2048  # pixels: the unit of solving, part of what results mean: changing it changes some
+# What the potentials of a block may differ from those of the whole picture.
+CUT_ERROR = 1e-9
+_LARGEST_HALO = 256
+# Where more unknown pixels times classes meet than this, a block is divided, down to this size.
+_MOST_ENTRIES = 1 << 23
+_SMALLEST = 256
+
+
+def blocks_of(shape: Shape, block: int = BLOCK) -> Iterator[Window]:
+    """Return the core windows of a picture's blocks, row by row."""
+    for top in range(0, shape[0], block):
+        for left in range(0, shape[1], block):
+            yield between(top, left, top + block, left + block, shape)
+
+
+def halo_of(gamma: float) -> int | None:
+    """Return the pixels around a block that matter, None if that cannot be told beforehand.
+
+    Let v(p) = (1 + gamma)^-d, d being how far a pixel lies from the left end of the window, say. A
+    weight is at most 1 and only one neighbour is nearer to the end, so A v >= 0: v bounds the
+    chance that a walker from p gets there before evidence absorbs it, and four such sums bound what
+    is beyond the ends of the window.
+    """
+    if gamma <= 0.0:
+        return None
+    halo = ceil(log(4.0 / CUT_ERROR) / log(1.0 + gamma))
+    return halo if halo <= _LARGEST_HALO else None
+
+
+def outer_of(core: Window, params: Params, shape: Shape) -> Window:
+    """Return a block's core with what is around it: enough for the walker and the filter."""
+    halo = halo_of(params.gamma)
+    assert halo is not None
+    return core.grown(halo + params.median // 2, shape)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A block with what is around it: arrays of the outer window."""
+
+    core: Window
+    outer: Window
+    seeds: Classes  # becomes the labels
+    image: NDArray[Any]  # (h, w, C)
+    features: NDArray[Any]  # (h, w, C), the same array if the edges are those of the image
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What became of a block, within its outer window."""
+
+    labels: Classes  # class index + 1, or a wall
+    probabilities: NDArray[np.float32] | None  # (K, h, w), if asked for
+    tally: Tally
+    leaving: float = 0.0  # the largest chance that a walker from the core leaves
+
+
+def refine_block(
+    ops: Ops,
+    scope: Scope,
+    count: int,
+    surroundings: Surroundings | None,
+    params: Params,
+    frozen: Survey,
+    stages: Stages,
+    share: tuple[float, float] = (0.0, 1.0),
+    with_probabilities: bool = False,
+    leaving: int | None = None,
+) -> Refined:
+    """Return the labels of a block, by the walker and the final majority filter.
+
+    leaving: the label of seeds that stand for what lies beyond the outer window, the largest one.
+    Labels count as certified if walkers that leave could not change them.
+    share: what is done of all there is to solve before it, and after it, for the progress.
+    """
+    seeds = scope.seeds
+    probabilities = seed_probabilities(ops, seeds, count) if with_probabilities else None
+    band = ops.band(seeds)
+    if band.size == 0:
+        return Refined(seeds, probabilities, Tally())
+    evidence = None
+    if surroundings is not None:
+        with stages.timed("evidence"):
+            evidence = surroundings.evidence(band, scope.image, scope.outer)
+    with stages.timed("graph"):
+        parts = regions(ops, band, seeds, count, evidence)
+    entries = sum(region.band.size * (region.labels.shape[1] - 1) for region in parts)
+    if entries > _MOST_ENTRIES and leaving is None and _can_be_divided(ops, scope, params):
+        del band, evidence, parts
+        return _in_quarters(
+            ops, scope, count, surroundings, params, frozen, stages, share, with_probabilities
+        )
+    core = scope.core.seen_from(scope.outer)
+    unknown = band.size
+    if scope.core != scope.outer:
+        unknown = int(ops.xp.count_nonzero(seeds[core.slices] == 0))
+    tally = Tally(unknown_pixels=unknown)
+    solved, most = 0.0, 0.0
+    for region in parts:
+        with stages.timed("graph"):
+            system = assemble(ops, region, scope.features, seeds, params, frozen, evidence)
+        weight = region.band.size / band.size
+        told = partial(_advance, stages, share, solved, weight)
+        with stages.timed("solve"):
+            solution = solve(ops, system, params.solver, params.tolerance, told)
+        with stages.timed("labels"):
+            if probabilities is not None:
+                write_probabilities(ops, region, ops.body(solution.x), probabilities)
+            bound = 0.0 if solution.bound is None else solution.bound
+            if leaving is not None:
+                chance = _chance_to_leave(ops, region, solution, leaving, core)
+                bound, most = bound + solution.error + chance, max(most, chance)
+            # The seeds become the labels: components do not touch, no other region looks here.
+            found = ops.decide(region.band, solution.x, region.labels, bound, core, seeds)
+        tally += _tally(solution, found)
+        solved += weight
+    if params.median > 1:
+        with stages.timed("labels"):
+            ops.put(band, ops.majority(seeds, band, params.median), seeds)
+    return Refined(seeds, probabilities, tally, most)
+
+
+def _can_be_divided(ops: Ops, scope: Scope, params: Params) -> bool:
+    small = max(scope.core.shape) <= _SMALLEST
+    return not small and not ops.solves_whole and halo_of(params.gamma) is not None
+
+
+def _in_quarters(
+    ops: Ops,
+    scope: Scope,
+    count: int,
+    surroundings: Surroundings | None,
+    params: Params,
+    frozen: Survey,
+    stages: Stages,
+    share: tuple[float, float],
+    with_probabilities: bool,
+) -> Refined:
+    """Return the labels of a block where many classes meet, from smaller blocks.
+
+    There each of them has few classes, and what is solved is shorter lists of right-hand sides.
+    """
+    labels, probabilities = scope.seeds.copy(), None
+    if with_probabilities:
+        probabilities = ops.xp.zeros((count, *labels.shape), np.float32)
+    side = -(-max(scope.core.shape) // 2)
+    quarters = list(blocks_of(scope.core.shape, side))
+    tally = Tally()
+    for i, quarter in enumerate(quarters):
+        core = Window(scope.core.top + quarter.top, scope.core.left + quarter.left, *quarter.shape)
+        outer = outer_of(core, params, (scope.outer.bottom, scope.outer.right))
+        part = cut_out(ops, scope, core, outer)
+        step = (share[1] - share[0]) / len(quarters)
+        within = share[0] + i * step, share[0] + (i + 1) * step
+        found = refine_block(
+            ops, part, count, surroundings, params, frozen, stages, within, with_probabilities
+        )
+        here, there = core.seen_from(scope.outer).slices, core.seen_from(part.outer).slices
+        labels[here] = found.labels[there]
+        if probabilities is not None and found.probabilities is not None:
+            probabilities[:, *here] = found.probabilities[:, *there]
+        tally += found.tally
+    return Refined(labels, probabilities, tally)
+
+
+def cut_out(ops: Ops, scope: Scope, core: Window, outer: Window) -> Scope:
+    """Return a smaller block of a scope, with arrays of its own."""
+    window = outer.common(scope.outer)
+    assert window is not None
+    inside = window.seen_from(scope.outer).slices
+    image = ops.xp.ascontiguousarray(scope.image[inside])
+    features = image
+    if scope.features is not scope.image:
+        features = ops.xp.ascontiguousarray(scope.features[inside])
+    return Scope(core, window, scope.seeds[inside].copy(), image, features)
+
+
+def _chance_to_leave(
+    ops: Ops, region: Region, solution: Solution, leaving: int, core: Window
+) -> float:
+    """Return the largest potential of the label `leaving` in the core."""
+    reached = ops.of_pixels(region.band, region.labels[:, -1] == leaving)
+    rows, columns = ops.xp.divmod(ops.pixels(region.band), region.band.shape[1])
+    inside = (rows >= core.top) & (rows < core.bottom)
+    inside &= (columns >= core.left) & (columns < core.right)
+    others = ops.body(solution.x).sum(axis=0)
+    chances = ops.xp.where(reached & inside, 1.0 - others, 0.0)
+    return max(0.0, float(chances.max()))
+
+
+def _tally(solution: Solution, uncertain: int) -> Tally:
+    return Tally(
+        uncertified_pixels=None if solution.bound is None else uncertain,
+        refined_pixels=solution.refined,
+        systems=1,
+        right_hand_sides=len(solution.x),
+        iterations=solution.iterations,
+        error=solution.error,
+        solvers=tuple(name for name in solution.solver.split("+") if name != "none"),
+        fallbacks=(solution.fallback,) if solution.fallback else (),
+    )
+
+
+def _advance(
+    stages: Stages, share: tuple[float, float], before: float, weight: float, fraction: float
+) -> None:
+    """Tell the progress of a system that is a part of a block, which is a share of the whole."""
+    done = min(1.0, before + weight * fraction)
+    stages.advance("solve", min(1.0, share[0] + (share[1] - share[0]) * done))
