@@ -1,19 +1,33 @@
 """Files: reading images and label maps, writing results that appear only when complete."""
 
 from hdseg_gpu.io.arrays import read_array
-from hdseg_gpu.io.paths import check_output
+from hdseg_gpu.io.create import Output, create_labels, create_output
+from hdseg_gpu.io.open import open_image, size_of
+from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_large_format
 from hdseg_gpu.io.picture import Picture
-from hdseg_gpu.io.read import read_coarse, read_image, read_labels
+from hdseg_gpu.io.read import read_coarse, read_coarse_placed, read_image, read_labels
+from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
 from hdseg_gpu.io.write import check_labels, write_labels, write_picture
 
 __all__ = [
+    "LARGE_OUTPUTS",
+    "Georeference",
+    "ImageSource",
+    "LabelSource",
+    "Output",
     "Picture",
     "check_labels",
     "check_output",
+    "create_labels",
+    "create_output",
+    "is_large_format",
+    "open_image",
     "read_array",
     "read_coarse",
+    "read_coarse_placed",
     "read_image",
     "read_labels",
+    "size_of",
     "write_labels",
     "write_picture",
 ]

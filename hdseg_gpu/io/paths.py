@@ -1,6 +1,7 @@
 """What can be said of a file by its path, and the two guards around its contents."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,35 +16,56 @@ TIFFS = (".tif", ".tiff")
 ARRAYS = (".npy", ".npz")
 READABLE = PICTURES + TIFFS + ARRAYS
 WRITABLE = (".png", *TIFFS, *ARRAYS)
+# Of large images only.
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+RASTERS = (".jp2", ".img", ".vrt")
+LARGE = (*PICTURES, *TIFFS, *SLIDES, *RASTERS, ".npy", ".zarr")
+LARGE_OUTPUTS = (".png", *TIFFS, ".npy", ".zarr")
 
 
-def existing_suffix(path: Path) -> str:
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is that of a Zarr store: a folder, or zipped."""
+    return path.name.lower().endswith((".zarr", ".zarr.zip"))
+
+
+def is_large_format(path: Path) -> bool:
+    """Return whether only ``open_image`` reads a file, window by window."""
+    return is_zarr(path) or path.suffix.lower() in SLIDES + RASTERS
+
+
+def existing_suffix(path: Path, readable: tuple[str, ...] = READABLE) -> str:
     """Return the lower-case extension of a file that exists and can be read by its extension."""
     suffix = path.suffix.lower()
     if not _exists(path):
         raise InvalidInput(f"{path} does not exist.")
     if not path.is_file():
         raise InvalidInput(f"{path} is not a file.")
-    if suffix not in READABLE:
+    if suffix not in readable:
         raise InvalidInput(
-            f"{path} has the extension {suffix!r}; files ending in {', '.join(READABLE)} "
+            f"{path} has the extension {suffix!r}; files ending in {', '.join(readable)} "
             "can be read."
         )
     return suffix
 
 
-def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+def check_output(
+    path: Path,
+    *,
+    overwrite: bool,
+    inputs: tuple[Path, ...] = (),
+    writable: tuple[str, ...] = WRITABLE,
+) -> None:
     """Refuse, before any work is done, an output that could not or should not be written."""
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in writable:
         lossy = " (JPEG would change the labels)" if path.suffix.lower() in JPEGS else ""
         raise InvalidInput(
             f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
-            f"{', '.join(WRITABLE)}."
+            f"{', '.join(writable)}."
         )
     there = _exists(path) or path.is_symlink()  # a link to nothing is something, too
     if not path.parent.is_dir():
         raise InvalidInput(f"output folder {path.parent} does not exist; create it first.")
-    if path.is_dir():
+    if path.is_dir() and not (is_zarr(path) and _is_store(path)):
         raise InvalidInput(f"output {path} is a folder; name a file in it.")
     for source in inputs:
         if there and _exists(source) and path.exists() and path.samefile(source):
@@ -97,21 +119,45 @@ def completed(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        if overwrite:
-            temporary.replace(path)
-        else:
-            _take_free_name(temporary, path)
+        take_name(temporary, path, overwrite)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def take_name(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a complete file, or folder, its name; without `overwrite` only if that is free."""
+    if overwrite and path.is_dir():
+        before = temporary.with_name(f".hdseg-{uuid4().hex[:12]}.old")
+        path.rename(before)
+        temporary.rename(path)
+        shutil.rmtree(before, ignore_errors=True)
+    elif overwrite:
+        temporary.replace(path)
+    elif temporary.is_dir():
+        try:
+            temporary.rename(path)  # fails where there is anything but an empty folder
+        except OSError as error:
+            raise InvalidInput(_appeared(path)) from error
+    else:
+        _take_free_name(temporary, path)
+
+
+def _appeared(path: Path) -> str:
+    return (
+        f"output {path} has appeared in the meantime and is left as it is; name another file, "
+        "or pass --overwrite."
+    )
+
+
+def _is_store(path: Path) -> bool:
+    """Return whether a folder is a Zarr store, which may be replaced."""
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)  # unlike a rename, it fails where the name is taken
     except FileExistsError as error:
-        raise InvalidInput(
-            f"output {path} has appeared in the meantime and is left as it is; name another file, "
-            "or pass --overwrite."
-        ) from error
+        raise InvalidInput(_appeared(path)) from error
     except OSError:  # a file system without links
         temporary.replace(path)

@@ -24,14 +24,7 @@ def read_picture(path: Path, as_labels: bool = False) -> Picture:
         with decoding(path), Image.open(path) as picture:
             picture.load()
             mode = picture.mode
-            turned = picture.getexif().get(_ORIENTATION, 1)
-            if turned != 1:
-                warnings.warn(
-                    f"{path} asks to be turned (EXIF orientation {turned}); its pixels are used "
-                    "as they are stored.",
-                    RefinementWarning,
-                    stacklevel=2,
-                )
+            warn_if_turned(path, picture)
             if mode == "P":
                 return Picture(_palette_values(picture, as_labels), False)
             if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
@@ -48,20 +41,53 @@ def read_picture(path: Path, as_labels: bool = False) -> Picture:
     return Picture(pixels, mode in ("LA", "RGBA"))
 
 
-def _palette_values(picture: Any, as_labels: bool) -> NDArray[np.uint8]:
-    """Return grey values where the palette is all grey; else colours, or indices as labels.
+def size_of_picture(path: Path) -> tuple[int, int]:
+    """Return (H, W) without decoding the pixels."""
+    from PIL import Image
+
+    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with decoding(path), Image.open(path) as picture:
+            return picture.height, picture.width
+    finally:
+        Image.MAX_IMAGE_PIXELS = guard
+
+
+def warn_if_turned(path: Path, picture: Any) -> None:
+    """Say that a wish to be turned is not followed; a picture whose head alone is read will do."""
+    from PIL import Image
+
+    # PNG's own method would decode the picture first.
+    turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
+    if turned != 1:
+        warnings.warn(
+            f"{path} asks to be turned (EXIF orientation {turned}); its pixels are used "
+            "as they are stored.",
+            RefinementWarning,
+            stacklevel=3,
+        )
+
+
+def palette_table(picture: Any) -> NDArray[np.uint8]:
+    """Return 256 grey values where the palette is all grey, else 256 colours.
 
     The whole palette decides, not the colours in use: in that of PASCAL VOC class 7 is a grey, and
     a picture of background and buses is not a grey picture.
     """
-    indices: NDArray[np.uint8] = np.asarray(picture)
     table = np.zeros((256, 3), np.uint8)
     colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
     table[: len(colours)] = colours
     if (np.ptp(colours, axis=1) == 0).all():
-        grey: NDArray[np.uint8] = table[:, 0][indices]
-        return grey
-    return indices if as_labels else table[indices]
+        return table[:, 0].copy()
+    return table
+
+
+def _palette_values(picture: Any, as_labels: bool) -> NDArray[np.uint8]:
+    """Return grey values where the palette is all grey; else colours, or indices as labels."""
+    indices: NDArray[np.uint8] = np.asarray(picture)
+    table = palette_table(picture)
+    values: NDArray[np.uint8] = indices if as_labels and table.ndim == 2 else table[indices]
+    return values
 
 
 def _is_16_bit_png(path: Path) -> bool:

@@ -1,16 +1,21 @@
 """Reading, by extension: PNG, JPEG, TIFF, .npy and .npz."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.arrays import read_array
-from hdseg_gpu.io.paths import ARRAYS, JPEGS, PICTURES, TIFFS, existing_suffix
+from hdseg_gpu.io.open import open_image
+from hdseg_gpu.io.paths import ARRAYS, JPEGS, PICTURES, TIFFS, existing_suffix, is_zarr
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.png_jpeg import read_picture
+from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.io.tiff import read_tiff
 
 
@@ -55,6 +60,34 @@ def read_coarse(path: Path, key: str | None = None) -> NDArray[Any]:
         _check_key(path, key)
         return read_array(path, key)
     return read_labels(path, key)
+
+
+def read_coarse_placed(coarse: Any, key: str | None, image: ImageSource) -> NDArray[Any]:
+    """Return a coarse map from a file or array; one that lies elsewhere is refused.
+
+    TIFFs and Zarr may say where they lie: they must cover the same ground as the image.
+    """
+    if not isinstance(coarse, str | os.PathLike):
+        if key is not None:
+            raise InvalidInput(f"key={key!r} is for files; the coarse map is an array.")
+        found: NDArray[Any] = coarse
+        return found
+    path = Path(coarse)
+    if is_zarr(path):
+        return _read_zarr(path, key)
+    if path.suffix.lower() in TIFFS and image.georeference is not None:
+        from hdseg_gpu.io.georeference import check_same_place
+
+        with open_image(path) as placed:
+            check_same_place(image, placed)
+    return read_coarse(path, key)
+
+
+def _read_zarr(path: Path, key: str | None) -> NDArray[Any]:
+    """Return labels, or probabilities with the classes first."""
+    with open_image(path, key=key) as source:
+        pixels = source.read(whole(source.shape))
+    return pixels[..., 0] if source.channels == 1 else np.moveaxis(pixels, -1, 0)
 
 
 def _check_key(path: Path, key: str | None) -> None:

@@ -1,0 +1,166 @@
+"""Label maps of any size, written by extension; they appear when they are complete."""
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_zarr, take_name
+from hdseg_gpu.io.plane import Plane
+from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
+
+_TILE = 1024
+
+
+def create_labels(
+    path: Path, labels: LabelSource, georeference: Georeference | None, overwrite: bool
+) -> None:
+    """Write labels to a file, or a folder, that gets its name when all is in it."""
+    temporary = path.with_name(f".hdseg-{uuid4().hex[:12]}{''.join(path.suffixes[-2:])}")
+    try:
+        write_as(temporary, labels, georeference)
+        take_name(temporary, path, overwrite)
+    finally:
+        remove(temporary)
+
+
+def write_as(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
+    """Write labels to a file that nobody else knows yet, in the format of its extension."""
+    name = path.name.lower()
+    if is_zarr(path):
+        from hdseg_gpu.io.ome_zarr_writer import write_ome_zarr
+
+        write_ome_zarr(path, labels, georeference)
+    elif name.endswith((".cog.tif", ".cog.tiff")):
+        from hdseg_gpu.io.cog import write_cog
+
+        write_cog(path, labels, georeference)
+    elif name.endswith((".tif", ".tiff")):
+        from hdseg_gpu.io.tiff_pyramid import write_pyramid
+
+        write_pyramid(path, labels, georeference, ome=name.endswith((".ome.tif", ".ome.tiff")))
+    elif name.endswith(".png"):
+        from hdseg_gpu.io.png_writer import write_png_stream
+
+        write_png_stream(path, labels)
+    else:
+        from hdseg_gpu.io.npy_writer import write_npy
+
+        write_npy(path, labels)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class Output:
+    """A label map that is written tile by tile, in any order, by several threads.
+
+    Tiles are `tile` pixels wide and high, but for the last ones. They are kept beside the output
+    until it is closed; then it is written. In a with statement an error leaves nothing behind.
+    """
+
+    def __init__(
+        self, path: Path, shape: Shape, dtype: DTypeLike, georeference: Georeference | None,
+        overwrite: bool,
+    ) -> None:  # fmt: skip
+        self.path, self.shape, self.dtype, self.tile = path, shape, np.dtype(dtype), _TILE
+        self._georeference, self._overwrite = georeference, overwrite
+        folder = path.with_name(f".hdseg-{uuid4().hex[:12]}.tiles")
+        self._plane = Plane(folder, shape, _TILE, self.dtype.name)
+        folder.mkdir()
+
+    def write(self, window: Window, labels: NDArray[Any]) -> None:
+        """Write whole tiles: the window begins and ends where tiles do."""
+        if labels.shape != window.shape or labels.dtype != self.dtype:
+            raise InvalidInput(
+                f"labels {labels.shape} of {labels.dtype} are not what {window} of {self.path} "
+                f"takes: {window.shape} of {self.dtype}."
+            )
+        grid = self._plane.grid
+        for index in grid.meeting(window):
+            core = grid.core(index)
+            if core.common(window) != core:
+                raise InvalidInput(
+                    f"{window} cuts the tile {core} of {self.path}; write multiples of {_TILE}."
+                )
+            self._plane.write(index, labels[core.seen_from(window).slices])
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return labels; those of tiles that were not written are 0."""
+        found = np.zeros(window.shape, self.dtype)
+        grid = self._plane.grid
+        for index in grid.meeting(window):
+            common = grid.core(index).common(window)
+            if common is not None and self._plane.path(index).exists():
+                found[common.seen_from(window).slices] = self._plane.read(common)
+        return found
+
+    def close(self) -> None:
+        """Write the file, under its own name."""
+        try:
+            create_labels(self.path, self, self._georeference, self._overwrite)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        remove(self._plane.folder)
+
+    def __enter__(self) -> "Output":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def create_output(
+    path: str | Path,
+    *,
+    like: ImageSource | None = None,
+    shape: Shape | None = None,
+    dtype: DTypeLike = np.uint8,
+    overwrite: bool = False,
+) -> Output:
+    """Return a label map to be written tile by tile; it appears when it is closed.
+
+    Parameters
+    ----------
+    path : path
+        .tif, .tiff (a pyramid of tiles), .ome.tif (with OME metadata), .cog.tif (cloud-optimised,
+        by rasterio), .zarr (OME-Zarr 0.5), .png, .npy.
+    like : ImageSource, optional
+        Whose size, georeference and pixel size the labels have.
+    shape : (H, W), optional
+        The size, without `like`.
+    dtype : dtype
+        Of the labels.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InvalidInput
+        The output cannot be written there.
+    """
+    target = Path(path)
+    check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
+    size = shape if like is None else like.shape
+    if size is None:
+        raise InvalidInput(f"output {target} needs shape=, or like= an image.")
+    return Output(target, size, dtype, None if like is None else like.georeference, overwrite)

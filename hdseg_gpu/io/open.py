@@ -1,0 +1,103 @@
+"""Opening images of any size, by extension: windows are read as they are needed."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.paths import LARGE, PICTURES, RASTERS, SLIDES, TIFFS, existing_suffix, is_zarr
+from hdseg_gpu.io.source import ImageSource
+
+
+def open_image(image: Any, *, level: int = 0, key: str | None = None) -> ImageSource:
+    """Return an image of which windows are read as they are needed.
+
+    Parameters
+    ----------
+    image : path, or array
+        TIFF, BigTIFF, OME-TIFF, GeoTIFF, COG, SVS; other slides (OpenSlide) and rasters (rasterio);
+        Zarr v2 and v3, OME-Zarr 0.4 and 0.5; PNG, JPEG; .npy; arrays of NumPy, CuPy, Zarr, Dask.
+    level : int
+        Resolution level, 0 the finest.
+    key : str, optional
+        Name of an array in a Zarr group.
+
+    Returns
+    -------
+    ImageSource
+        With `shape`, `channels`, `dtype`, `levels`, `georeference`, and `read(window)`; to be
+        closed, or used in a with statement.
+
+    Raises
+    ------
+    InvalidInput
+        The image cannot be read; the message says why, and what to do.
+    """
+    if not isinstance(image, str | os.PathLike):
+        from hdseg_gpu.io.array_source import open_array
+
+        if level != 0 or key is not None:
+            raise InvalidInput(
+                f"level={level} and key={key!r} are for files; the image is an array, pass neither."
+            )
+        return open_array(image)
+    path = Path(image)
+    if is_zarr(path):
+        from hdseg_gpu.io.zarr_source import open_zarr
+
+        return open_zarr(path, level, key)
+    suffix = existing_suffix(path, LARGE)
+    if key is not None:
+        raise InvalidInput(f"{path} is no Zarr group, so it holds no array {key!r}; pass no key.")
+    return _by_suffix(path, suffix, level)
+
+
+def size_of(path: Path) -> Shape | None:
+    """Return (H, W) of an image file without reading its pixels; None for a .npz file."""
+    if path.suffix.lower() == ".npz":
+        return None
+    if existing_suffix(path, LARGE) in PICTURES:
+        from hdseg_gpu.io.png_jpeg import size_of_picture
+
+        return size_of_picture(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # who opens it to read says it again
+        with open_image(path) as source:
+            return source.shape
+
+
+def _by_suffix(path: Path, suffix: str, level: int) -> ImageSource:
+    if suffix in TIFFS:
+        from hdseg_gpu.io.tiff_source import open_tiff
+
+        return open_tiff(path, level)
+    if suffix in SLIDES:
+        return _slide(path, suffix, level)
+    if suffix in RASTERS:
+        from hdseg_gpu.io.raster_source import open_raster
+
+        return open_raster(path, level)
+    if level != 0:
+        raise InvalidInput(f"{path} has one resolution; level={level} is not there, pass 0.")
+    if suffix in PICTURES:
+        from hdseg_gpu.io.picture_source import open_picture
+
+        return open_picture(path)
+    from hdseg_gpu.io.array_source import open_npy
+
+    return open_npy(path)
+
+
+def _slide(path: Path, suffix: str, level: int) -> ImageSource:
+    """Return a slide: Aperio's are TIFFs, and read as such if they can be."""
+    from hdseg_gpu.io.slide_source import open_slide
+    from hdseg_gpu.io.tiff_source import open_tiff
+
+    if suffix == ".svs":
+        try:
+            return open_tiff(path, level)
+        except InvalidInput:
+            pass
+    return open_slide(path, level)

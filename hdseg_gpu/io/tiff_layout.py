@@ -1,0 +1,115 @@
+"""Where a TIFF page's pixels are in its file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Shape, Window, between
+
+_COMPLEX_INTEGERS = 5  # of SampleFormat: NumPy has no such type
+
+
+class Segment(NamedTuple):
+    """A tile, or a strip: what is compressed on its own."""
+
+    number: int  # in the tables of offsets and sizes
+    channel: int  # the first one that it holds
+    window: Window  # of the picture; a tile's padding is outside
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a page is cut into segments, and where these are."""
+
+    shape: Shape
+    segment: Shape  # rows and columns of one
+    samples: int  # channels in one
+    planes: int  # 1, or one for each channel
+    noun: str  # "tile" or "strip"
+    # The type of pixels that are stored as they are, row after row; None where they are encoded.
+    plain: np.dtype[Any] | None
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def channels(self) -> int:
+        """Return how many there are in all."""
+        return self.planes * self.samples
+
+    @property
+    def row_bytes(self) -> int:
+        """Return the length of a segment's row that is stored as it is."""
+        return 0 if self.plain is None else self.segment[1] * self.samples * self.plain.itemsize
+
+    def crossing(self, window: Window) -> Iterator[Segment]:
+        """Yield all segments that a window meets."""
+        high, wide = self.segment
+        down, across = -(-self.shape[0] // high), -(-self.shape[1] // wide)
+        for plane in range(self.planes):
+            for i in range(window.top // high, -(-window.bottom // high)):
+                for j in range(window.left // wide, -(-window.right // wide)):
+                    part = between(i * high, j * wide, (i + 1) * high, (j + 1) * wide, self.shape)
+                    yield Segment((plane * down + i) * across + j, plane * self.samples, part)
+
+
+def layout_of(page: Any, path: Path) -> Layout:
+    """Return the layout of tifffile's page."""
+    if page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or 0 in page.shape:
+        raise InvalidInput(
+            f"{path}: the page has the axes {page.axes}, the shape {page.shape} and the type "
+            f"{page.dtype}; expected a picture with the axes YX, YXS or SYX."
+        )
+    planes, _, height, width, samples = (int(n) for n in page.shaped)
+    segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    layout = Layout(
+        (height, width),
+        (min(int(segment[0]), height) if not page.is_tiled else int(segment[0]), int(segment[1])),
+        samples,
+        planes,
+        "tile" if page.is_tiled else "strip",
+        _plain_type(page),
+        np.asarray(page.dataoffsets, np.int64),
+        np.asarray(page.databytecounts, np.int64),
+    )
+    return layout if page.is_tiled or layout.plain is None else _joined(layout)
+
+
+def _plain_type(page: Any) -> np.dtype[Any] | None:
+    """Return the stored type of pixels that need no decoding, in the file's byte order."""
+    plain = (
+        page.compression == 1
+        and page.predictor == 1
+        and page.fillorder == 1
+        and page.sampleformat != _COMPLEX_INTEGERS
+        and page.bitspersample == 8 * page.dtype.itemsize
+        and not page.is_subsampled
+    )
+    return np.dtype(page.dtype).newbyteorder(page.parent.byteorder) if plain else None
+
+
+def _joined(layout: Layout) -> Layout:
+    """Return one strip for each plane where strips follow each other without a gap."""
+    down = -(-layout.shape[0] // layout.segment[0])
+    rows = np.full(down, layout.segment[0], np.int64)
+    rows[-1] = layout.shape[0] - (down - 1) * layout.segment[0]
+    sizes = np.tile(rows * layout.row_bytes, layout.planes)
+    if layout.sizes.size != sizes.size or (layout.sizes != sizes).any():
+        return layout
+    offsets = layout.offsets.reshape(layout.planes, down)
+    if (np.diff(offsets, axis=1) != sizes[: down - 1]).any():
+        return layout
+    return Layout(
+        layout.shape,
+        layout.shape,
+        layout.samples,
+        layout.planes,
+        layout.noun,
+        layout.plain,
+        offsets[:, 0].copy(),
+        sizes.reshape(layout.planes, down).sum(axis=1),
+    )
