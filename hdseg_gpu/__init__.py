@@ -23,20 +23,30 @@ if TYPE_CHECKING:
         NotConverged,
         OutOfDeviceMemory,
         RefinementWarning,
+        Unfinished,
     )
-    from hdseg_gpu.core.report import Report
+    from hdseg_gpu.core.report import FileReport, Report
+    from hdseg_gpu.core.windows import Window
+    from hdseg_gpu.files import refine_file
+    from hdseg_gpu.io import create_output, open_image
 
 __all__ = [
     "BackendUnavailable",
+    "FileReport",
     "HdsegError",
     "InvalidInput",
     "NotConverged",
     "OutOfDeviceMemory",
     "RefinementWarning",
     "Report",
+    "Unfinished",
+    "Window",
     "available_backends",
+    "create_output",
     "metrics",
+    "open_image",
     "refine",
+    "refine_file",
     "release_device_memory",
     "seeds",
     "structuring_elements",
@@ -56,7 +66,13 @@ _HOMES = {
     "NotConverged": "hdseg_gpu.core.errors",
     "OutOfDeviceMemory": "hdseg_gpu.core.errors",
     "RefinementWarning": "hdseg_gpu.core.errors",
+    "Unfinished": "hdseg_gpu.core.errors",
+    "FileReport": "hdseg_gpu.core.report",
     "Report": "hdseg_gpu.core.report",
+    "Window": "hdseg_gpu.core.windows",
+    "refine_file": "hdseg_gpu.files",
+    "create_output": "hdseg_gpu.io",
+    "open_image": "hdseg_gpu.io",
 }
 
 

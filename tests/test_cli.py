@@ -407,4 +407,4 @@ def test_demo_into_a_file_is_refused(hdseg):
 def test_bytes(text, count):
     from hdseg_gpu.cli.refine import byte_count
 
-    assert byte_count(text) == count
+    assert byte_count(text, "--memory") == count

@@ -21,10 +21,16 @@ ROOMS = {
     "io": ({"core", "io"}, set()),
     "metrics": ({"core"}, set()),
     "pictures": (set(), set()),
-    "api": ({"core", "backends", "solvers", "pipeline", "run"}, set()),
+    "scale": ({"core", "io", "pipeline", "scale"}, set()),
+    "files": ({"core", "backends", "io", "pipeline", "scale"}, set()),
+    "lazy": ({"core", "files"}, {"dask"}),
+    "api": ({"core", "backends", "solvers", "pipeline", "run", "lazy"}, set()),
     "run": ({"core", "backends", "pipeline"}, set()),
-    "cli": ({"core", "backends", "io", "metrics", "pictures", "api", "cli"}, {"typer", "rich"}),
-    "__init__": ({"core", "api", "metrics"}, set()),
+    "cli": (
+        {"core", "backends", "io", "scale", "metrics", "pictures", "api", "files", "cli"},
+        {"typer", "rich"},
+    ),
+    "__init__": ({"core", "io", "api", "files", "metrics"}, set()),
 }
 # A library has one home.
 HOMES = {
@@ -40,6 +46,17 @@ HOMES = {
     "io/png_jpeg.py": {"PIL"},
     "io/deep_png.py": {"imagecodecs"},
     "io/tiff.py": {"tifffile"},
+    "io/tiff_source.py": {"tifffile"},
+    "io/tiff_pyramid.py": {"tifffile"},
+    "io/zarr_source.py": {"zarr"},
+    "io/ome_zarr_writer.py": {"zarr", "numcodecs"},
+    "io/cog.py": {"rasterio"},
+    "io/raster_source.py": {"rasterio"},
+    "io/picture_source.py": {"PIL"},
+    "io/png_rows.py": {"rasterio"},
+    "io/jpeg_rows.py": {"imagecodecs"},
+    "io/slide_source.py": {"openslide"},
+    "scale/dask.py": {"distributed"},
     "pictures.py": {"PIL"},
 }
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))

@@ -203,6 +203,7 @@ import hashlib, sys
 import numpy as np
 from gallery import blobs
 from hdseg_gpu import backends, structuring_elements
+from hdseg_gpu.core.windows import all_of
 ops, elements = backends.load("cpu"), structuring_elements("9x9")
 # Large enough for four threads everywhere.
 labels = blobs((150, 110), 5).repeat(28, axis=0).repeat(28, axis=1)
@@ -211,8 +212,8 @@ found += [ops.seeds(labels, 5, elements, 12) for _ in range(3)]
 found += [ops.histogram(labels, 5), np.float64(ops.standard_deviation(labels))]
 found += [np.float64(ops.standard_deviation(np.sqrt(labels.astype(np.float32))))]
 planes = np.random.default_rng(71).random((3, 100, 90), np.float32)
-found += [ops.upsample_argmax(planes, (700, 650), "cubic")]
-found += [ops.upsample_labels(labels, (4501, 3333))]
+found += [ops.upsample_argmax(planes, all_of((700, 650), planes.shape[1:]), "cubic")]
+found += [ops.upsample_labels(labels, all_of((4501, 3333), labels.shape))]
 assert all((found[2] == again).all() for again in found[3:5])
 print(hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest())
 """

@@ -3,10 +3,11 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -15,15 +16,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.report import FileReport, Report
 from hdseg_gpu.core.report import Progress as ProgressCallback
-from hdseg_gpu.core.report import Report
+from hdseg_gpu.scale.progress import TileProgress
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Elements = Annotated[str, typer.Option(help="Structuring elements: 9x9 or 3x3.")]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, .npy or .npz.")
+    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, Zarr, .npy or .npz.")
 ]
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")
@@ -81,6 +83,37 @@ def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
         yield lambda stage, done: bar.update(task, description=stage, completed=min(done, 0.999))
 
 
+@contextmanager
+def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None]:
+    """Show how far the tiles are: a bar on a terminal, else a line now and then."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    columns = (BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda now: bar.update(
+            task, description=str(now), total=max(now.tiles, 1), completed=now.done
+        )
+
+
+class _Lines:
+    """Prints the progress when a phase begins or ends, and every so many seconds."""
+
+    _SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, now: TileProgress) -> None:
+        if now.done in (0, now.tiles) or monotonic() - self._last > self._SECONDS:
+            self._last = monotonic()
+            print(now, file=sys.stderr, flush=True)
+
+
 def report_table(report: Report) -> Table:
     """Return the figures of a refinement as a table of names and values."""
     table = Table(show_header=False, box=None)
@@ -106,6 +139,12 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
         ("solver", solver),
         ("uncertified", _uncertified(report)),
     ]
+    if isinstance(report, FileReport):
+        rows += [
+            ("tiles", f"{report.decided_tiles} of {report.tiles} decided, {report.tile} pixels"),
+            ("read", f"{report.bytes_read / 1e6:.0f} MB"),
+            ("peak memory", f"{report.peak_memory / 2**20:.0f} MiB"),
+        ]
     rows += [("fallback", sentence) for sentence in report.fallbacks]
     return rows + [(f"{stage} [s]", f"{s:.3f}") for stage, s in report.seconds.items()]
 

@@ -13,6 +13,7 @@ from hdseg_gpu import backends, metrics
 from hdseg_gpu.cli.console import Json, Quiet, note, notes_shown, percent, say, say_json
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_labels
 
 
@@ -72,7 +73,7 @@ def _enlarged(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     coarse = validate.label_classes("PRED", labels)
     assert coarse.classes is not None
     enlarged: NDArray[Any] = coarse.values[
-        backends.select("auto").upsample_labels(coarse.classes, shape)
+        backends.select("auto").upsample_labels(coarse.classes, all_of(shape, coarse.shape))
     ]
     return enlarged
 

@@ -1,0 +1,332 @@
+"""From file to file, in bounded memory: refine_file()."""
+
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hdseg_gpu import backends
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.options import params_of
+from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
+from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
+from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io import (
+    LARGE_OUTPUTS,
+    check_labels,
+    check_output,
+    open_image,
+    read_coarse_placed,
+)
+from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
+from hdseg_gpu.pipeline.ignored import continued
+from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
+from hdseg_gpu.scale.job import Input, Job, closed, keep_coarse, source_of, without_arrays
+from hdseg_gpu.scale.labels import Labels, write_output
+from hdseg_gpu.scale.local import Local
+from hdseg_gpu.scale.memory import Need, planned
+from hdseg_gpu.scale.phases import Findings, run_phases
+from hdseg_gpu.scale.progress import Meter, TileProgress, peak
+from hdseg_gpu.scale.schedule import Scheduler
+from hdseg_gpu.scale.workspace import is_own, opened, recorded_plan
+
+
+def refine_file(
+    image: Any,
+    coarse: Any,
+    output: str | os.PathLike[str],
+    *,
+    method: str = "evidence",
+    scale: float | None = None,
+    passes: int | None = None,
+    elements: str | ArrayLike | None = None,
+    unsure: float | None = None,
+    prune: bool | None = None,
+    edges: str | None = None,
+    boundary: Any = None,
+    beta: float | None = None,
+    gamma: float | None = None,
+    interpolation: str | None = None,
+    median: int | None = None,
+    ignore_index: int | None = None,
+    alpha: bool | None = None,
+    class_axis: int = 0,
+    key: str | None = None,
+    image_key: str | None = None,
+    level: int = 0,
+    sigma: float | None = None,
+    backend: str = "auto",
+    solver: str | None = None,
+    tol: float = TOLERANCE,
+    max_memory: float | None = None,
+    max_device_memory: float | None = None,
+    workers: int | None = None,
+    tile: int | None = None,
+    scheduler: Any = None,
+    address: str | None = None,
+    on_error: str = "fail",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[TileProgress], None] | None = None,
+) -> Report:
+    """Write the labels of a large image to a file, as ``refine`` finds them, tile by tile.
+
+    Memory is bounded whatever the size of the image; what is not known is where the time goes: it
+    grows with the length of the boundaries, as tiles without any are not even read. The labels do
+    not depend on tiles, workers or schedulers, and are those of ``refine``.
+
+    Parameters
+    ----------
+    image : path, or array
+        A file that ``open_image`` reads, or an array of NumPy, Zarr or Dask.
+    coarse : path, or array
+        Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.
+    output : path
+        .tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr
+        (OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is complete.
+    method, scale, passes, elements, unsure, prune, edges, boundary, beta, gamma, interpolation, \
+    median, ignore_index, alpha, class_axis, backend, max_device_memory, solver, tol
+        As for ``refine``; boundary is a path or array as the image.
+    key, image_key : str, optional
+        Name of the array in a .npz or Zarr group, of coarse and of the image.
+    level : int
+        Resolution level of the image that is refined; 0 is the finest.
+    sigma : float, optional
+        Standard deviation of the image's (or boundary map's) values, integers scaled to [0, 1]. To
+        give it saves reading all of the image once.
+    max_memory : float, optional
+        Bytes that this process may occupy. Default: half of what is free.
+    workers : int, optional
+        Tiles at once. Default: as many as there are processors, if the memory suffices.
+    tile : int, optional
+        Side of the tiles, a multiple of 2048. Default: the largest of 8192, 4096 and 2048 that the
+        memory allows.
+    scheduler : distributed.Client or "dask", optional
+        Who does the tiles: Dask's workers, which must see the files under the same paths; "dask"
+        with `address`. Default: the threads of this process.
+    address : str, optional
+        Of the Dask scheduler, such as "tcp://10.0.0.1:8786".
+    on_error : {"fail", "skip"}
+        What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles that need
+        them as the coarse map has them, and says which.
+    resume : bool
+        Whether to go on with a run that was interrupted; without one, to begin.
+    overwrite : bool
+        Whether an existing output, or an unfinished run for it, may be given up.
+    progress : callable, optional
+        Told a ``TileProgress`` after each tile.
+
+    Returns
+    -------
+    Report
+        As that of ``refine``; `seconds` are those of the phases, and within "solve" those of all
+        workers together.
+
+    Raises
+    ------
+    InvalidInput
+        An argument or file cannot be used; the message says which, and what to do.
+    Unfinished
+        Something came in between, such as a full disk; `resume` continues.
+    BackendUnavailable, NotConverged, OutOfDeviceMemory
+        As for ``refine``.
+    """
+    validate.choice("on_error", on_error, ("fail", "skip"))
+    target, stages = Path(output), Stages()
+    paths = tuple(Path(p) for p in (image, coarse, boundary) if isinstance(p, str | os.PathLike))
+    replacing = overwrite or (resume and is_own(target))
+    check_output(target, overwrite=replacing, inputs=paths, writable=LARGE_OUTPUTS)
+    with ExitStack() as stack:
+        given = _input(image, level, image_key, stack)
+        source = source_of(given)
+        given = replace(given, alpha=_alpha(source, alpha, stages))
+        network = validate.coarse_map(
+            read_coarse_placed(coarse, key, source), class_axis, stages, ignore_index
+        )
+        params = without_evidence_unless_asked(params_of(
+            network, source.shape, stages, boundary,
+            method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
+            prune=prune, edges=edges, beta=beta, gamma=gamma, interpolation=interpolation,
+            median=median, solver=solver, tol=tol,
+        ))  # fmt: skip
+        check_labels(target, network.values.dtype, *_range(network))
+        edge_map = None if boundary is None else _edge_map(boundary, source.shape, stack)
+        doer = _scheduler(scheduler, address, stack)
+        earlier = recorded_plan(target).get("tile") if resume else None
+        plan = planned(
+            _need(source, given, network, params), validate.memory("max_memory", max_memory),
+            validate.count("workers", workers), _tile(earlier if tile is None else tile),
+        )  # fmt: skip
+        sigma = None if sigma is None else validate.at_least("sigma", sigma, 0.0)
+        identity = {
+            **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
+            "on_error": on_error,
+        }  # fmt: skip
+        with opened(target, identity, resume=resume, anew=overwrite) as workspace:
+            keep_coarse(workspace, continued(network))
+            job = Job(
+                backends.select(backend), given, edge_map, without_arrays(network), network.shape,
+                source.shape, params, workspace, plan.tile, plan.threads, on_error == "skip", sigma,
+                validate.memory("max_device_memory", max_device_memory),
+            )  # fmt: skip
+            job, found = run_phases(
+                job, network, doer or Local(plan.workers), stages, Meter(progress),
+                plan.workers_for if doer is None else None,
+            )  # fmt: skip
+            labels = Labels(job, found.step, frozenset(found.decided))
+            with stages("writing"):
+                write_output(target, labels, source.georeference, replacing)
+        note_precision(found.tally, params.tolerance, stages)
+        _note_skipped(found, stages)
+        for note in (*stages.notes, *stages.fallbacks):
+            warnings.warn(note, RefinementWarning, stacklevel=2)
+        report = report_of(
+            job.ops.name, source.shape, network, params, found.sigma, found.step.passes,
+            found.doubt, found.tally, stages,
+        )  # fmt: skip
+        return FileReport(
+            **vars(report),
+            tile=plan.tile,
+            tiles=len(job.tiles),
+            decided_tiles=len(found.decided),
+            workers=plan.workers,
+            bytes_read=source.bytes_read,
+            peak_memory=peak(),
+            skipped=found.skipped,
+        )
+
+
+def _input(image: Any, level: int, key: str | None, stack: ExitStack) -> Input:
+    """Return where an image is; it is closed with the stack if we open it."""
+    given = Input(_located(image, level, key), level, key)
+    stack.callback(closed, given)
+    return given
+
+
+def _edge_map(boundary: Any, shape: Shape, stack: ExitStack) -> Input:
+    """Return where the boundary map is."""
+    given = _input(boundary, 0, None, stack)
+    source = source_of(given)
+    if source.shape != shape or source.channels != 1:
+        raise InvalidInput(
+            f"boundary has shape {source.shape} and {source.channels} channel(s); "
+            f"the image has {shape}, and edge strengths have one."
+        )
+    return given
+
+
+def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
+    if alpha is None and source.alpha:
+        stages.notes.append(
+            f"{source.name} has an alpha channel, which is ignored (alpha=False uses it)."
+        )
+    return validate.has_alpha(source.channels, source.alpha if alpha is None else alpha, stages)
+
+
+def _located(value: Any, level: int, key: str | None) -> Path | ImageSource:
+    if isinstance(value, str | os.PathLike):
+        return Path(value)
+    return open_image(value, level=level, key=key)
+
+
+def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Scheduler | None:
+    """Return who does the tiles; None: the threads of this process."""
+    if scheduler is None:
+        if address is not None:
+            raise InvalidInput(f"address={address!r} is for scheduler='dask'; pass that, too.")
+        return None
+    from hdseg_gpu.scale.dask import Distributed, connect
+
+    if scheduler == "dask":
+        if address is None:
+            raise InvalidInput(
+                "scheduler='dask' needs address=, that of the Dask scheduler such as "
+                "'tcp://10.0.0.1:8786'."
+            )
+        scheduler = connect(address)
+        stack.callback(scheduler.close)
+    elif not hasattr(scheduler, "submit"):
+        raise InvalidInput(
+            f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
+            "distributed.Client, or nothing for the threads of this process."
+        )
+    return Distributed(scheduler)
+
+
+def _tile(tile: int | None) -> int | None:
+    if tile is not None and (validate.integer("tile", tile) < BLOCK or tile % BLOCK):
+        raise InvalidInput(f"tile={tile} is not possible; pass a multiple of {BLOCK}.")
+    return tile
+
+
+def _need(source: ImageSource, given: Input, network: Coarse, params: Params) -> Need:
+    return Need(
+        source.shape,
+        source.channels - given.alpha,
+        source.dtype.itemsize,
+        1 if network.count < 255 else 2,
+        params,
+        doubtful=params.gamma > 0,
+    )
+
+
+def _range(network: Coarse) -> tuple[int, int]:
+    """Return the lowest and the highest label of the output."""
+    values = [int(v) for v in network.values]
+    if network.ignore_index is not None:
+        values.append(network.ignore_index)
+    return min(values), max(values)
+
+
+def _identity(
+    given: Input, edge_map: Input | None, network: Coarse, params: Params
+) -> dict[str, Any]:
+    """Return everything that labels depend on, for a run that is resumed."""
+    coarse = sha256()
+    for array in (network.values, network.classes, network.probabilities, network.ignored):
+        if array is not None:
+            coarse.update(repr((array.shape, array.dtype)).encode())
+            coarse.update(np.ascontiguousarray(array).data)
+    settings = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in vars(params).items()
+    }
+    return {
+        "version": version("hdseg_gpu"),
+        "image": _file_identity(given),
+        "boundary": None if edge_map is None else _file_identity(edge_map),
+        "coarse": coarse.hexdigest(),
+        "block": [BLOCK, CUT_ERROR],
+        **settings,
+    }
+
+
+def _file_identity(given: Input) -> list[Any]:
+    """Return what tells a picture from another one without reading it."""
+    if isinstance(given.where, ImageSource):
+        source = given.where
+        return [source.name, source.shape, source.channels, str(source.dtype), given.alpha]
+    status = given.where.stat()
+    return [
+        str(given.where.resolve()), status.st_size, status.st_mtime_ns, given.level, given.key,
+        given.alpha,
+    ]  # fmt: skip
+
+
+def _note_skipped(found: Findings, stages: Stages) -> None:
+    if found.skipped:
+        where, why = next(iter(found.skipped.items()))
+        stages.notes.append(
+            f"{len(found.skipped)} tile(s) are left as the coarse map has them, as the image "
+            f"cannot be read there; the first: {where}: {why}"
+        )

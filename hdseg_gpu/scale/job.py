@@ -1,0 +1,161 @@
+"""What a worker must know to do a tile: plain values and paths, that travel well."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.ops import Ops, class_dtype
+from hdseg_gpu.core.params import Coarse, Params, Survey
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.core.windows import Placement, Shape, Window, placed
+from hdseg_gpu.io import open_image
+from hdseg_gpu.io.plane import Plane
+from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.pipeline.evidence import part_of, taken_over
+from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
+from hdseg_gpu.scale.workspace import Workspace
+
+_ARRAYS = ("classes", "probabilities", "ignored")
+# Side of the tiles that seeds are found in, at least; like blocks, it does not depend on the plan.
+SEED_TILE = 4096
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture: where it is, or the open source itself where it has no path."""
+
+    where: Path | ImageSource
+    level: int = 0
+    key: str | None = None
+    alpha: bool = False  # whether the last channel is to be ignored
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: what is refined, how, and where everything is kept."""
+
+    ops: Ops  # travels as its name
+    image: Input
+    boundary: Input | None
+    coarse: Coarse  # without its arrays: they are in the workspace
+    grid: Shape  # of the coarse map
+    shape: Shape
+    params: Params
+    workspace: Workspace
+    tile: int
+    threads: int  # that verbs may use, for each tile
+    skip: bool  # whether tiles of the image that cannot be read are left as they are
+    sigma: float | None = None  # as told, instead of measured
+    device_memory: int | None = None  # bytes of a device's that may be used
+    frozen: Survey | None = None  # after the survey: see `surveyed`
+    doubt: float = 0.0  # after it has been measured
+
+    @property
+    def surveyed(self) -> Survey:
+        """Return the survey, when it has been made."""
+        assert self.frozen is not None
+        return self.frozen
+
+    @property
+    def lengths(self) -> Lengths:
+        """Return what lengths are measured in."""
+        return lengths_of(self.params, self.shape)
+
+    @property
+    def tiles(self) -> TileGrid:
+        """Return the tiles that are solved."""
+        return TileGrid(self.shape, self.tile)
+
+    @property
+    def seed_tiles(self) -> TileGrid:
+        """Return the tiles that seeds are found in: whole cells."""
+        cell = self.lengths.cell
+        return TileGrid(self.shape, -(-SEED_TILE // cell) * cell)
+
+    def plane(self, name: str) -> Plane:
+        """Return a plane of the run: known0, cells0, classes0, ... for each round, and labels."""
+        folder, dtype = self.workspace.folder / name, np.dtype(class_dtype(self.coarse.count)).name
+        seed_tile, kind = self.seed_tiles.tile, name.rstrip("0123456789")
+        if kind == "known":
+            return Plane(folder, self.shape, seed_tile, "bool", bits=True)
+        if kind == "cells":
+            cell = self.lengths.cell
+            shape = -(-self.shape[0] // cell), -(-self.shape[1] // cell)
+            return Plane(folder, shape, seed_tile // cell, dtype)
+        return Plane(folder, self.shape, self.tile, dtype)
+
+    def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
+        """Return the part of the coarse map that a window needs, in arrays of the backend."""
+        place = placed(window, self.shape, self.grid)
+        return taken_over(self.ops, part_of(arrays_of(self), place.part)), place
+
+    def read(self, window: Window, *, boundary: bool = False) -> NDArray[Any]:
+        """Return the image, or the boundary map, in a window: checked, in host memory."""
+        given = self.boundary if boundary else self.image
+        assert given is not None
+        pixels = source_of(given).read(window)
+        if boundary:
+            return validate.edge_features(pixels, pixels[..., 0], "boundary")
+        return validate.image(pixels, -1, given.alpha, Stages())
+
+
+_open: dict[Input, ImageSource] = {}
+_opening = Lock()
+
+
+def source_of(given: Input) -> ImageSource:
+    """Return an open source; a process opens it once."""
+    if isinstance(given.where, ImageSource):
+        return given.where
+    with _opening:
+        if given not in _open:
+            _open[given] = open_image(given.where, level=given.level, key=given.key)
+        return _open[given]
+
+
+def closed(given: Input) -> None:
+    """Close a source that this process has opened by its path."""
+    with _opening:
+        source = _open.pop(given, None)
+    if source is not None:
+        source.close()
+
+
+def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
+    """Put the arrays of a coarse map into the workspace."""
+    for name, array in _arrays(coarse).items():
+        values: NDArray[Any] = np.ascontiguousarray(array)
+        with (workspace.folder / f"coarse_{name}.npy").open("wb") as stream:
+            # Not by np.save, which does not say why a file cannot be written.
+            header = np.lib.format.header_data_from_array_1_0(values)
+            np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(values.data)
+
+
+def arrays_of(job: Job) -> Coarse:
+    """Return the coarse map with its arrays, which are read from the disk as they are needed."""
+    loaded = {
+        name: np.load(path, mmap_mode="r")
+        for name in _ARRAYS
+        if (path := job.workspace.folder / f"coarse_{name}.npy").exists()
+    }
+    return Coarse(
+        job.coarse.values, loaded.get("classes"), loaded.get("probabilities"),
+        loaded.get("ignored"), job.coarse.ignore_index,
+    )  # fmt: skip
+
+
+def without_arrays(coarse: Coarse) -> Coarse:
+    """Return what remains of a coarse map for the job itself."""
+    return replace(coarse, classes=None, probabilities=None, ignored=None)
+
+
+def _arrays(coarse: Coarse) -> dict[str, NDArray[Any]]:
+    arrays = {name: getattr(coarse, name) for name in _ARRAYS}
+    return {name: array for name, array in arrays.items() if array is not None}

@@ -1,0 +1,90 @@
+"""The labels of a run as a writer wants them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.create import remove, write_as
+from hdseg_gpu.io.paths import take_name
+from hdseg_gpu.io.source import Georeference
+from hdseg_gpu.pipeline.labels import look_up
+from hdseg_gpu.scale.job import Job
+from hdseg_gpu.scale.scene import classes_in, seeds_in
+from hdseg_gpu.scale.tasks import Step
+
+_STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
+
+
+@dataclass
+class Labels:
+    """Labels by window: those of the decided tiles from the disk, those of the others as seeds."""
+
+    job: Job
+    step: Step
+    decided: frozenset[int]
+    _strip: tuple[int, NDArray[Any]] | None = None
+    _lock: Any = field(default_factory=Lock)
+
+    @property
+    def shape(self) -> Shape:
+        """Return (H, W)."""
+        return self.job.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return that of the coarse labels."""
+        dtype: np.dtype[Any] = self.job.coarse.values.dtype
+        return dtype
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return the labels in a window."""
+        first, last = window.top // _STRIP, (window.bottom - 1) // _STRIP
+        if first != last or window.width == self.shape[1]:
+            return self._read(window)
+        # Side by side in a row of tiles: what lies in a strip is unpacked once.
+        with self._lock:
+            if self._strip is None or self._strip[0] != first:
+                top = first * _STRIP
+                rows = min(_STRIP, self.shape[0] - top)
+                self._strip = first, self._read(Window(top, 0, rows, self.shape[1]))
+            strip = self._strip[1]
+        return strip[window.seen_from(Window(first * _STRIP, 0, 0, 0)).slices]
+
+    def _read(self, window: Window) -> NDArray[Any]:
+        found = np.empty(window.shape, self.dtype)
+        grid = self.job.tiles
+        for index in grid.meeting(window):
+            common = grid.core(index).common(window)
+            assert common is not None
+            found[common.seen_from(window).slices] = self._in_tile(index, common)
+        return found
+
+    def _in_tile(self, index: int, window: Window) -> NDArray[Any]:
+        job, ops = self.job, self.job.ops
+        if index in self.decided:
+            labels = ops.xp.asarray(job.plane("labels").read(window))
+        else:
+            classes = classes_in(job, self.step.classes, window)
+            labels = seeds_in(job, window, classes, self.step.known)
+        return ops.host(look_up(ops, job.coarse.values, labels, job.coarse.ignore_index))
+
+
+def write_output(
+    output: Path, labels: Labels, georeference: Georeference | None, overwrite: bool
+) -> None:
+    """Write the labels of a run within its folder, and give the complete file its name.
+
+    Whatever stops it, all that remains is in the folder, and goes with it.
+    """
+    workspace = labels.job.workspace
+    complete = workspace.folder / f"output{''.join(output.suffixes[-2:])}"
+    for left in workspace.folder.glob("output*"):  # by a run that was stopped here
+        remove(left)
+    write_as(complete, labels, georeference)
+    workspace.about_to_name(complete)
+    take_name(complete, output, overwrite)

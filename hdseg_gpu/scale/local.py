@@ -1,0 +1,32 @@
+"""Tiles on the threads of this process: while one reads, another computes or writes."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from hdseg_gpu.scale.job import Job
+from hdseg_gpu.scale.schedule import Result, Task, do
+
+
+class Local:
+    """So many tiles at once."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(
+        self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
+    ) -> Iterator[tuple[int, Result]]:
+        """Do a task for all indices; see ``schedule.Scheduler``."""
+        waiting = iter(indices)
+        running: dict[Future[Result], int] = {}
+        with ThreadPoolExecutor(self.workers, "tile") as pool:  # waits for what is under way
+            while True:
+                # No more than are under way are handed out, so that an error stops the rest.
+                while len(running) < self.workers and (index := next(waiting, None)) is not None:
+                    running[pool.submit(do, task, job, phase, index, *rest)] = index
+                if not running:
+                    return
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield running.pop(future), future.result()

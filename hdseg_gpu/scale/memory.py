@@ -1,0 +1,139 @@
+"""How much memory a run will take, told before it begins."""
+
+import os
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.params import Params
+from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.pipeline.block import BLOCK, halo_of
+from hdseg_gpu.pipeline.colours import windows_for
+from hdseg_gpu.pipeline.doubt import PATCH
+from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of
+from hdseg_gpu.pipeline.seeds import reach_of
+from hdseg_gpu.scale.job import SEED_TILE
+from hdseg_gpu.scale.progress import MiB, resident
+
+TILES = (8192, 4096, 2048)
+# Measured, in bytes: what a phase holds at most for each pixel of its window beside the image, and
+# for each unknown pixel of a block. docs/decisions/0008-out-of-core.md.
+_FOR_SEEDS = 8
+_FOR_PIXEL = 6
+_FOR_UNKNOWN = 320
+_LIBRARIES = 64 * MiB  # loaded or buffered after the plan
+_GROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+_UNKNOWN = 0.25  # share of a block, as long as nothing is known
+
+
+@dataclass(frozen=True)
+class Need:
+    """What decides how much memory tiles take."""
+
+    shape: Shape
+    channels: int
+    itemsize: int
+    class_bytes: int
+    params: Params
+    doubtful: bool  # whether wide rounds may follow
+
+    def of_tile(self, tile: int, unknown: float = _UNKNOWN * BLOCK**2) -> int:
+        """Return the bytes that one worker needs for tiles of a size."""
+        params = self.params
+        passes = params.passes
+        seeds = self._pixels(SEED_TILE, reach_of(params, passes)) * (_FOR_SEEDS * self.class_bytes)
+        halo, moments = 256, 0.0
+        if params.gamma > 0:
+            lengths = lengths_of(params, self.shape)
+            look = WIDE[0] if self.doubtful else LAST
+            size, reach = windows_for(look.spread, lengths)
+            halo = reach + size + (halo_of(params.gamma) or 256)
+            count = (self.channels + 1) * (self.channels + 2) // 2
+            moments = 4.0 * count / lengths.cell**2
+        image = 2.0 * self.channels * self.itemsize  # as it is decoded, and as it is used
+        pixels = self._pixels(tile, halo)
+        solve = pixels * (image + moments + _FOR_PIXEL * self.class_bytes)
+        return ceil(max(seeds, solve + unknown * _FOR_UNKNOWN))
+
+    def _pixels(self, side: int, halo: int) -> int:
+        height, width = (min(side + 2 * halo, n) for n in self.shape)
+        return height * width
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles, and how many at once."""
+
+    need: Need
+    tile: int
+    workers: int
+    budget: int  # bytes that all workers together may take
+
+    @property
+    def threads(self) -> int:
+        """Return the processors for each of them."""
+        return max(1, (os.cpu_count() or 1) // self.workers)
+
+    def workers_for(self, unknown: NDArray[np.int64]) -> int:
+        """Return how many tiles can be solved at once, now that unknown pixels are counted.
+
+        unknown: in each patch.
+        """
+        side = BLOCK // PATCH
+        rows = np.add.reduceat(unknown, np.arange(0, unknown.shape[0], side), axis=0)
+        most = int(np.add.reduceat(rows, np.arange(0, unknown.shape[1], side), axis=1).max())
+        each = self.need.of_tile(self.tile, most)
+        if each > self.budget:
+            raise InvalidInput(
+                f"{most} of the {BLOCK**2} pixels of a block are unknown, which takes "
+                f"{each // MiB} MiB, and {self.budget // MiB} MiB are left of max_memory; allow "
+                f"{(each - self.budget) // MiB + 1} MiB more, or use fewer passes."
+            )
+        return min(self.workers, self.budget // each)
+
+
+def planned(need: Need, max_memory: int | None, workers: int | None, tile: int | None) -> Plan:
+    """Return tiles and workers that a budget suffices for, or refuse it."""
+    used = resident() + _LIBRARIES
+    allowed = free_memory() // 2 + resident() if max_memory is None else max_memory
+    budget = allowed - used
+    most = workers or os.cpu_count() or 1
+    sizes = TILES if tile is None else (tile,)
+    smallest = need.of_tile(sizes[-1]) * (workers or 1)
+    if budget < smallest:
+        raise InvalidInput(
+            f"max_memory={allowed} ({allowed // MiB} MiB) is not enough: {used // MiB} MiB are "
+            f"used already, and {workers or 1} tile(s) of {sizes[-1]} pixels take "
+            f"{smallest // MiB} MiB; allow {(used + smallest) // MiB + 1} MiB."
+        )
+    for size in sizes:
+        at_once = min(most, budget // need.of_tile(size))
+        # Large tiles read less twice, but not at the price of idle processors.
+        if at_once >= most or (size == sizes[-1] and at_once):
+            return Plan(need, size, at_once, budget)
+    raise AssertionError("the smallest size fits")
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free for this process."""
+    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free[0] = int(line.split()[1]) << 10
+    except OSError:
+        pass
+    for limit, used in _LIMITS:
+        try:
+            free.append(int((_GROUP / limit).read_text()) - int((_GROUP / used).read_text()))
+        except (OSError, ValueError):  # no such group, or no limit: "max"
+            continue
+    return max(0, min(free))

@@ -1,0 +1,75 @@
+"""How far a run is, for people."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+MiB = 1 << 20
+
+
+@dataclass(frozen=True)
+class TileProgress:
+    """What is told of a run after each tile."""
+
+    phase: str
+    done: int  # tiles of the phase
+    tiles: int
+    pixels_per_second: float  # in this phase, since the run was started
+    seconds_left: float | None  # of this phase; None where nothing is known yet
+    memory: int  # bytes that this process occupies; 0 where that cannot be told
+
+    def __str__(self) -> str:
+        """Return one line."""
+        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+        return (
+            f"{self.phase}: {self.done} of {self.tiles} tiles, "
+            f"{self.pixels_per_second / 1e6:.1f} Mpx/s{left}, {self.memory // MiB} MiB"
+        )
+
+
+class Meter:
+    """Counts the tiles of a phase and tells a callback."""
+
+    def __init__(self, tell: Callable[[TileProgress], None] | None) -> None:
+        self._tell = tell
+
+    def begin(self, phase: str, tiles: int, done: int) -> None:
+        """Begin with a phase, of which some tiles are done already."""
+        self._phase, self._tiles, self._done, self._before = phase, tiles, done, done
+        self._pixels, self._start = 0, perf_counter()
+        self._say()
+
+    def done(self, pixels: int) -> None:
+        """Count a tile."""
+        self._done += 1
+        self._pixels += pixels
+        self._say()
+
+    def _say(self) -> None:
+        if self._tell is None:
+            return
+        seconds, now = perf_counter() - self._start, self._done - self._before
+        left = seconds / now * (self._tiles - self._done) if now else None
+        rate = self._pixels / seconds if seconds > 0 else 0.0
+        self._tell(TileProgress(self._phase, self._done, self._tiles, rate, left, resident()))
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process occupies, 0 where that cannot be told."""
+    return _status("VmRSS:")
+
+
+def peak() -> int:
+    """Return the most that it ever occupied."""
+    return _status("VmHWM:")
+
+
+def _status(name: str) -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) << 10
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
