@@ -23,6 +23,7 @@ from hdseg_gpu import refine, structuring_elements
 from hdseg_gpu.core import report as reports
 from hdseg_gpu.core.ops import Band, Evidence
 from hdseg_gpu.core.params import METHODS, TOLERANCE
+from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.solvers import System, solve
 
 PRESETS = ("3x3", "9x9")
@@ -36,7 +37,8 @@ def classes_of(run: Runner, side: int) -> Any:
     """Return the coarse map enlarged, as refine() does it: (side, side), 0 or 1."""
     coarse = coarse_of(side)
     planes = np.stack([coarse == k for k in (0, 1)]).astype(np.float32)
-    return run.ops.upsample_argmax(run.xp.asarray(planes), (side, side), "cubic")
+    place = all_of((side, side), coarse.shape)
+    return run.ops.upsample_argmax(run.xp.asarray(planes), place, "cubic")
 
 
 def bits_of(xp: Any, mask: Any) -> Any:
@@ -105,7 +107,8 @@ def prepare(run: Runner, side: int) -> Prepared:
     band = ops.band(seeds)
     coarse = coarse_of(side)
     planes = np.stack([coarse == k for k in (0, 1)]).astype(np.float32)
-    samples = ops.sample_planes(xp.asarray(planes), (side, side), ops.pixels(band), "linear")
+    place = all_of((side, side), coarse.shape)
+    samples = ops.sample_planes(xp.asarray(planes), place, ops.pixels(band), "linear")
     share = samples.astype(np.float32)
     del samples
     label = xp.where(share > 0, xp.arange(1, 3), 0).astype(seeds.dtype)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import systems
 from hdseg_gpu import backends, structuring_elements
+from hdseg_gpu.core.windows import all_of
 
 SIZES = [int(s) for s in os.environ.get("HDSEG_BENCH_SIZES", "1").split(",")]
 FULL = os.environ.get("HDSEG_BENCH_FULL", "0") not in ("", "0")
@@ -62,7 +63,7 @@ class Files:
         """Return the folder with image, coarse, mask (coarse enlarged) and seeds."""
         image, coarse = scene(case.scene)
         ops = backends.load("cpu")
-        classes = ops.upsample_labels(coarse, image.shape[:2])
+        classes = ops.upsample_labels(coarse, all_of(image.shape[:2], coarse.shape))
         elements = structuring_elements(case.elements)
         seeds = ops.seeds(classes, 2, elements, case.passes)
         return self._save(

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import splu
 from benchmarks.machine import data_folder, describe
 from hdseg_gpu import backends, structuring_elements
 from hdseg_gpu.core.validate import label_classes
+from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_image, read_labels
 from hdseg_gpu.solvers.pcg import pcg
 
@@ -81,7 +82,7 @@ def main() -> None:
     ):
         image = read_image(next((data / name).glob("image.*"))).pixels
         small = read_labels(data / name / "coarse.png").astype(np.uint8)
-        labels = ops.upsample_labels(small, image.shape[:2])
+        labels = ops.upsample_labels(small, all_of(image.shape[:2], small.shape))
         for beta in BETAS:
             A, b = system(image, labels, passes, beta)
             exact, minimum_degree = lu(A, b, **symmetric)

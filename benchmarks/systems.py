@@ -19,6 +19,7 @@ from scipy.sparse.linalg import spsolve
 from benchmarks.targets import ACCURACY
 from hdseg_gpu.backends.cpu import CpuEdges, CpuOps
 from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.solvers import System, solve
 
 MAX_ITERATIONS = 60
@@ -46,7 +47,8 @@ def build(
     strength = beta / 255**2 / (10 * sigma * image.shape[2] ** 0.5)
     band = ops.band(seeds)
     inside = (coarse == 0).astype(np.float32)[np.newaxis]
-    evidence = ops.sample_planes(inside, seeds.shape, band.pixels(), "linear")[:, 0]
+    place = all_of(seeds.shape, coarse.shape)
+    evidence = ops.sample_planes(inside, place, band.pixels(), "linear")[:, 0]
     edges, columns = _assemble(image, seeds, strength, gamma)
     ops.body(columns)[0] += gamma * evidence
     return {
