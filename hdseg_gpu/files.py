@@ -129,8 +129,8 @@ def refine_file(
     Returns
     -------
     Report
-        As that of ``refine``; `seconds` are those of the phases, and within "solve" those of all
-        workers together.
+        As that of ``refine``; `seconds` are those of the phases, and as "tiles: solve" and so on
+        what all workers together spent in the last one.
 
     Raises
     ------
@@ -162,6 +162,7 @@ def refine_file(
         check_labels(target, network.values.dtype, *_range(network))
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, stack)
         doer = _scheduler(scheduler, address, stack)
+        ops = backends.select(backend)
         earlier = recorded_plan(target).get("tile") if resume else None
         plan = planned(
             _need(source, given, network, params), validate.memory("max_memory", max_memory),
@@ -175,7 +176,7 @@ def refine_file(
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
             job = Job(
-                backends.select(backend), given, edge_map, without_arrays(network), network.shape,
+                ops, given, edge_map, without_arrays(network), network.shape,
                 source.shape, params, workspace, plan.tile, plan.threads, on_error == "skip", sigma,
                 validate.memory("max_device_memory", max_device_memory),
             )  # fmt: skip
@@ -194,8 +195,9 @@ def refine_file(
             job.ops.name, source.shape, network, params, found.sigma, found.step.passes,
             found.doubt, found.tally, stages,
         )  # fmt: skip
+        spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
         return FileReport(
-            **vars(report),
+            **vars(replace(report, seconds=report.seconds | spent)),
             tile=plan.tile,
             tiles=len(job.tiles),
             decided_tiles=len(found.decided),

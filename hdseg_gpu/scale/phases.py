@@ -46,6 +46,7 @@ class Findings:
     doubt: float | None = None
     sigma: float = 0.0
     skipped: dict[str, str] = field(default_factory=dict)  # tile -> why
+    seconds: dict[str, float] = field(default_factory=dict)  # of the last phase, of all workers
 
 
 def run_phases(
@@ -162,7 +163,7 @@ class _Runner:
         for _, result in sorted(results.items()):
             self.found.tally += Tally.from_plain(result["tally"])
             for name, seconds in result["seconds"].items():
-                self.stages.seconds[name] = self.stages.seconds.get(name, 0.0) + seconds
+                self.found.seconds[name] = self.found.seconds.get(name, 0.0) + seconds
         self.found.step, self.found.decided = step, tuple(tiles)
 
     def _tiles(self, unknown: NDArray[np.int64]) -> list[int]:

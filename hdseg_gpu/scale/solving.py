@@ -34,7 +34,6 @@ def solve(job: Job, index: int, step: Step, lost: Collection[int] = ()) -> Resul
     labels = seeds_in(job, core, classes_in(job, step.classes, core), step.known)
     stages, tally = Stages(), Tally()
     blocks = [b for b in _blocks(core) if not labels[b.seen_from(core).slices].all()]
-    result: Result = {"planes": ["labels"], "pixels": core.height * core.width}
     try:
         for block, found in _solved(job, blocks, step, stages):
             labels[block.seen_from(core).slices] = found.labels
@@ -44,18 +43,20 @@ def solve(job: Job, index: int, step: Step, lost: Collection[int] = ()) -> Resul
             raise
         return _left(job, index) | {"skipped": str(error)}
     job.plane("labels").write(index, job.ops.host(labels))
-    return result | {
-        "tally": asdict(tally), "seconds": stages.seconds, "planes": ["labels"],
-    }  # fmt: skip
+    return _result(core, tally, stages)
 
 
 def _left(job: Job, index: int) -> Result:
     """Leave a tile as the coarse map has it."""
     core = job.tiles.core(index)
     job.plane("labels").write(index, job.ops.host(unrefined_in(job, core)))
+    return _result(core, Tally(), Stages())
+
+
+def _result(core: Window, tally: Tally, stages: Stages) -> Result:
     return {
-        "tally": asdict(Tally()), "seconds": {}, "planes": ["labels"],
-        "pixels": core.height * core.width,
+        "planes": ["labels"], "pixels": core.height * core.width, "tally": asdict(tally),
+        "seconds": stages.seconds,
     }  # fmt: skip
 
 
