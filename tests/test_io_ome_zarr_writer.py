@@ -9,7 +9,8 @@ from file_samples import refused
 
 from hdseg_gpu import InvalidInput
 from hdseg_gpu.core.windows import Window, whole
-from hdseg_gpu.io.ome_zarr_writer import pyramid, write_ome_zarr
+from hdseg_gpu.io.ome_zarr_writer import write_ome_zarr
+from hdseg_gpu.io.pyramid import level_shapes
 from hdseg_gpu.io.source import Georeference
 from hdseg_gpu.io.zarr_source import open_zarr
 
@@ -56,7 +57,7 @@ def test_all_levels(tmp_path, shape, sides):
     assert (source.seen == 1).all()
     assert source.windows == sorted(source.windows)  # rows of shards
     group = zarr.open_group(path, mode="r")
-    shapes = pyramid(shape)
+    shapes = level_shapes(shape)
     assert sorted(group) == [str(level) for level in range(len(shapes))]
     for level, expected in enumerate(shapes):
         array = group[str(level)]

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.source import Georeference, ImageSource
 
-SCALE, TIEPOINT, TRANSFORM, KEYS = 33550, 33922, 34264, 34735
-TAGS = (SCALE, TIEPOINT, TRANSFORM, KEYS, 34736, 34737, 42113)
+SCALE, TIEPOINT, TRANSFORM, KEYS, NODATA = 33550, 33922, 34264, 34735, 42113
+TAGS = (SCALE, TIEPOINT, TRANSFORM, KEYS, 34736, 34737, NODATA)
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072  # geo keys
 _POINT = 2  # a tiepoint is a pixel's centre
 _USER_DEFINED = 32767

@@ -1,6 +1,5 @@
 """Writing label maps of any size as OME-Zarr 0.5, in bounded memory."""
 
-import os
 import shutil
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape, between
+from hdseg_gpu.io.paths import take_name
+from hdseg_gpu.io.pyramid import level_shapes
 from hdseg_gpu.io.source import Georeference, LabelSource
 
 # The group's attribute that holds what OME-Zarr has no words for:
 # {"crs": str | None, "transform": [a, b, c, d, e, f] | None}, of level 0, as in ``Georeference``.
 GEOREFERENCE_KEY = "hdseg_gpu"
 
-_SMALLEST = 512  # pixels: no level is made of a level that is as small as that
 _WRITERS = 2  # shards that are compressed at the same time
 
 
@@ -57,11 +57,11 @@ def write_ome_zarr(
     try:
         dtype = np.dtype(labels.dtype)
         stored = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
-        shapes = pyramid(labels.shape)
+        shapes = level_shapes(labels.shape)
         attributes = _attributes(path, len(shapes), georeference)
         arrays = _create(temporary, shapes, stored, attributes, chunk, shard)
         _fill(arrays, labels, stored, shard)
-        _take_name(temporary, path)
+        take_name(temporary, path, overwrite=False)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -86,15 +86,6 @@ def _check(path: Path, labels: LabelSource, chunk: int, shard: int) -> None:
         raise InvalidInput(
             f"output {path} is a Zarr store; run `pip install 'hdseg_gpu[io]'` to write it."
         ) from error
-
-
-def pyramid(shape: Shape) -> list[Shape]:
-    """Return the shapes of all levels, full resolution first."""
-    shapes = [shape]
-    while max(shapes[-1]) > _SMALLEST:
-        rows, columns = shapes[-1]
-        shapes.append((-(-rows // 2), -(-columns // 2)))
-    return shapes
 
 
 def _attributes(path: Path, levels: int, georeference: Georeference | None) -> dict[str, Any]:
@@ -226,13 +217,3 @@ class _Levels:
         """Wait for what is being written."""
         while self._writing:
             self._writing.popleft().result()
-
-
-def _take_name(temporary: Path, path: Path) -> None:
-    try:
-        os.rename(temporary, path)
-    except OSError as error:  # something with files in it has come to that name
-        raise InvalidInput(
-            f"output {path} has appeared in the meantime and is left as it is; name another "
-            f"folder: {error.strerror}."
-        ) from error

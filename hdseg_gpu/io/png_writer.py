@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.paths import completed
+from hdseg_gpu.io.pyramid import strips
 from hdseg_gpu.io.source import LabelSource
 
 _ROWS = 512  # fetched, filtered and compressed at once
@@ -57,10 +57,8 @@ def _filtered(path: Path, labels: LabelSource, bits: int) -> Iterator[NDArray[np
     The row above is subtracted, which leaves zeros but on boundaries. Left as they are, labels of
     two bytes would not repeat from byte to byte; for those of one byte it makes little difference.
     """
-    height, width = labels.shape
     above: Any = 0
-    for top in range(0, height, _ROWS):
-        rows = labels.read(Window(top, 0, min(_ROWS, height - top), width))
+    for rows in strips(labels, _ROWS):
         stored = _bytes_of(_fitting(path, rows, bits), bits)
         strip = np.empty((stored.shape[0], stored.shape[1] + 1), np.uint8)
         strip[:, 0] = _UP

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape, Window
 
 
@@ -54,15 +53,6 @@ class ImageSource(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def undecodable(name: str, window: Window, reason: object) -> InvalidInput:
-    """Return the error for a part of an image that cannot be decoded."""
-    return InvalidInput(
-        f"{name}: the tile at rows {window.top} to {window.bottom - 1}, columns {window.left} to "
-        f"{window.right - 1} cannot be decoded ({' '.join(str(reason).split())}); get the file "
-        "again, or leave such tiles as the coarse map has them with --on-error skip."
-    )
 
 
 class LabelSource(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.io.georeference import KEYS
+from hdseg_gpu.io.georeference import KEYS, NODATA
 from hdseg_gpu.io.pyramid import Spool, level_shapes, strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
@@ -82,7 +82,7 @@ def _about(where: Georeference | None, ome: bool) -> dict[str, Any]:
         found["extratags"] = [
             (code, dtype, count, value, True)
             for code, (dtype, count, value) in sorted(where.tags.items())
-            if code != 42113 and (KEYS in where.tags or not ome)
+            if code != NODATA and (KEYS in where.tags or not ome)
         ]
     return found
 
