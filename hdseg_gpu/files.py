@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from hdseg_gpu import backends
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
@@ -276,7 +277,7 @@ def _need(source: ImageSource, given: Input, network: Coarse, params: Params) ->
         source.shape,
         source.channels - given.alpha,
         source.dtype.itemsize,
-        1 if network.count < 255 else 2,
+        np.dtype(class_dtype(network.count)).itemsize,
         params,
         doubtful=params.gamma > 0,
     )

@@ -1,5 +1,6 @@
 """Parts of a picture: integers only."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 Shape = tuple[int, int]
@@ -45,6 +46,13 @@ class Window(NamedTuple):
         """
         bottom, right = -(-self.bottom // step) * step, -(-self.right // step) * step
         return between(self.top // step * step, self.left // step * step, bottom, right, shape)
+
+    def divided(self, side: int) -> "Iterator[Window]":
+        """Yield the squares that it is made of, row by row; the last ones are cut off."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                height, width = min(side, self.bottom - top), min(side, self.right - left)
+                yield Window(top, left, height, width)
 
     def seen_from(self, outer: "Window") -> "Window":
         """Return where it lies in the array of a window around it."""

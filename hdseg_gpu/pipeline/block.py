@@ -5,7 +5,6 @@ potentials as if the whole picture had been solved. So blocks, which do not depe
 picture is divided into tiles, give the same labels however it is.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, log
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Params, Survey
 from hdseg_gpu.core.report import Stages, Tally
-from hdseg_gpu.core.windows import Shape, Window, between
+from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.pipeline.evidence import Surroundings
 from hdseg_gpu.pipeline.graph import Region, assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
@@ -30,13 +29,6 @@ _LARGEST_HALO = 256
 # Where more unknown pixels times classes meet than this, a block is divided, down to this size.
 _MOST_ENTRIES = 1 << 23
 _SMALLEST = 256
-
-
-def blocks_of(shape: Shape, block: int = BLOCK) -> Iterator[Window]:
-    """Return the core windows of a picture's blocks, row by row."""
-    for top in range(0, shape[0], block):
-        for left in range(0, shape[1], block):
-            yield between(top, left, top + block, left + block, shape)
 
 
 def halo_of(gamma: float) -> int | None:
@@ -113,9 +105,12 @@ def refine_block(
     entries = sum(region.band.size * (region.labels.shape[1] - 1) for region in parts)
     if entries > _MOST_ENTRIES and leaving is None and _can_be_divided(ops, scope, params):
         del band, evidence, parts
-        return _in_quarters(
-            ops, scope, count, surroundings, params, frozen, stages, share, with_probabilities
-        )
+        # Each part has fewer classes, and shorter lists of right-hand sides.
+        half = -(-max(scope.core.shape) // 2)
+        return refine_in_parts(
+            ops, scope, half, count, surroundings, params, frozen, stages, share,
+            with_probabilities,
+        )  # fmt: skip
     core = scope.core.seen_from(scope.outer)
     unknown = band.size
     if scope.core != scope.outer:
@@ -151,32 +146,26 @@ def _can_be_divided(ops: Ops, scope: Scope, params: Params) -> bool:
     return not small and not ops.solves_whole and halo_of(params.gamma) is not None
 
 
-def _in_quarters(
+def refine_in_parts(
     ops: Ops,
     scope: Scope,
+    side: int,
     count: int,
     surroundings: Surroundings | None,
     params: Params,
     frozen: Survey,
     stages: Stages,
-    share: tuple[float, float],
-    with_probabilities: bool,
+    share: tuple[float, float] = (0.0, 1.0),
+    with_probabilities: bool = False,
 ) -> Refined:
-    """Return the labels of a block where many classes meet, from smaller blocks.
-
-    There each of them has few classes, and what is solved is shorter lists of right-hand sides.
-    """
-    labels, probabilities = scope.seeds.copy(), None
+    """Return the labels of a picture, or a block, from smaller blocks of a side."""
+    labels, probabilities, tally = scope.seeds.copy(), None, Tally()
     if with_probabilities:
         probabilities = ops.xp.zeros((count, *labels.shape), np.float32)
-    side = -(-max(scope.core.shape) // 2)
-    quarters = list(blocks_of(scope.core.shape, side))
-    tally = Tally()
-    for i, quarter in enumerate(quarters):
-        core = Window(scope.core.top + quarter.top, scope.core.left + quarter.left, *quarter.shape)
-        outer = outer_of(core, params, (scope.outer.bottom, scope.outer.right))
-        part = cut_out(ops, scope, core, outer)
-        step = (share[1] - share[0]) / len(quarters)
+    cores = list(scope.core.divided(side))
+    step = (share[1] - share[0]) / len(cores)
+    for i, core in enumerate(cores):
+        part = _cut_out(ops, scope, core, params)
         within = share[0] + i * step, share[0] + (i + 1) * step
         found = refine_block(
             ops, part, count, surroundings, params, frozen, stages, within, with_probabilities
@@ -189,8 +178,9 @@ def _in_quarters(
     return Refined(labels, probabilities, tally)
 
 
-def cut_out(ops: Ops, scope: Scope, core: Window, outer: Window) -> Scope:
+def _cut_out(ops: Ops, scope: Scope, core: Window, params: Params) -> Scope:
     """Return a smaller block of a scope, with arrays of its own."""
+    outer = outer_of(core, params, (scope.outer.bottom, scope.outer.right))
     window = outer.common(scope.outer)
     assert window is not None
     inside = window.seen_from(scope.outer).slices

@@ -50,6 +50,13 @@ def unknown_in_patches(ops: Ops, band: Band, window: Window, patches: Shape) -> 
     return counts.reshape(patches)
 
 
+def in_squares(unknown: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+    """Return how many pixels of squares of a side are unknown, from those of the patches."""
+    step = side // PATCH
+    rows = np.add.reduceat(unknown, np.arange(0, unknown.shape[0], step), axis=0)
+    return np.add.reduceat(rows, np.arange(0, unknown.shape[1], step), axis=1)
+
+
 def patches_of(shape: Shape) -> Shape:
     """Return how many patches a picture has."""
     return -(-shape[0] // PATCH), -(-shape[1] // PATCH)

@@ -1,7 +1,7 @@
 """A whole picture in memory: rounds of evidence, then block by block the walker."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Classes, Ops
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages, Tally
-from hdseg_gpu.core.windows import Window, all_of, whole
-from hdseg_gpu.pipeline.block import Scope, blocks_of, cut_out, halo_of, outer_of, refine_block
+from hdseg_gpu.core.windows import all_of, whole
+from hdseg_gpu.pipeline.block import BLOCK, Scope, halo_of, refine_block, refine_in_parts
 from hdseg_gpu.pipeline.decide import decide_classes
 from hdseg_gpu.pipeline.seeds import check_seeds, mark_seeds, seeded
 
@@ -53,32 +53,15 @@ def refine_picture(
     del classes
     after = seeded(ops, seeds, coarse.count) > 0
     check_seeds(before, after, coarse, passes, stages, params.gamma)
-    labels, probabilities = seeds, None
-    cores = list(blocks_of(seeds.shape))
-    if len(cores) == 1 or ops.solves_whole or halo_of(params.gamma) is None:
-        scope = Scope(whole(seeds.shape), whole(seeds.shape), seeds, image, features)
-        found = refine_block(
-            ops, scope, coarse.count, surroundings, params, frozen, stages,
-            with_probabilities=with_probabilities,
-        )  # fmt: skip
-        labels, probabilities, tally = found.labels, found.probabilities, found.tally
-    else:
-        labels, tally = ops.xp.empty_like(seeds), Tally()
-        if with_probabilities:
-            probabilities = ops.xp.empty((coarse.count, *seeds.shape), np.float32)
-        for i, scope in enumerate(_scopes(ops, cores, seeds, image, features, params)):
-            share = i / len(cores), (i + 1) / len(cores)
-            found = refine_block(
-                ops, scope, coarse.count, surroundings, params, frozen, stages, share,
-                with_probabilities,
-            )  # fmt: skip
-            inside = scope.core.seen_from(scope.outer).slices
-            labels[scope.core.slices] = found.labels[inside]
-            if probabilities is not None and found.probabilities is not None:
-                probabilities[:, *scope.core.slices] = found.probabilities[:, *inside]
-            tally += found.tally
+    scope = Scope(whole(seeds.shape), whole(seeds.shape), seeds, image, features)
+    in_one = max(seeds.shape) <= BLOCK or ops.solves_whole or halo_of(params.gamma) is None
+    refined = refine_block if in_one else partial(refine_in_parts, side=BLOCK)
+    found = refined(
+        ops, scope, count=coarse.count, surroundings=surroundings, params=params, frozen=frozen,
+        stages=stages, with_probabilities=with_probabilities,
+    )  # fmt: skip
     stages.advance("solve", 1.0)
-    return PictureResult(labels, probabilities, tally, passes, doubt)
+    return PictureResult(found.labels, found.probabilities, found.tally, passes, doubt)
 
 
 def without_evidence_unless_asked(params: Params) -> Params:
@@ -87,17 +70,3 @@ def without_evidence_unless_asked(params: Params) -> Params:
     Without a band of its own, what is unsure is the walker's alone.
     """
     return replace(params, gamma=0.0) if params.passes == 0 else params
-
-
-def _scopes(
-    ops: Ops,
-    cores: list[Window],
-    seeds: Classes,
-    image: NDArray[Any],
-    features: NDArray[Any],
-    params: Params,
-) -> Iterator[Scope]:
-    """Cut a picture into blocks."""
-    everything = Scope(whole(seeds.shape), whole(seeds.shape), seeds, image, features)
-    for core in cores:
-        yield cut_out(ops, everything, core, outer_of(core, params, seeds.shape))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Params, Survey
-from hdseg_gpu.pipeline.block import blocks_of
+from hdseg_gpu.core.windows import whole
+from hdseg_gpu.pipeline.block import BLOCK
 
 
 def unit_of(dtype: np.dtype[Any]) -> float:
@@ -54,8 +55,8 @@ def spread_in_blocks(ops: Ops, values: NDArray[Any]) -> Spread:
     """Return the spread of (H, W, C), block after block, as parts of a file are added up."""
     if ops.solves_whole:
         return spread_of(ops, values)
-    windows = blocks_of(values.shape[:2])
-    return added(spread_of(ops, np.ascontiguousarray(values[w.slices])) for w in windows)
+    blocks = whole((values.shape[0], values.shape[1])).divided(BLOCK)
+    return added(spread_of(ops, np.ascontiguousarray(values[b.slices])) for b in blocks)
 
 
 def added(spreads: Iterable[Spread]) -> Spread:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hdseg_gpu.core.ops import Classes, Ops, class_dtype
 from hdseg_gpu.core.params import Coarse, Params
-from hdseg_gpu.core.windows import Placement, Window, placed
+from hdseg_gpu.core.windows import Placement, placed
 
 # Where so many classes occur, parts of the window have fewer; down to so many pixels.
 _MANY = 8
@@ -47,13 +47,9 @@ def _in_quarters(ops: Ops, coarse: Coarse, place: Placement, params: Params) -> 
     window = place.window
     found: Classes = ops.xp.empty(window.shape, class_dtype(coarse.count))
     side = -(-max(window.shape) // 2)
-    for top in range(0, window.height, side):
-        for left in range(0, window.width, side):
-            size = min(side, window.height - top), min(side, window.width - left)
-            part = placed(
-                Window(window.top + top, window.left + left, *size), place.shape, place.grid
-            )
-            inside = part.part.seen_from(place.part).slices
-            smaller = replace(coarse, classes=ops.xp.ascontiguousarray(coarse.classes[inside]))
-            found[part.window.seen_from(window).slices] = upsample(ops, smaller, part, params)
+    for quarter in window.divided(side):
+        part = placed(quarter, place.shape, place.grid)
+        inside = part.part.seen_from(place.part).slices
+        smaller = replace(coarse, classes=ops.xp.ascontiguousarray(coarse.classes[inside]))
+        found[quarter.seen_from(window).slices] = upsample(ops, smaller, part, params)
     return found

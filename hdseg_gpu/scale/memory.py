@@ -13,7 +13,7 @@ from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.pipeline.block import BLOCK, halo_of
 from hdseg_gpu.pipeline.colours import windows_for
-from hdseg_gpu.pipeline.doubt import PATCH
+from hdseg_gpu.pipeline.doubt import in_squares
 from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of
 from hdseg_gpu.pipeline.seeds import reach_of
 from hdseg_gpu.scale.job import SEED_TILE
@@ -87,9 +87,7 @@ class Plan:
 
         unknown: in each patch.
         """
-        side = BLOCK // PATCH
-        rows = np.add.reduceat(unknown, np.arange(0, unknown.shape[0], side), axis=0)
-        most = int(np.add.reduceat(rows, np.arange(0, unknown.shape[1], side), axis=1).max())
+        most = int(in_squares(unknown, BLOCK).max())
         each = self.need.of_tile(self.tile, most)
         if each > self.budget:
             raise InvalidInput(

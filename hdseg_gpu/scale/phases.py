@@ -13,10 +13,10 @@ from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.pipeline.doubt import (
     MOST_DETAIL,
-    PATCH,
     contradiction_of,
     detail_of,
     doubt_of,
+    in_squares,
     labels_of,
     patches_of,
     sample,
@@ -168,11 +168,7 @@ class _Runner:
 
     def _tiles(self, unknown: NDArray[np.int64]) -> list[int]:
         """Return the tiles with unknown pixels; tiles begin where patches do."""
-        side, tiles = self.job.tile // PATCH, self.job.tiles
-        rows = np.add.reduceat(unknown, np.arange(0, unknown.shape[0], side), axis=0)
-        counts = np.add.reduceat(rows, np.arange(0, unknown.shape[1], side), axis=1)
-        assert counts.shape == (tiles.rows, tiles.columns)
-        return np.flatnonzero(counts).tolist()
+        return np.flatnonzero(in_squares(unknown, self.job.tile)).tolist()
 
     def _skips(self, results: dict[int, Result]) -> None:
         for index, result in sorted(results.items()):

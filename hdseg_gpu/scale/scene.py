@@ -15,11 +15,6 @@ from hdseg_gpu.pipeline.upsample import upsample
 from hdseg_gpu.scale.job import Job
 
 
-def on_backend(ops: Ops, array: NDArray[Any]) -> Any:
-    """Return an array of the backend."""
-    return ops.xp.asarray(array)
-
-
 @dataclass(frozen=True)
 class TileScene:
     """What the rounds see of a window and around it."""
@@ -50,7 +45,7 @@ def scene_of(job: Job, window: Window, look: Round, redrawn: int) -> TileScene:
     ops, lengths = job.ops, job.lengths
     size, halo = windows_for(look.spread, lengths)
     outer = window.grown(halo, job.shape).aligned(size, job.shape)
-    image = on_backend(ops, job.read(outer))
+    image = ops.xp.asarray(job.read(outer))
     coarse, place = job.coarse_at(outer)
     scene = Scene(
         ops, job.params, lengths, coarse, place,
@@ -70,7 +65,7 @@ def _cells(job: Job, redrawn: int, window: Window) -> Cells:
         -(-window.right // cell), plane.shape,
     )  # fmt: skip
     outer = inner.grown(lengths.reach, plane.shape)
-    own = on_backend(job.ops, plane.read(outer))
+    own = job.ops.xp.asarray(plane.read(outer))
     return cells_of(job.ops, own, lengths).part(inner.seen_from(outer))
 
 
@@ -84,14 +79,14 @@ def classes_in(job: Job, redrawn: int, window: Window) -> Classes:
     for index in tiles:
         common = job.tiles.core(index).common(window)
         assert common is not None
-        classes[common.seen_from(window).slices] = on_backend(job.ops, plane.read(common))
+        classes[common.seen_from(window).slices] = job.ops.xp.asarray(plane.read(common))
     return classes
 
 
 def seeds_in(job: Job, window: Window, classes: Classes, known: int) -> Classes:
     """Return the seeds of a window with such classes."""
     seeds: Classes = classes + 1
-    seeds *= on_backend(job.ops, job.plane(f"known{known}").read(window))
+    seeds *= job.ops.xp.asarray(job.plane(f"known{known}").read(window))
     return _walled(job, window, seeds)
 
 

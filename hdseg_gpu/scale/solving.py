@@ -10,10 +10,10 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.ops import Classes, class_dtype
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window, between
-from hdseg_gpu.pipeline.block import Refined, Scope, blocks_of, halo_of, outer_of, refine_block
+from hdseg_gpu.pipeline.block import BLOCK, Refined, Scope, halo_of, outer_of, refine_block
 from hdseg_gpu.pipeline.rounds import last_round
 from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.scene import classes_in, on_backend, scene_of, seeds_in, unrefined_in
+from hdseg_gpu.scale.scene import classes_in, scene_of, seeds_in, unrefined_in
 from hdseg_gpu.scale.schedule import Result
 from hdseg_gpu.scale.tasks import Step
 
@@ -33,7 +33,7 @@ def solve(job: Job, index: int, step: Step, lost: Collection[int] = ()) -> Resul
     core = job.tiles.core(index)
     labels = seeds_in(job, core, classes_in(job, step.classes, core), step.known)
     stages, tally = Stages(), Tally()
-    blocks = [b for b in _blocks(core) if not labels[b.seen_from(core).slices].all()]
+    blocks = [b for b in core.divided(BLOCK) if not labels[b.seen_from(core).slices].all()]
     try:
         for block, found in _solved(job, blocks, step, stages):
             labels[block.seen_from(core).slices] = found.labels
@@ -58,11 +58,6 @@ def _result(core: Window, tally: Tally, stages: Stages) -> Result:
         "planes": ["labels"], "pixels": core.height * core.width, "tally": asdict(tally),
         "seconds": stages.seconds,
     }  # fmt: skip
-
-
-def _blocks(core: Window) -> list[Window]:
-    """Return the blocks of a tile; they are the picture's, as tiles begin where blocks do."""
-    return [Window(core.top + b.top, core.left + b.left, *b.shape) for b in blocks_of(core.shape)]
 
 
 def _solved(
@@ -94,7 +89,7 @@ def _solved(
 def _scope(job: Job, core: Window, outer: Window, seeds: Classes, image: NDArray[Any]) -> Scope:
     features = image
     if job.boundary is not None:
-        features = on_backend(job.ops, job.read(outer, boundary=True))
+        features = job.ops.xp.asarray(job.read(outer, boundary=True))
     return Scope(core, outer, seeds, image, features)
 
 
@@ -115,7 +110,7 @@ def _open_block(job: Job, core: Window, step: Step, stages: Stages) -> Refined:
         seeds = seeds_in(job, outer, classes, step.known)
         seeds = seeds.astype(class_dtype(leaving))
         closed = not _close(seeds, outer, job.shape, leaving)
-        image = on_backend(job.ops, job.read(outer))
+        image = job.ops.xp.asarray(job.read(outer))
         surroundings = None
         if job.params.gamma > 0:
             look = last_round(job.doubt)

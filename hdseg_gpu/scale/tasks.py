@@ -11,14 +11,14 @@ import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Window, between
-from hdseg_gpu.pipeline.block import blocks_of
+from hdseg_gpu.pipeline.block import BLOCK
 from hdseg_gpu.pipeline.decide import redrawn
 from hdseg_gpu.pipeline.doubt import PATCH, contradictions_of, patches_of, unknown_in_patches
 from hdseg_gpu.pipeline.rounds import SMOOTHING, WIDE
 from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of, seeded
 from hdseg_gpu.pipeline.survey import spread_of
 from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.scene import classes_in, on_backend, scene_of, seeds_in
+from hdseg_gpu.scale.scene import classes_in, scene_of, seeds_in
 from hdseg_gpu.scale.schedule import Result
 
 
@@ -33,8 +33,7 @@ class Step(NamedTuple):
 def survey(job: Job, index: int, boundary: bool) -> Result:
     """Return means and squared deviations of the blocks of a tile."""
     core = job.tiles.core(index)
-    blocks = (Window(core.top + b.top, core.left + b.left, *b.shape) for b in blocks_of(core.shape))
-    return _spreads(job, blocks, boundary) | {"pixels": core.height * core.width}
+    return _spreads(job, core.divided(BLOCK), boundary) | {"pixels": core.height * core.width}
 
 
 def glance(job: Job, index: int, boundary: bool) -> Result:
@@ -52,7 +51,7 @@ def _spreads(job: Job, windows: Iterable[Window], boundary: bool) -> Result:
             if not job.skip:
                 raise
             continue
-        spread = spread_of(job.ops, on_backend(job.ops, pixels))
+        spread = spread_of(job.ops, job.ops.xp.asarray(pixels))
         # A list, as the record has it: both are sorted together.
         found.append([*window[:2], spread.pixels, spread.means.tolist(), spread.squares])
     return {"blocks": found}
