@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from hdseg_gpu import backends
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.memory import budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
@@ -37,7 +38,7 @@ from hdseg_gpu.scale.labels import Labels, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
-from hdseg_gpu.scale.progress import Meter, TileProgress, peak
+from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
 from hdseg_gpu.scale.workspace import is_own, opened, recorded_plan
 
@@ -143,6 +144,7 @@ def refine_file(
         As for ``refine``.
     """
     validate.choice("on_error", on_error, ("fail", "skip"))
+    allowed = budget_of(validate.memory("max_memory", max_memory))
     target, stages = Path(output), Stages()
     paths = tuple(Path(p) for p in (image, coarse, boundary) if isinstance(p, str | os.PathLike))
     replacing = overwrite or (resume and is_own(target))
@@ -166,7 +168,7 @@ def refine_file(
         ops = backends.select(backend)
         earlier = recorded_plan(target).get("tile") if resume else None
         plan = planned(
-            _need(source, given, network, params), validate.memory("max_memory", max_memory),
+            _need(source, given, network, params), allowed,
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
         )  # fmt: skip
         sigma = None if sigma is None else validate.at_least("sigma", sigma, 0.0)
