@@ -154,8 +154,9 @@ def refine_file(
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
         network = validate.coarse_map(
-            read_coarse_placed(coarse, key, source), class_axis, stages, ignore_index
-        )
+            read_coarse_placed(coarse, key, source), class_axis, stages, ignore_index,
+            reuse=isinstance(coarse, str | os.PathLike),
+        )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
             method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
@@ -178,13 +179,14 @@ def refine_file(
         }  # fmt: skip
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
+            grid, network = network.shape, without_arrays(network)
             job = Job(
-                ops, given, edge_map, without_arrays(network), network.shape,
-                source.shape, params, workspace, plan.tile, plan.threads, on_error == "skip", sigma,
+                ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
+                plan.threads, on_error == "skip", sigma,
                 validate.memory("max_device_memory", max_device_memory),
             )  # fmt: skip
             job, found = run_phases(
-                job, network, doer or Local(plan.workers), stages, Meter(progress),
+                job, doer or Local(plan.workers), stages, Meter(progress),
                 plan.workers_for if doer is None else None,
             )  # fmt: skip
             labels = Labels(job, found.step, frozenset(found.decided))
@@ -195,7 +197,7 @@ def refine_file(
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=2)
         report = report_of(
-            job.ops.name, source.shape, network, params, found.sigma, found.step.passes,
+            job.ops.name, source.shape, job.grid, network, params, found.sigma, found.step.passes,
             found.doubt, found.tally, stages,
         )  # fmt: skip
         spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}

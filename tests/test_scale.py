@@ -7,8 +7,8 @@ from large_scenes import SHAPE, scene
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, RefinementWarning, refine, refine_file
-from hdseg_gpu.pipeline import decide
 from hdseg_gpu.core.memory import budget_of
+from hdseg_gpu.pipeline import decide
 from hdseg_gpu.scale import memory, phases, solving
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
