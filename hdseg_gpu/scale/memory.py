@@ -102,7 +102,8 @@ def planned(need: Need, allowed: Budget, workers: int | None, tile: int | None) 
     if budget < smallest:
         raise InvalidInput(
             f"{allowed.name} is not enough: {used // MiB} MiB are used already, and "
-            f"{workers or 1} tile(s) of {sizes[-1]} pixels take {smallest // MiB} MiB; allow {(used + smallest) // MiB + 1} MiB."
+            f"{workers or 1} tile(s) of {sizes[-1]} pixels take {smallest // MiB} MiB; allow "
+            f"{(used + smallest) // MiB + 1} MiB."
         )
     for size in sizes:
         at_once = min(most, budget // need.of_tile(size))
