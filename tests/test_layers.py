@@ -23,7 +23,7 @@ ROOMS = {
     "pictures": (set(), set()),
     "scale": ({"core", "io", "pipeline", "scale"}, set()),
     "files": ({"core", "backends", "io", "pipeline", "scale"}, set()),
-    "lazy": ({"core", "files"}, {"dask"}),
+    "lazy": ({"core", "files", "io"}, {"dask"}),
     "api": ({"core", "backends", "solvers", "pipeline", "run", "lazy"}, set()),
     "run": ({"core", "backends", "pipeline"}, set()),
     "cli": (

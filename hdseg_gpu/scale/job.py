@@ -15,6 +15,7 @@ from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window, placed
 from hdseg_gpu.io import open_image
+from hdseg_gpu.io.npy import Npy
 from hdseg_gpu.io.plane import Plane
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.evidence import part_of, taken_over
@@ -140,8 +141,8 @@ def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
 
 def arrays_of(job: Job) -> Coarse:
     """Return the coarse map with its arrays, which are read from the disk as they are needed."""
-    loaded = {
-        name: np.load(path, mmap_mode="r")
+    loaded: dict[str, Any] = {
+        name: Npy(path)  # closed when nobody refers to it any more
         for name in _ARRAYS
         if (path := job.workspace.folder / f"coarse_{name}.npy").exists()
     }
