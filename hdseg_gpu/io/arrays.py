@@ -1,6 +1,5 @@
 """The .npy and .npz files of NumPy."""
 
-import os
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -12,6 +11,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.io.npy import Header, Npy, read_header
 from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
 
 _SUFFIX = ".npy"  # of the arrays in a .npz
@@ -26,13 +26,13 @@ def read_array(
         with decoding(path), Npy(path) as npy:
             _require(path, npy, budget)
             return npy[...]
-    with decoding(path), _regular(path) as stream, open_zip(path, stream, budget) as store:
+    with (
+        decoding(path),
+        Stored(path) as file,
+        file.stream() as stream,
+        open_zip(path, stream, budget) as store,
+    ):
         return _member(path, store, _chosen(path, store, key), budget)
-
-
-def _regular(path: Path) -> BinaryIO:
-    """Return the stream of a file, without waiting for the writer of a named pipe."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def _chosen(path: Path, store: ZipFile, key: str | None) -> str:

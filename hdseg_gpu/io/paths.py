@@ -88,16 +88,23 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises in the body into one line that names the file."""
     try:
         yield
-    except (InvalidInput, MemoryError):
+    except InvalidInput:
         raise
-    except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
+    except MemoryError as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInput(
+            f"{path} cannot be read, there is not enough memory for what it says to hold"
+            + (f": {reason}" if reason else ".")
+        ) from error
+    except BaseException as error:  # decoders pass on anything, from zlib.error to TokenError
+        # Libraries in Rust panic with what is no Exception; Ctrl-C is none either.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         if "imagecodecs" in reason:
             raise InvalidInput(
                 f"{path}: {reason}; run `pip install 'hdseg_gpu[io]'` for this compression."
             ) from error
-        if "pickle" in reason:
-            reason = "it holds Python objects, or is no NumPy file"
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged or cut short: {reason}"
         ) from error

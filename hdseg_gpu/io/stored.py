@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 from hdseg_gpu.core.errors import InvalidInput
 
@@ -68,7 +69,17 @@ class Stored:
 
     def start(self, count: int) -> bytes:
         """Return the first bytes, fewer where there are no more."""
-        return os.pread(self._file, count, 0)
+        return self.some(0, count)
+
+    def some(self, offset: int, count: int) -> bytes:
+        """Return bytes from `offset` on, fewer where there are no more."""
+        return os.pread(self._file, count, offset)
+
+    def stream(self) -> BinaryIO:
+        """Return the file as a stream from its beginning, for libraries; one at a time."""
+        stream = os.fdopen(os.dup(self._file), "rb")
+        stream.seek(0)
+        return stream
 
     def close(self) -> None:
         """Give the file back."""
