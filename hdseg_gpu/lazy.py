@@ -68,9 +68,7 @@ def _packed(image: _Held, coarse: Any, options: dict[str, Any]) -> tuple[str, li
         with Npy(path) as labels:
             height, width = labels.shape
             grid = TileGrid((height, width), _CHUNK)
-            blocks = [
-                zlib.compress(labels[grid.core(i).slices].data, 1) for i in range(len(grid))
-            ]
+            blocks = [zlib.compress(labels[grid.core(i).slices].data, 1) for i in range(len(grid))]
             return labels.dtype.str, blocks
 
 

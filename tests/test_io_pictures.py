@@ -114,7 +114,7 @@ FILES = {
     "grey2.png": lambda path: save_few_bits(path, 2),
     "grey4.png": lambda path: save_few_bits(path, 4),
     "cmyk.jpg": lambda path: Image.fromarray(smooth(3)).convert("CMYK").save(path),
-    "cmyk-adobe.jpg": lambda path: save_ycck(path),
+    "cmyk-adobe.jpg": save_ycck,
 }
 
 

@@ -52,7 +52,7 @@ def _described(name: str, array: Any) -> tuple[Shape, int, np.dtype[Any]]:
         raise InvalidInput(
             f"{name} has the dtype {dtype}; convert it to whole numbers or floats first."
         )
-    return shape[:2], shape[2] if len(shape) == 3 else 1, dtype.newbyteorder("=")
+    return (shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, dtype.newbyteorder("=")
 
 
 def open_array(array: Any, name: str = "image") -> ImageSource:

@@ -17,9 +17,7 @@ from hdseg_gpu.io.zipped import open_member, open_zip
 _SUFFIX = ".npy"  # of the arrays in a .npz
 
 
-def read_array(
-    path: Path, key: str | None = None, budget: Budget | None = None
-) -> NDArray[Any]:
+def read_array(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
     """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`."""
     budget = budget or budget_of(None)
     if path.suffix.lower() == _SUFFIX:
@@ -59,7 +57,7 @@ def _member(path: Path, store: ZipFile, name: str, budget: Budget) -> NDArray[An
         header = read_header(f"{path}: {name}", stream.read)
         _require(path, header, budget)
         values = np.empty(header.nbytes // max(1, header.dtype.itemsize), header.dtype)
-        target, done = memoryview(values.view(np.uint8)), 0
+        target, done = values.view(np.uint8).data, 0
         while done < len(target):
             piece = stream.read(min(len(target) - done, 1 << 20))
             if not piece:

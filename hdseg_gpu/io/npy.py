@@ -147,13 +147,13 @@ class Npy:
     def _fill(
         self, target: NDArray[Any], shape: tuple[int, ...], bounds: list[tuple[int, int]]
     ) -> None:
-        """Fetch the part of an array whose last axis runs fastest, in as few pieces as there are."""
+        """Fetch the part of an array whose last axis runs fastest, in as few pieces as can be."""
         split = len(shape)  # all axes from here on are wanted whole
         while split > 0 and bounds[split - 1] == (0, shape[split - 1]):
             split -= 1
         outer, strides = bounds[: max(split - 1, 0)], _strides(shape)
         start = bounds[split - 1][0] * strides[split - 1] if split else 0
-        pieces = memoryview(target.reshape(-1).view(np.uint8))
+        pieces = target.reshape(-1).view(np.uint8).data
         run = target.nbytes // prod(end - first for first, end in outer)
         for i, offset in enumerate(_offsets(outer, strides)):
             position = self._begin + (offset + start) * self.dtype.itemsize

@@ -54,7 +54,7 @@ class Head:
     @property
     def decoded(self) -> int:
         """Return the bytes of a pixel as it is returned: of colours, if there is a palette."""
-        if self.palette or self.channels == 4 and not self.png:
+        if self.palette or (self.channels == 4 and not self.png):
             return 3
         return self.channels * max(1, self.depth // 8)
 

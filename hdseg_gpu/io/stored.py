@@ -1,4 +1,4 @@
-"""The bytes of a file, fetched by position: nothing is mapped, so a file that shrinks only fails."""
+"""The bytes of a file, fetched by position: without a map, one that is cut short does no harm."""
 
 import os
 import stat

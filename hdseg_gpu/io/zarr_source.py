@@ -124,7 +124,7 @@ def _pixel_bytes(array: Any, channels: int, storage: Shape) -> int:
     """Return the bytes that are decoded for a pixel: all of its chunks, with what fills them up."""
     chunk = prod(array.chunks) * array.dtype.itemsize
     each = -(-chunk // (storage[0] * storage[1]))
-    return max(each, channels * array.dtype.itemsize)
+    return int(max(each, channels * array.dtype.itemsize))
 
 
 def _chunks_in_shard(array: Any) -> int:
@@ -188,9 +188,7 @@ def _source(
     return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store, budget)
 
 
-def _plain(
-    array: Any, name: str, level: int, store: Any, budget: Budget | None
-) -> ImageSource:
+def _plain(array: Any, name: str, level: int, store: Any, budget: Budget | None) -> ImageSource:
     """Return the source of an array without OME-Zarr metadata."""
     # v3 has a place for names, in v2 xarray puts them among the attributes
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_XARRAY)

@@ -114,7 +114,7 @@ class _Member:
         self._stream.close()
 
 
-class Guarded(Store):
+class Guarded(Store):  # type: ignore[misc]
     """What Zarr reads a store by.
 
     `most` bytes are read of a chunk; until it is set, metadata alone are read.
