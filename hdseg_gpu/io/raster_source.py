@@ -80,7 +80,9 @@ class RasterSource(ImageSource):
                 with Stored(path) as file:  # no pipe, nor device
                     self.decoding = decoding_of(file)
         try:
-            self._describe(level, as_labels, budget)
+            # GDAL opens overviews and masks when it is asked for them.
+            with decoding(path), environment(self._trusted):
+                self._describe(level, as_labels, budget)
         except BaseException:
             self.close()
             raise
@@ -124,7 +126,6 @@ class RasterSource(ImageSource):
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return the bands of a window, channels last."""
-        import rasterio
         from rasterio.windows import Window as Part
 
         raster = self._handle()
@@ -134,7 +135,7 @@ class RasterSource(ImageSource):
             try:
                 with environment(self._trusted):
                     bands = raster.read(window=area)
-            except rasterio.errors.RasterioError as error:
+            except Exception as error:  # rasterio's, and those of what GDAL passes on
                 # rasterio says "Read failed. See previous exception for details."
                 reason = " ".join(str(error.__cause__ or error).split())
                 raise InvalidInput(
@@ -155,7 +156,8 @@ class RasterSource(ImageSource):
         with self._lock:
             handles, self._all = self._all or (), None
         for handle in handles:
-            handle.close()
+            with environment(self._trusted):
+                handle.close()
 
     def _handle(self) -> Any:
         """Return this thread's handle."""

@@ -62,13 +62,14 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
     except openslide.OpenSlideError as error:
         raise InvalidInput(f"{path} is no slide that OpenSlide can read: {error}") from error
     try:
-        if hasattr(openslide, "OpenSlideCache"):
-            slide.set_cache(openslide.OpenSlideCache(_CACHE))
-        levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
-        if not 0 <= level < len(levels):
-            known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
-            raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
-        return SlideSource(path, slide, levels, level, budget or budget_of(None))
+        with decoding(path):
+            if hasattr(openslide, "OpenSlideCache"):
+                slide.set_cache(openslide.OpenSlideCache(_CACHE))
+            levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
+            if not 0 <= level < len(levels):
+                known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
+                raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
+            return SlideSource(path, slide, levels, level, budget or budget_of(None))
     except BaseException:
         slide.close()
         raise
@@ -141,8 +142,6 @@ class SlideSource(ImageSource):
         return pixels
 
     def _region(self, window: Window) -> Any:
-        import openslide
-
         slide = self._slide
         if slide is None:
             raise InvalidInput(f"{self.name} is closed; open it again to read it.")
@@ -151,7 +150,7 @@ class SlideSource(ImageSource):
         corner = round(window.left * columns), round(window.top * rows)
         try:
             return slide.read_region(corner, self._level, (window.width, window.height))
-        except (openslide.OpenSlideError, ValueError) as error:
+        except Exception as error:  # OpenSlide's, and those of its Python
             raise InvalidInput(
                 f"{self.name}: rows {window.top} to {window.bottom - 1}, columns {window.left} to "
                 f"{window.right - 1} cannot be read, the file may be damaged or cut short: {error}"

@@ -20,10 +20,8 @@ _ASKED = {_SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE}
 # and georeferences.
 _READ = {258, 270, 273, 277, 279, 282, 283, 292, 305, 320, 324, 325, 330, 338, 339, 347, 513, 514,
          530, 33550, 33628, 33922, 34264, 34735, 34736, 34737, 42113, 50838, 50839}  # fmt: skip
-_TEXT, _VALUE = (
-    24,
-    48,
-)  # bytes of memory for a character, of which XML may be made, and for a number
+# Bytes of memory for a character, of which XML may be made, and for a number.
+_TEXT, _VALUE = 24, 48
 
 
 class Directory(NamedTuple):

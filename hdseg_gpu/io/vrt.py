@@ -134,6 +134,8 @@ def _source(state: _Checked, given: Element, folder: Path, depth: int) -> str:
 
 def _stand_in(state: _Checked, path: Path, depth: int) -> str:
     """Return what GDAL is told instead of a file: a mosaic's text, else its path."""
+    if not path.is_file():
+        _refuse(state, f"it names {path}, which is no file")
     with Stored(path) as file:
         start = file.start(_LOOK)
     if _NESTED.match(start):

@@ -155,11 +155,15 @@ def open_zarr(
 
     """
     if not isinstance(where, str | Path):
-        return _source(where, _name_of(where), level, key, None, budget)
+        with _opening(_name_of(where)):
+            return _source(where, _name_of(where), level, key, None, budget)
     budget = budget or budget_of(None)
     name, store = str(where), _store(Path(where), budget)
     try:
-        return _source(_root(store, name), name, level, key, store, budget)
+        with _opening(name):
+            import zarr
+
+            return _source(zarr.open(store, mode="r"), name, level, key, store, budget)
     except BaseException:
         store.close()
         raise
@@ -303,11 +307,3 @@ def _opening(name: str) -> Iterator[None]:
         raise InvalidInput(
             f"{name} holds no Zarr array or group that can be opened: {reason}"
         ) from error
-
-
-def _root(store: Any, name: str) -> Any:
-    """Return the array or group that a store is."""
-    import zarr
-
-    with _opening(name):
-        return zarr.open(store, mode="r")
