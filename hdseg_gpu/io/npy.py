@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io.paths import quiet
 from hdseg_gpu.io.stored import Short, Stored
 
 _MAGIC = b"\x93NUMPY"
@@ -63,7 +64,8 @@ def read_header(name: str, read: Callable[[int], bytes]) -> Header:
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, fortran, dtype = parse(stream, _LONGEST)
+    with quiet():
+        shape, fortran, dtype = parse(stream, _LONGEST)
     if dtype.hasobject:
         raise InvalidInput(
             f"{name} cannot be read: it holds Python objects, which could run programs; save "

@@ -14,7 +14,7 @@ from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.jpeg_head import jpeg_head
-from hdseg_gpu.io.paths import JPEGS, decoding
+from hdseg_gpu.io.paths import JPEGS, decoding, quiet
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.png_head import png_head
 from hdseg_gpu.io.stored import Stored
@@ -110,12 +110,11 @@ def opened(path: Path, file: Stored) -> Iterator[Any]:
     # Large pictures are the purpose here, so the guard against them is lifted while reading.
     guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with (
-            decoding(path),
-            file.stream() as stream,
-            Image.open(stream, formats=_FORMATS[path.suffix.lower()]) as picture,
-        ):
-            yield picture
+        with decoding(path), file.stream() as stream:
+            with quiet():
+                picture = Image.open(stream, formats=_FORMATS[path.suffix.lower()])
+            with picture:
+                yield picture
     finally:
         Image.MAX_IMAGE_PIXELS = guard
 
@@ -192,7 +191,8 @@ def warn_if_turned(path: Path, picture: Any) -> None:
     from PIL import Image
 
     # PNG's own method would decode the picture first.
-    turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
+    with quiet():
+        turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
     if turned != 1:
         warnings.warn(
             f"{path} asks to be turned (EXIF orientation {turned}); its pixels are used "

@@ -1,7 +1,6 @@
 """Windows of rasters that GDAL alone can read, JPEG 2000 and virtual mosaics say, by rasterio."""
 
 import sys
-import warnings
 from pathlib import Path
 from threading import Lock, local
 from typing import Any
@@ -15,12 +14,10 @@ from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
 from hdseg_gpu.io.jp2_head import decoding_of
 from hdseg_gpu.io.parts import part_bytes, parts_of
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.paths import decoding, quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.vrt import checked_mosaic
-
-_warnings = Lock()  # what warnings.catch_warnings changes belongs to all threads
 
 
 def open_raster(
@@ -137,7 +134,7 @@ class RasterSource(ImageSource):
                     bands = raster.read(window=area)
             except Exception as error:  # rasterio's, and those of what GDAL passes on
                 # rasterio says "Read failed. See previous exception for details."
-                reason = " ".join(str(error.__cause__ or error).split())
+                reason = reason_of(error.__cause__ or error)
                 raise InvalidInput(
                     f"{self.name}: rows {part.top} to {part.bottom - 1}, columns {part.left} to "
                     f"{part.right - 1} cannot be read, the file may be damaged or cut short: "
@@ -177,9 +174,8 @@ class RasterSource(ImageSource):
         import rasterio
 
         chosen = {} if self._level is None else {"OVERVIEW_LEVEL": self._level}
-        with decoding(self._path), environment(self._trusted), _warnings, warnings.catch_warnings():
-            # A picture that lies nowhere is a picture all the same.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        # A picture that lies nowhere, of which rasterio warns, is a picture all the same.
+        with decoding(self._path), environment(self._trusted), quiet():
             return rasterio.open(self._what, driver=self._driver, **chosen)
 
 

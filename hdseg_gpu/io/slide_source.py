@@ -12,7 +12,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.parts import part_bytes, parts_of
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.paths import decoding, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
 from hdseg_gpu.io.stored import Stored, read_within
 
@@ -153,7 +153,8 @@ class SlideSource(ImageSource):
         except Exception as error:  # OpenSlide's, and those of its Python
             raise InvalidInput(
                 f"{self.name}: rows {window.top} to {window.bottom - 1}, columns {window.left} to "
-                f"{window.right - 1} cannot be read, the file may be damaged or cut short: {error}"
+                f"{window.right - 1} cannot be read, the file may be damaged or cut short: "
+                f"{reason_of(error)}"
             ) from error
 
     def close(self) -> None:

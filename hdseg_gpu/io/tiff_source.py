@@ -15,7 +15,7 @@ from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io import codestreams
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.paths import decoding, reason_of
 from hdseg_gpu.io.recent import Recent
 from hdseg_gpu.io.source import Georeference, ImageSource
 from hdseg_gpu.io.stored import Short, Stored
@@ -187,8 +187,7 @@ class TiffSource(ImageSource):
         except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
             if self._file.closed:
                 raise InvalidInput(f"{self.name} is closed; open it again to read it.") from error
-            kind = "" if isinstance(error, Short | TooLong) else f"{type(error).__name__}: "
-            reason = " ".join(f"{kind}{error}".split())
+            reason = f"{error}" if isinstance(error, Short | TooLong) else reason_of(error)
             if "imagecodecs" in reason and "requires" in reason:
                 raise InvalidInput(
                     f"{self.name}: {reason}; run `pip install 'hdseg_gpu[io]'` for this "

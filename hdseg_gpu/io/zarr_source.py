@@ -15,6 +15,7 @@ from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.ome_zarr_metadata import Multiscale, georeference, multiscale
 from hdseg_gpu.io.parts import part_bytes, parts_of
+from hdseg_gpu.io.paths import quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
 
 _XARRAY = "_ARRAY_DIMENSIONS"
@@ -98,10 +99,10 @@ class ZarrSource(ImageSource):
         except InvalidInput:
             raise
         except Exception as error:  # codecs and stores pass on anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InvalidInput(
                 f"{self.name} cannot be read in rows {window.top} to {window.bottom - 1}, columns "
-                f"{window.left} to {window.right - 1}; a chunk there may be damaged: {reason}"
+                f"{window.left} to {window.right - 1}; a chunk there may be damaged: "
+                f"{reason_of(error)}"
             ) from error
         kept = [axis for axis in self._axes if axis in cut]
         order = [kept.index(axis) for axis in "yxc" if axis in kept]
@@ -184,7 +185,7 @@ def _source(
     if len(arrays) != 1:
         groups = sorted(each for each, _ in node.groups())
         raise InvalidInput(
-            f"{name} is a group without OME-Zarr metadata; choose one of {arrays + groups} "
+            f"{name} is a group without OME-Zarr metadata; choose one of {(arrays + groups)[:20]} "
             "as the key."
             if arrays or groups
             else f"{name} is a group that holds no array; name another store."
@@ -267,12 +268,20 @@ def _member(node: Any, name: str, key: str) -> Any:
         try:
             return node[key]
         except Exception as error:  # KeyError, or metadata that cannot be parsed
-            known = ", ".join(sorted(str(each) for each, _ in node.members()))
             raise InvalidInput(
-                f"{name} holds no array or group {key!r} that can be opened "
-                f"({type(error).__name__}); it holds: {known}."
+                f"{name} holds no array or group {key[:200]!r} that can be opened "
+                f"({reason_of(error)}); it holds: {_listed(node)}."
             ) from error
     raise InvalidInput(f"{name} is an array, so it holds no array {key!r}; pass no key.")
+
+
+def _listed(node: Any) -> str:
+    """Return the names of what is in a group, as far as it can be told."""
+    try:
+        names = sorted(str(each) for each, _ in node.members())
+    except Exception:
+        return "members that cannot be opened"
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _name_of(node: Any) -> str:
@@ -299,11 +308,11 @@ def _store(path: Path, budget: Budget) -> Any:
 def _opening(name: str) -> Iterator[None]:
     """Turn whatever is wrong with a store into one line."""
     try:
-        yield
+        with quiet():
+            yield
     except InvalidInput:
         raise
     except Exception as error:  # from BadZipFile to metadata that are no JSON
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(
-            f"{name} holds no Zarr array or group that can be opened: {reason}"
+            f"{name} holds no Zarr array or group that can be opened: {reason_of(error)}"
         ) from error
