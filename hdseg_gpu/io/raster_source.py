@@ -133,6 +133,7 @@ class RasterSource(ImageSource):
                 with environment(self._trusted):
                     bands = raster.read(window=area)
             except Exception as error:  # rasterio's, and those of what GDAL passes on
+                self._drop(raster)  # GDAL would give half a tile the next time
                 # rasterio says "Read failed. See previous exception for details."
                 reason = reason_of(error.__cause__ or error)
                 raise InvalidInput(
@@ -169,6 +170,16 @@ class RasterSource(ImageSource):
                     raise InvalidInput(f"{self.name} is closed; open it again to read it.")
                 self._all.append(handle)
         return handle
+
+    def _drop(self, handle: Any) -> None:
+        """Close this thread's handle; the next read opens another one."""
+        self._mine.handle = None
+        with self._lock:
+            if self._all is None or handle not in self._all:
+                return
+            self._all.remove(handle)
+        with environment(self._trusted):
+            handle.close()
 
     def _opened(self) -> Any:
         import rasterio

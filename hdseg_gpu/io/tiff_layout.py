@@ -61,8 +61,8 @@ def layout_of(page: Any, path: Path) -> Layout:
     """Return the layout of tifffile's page."""
     if page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or 0 in page.shape:
         raise InvalidInput(
-            f"{path}: the page has the axes {page.axes}, the shape {page.shape} and the type "
-            f"{page.dtype}; expected a picture with the axes YX, YXS or SYX."
+            f"{path}: the page has the axes {page.axes}, the shape {str(page.shape)[:100]} and the "
+            f"type {page.dtype}; expected a picture with the axes YX, YXS or SYX."
         )
     planes, _, height, width, samples = (int(n) for n in page.shaped)
     segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
