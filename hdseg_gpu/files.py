@@ -292,7 +292,7 @@ def _scheduler(
             f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
             "distributed.Client, or nothing for the threads of this process."
         )
-    doer = Distributed(scheduler, timeout)
+    doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)
     return doer
 

@@ -60,6 +60,10 @@ class Identity:
         del found["host"]
         return found
 
+    def difference(self, now: "Identity") -> str:
+        """Return in words how other files differ from these, "" if they do not."""
+        return difference(self.plain(), now.plain(), elsewhere=self.host != now.host)
+
 
 def identity_of(path: Path, key: str | None = None) -> Identity:
     """Return the identity of a picture's files; `key` is that of an array in a Zarr folder.
@@ -78,27 +82,24 @@ def identity_of(path: Path, key: str | None = None) -> Identity:
 def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool = False) -> str:
     """Return in words what differs between two identities as `plain`, "" if nothing does.
 
-    elsewhere: whether the earlier one was taken on another machine.
+    elsewhere: whether they were taken on two machines.
     """
     differ = {name for name in now if before.get(name) != now[name]}
     found = []
     if "path" in differ and not elsewhere:
-        found.append(f"it is {now['path']} and was {before.get('path')}")
+        found.append(f"it is {now['path']} instead of {before.get('path')}")
     if "files" in differ:
-        found.append(f"it has {now['files']} file(s) and had {before.get('files')}")
+        found.append(f"{now['files']} file(s) instead of {before.get('files')}")
     if "size" in differ:
-        found.append(f"it has {now['size']} bytes and had {before.get('size')}")
+        found.append(f"{now['size']} bytes instead of {before.get('size')}")
     if {"modified", "listing"} <= differ:
-        found.append(
-            f"it was modified at {_at(now['modified'])} and before that at "
-            f"{_at(before.get('modified'))}"
-        )
+        found.append(f"modified {_at(now['modified'])} instead of {_at(before.get('modified'))}")
     if not elsewhere and "inode" in differ:
-        found.append("it is another file of that name")
+        found.append("another file of that name")
     if not found and differ & {"listing", "sample"}:
-        found.append("its content is another")
-    if not found and not elsewhere and differ:
-        found.append(f"it was touched at {_at(now['changed'])}")
+        found.append("other content")
+    if not found and not elsewhere and differ - {"path"}:
+        found.append(f"touched {_at(now['changed'])}")
     return ", ".join(found)
 
 
@@ -129,8 +130,7 @@ class Watch:
         except OSError as error:
             reason = error.strerror or str(error)
             raise Changed(f"{error.filename or self._path}: {reason}; {_REMEDY}.") from error
-        elsewhere = self._expected.host != now.host
-        differs = difference(self._expected.plain(), now.plain(), elsewhere=elsewhere)
+        differs = self._expected.difference(now)
         if differs:
             raise Changed(
                 f"{self._path} is not what it was when the run began: {differs}; {_REMEDY}."

@@ -13,16 +13,18 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
-from hdseg_gpu.io.identity import Changed
+from hdseg_gpu.io.identity import Changed, identity_of
 from hdseg_gpu.scale import sources
 from hdseg_gpu.scale.job import Job
 from hdseg_gpu.scale.schedule import Result, Task, do
+from hdseg_gpu.scale.sources import Input
 
 PATIENCE = 60.0  # seconds without a worker, or without a word of the scheduler
 
@@ -40,8 +42,13 @@ _log = logging.getLogger(_PACKAGE)
 class Distributed:
     """The workers of a cluster, by a ``distributed.Client``."""
 
-    def __init__(self, client: Any, patience: float = PATIENCE) -> None:
-        """Wait for workers, at most `patience` seconds; refuse those with other versions."""
+    def __init__(
+        self, client: Any, patience: float = PATIENCE, inputs: Sequence[Input | None] = ()
+    ) -> None:
+        """Wait for workers, at most `patience` seconds, and refuse those that cannot take part.
+
+        They must have the same version of this package, and see the same files as inputs.
+        """
         self.client, self.patience = client, patience
         if getattr(client, "asynchronous", False) or client.status != "running":
             state = client.status if client.status != "running" else "asynchronous"
@@ -55,8 +62,15 @@ class Distributed:
         self._threads = 0
         self._asked = 0.0
         self._runs: set[str] = set()
+        self._gone = False  # whether the scheduler is lost
         self._await_workers()
         self._check_versions()
+        for worker, why in self._of_all(_inputs_seen, inputs):
+            if why is not None:
+                raise InvalidInput(
+                    f"The worker {worker} cannot take part: {_reason(why)} Workers need the files "
+                    "of a run under the same paths."
+                )
 
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
@@ -65,7 +79,7 @@ class Distributed:
 
         What a lost worker was at is done again by another: a tile is the same whoever writes it.
         """
-        self._check_views(job)
+        self._check_folder(job)
         waiting = iter(indices)
         running: dict[Any, int] = {}
         done: SimpleQueue[Any] = SimpleQueue()
@@ -96,14 +110,15 @@ class Distributed:
 
         A tile under way is given up at its next look at the image or at the run's folder.
         """
-        for run in self._runs:
+        for run in () if self._gone else self._runs:
             with suppress(Exception):  # those who do not hear it find out by themselves
                 _within(_FAREWELL, self.client.run, sources.end, run, on_error="ignore")
         self._runs.clear()
 
     def _cancel(self, futures: list[Any]) -> None:
-        with suppress(Exception):
-            _within(_FAREWELL, self.client.cancel, futures, force=True)
+        if not self._gone:
+            with suppress(Exception):
+                _within(_FAREWELL, self.client.cancel, futures, force=True)
 
     def _next(self, done: "SimpleQueue[Any]") -> Any:
         """Return the next future that is done, whatever became of it."""
@@ -193,15 +208,17 @@ class Distributed:
                     "the same version on all."
                 )
 
-    def _check_views(self, job: Job) -> None:
-        """Refuse workers that do not see the run's files and folder, once in a run."""
+    def _check_folder(self, job: Job) -> None:
+        """Refuse workers that cannot write to a run's folder, or see another, once in a run."""
         if job.run in self._runs:
             return
         self._runs.add(job.run)
-        for worker, why in self._of_all(_view, job):
+        for worker, why in self._of_all(_folder_seen, job):
             if why is not None:
-                kind = f"{type(why).__name__}: " if isinstance(why, BaseException) else ""
-                raise InvalidInput(f"The worker {worker} cannot take part: {kind}{_line(why)}")
+                raise Unfinished(
+                    f"The worker {worker} cannot take part: {_reason(why)} Mend that, or stop the "
+                    "worker, and continue with --resume."
+                )
 
     def _of_all(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Any]]:
         """Yield what all workers return, or raise, sorted by their addresses."""
@@ -219,9 +236,10 @@ class Distributed:
             raise self._lost() from error
 
     def _lost(self) -> Unfinished:
+        self._gone = True
         return Unfinished(
             f"The Dask scheduler at {self.address} was lost, or its futures were cancelled; what "
-            "is done is kept: start it again, and continue with --resume."
+            "is done is kept: start it anew if need be, and continue with --resume."
         )
 
 
@@ -268,30 +286,43 @@ def _done(release: str, task: Task, job: Job, phase: str, index: int, *rest: Any
         ) from error
 
 
-async def _view(job: Job) -> str | None:
-    """Return why a worker cannot take part in a run, None if it can."""
-    return await asyncio.to_thread(_reason_against, job)
+async def _inputs_seen(inputs: Sequence[Input | None]) -> str | None:
+    """Return why a worker cannot read the inputs of a run, None if it can."""
+    return await asyncio.to_thread(_why_no_inputs, inputs)
 
 
-def _reason_against(job: Job) -> str | None:
-    until = monotonic() + _SYNCED
-    folder = job.workspace.folder
+def _why_no_inputs(inputs: Sequence[Input | None]) -> str | None:
+    for given in inputs:
+        if given is None or given.identity is None:
+            continue
+        path = Path(str(given.where))
+        try:
+            differs = given.identity.difference(identity_of(path, given.key))
+        except InvalidInput as error:
+            return f"{_here()}: {error}"
+        if differs:
+            return f"{_here()} sees another file as {path}: {differs}."
+    return None
+
+
+async def _folder_seen(job: Job) -> str | None:
+    """Return why a worker cannot write to the folder of a run, None if it can."""
+    return await asyncio.to_thread(_why_no_folder, job)
+
+
+def _why_no_folder(job: Job) -> str | None:
+    until, folder = monotonic() + _SYNCED, job.workspace.folder
     while True:
         try:
             job.check_workspace()
             with tempfile.TemporaryFile(dir=folder):
-                break
+                return None
         except OSError as error:
             return f"{_here()} cannot write to {folder}: {error.strerror or error}."
         except Unfinished as error:
             if monotonic() > until:
-                return f"{_here()} does not see what this process does: {error}"
+                return f"{_here()}: {error}"
             sleep(0.2)
-    try:
-        job.check_inputs()
-    except HdsegError as error:
-        return f"{_here()}: {error}"
-    return None
 
 
 def _here() -> str:
@@ -360,6 +391,10 @@ def _within(seconds: float, function: Callable[..., Any], *arguments: Any, **opt
     if error is not None:
         raise error
     return result
+
+
+def _reason(why: Any) -> str:
+    return _line(f"{type(why).__name__}: {why}" if isinstance(why, BaseException) else why)
 
 
 def _line(what: Any) -> str:
