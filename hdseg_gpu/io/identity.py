@@ -144,7 +144,7 @@ class Watch:
         self._cost = self._when - began
 
 
-_REMEDY = "put that file back and continue with --resume, or begin anew with --overwrite"
+_REMEDY = "begin anew with --overwrite"
 
 
 def _looked_at(path: Path, key: str | None) -> tuple[Identity, os.stat_result, list[Member]]:

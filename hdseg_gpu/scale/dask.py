@@ -276,7 +276,10 @@ def _done(release: str, task: Task, job: Job, phase: str, index: int, *rest: Any
     try:
         return do(task, job, phase, index, *rest)
     except Changed as error:
-        raise Changed(f"{_here()}: {error}") from error
+        raise Changed(
+            f"{_here()}: {error} If only that worker sees another file, stop it and continue with "
+            "--resume."
+        ) from error
     except HdsegError:
         raise
     except Exception as error:
