@@ -7,8 +7,8 @@ from threading import Thread
 import numpy as np
 import pytest
 import tifffile
-from gallery import blobs, photograph, reduced
 from large_files import beside, folder_of
+from small_files import OPTIONS, build, during, in_place, picture, replace
 
 from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.core.errors import Unfinished
@@ -17,61 +17,21 @@ from hdseg_gpu.io.identity import Changed
 from hdseg_gpu.scale import sources
 from hdseg_gpu.scale.sources import Input, closed, input_of, reading, source_of
 
-SHAPE = (600, 520)
-OPTIONS = {"tile": 2048, "workers": 1}
+
+@pytest.fixture(name="picture")
+def _picture():
+    return picture()
 
 
 @pytest.fixture
-def picture():
-    return photograph(blobs(SHAPE), channels=1)[..., 0]
-
-
-@pytest.fixture
-def inputs(tmp_path, picture):
-    """Return paths of an image, a coarse map that deserves doubt, and a boundary map."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    paths = [folder / name for name in ("image.tif", "coarse.npy", "boundary.tif")]
-    tifffile.imwrite(paths[0], picture, tile=(64, 64))
-    np.save(paths[1], np.roll(reduced(blobs(SHAPE), 8), (2, 2), axis=(0, 1)))
-    tifffile.imwrite(paths[2], picture.astype(np.float32) / 255, tile=(64, 64))
-    return paths
+def inputs(tmp_path):
+    return build(tmp_path / "in")
 
 
 @pytest.fixture
 def output(tmp_path):
     (tmp_path / "out").mkdir()
     return tmp_path / "out" / "labels.npy"
-
-
-def in_place(path):
-    """Change some bytes of a file, and put its time back."""
-    before = path.stat()
-    with path.open("r+b") as stream:
-        stream.seek(before.st_size // 2)
-        stream.write(b"\x55" * 64)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def replace(path):
-    """Put another file of the same size and time in a file's place."""
-    before, other = path.stat(), path.with_name("other")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2 :][:64] = b"\x55" * 64
-    other.write_bytes(content)
-    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    other.replace(path)
-
-
-def during(phase, harm, path):
-    """Return a callback that does harm to a file once, in a phase."""
-    left = [path]
-
-    def tell(now):
-        if now.phase == phase and left:
-            harm(left.pop())
-
-    return tell
 
 
 PHASES = ["survey", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
