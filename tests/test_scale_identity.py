@@ -15,6 +15,7 @@ from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.identity import Changed
 from hdseg_gpu.scale import sources
+from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.sources import Input, closed, input_of, reading, source_of
 
 
@@ -263,3 +264,24 @@ def test_many_threads_read_while_files_are_replaced(files):
             thread.join()
     assert {got for got, value in found if got != value} == set()
     assert len(errors) > 0
+
+
+def test_schedulers_hear_at_once_that_a_run_ends(inputs, output, monkeypatch):
+    """Not when the exception that ended it is forgotten: until then workers work in vain."""
+    ended, run = [], Local.run
+
+    def told(*arguments):
+        try:
+            yield from run(*arguments)
+        finally:
+            ended.append(arguments)
+
+    def stop_after_a_tile(now):
+        if now.done == 1:
+            raise Stop
+
+    monkeypatch.setattr(Local, "run", told)
+    with pytest.raises(Stop) as caught:
+        refine_file(*inputs[:2], output, progress=stop_after_a_tile, **OPTIONS)
+    assert len(ended) == 1
+    assert caught.traceback is not None
