@@ -288,7 +288,7 @@ def _scheduler(
             "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
             "of them see, or no scheduler."
         )
-    if scheduler == "dask":
+    if address is not None and scheduler == "dask":
         scheduler = stack.enter_context(connected(address))
     doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)
