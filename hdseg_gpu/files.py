@@ -270,25 +270,25 @@ def _scheduler(
         if address is not None:
             raise InvalidInput(f"address={address!r} is for scheduler='dask'; pass that, too.")
         return None
-    from hdseg_gpu.scale.dask import Distributed, connected
-
     timeout = validate.at_least("worker_timeout", timeout, 0.0)
-    if scheduler != "dask" and not hasattr(scheduler, "submit"):
-        raise InvalidInput(
-            f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
-            "distributed.Client, or nothing for the threads of this process."
-        )
     if scheduler == "dask" and address is None:
         raise InvalidInput(
             "scheduler='dask' needs address=, that of the Dask scheduler such as "
             "'tcp://10.0.0.1:8786'."
+        )
+    if scheduler != "dask" and not hasattr(scheduler, "submit"):
+        raise InvalidInput(
+            f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
+            "distributed.Client, or nothing for the threads of this process."
         )
     if any(given is not None and not isinstance(given.where, Path) for given in inputs):
         raise InvalidInput(
             "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
             "of them see, or no scheduler."
         )
-    if address is not None and scheduler == "dask":
+    from hdseg_gpu.scale.dask import Distributed, connected
+
+    if scheduler == "dask" and address is not None:
         scheduler = stack.enter_context(connected(address))
     doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)

@@ -110,6 +110,9 @@ def test_other_machines(path):
 def test_paths_that_are_no_files(tmp_path):
     with pytest.raises(InvalidInput, match=r"none\.tif does not exist"):
         identity_of(tmp_path / "none.tif")
+    for name in ("a\0b.tif", "a" * 300 + ".tif"):
+        with pytest.raises(InvalidInput, match="cannot be"):
+            identity_of(tmp_path / name)
     os.mkfifo(tmp_path / "pipe.tif")
     identity_of(tmp_path / "pipe.tif")  # it does not wait for a writer
     (tmp_path / "folder.tif").mkdir()

@@ -77,6 +77,8 @@ def identity_of(path: Path, key: str | None = None) -> Identity:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
+    except ValueError as error:  # a null byte
+        raise InvalidInput(f"{str(path)!r} cannot be the name of a file: {error}.") from error
 
 
 def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool = False) -> str:
