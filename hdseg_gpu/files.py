@@ -276,7 +276,7 @@ def _scheduler(
             "scheduler='dask' needs address=, that of the Dask scheduler such as "
             "'tcp://10.0.0.1:8786'."
         )
-    if scheduler != "dask" and not hasattr(scheduler, "submit"):
+    if scheduler != "dask" and not hasattr(scheduler, "scheduler_info"):
         raise InvalidInput(
             f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
             "distributed.Client, or nothing for the threads of this process."

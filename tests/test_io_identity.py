@@ -48,11 +48,14 @@ def replaced(path, content):
 CHANGES = {
     "longer": (lambda p: p.write_bytes(bytes(SIZE + 5)), f"{SIZE + 5} bytes instead of {SIZE}"),
     "other content": (lambda p: flip(p, 7), r"modified 2\d\d\d-.* instead of 2"),
-    "touched": (lambda p: p.chmod(0o600), "touched 2"),
+    "touched": (lambda p: p.chmod(0o600), "touched or replaced 2"),
     "its time put back": (lambda p: keep_time(p, lambda: flip(p, 7)), "other content"),
-    "its time put back, unseen": (lambda p: keep_time(p, lambda: flip(p, 100_000)), "touched 2"),
-    "replaced by the same": (lambda p: replaced(p, p.read_bytes()), "another file of that name"),
-    "replaced": (lambda p: replaced(p, bytes(SIZE)), "another file of that name"),
+    "its time put back, unseen": (
+        lambda p: keep_time(p, lambda: flip(p, 100_000)),
+        "touched or replaced 2",
+    ),
+    "replaced by the same": (lambda p: replaced(p, p.read_bytes()), "touched or replaced 2"),
+    "replaced": (lambda p: replaced(p, bytes(SIZE)), "other content"),
     "gone": (lambda p: p.unlink(), "No such file or directory"),
 }
 
@@ -97,7 +100,7 @@ def test_other_machines(path):
     assert there.difference(identity_of(path)) == ""
     watch = Watch(path, None, there)
     keep_time(path, lambda: flip(path, 100_000))
-    with pytest.raises(Changed, match="touched"):  # here nothing may differ any more
+    with pytest.raises(Changed, match="touched or replaced"):  # here nothing may differ any more
         watch.check()
     keep_time(path, lambda: flip(path, SIZE - 1))
     with pytest.raises(Changed, match="other content"):

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from large_files import OPTIONS, beside, build, environment
@@ -145,6 +146,8 @@ def test_addresses_that_do_not_answer(inputs, output):
         ({"scheduler": "dask"}, "scheduler='dask' needs address="),
         ({"address": "tcp://127.0.0.1:9"}, "is for scheduler='dask'; pass that, too"),
         ({"scheduler": "slurm"}, "scheduler='slurm' is not known"),
+        ({"scheduler": ThreadPoolExecutor(1)}, "scheduler=<concurrent.* is not known"),
+        ({"scheduler": "dask", "address": "a", "worker_timeout": -1.0}, "worker_timeout=-1.0 is"),
     ],
 )
 def test_schedulers_that_are_not_known(options, sentence, inputs, output):

@@ -212,10 +212,7 @@ def test_a_worker_without_the_file(client, inputs, output, tmp_path):
         refine_file(*inputs[:2], output, scheduler=client, **TILE)
 
 
-def test_a_worker_that_does_not_share_the_outputs_folder(
-    client, inputs, output, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(here, "_SYNCED", 0.0)
+def test_a_worker_that_does_not_share_the_outputs_folder(client, inputs, output, tmp_path):
     (tmp_path / "empty").mkdir()
     with (
         worker_elsewhere(client, OVER, tmp_path / "empty", output.parent),

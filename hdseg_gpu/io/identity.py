@@ -1,8 +1,10 @@
 """What tells a picture's files from others under the same path, without reading all of them.
 
-Within a machine nothing may differ: no size, no time, no inode number, no byte that is sampled.
-Between machines, numbers of inodes and times of change (ctime) are not compared, as a copy on
-another disk has its own; and devices never, as a share has another number on each machine.
+Within a machine nothing may differ: no size, no time, no byte that is sampled. The time of change
+(ctime) cannot be set, and moves on with whatever replaces, writes to, renames or links a file.
+Between machines it is not compared, as a copy on another disk has its own. Numbers of inodes and
+devices never are: some network file systems give them anew now and then, and a file in another's
+place has another ctime.
 """
 
 import os
@@ -49,9 +51,8 @@ class Identity:
     size: int  # bytes of all
     modified: int  # ns since 1970, the latest
     changed: int  # the same of ctime
-    inode: int  # of the path
     listing: str  # of names, sizes, times of modification
-    stamps: str  # of inode numbers and times, in ns
+    stamps: str  # the same, and of times of change, in ns
     sample: str  # of some of the content
 
     def plain(self) -> dict[str, Any]:
@@ -96,12 +97,10 @@ def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool =
         found.append(f"{now['size']} bytes instead of {before.get('size')}")
     if {"modified", "listing"} <= differ:
         found.append(f"modified {_at(now['modified'])} instead of {_at(before.get('modified'))}")
-    if not elsewhere and "inode" in differ:
-        found.append("another file of that name")
     if not found and differ & {"listing", "sample"}:
         found.append("other content")
     if not found and not elsewhere and differ - {"path"}:
-        found.append(f"touched {_at(now['changed'])}")
+        found.append(f"touched or replaced {_at(now['changed'])}")
     return ", ".join(found)
 
 
@@ -162,7 +161,7 @@ def _looked_at(path: Path, key: str | None) -> tuple[Identity, os.stat_result, l
     found = first.found()
     identity = Identity(
         str(path.resolve()), _host(), sums.files, sums.size, sums.modified, sums.changed,
-        main.st_ino, f"{sums.listing:032x}", f"{sums.stamps:032x}", _sample(path, found),
+        f"{sums.listing:032x}", f"{sums.stamps:032x}", _sample(path, found),
     )  # fmt: skip
     return identity, main, found[:_FEW]
 
@@ -182,7 +181,7 @@ class _Sums:
         # Microseconds: some network file systems know no finer times.
         own = f"{name}\0{status.st_size} {status.st_mtime_ns // 1000}"
         self.listing = (self.listing + _number(own)) % _FULL
-        own += f" {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        own += f" {status.st_mtime_ns} {status.st_ctime_ns}"
         self.stamps = (self.stamps + _number(own)) % _FULL
 
 

@@ -4,39 +4,33 @@ Workers are told apart from this process by nothing but what they say: before th
 asked for its version, whether it sees the same files, and whether it can write to the run's folder.
 """
 
-import asyncio
 import logging
 import os
-import socket
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
-from hdseg_gpu.io.identity import Changed, identity_of
 from hdseg_gpu.scale import sources
+from hdseg_gpu.scale.dask_worker import PACKAGE, done_there, folder_seen, inputs_seen, line_of
 from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.schedule import Result, Task, do
+from hdseg_gpu.scale.schedule import Result, Task
 from hdseg_gpu.scale.sources import Input
 
 PATIENCE = 60.0  # seconds without a worker, or without a word of the scheduler
 
-_PACKAGE = "hdseg_gpu"
 _AHEAD = 3  # futures for each thread of the workers: enough that none waits for the next
 _TICK = 1.0  # seconds between two looks at the cluster while nothing comes
 _NOTICE = 3.0  # seconds after which it is said that we wait
 _FAREWELL = 10.0  # seconds that workers have to hear that a run is over
-_SYNCED = 5.0  # seconds until a shared disk shows a new folder to everyone
 _SILENT = ("distributed", "tornado", "asyncio")  # who logs what we say in one line
 
-_log = logging.getLogger(_PACKAGE)
+_log = logging.getLogger(PACKAGE)
 
 
 class Distributed:
@@ -65,7 +59,7 @@ class Distributed:
         self._gone = False  # whether the scheduler is lost
         self._await_workers()
         self._check_versions()
-        for worker, why in self._of_all(_inputs_seen, inputs):
+        for worker, why in self._of_all(inputs_seen, inputs):
             if why is not None:
                 raise InvalidInput(
                     f"The worker {worker} cannot take part: {_reason(why)} Workers need the files "
@@ -90,7 +84,7 @@ class Distributed:
                     and (index := next(waiting, None)) is not None
                 ):
                     future = self._called(
-                        self.client.submit, _done, version(_PACKAGE), task, job, phase, index,
+                        self.client.submit, done_there, version(PACKAGE), task, job, phase, index,
                         *rest, pure=False,
                     )  # fmt: skip
                     running[future] = index
@@ -195,16 +189,16 @@ class Distributed:
 
     def _check_versions(self) -> None:
         """Refuse workers without this package, or with another version of it."""
-        here = version(_PACKAGE)
+        here = version(PACKAGE)
         # A function of the standard library: others could not be told to workers without us.
-        for worker, there in self._of_all(version, _PACKAGE):
+        for worker, there in self._of_all(version, PACKAGE):
             if isinstance(there, ModuleNotFoundError):
                 raise InvalidInput(
-                    f"The worker {worker} does not have {_PACKAGE}; install version {here} there."
+                    f"The worker {worker} does not have {PACKAGE}; install version {here} there."
                 )
             if there != here:
                 raise InvalidInput(
-                    f"The worker {worker} has {_PACKAGE} {there}, and this process {here}; install "
+                    f"The worker {worker} has {PACKAGE} {there}, and this process {here}; install "
                     "the same version on all."
                 )
 
@@ -213,7 +207,7 @@ class Distributed:
         if job.run in self._runs:
             return
         self._runs.add(job.run)
-        for worker, why in self._of_all(_folder_seen, job):
+        for worker, why in self._of_all(folder_seen, job):
             if why is not None:
                 raise Unfinished(
                     f"The worker {worker} cannot take part: {_reason(why)} Mend that, or stop the "
@@ -257,82 +251,10 @@ def _failure(error: BaseException, phase: str, index: int) -> BaseException:
     else:  # before the task began: it could not be understood there
         found = Unfinished(
             f"Tile {index} of phase {phase} failed on a worker: {type(error).__name__}: "
-            f"{_line(error)}; mend that and continue with --resume."
+            f"{line_of(error)}; mend that and continue with --resume."
         )
     found.__cause__ = error
     return found
-
-
-# ---- what workers do -------------------------------------------------------------------------
-
-
-def _done(release: str, task: Task, job: Job, phase: str, index: int, *rest: Any) -> Result:
-    """Do a task on a worker; whatever goes wrong there says where, and in one line."""
-    if version(_PACKAGE) != release:
-        raise Unfinished(
-            f"{_here()} has {_PACKAGE} {version(_PACKAGE)}, and the run {release}; stop that "
-            "worker, and continue with --resume."
-        )
-    try:
-        return do(task, job, phase, index, *rest)
-    except Changed as error:
-        raise Changed(
-            f"{_here()}: {error} If only that worker sees another file, stop it and continue with "
-            "--resume."
-        ) from error
-    except HdsegError:
-        raise
-    except Exception as error:
-        raise Unfinished(
-            f"{_here()}: tile {index} of phase {phase} failed, {type(error).__name__}: "
-            f"{_line(error)}; mend that and continue with --resume."
-        ) from error
-
-
-async def _inputs_seen(inputs: Sequence[Input | None]) -> str | None:
-    """Return why a worker cannot read the inputs of a run, None if it can."""
-    return await asyncio.to_thread(_why_no_inputs, inputs)
-
-
-def _why_no_inputs(inputs: Sequence[Input | None]) -> str | None:
-    for given in inputs:
-        if given is None or given.identity is None:
-            continue
-        path = Path(str(given.where))
-        try:
-            differs = given.identity.difference(identity_of(path, given.key))
-        except InvalidInput as error:
-            return f"{_here()}: {error}"
-        if differs:
-            return f"{_here()} sees another file as {path}: {differs}."
-    return None
-
-
-async def _folder_seen(job: Job) -> str | None:
-    """Return why a worker cannot write to the folder of a run, None if it can."""
-    return await asyncio.to_thread(_why_no_folder, job)
-
-
-def _why_no_folder(job: Job) -> str | None:
-    until, folder = monotonic() + _SYNCED, job.workspace.folder
-    while True:
-        try:
-            job.check_workspace()
-            with tempfile.TemporaryFile(dir=folder):
-                return None
-        except OSError as error:
-            return f"{_here()} cannot write to {folder}: {error.strerror or error}."
-        except Unfinished as error:
-            if monotonic() > until:
-                return f"{_here()}: {error}"
-            sleep(0.2)
-
-
-def _here() -> str:
-    return f"worker on {socket.gethostname()}, process {os.getpid()}"
-
-
-# ---- clients ---------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -352,7 +274,7 @@ def connected(address: str) -> Iterator[Any]:
             client = Client(address, timeout="10s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise InvalidInput(
-                f"address={address!r} has no Dask scheduler: {_line(error)}; start one with "
+                f"address={address!r} has no Dask scheduler: {line_of(error)}; start one with "
                 "`dask scheduler`, and workers with `dask worker ADDRESS`."
             ) from error
         try:
@@ -397,8 +319,4 @@ def _within(seconds: float, function: Callable[..., Any], *arguments: Any, **opt
 
 
 def _reason(why: Any) -> str:
-    return _line(f"{type(why).__name__}: {why}" if isinstance(why, BaseException) else why)
-
-
-def _line(what: Any) -> str:
-    return " ".join(str(what).split())
+    return line_of(f"{type(why).__name__}: {why}" if isinstance(why, BaseException) else why)
