@@ -159,8 +159,8 @@ def _grey_table(depth: int) -> NDArray[Any]:
 def _transcode(path: Path, file: Stored, head: Head, workspace: Path | None) -> _Transcoded:
     with opened(path, file) as picture:
         warn_if_turned(path, picture)
-        table = palette_table(picture) if head.palette else None
-    if head.png and head.depth < 8 and not head.palette:
+    table = None if head.palette is None else palette_table(head.palette)
+    if head.png and head.depth < 8 and head.palette is None:
         table = _grey_table(head.depth)
     folder = str(workspace or tempfile.gettempdir())
     decode = png_rows.decode_png if head.png else jpeg_rows.decode_jpeg

@@ -12,11 +12,11 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
 
 
 class PngHead(NamedTuple):
-    """The header, and how long the longest chunk is that holds no pixels."""
+    """The header, the palette, and how long the longest chunk is that holds no pixels."""
 
     shape: Shape
     depth: int  # bits of a sample
-    palette: bool
+    palette: bytes | None  # red, green, blue of each index
     channels: int  # as stored: indices of a palette are one
     interlaced: bool
     aside: int
@@ -36,16 +36,20 @@ def png_head(file: Stored) -> PngHead:
             f"pixels of colour type {colour}."
         )
     shape = int(height), int(width)
-    return PngHead(shape, depth, colour == 3, _CHANNELS[colour], bool(interlaced), _aside(file))
+    colours, aside = _before_pixels(file)
+    palette = (colours or b"") if colour == 3 else None
+    return PngHead(shape, depth, palette, _CHANNELS[colour], bool(interlaced), aside)
 
 
-def _aside(file: Stored) -> int:
-    """Return the bytes of the longest chunk before the pixels; those behind them are not read."""
-    longest, at = 0, 8
+def _before_pixels(file: Stored) -> tuple[bytes | None, int]:
+    """Return the palette and the bytes of the longest chunk; chunks behind pixels are not read."""
+    colours, longest, at = None, 0, 8
     while at + 8 <= file.size:
         length, kind = struct.unpack(">I4s", file.fetch(at, 8))
         if kind == b"IDAT":
             break
+        if kind == b"PLTE":
+            colours = file.some(at + 8, min(length, 768))
         longest = max(longest, min(length, file.size - at))
         at += 12 + length
-    return longest
+    return colours, longest

@@ -41,7 +41,7 @@ class Head:
     png: bool
     depth: int  # bits of a sample
     channels: int  # as stored: indices of a palette are one
-    palette: bool
+    palette: bytes | None  # red, green, blue of each index
     complete_at_end: bool  # interlaced, or progressive
     coefficients: int  # bytes that a progressive JPEG takes while it is decoded
     aside: int  # bytes of what is no pixels, such as profiles
@@ -54,7 +54,7 @@ class Head:
     @property
     def decoded(self) -> int:
         """Return the bytes of a pixel as it is returned: of colours, if there is a palette."""
-        if self.palette or (self.channels == 4 and not self.png):
+        if self.palette is not None or (self.channels == 4 and not self.png):
             return 3
         return self.channels * max(1, self.depth // 8)
 
@@ -87,7 +87,7 @@ def read_head(path: Path, file: Stored) -> Head:
             f"{path} cannot be read, it may be damaged or cut short: its header names no size."
         )
     return Head(
-        jpeg.shape, False, jpeg.depth, jpeg.channels, False, jpeg.progressive, jpeg.coefficients,
+        jpeg.shape, False, jpeg.depth, jpeg.channels, None, jpeg.progressive, jpeg.coefficients,
         jpeg.before,
     )  # fmt: skip
 
@@ -142,17 +142,17 @@ def decoded(path: Path, file: Stored, head: Head, as_labels: bool = False) -> Pi
         warn_if_turned(path, picture)
         if not head.deep:
             picture.load()
-            return _taken(picture, as_labels)
+            return _taken(picture, head, as_labels)
     from hdseg_gpu.io.deep_png import read_deep_png
 
     return read_deep_png(path, file)
 
 
-def _taken(picture: Any, as_labels: bool) -> Picture:
+def _taken(picture: Any, head: Head, as_labels: bool) -> Picture:
     """Return the pixels of Pillow's picture, copied strip by strip."""
     mode = picture.mode
-    if mode == "P":
-        table = palette_table(picture)
+    if mode == "P" and head.palette is not None:
+        table = palette_table(head.palette)
         values = None if as_labels and table.ndim == 2 else table
         return Picture(_copied(picture, None, values), False)
     if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
@@ -202,14 +202,14 @@ def warn_if_turned(path: Path, picture: Any) -> None:
         )
 
 
-def palette_table(picture: Any) -> NDArray[np.uint8]:
+def palette_table(palette: bytes) -> NDArray[np.uint8]:
     """Return 256 grey values where the palette is all grey, else 256 colours.
 
     The whole palette decides, not the colours in use: in that of PASCAL VOC class 7 is a grey, and
     a picture of background and buses is not a grey picture.
     """
     table = np.zeros((256, 3), np.uint8)
-    colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)
     table[: len(colours)] = colours
     if (np.ptp(colours, axis=1) == 0).all():
         return table[:, 0].copy()

@@ -29,15 +29,17 @@ _BLOCK = 8 << 20  # bytes fetched at once of pixels that are stored as they are
 # Rows are fetched whole, and columns that nobody asked for thrown away, where this is not more than
 # so many times what was asked for, or the row is not longer than a page of memory.
 _WASTE, _SHORT_ROW = 4, 4096
-_CODED_SAMPLE = 12  # bytes that decoders of pictures take for a sample, beside the result
-# Codes of Compression: what holds pictures of its own size, and what is told of how much it holds.
-_CODED: dict[int, Callable[[bytes], codestreams.Coded]] = {
-    **dict.fromkeys((6, 7, 33007, 34892), codestreams.of_jpeg),
-    **dict.fromkeys((33003, 33004, 33005, 34712), codestreams.of_jpeg2000),
-    **dict.fromkeys((50002, 52546), codestreams.of_jpegxl),
-    34887: codestreams.of_lerc, 34927: codestreams.of_webp, 50001: codestreams.of_webp,
-    34933: codestreams.of_png,
+# Codes of Compression: what holds pictures of its own size, and the bytes that their decoders take
+# for a sample beside the result.
+_JPEG, _JPEG2000 = (codestreams.of_jpeg, 3), (codestreams.of_jpeg2000, 12)
+_CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
+    **dict.fromkeys((6, 7, 33007, 34892), _JPEG),
+    **dict.fromkeys((33003, 33004, 33005, 34712), _JPEG2000),
+    **dict.fromkeys((50002, 52546), (codestreams.of_jpegxl, 16)),
+    **dict.fromkeys((34927, 50001), (codestreams.of_webp, 6)),
+    34887: (codestreams.of_lerc, 8), 34933: (codestreams.of_png, 2),
 }  # fmt: skip
+# Those that are told how much they may yield.
 _DEFLATE, _LZMA = (8, 32946, 50013), 34925
 _TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
 # What tifffile would look for in other pages or beside the file.
@@ -157,7 +159,8 @@ class TiffSource(ImageSource):
             return 2 * max(_BLOCK, layout.row_bytes)
         encoded = min(int(layout.sizes.max(initial=0)), size)
         samples = layout.segment[0] * layout.segment[1] * layout.samples
-        each = _CODED_SAMPLE + item if self._compression in _CODED else 3 * item
+        coded = _CODED.get(self._compression)
+        each = 3 * item if coded is None else coded[1] + 2 * item
         return 2 * encoded + int(samples * each)
 
     def _read(self, window: Window) -> NDArray[Any]:
@@ -235,9 +238,9 @@ class TiffSource(ImageSource):
         """
         rows, columns = self._layout.segment
         most = rows * columns * self._layout.samples
-        measure = _CODED.get(self._compression)
-        if measure is not None:
-            found = measure(data)
+        coded = _CODED.get(self._compression)
+        if coded is not None:
+            found = coded[0](data)
             if found.rows * found.columns > rows * columns or (
                 found.samples > self._layout.samples + 1  # an alpha that is all opaque
             ):

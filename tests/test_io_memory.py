@@ -1,0 +1,160 @@
+"""What a picture takes is known from its header: within the budget, or refused with the numbers."""
+
+import json
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+SIDE = 4480  # a multiple of 16, for tiles
+MIB = 1 << 20
+CODE = """
+import json, sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+from hdseg_gpu import InvalidInput, Window, open_image
+from hdseg_gpu.core.memory import budget_of, peak
+from hdseg_gpu.io import read_image
+path, most, way = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+before, refused, values = peak(), "", []
+try:
+    if way == "read":
+        pixels = read_image(path, budget=budget_of(most)).pixels
+        values = pixels[1234:1236, 2345:2347].tolist()
+    else:
+        with open_image(path, max_memory=most) as source:
+            values = source.read(Window(1234, 2345, 2, 2)).tolist()
+            high, wide = (min(1000, n) for n in source.shape)
+            source.read(Window(source.shape[0] - high, source.shape[1] - wide, high, wide))
+except InvalidInput as error:
+    refused = str(error)
+print(json.dumps([before, peak(), refused, values]))
+"""
+
+
+def opened(path, most, way="open"):
+    """Return what a process of its own finds that may occupy so many bytes."""
+    done = subprocess.run([sys.executable, "-c", CODE, str(path), str(most), way],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def picture(mode, **options):
+    def save(path):
+        shape = (SIDE, SIDE, *{"RGB": (3,), "CMYK": (4,)}.get(mode, ()))
+        pixels = np.zeros(shape, bool if mode == "1" else np.uint8)
+        pixels[1234:1236, 2345:2347] = 1
+        image = Image.fromarray(pixels, None if mode in ("1", "P") else mode)
+        if mode == "P":
+            image.putpalette([0, 0, 0, 1, 2, 3])
+        image.save(path, **options)
+
+    return save
+
+
+def zarr_of(version, **options):
+    def save(path):
+        zarr = pytest.importorskip("zarr")
+        array = zarr.create_array(path, shape=(2 * SIDE, 2 * SIDE), dtype="u1", fill_value=7,
+                                  zarr_format=version, **options)  # fmt: skip
+        array[:1, :1] = 0
+
+    return save
+
+
+def tiff(**options):
+    return lambda path: tifffile.imwrite(path, np.zeros((2 * SIDE, 2 * SIDE), np.uint8), **options)
+
+
+def raster(driver, **options):
+    def save(path):
+        rasterio = pytest.importorskip("rasterio")
+        with rasterio.open(path, "w", driver=driver, width=SIDE, height=SIDE, count=3,
+                           dtype="uint8", transform=rasterio.Affine(1, 0, 5, 0, -1, 7),
+                           **options) as file:  # fmt: skip
+            file.write(np.full((3, 999, SIDE), 7, np.uint8), window=((0, 999), (0, SIDE)))
+
+    return save
+
+
+def numbers(path):
+    np.save(path, np.zeros((2 * SIDE, 2 * SIDE), np.uint8))
+
+
+FILES = {
+    "bits.png": picture("1"),
+    "palette.png": picture("P", bits=1),
+    "colours.png": picture("RGB"),
+    "inks.jpg": picture("CMYK", quality=95),
+    "colours.jpg": picture("RGB", quality=95),
+    "progressive.jpg": picture("RGB", progressive=True),
+    "chunk.zarr": zarr_of(3, chunks=(2 * SIDE, 2 * SIDE)),
+    "chunk2.zarr": zarr_of(2, chunks=(2 * SIDE, 2 * SIDE)),
+    "chunks.zarr": zarr_of(3, chunks=(512, 512)),
+    "shard.zarr": zarr_of(3, chunks=(500, 500), shards=(2 * SIDE, 2 * SIDE)),
+    "strip.tif": tiff(compression="zlib", rowsperstrip=2 * SIDE),
+    "tiles.tif": tiff(compression="zlib", tile=(512, 512)),
+    "plain.tif": tiff(),
+    "tile.tif": tiff(compression="jpeg", tile=(2 * SIDE, 2 * SIDE)),
+    "a.npy": numbers,
+    "a.jp2": raster("JP2OpenJPEG", blockxsize=SIDE, blockysize=SIDE, quality=20),
+    "a.img": raster("HFA"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("name", FILES)
+def test_a_budget_is_kept_from_the_first_byte(tmp_path, name):
+    pytest.importorskip("imagecodecs")
+    pytest.importorskip("rasterio")
+    FILES[name](tmp_path / name)
+    values = set()
+    for mib in (96, 200, 1000):
+        before, peak, refused, found = opened(tmp_path / name, mib * MIB)
+        assert peak <= mib * MIB, f"{peak // MIB} of {mib} MiB"
+        if refused:
+            assert mib < 1000
+            assert f"of max_memory={mib * MIB}" in refused
+            assert peak - before < 40 * MIB  # libraries alone
+        else:
+            values.add(str(found))
+    assert len(values) == 1  # in whatever way it was read
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("name", [n for n in FILES if n[-4:] in (".png", ".jpg", ".tif", ".npy")])
+def test_whole_pictures_are_within_the_budget(tmp_path, name):
+    pytest.importorskip("imagecodecs")
+    FILES[name](tmp_path / name)
+    for mib in (96, 320, 1000):
+        before, peak, refused, _ = opened(tmp_path / name, mib * MIB, "read")
+        assert peak <= mib * MIB, f"{peak // MIB} of {mib} MiB"
+        assert mib < 1000 or not refused
+        if refused:
+            assert f"of max_memory={mib * MIB}" in refused
+            assert peak - before < 20 * MIB
+
+
+def test_a_packed_array_is_refused_by_its_header(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", np.zeros((20_000, 20_000), np.uint8))
+    before, peak, refused, _ = opened(tmp_path / "a.npz", 256 * MIB, "read")
+    assert "takes 382 MiB" in refused
+    assert peak - before < 20 * MIB
+
+
+def test_chunks_of_a_png_that_hold_no_pixels(tmp_path):
+    """Texts and profiles are read whole by libraries."""
+    path = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(path)
+    content = path.read_bytes()
+    text = bytes(200 * MIB)
+    checksum = zlib.crc32(b"prVt" + text).to_bytes(4, "big")
+    chunk = len(text).to_bytes(4, "big") + b"prVt" + text + checksum
+    path.write_bytes(content[:33] + chunk + content[33:])
+    before, peak, refused, _ = opened(path, 256 * MIB)
+    assert "MiB are left" in refused
+    assert peak - before < 40 * MIB
