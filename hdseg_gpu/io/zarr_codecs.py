@@ -49,7 +49,7 @@ def bounded(name: str, array: Any) -> Any:
         changed = replace(metadata, filters=filters or None, compressor=compressor)
     else:
         changed = replace(metadata, codecs=_of_array(name, metadata.codecs))
-    return zarr.Array(type(array.async_array)(changed, array.store_path))
+    return zarr.Array(zarr.AsyncArray(changed, array.store_path))
 
 
 def _room(size: int) -> int:

@@ -121,6 +121,7 @@ class Guarded(Store):  # type: ignore[misc]
     """
 
     supports_writes = False
+    supports_partial_writes = False
     supports_deletes = False
     supports_listing = True
 
@@ -205,6 +206,10 @@ class Guarded(Store):  # type: ignore[misc]
 
     async def set(self, key: str, value: Any) -> None:
         """Refuse."""
+        self._refuse()
+
+    async def set_partial_values(self, key_start_values: Any) -> None:
+        """Refuse; early versions of Zarr 3.1 want it."""
         self._refuse()
 
     async def delete(self, key: str) -> None:
