@@ -122,6 +122,9 @@ def refine(
         str,
         typer.Option(help="fail, or skip: leave as in COARSE where IMAGE cannot be decoded."),
     ] = "fail",
+    trust_vrt: Annotated[
+        bool, typer.Option("--trust-vrt", help="A .vrt may read any file and address it names.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was interrupted.")
     ] = False,
@@ -153,7 +156,7 @@ def refine(
     tiled = {
         "max_memory": byte_count(max_memory, "--max-memory"), "workers": workers, "tile": tile,
         "sigma": sigma, "level": level, "on_error": on_error, "resume": resume,
-        "scheduler": scheduler, "address": address,
+        "scheduler": scheduler, "address": address, "trust_vrt": trust_vrt,
     }  # fmt: skip
     with notes_shown(quiet) as notes:
         if _in_tiles(image, coarse, output, tiled):
