@@ -2,13 +2,14 @@
 
 import warnings
 from pathlib import Path
-from threading import Lock, local
+from threading import local
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.source import Georeference, ImageSource
 

@@ -1,13 +1,13 @@
 """Windows of whole slides of all vendors, by OpenSlide."""
 
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.source import Georeference, ImageSource
 
