@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hdseg_gpu import backends
+from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
@@ -143,17 +144,25 @@ def refine_file(
         As for ``refine``.
     """
     validate.choice("on_error", on_error, ("fail", "skip"))
-    target, stages = Path(output), Stages()
-    paths = tuple(Path(p) for p in (image, coarse, boundary) if isinstance(p, str | os.PathLike))
+    validate.callback("progress", progress)
+    resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
+    level = validate.integer("level", level, 0)
+    for name, value in (("key", key), ("image_key", image_key), ("address", address)):
+        validate.text(name, value)
+    target, stages = validate.path("output", output), Stages()
+    paths = tuple(
+        validate.path(name, value)
+        for name, value in (("image", image), ("coarse", coarse), ("boundary", boundary))
+        if isinstance(value, str | os.PathLike)
+    )
     replacing = overwrite or (resume and is_own(target))
     check_output(target, overwrite=replacing, inputs=paths, writable=LARGE_OUTPUTS)
     with ExitStack() as stack:
         given = _input(image, level, image_key, stack)
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
-        network = validate.coarse_map(
-            read_coarse_placed(coarse, key, source), class_axis, stages, ignore_index
-        )
+        small = read_coarse_placed(on_host("coarse", coarse), key, source)
+        network = validate.coarse_map(small, class_axis, stages, ignore_index)
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
             method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
@@ -164,12 +173,15 @@ def refine_file(
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, stack)
         doer = _scheduler(scheduler, address, stack)
         ops = backends.select(backend)
+        stages.notes.extend(backends.lost_by_fork(backend))
         earlier = recorded_plan(target).get("tile") if resume else None
         plan = planned(
             _need(source, given, network, params), validate.memory("max_memory", max_memory),
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
         )  # fmt: skip
-        sigma = None if sigma is None else validate.at_least("sigma", sigma, 0.0)
+        sigma = (
+            None if sigma is None else validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
+        )
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
             "on_error": on_error,
@@ -239,18 +251,18 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
 def _located(value: Any, level: int, key: str | None) -> Path | ImageSource:
     if isinstance(value, str | os.PathLike):
         return Path(value)
-    return open_image(value, level=level, key=key)
+    return open_image(on_host("image", value), level=level, key=key)
 
 
 def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Scheduler | None:
     """Return who does the tiles; None: the threads of this process."""
     if scheduler is None:
         if address is not None:
-            raise InvalidInput(f"address={address!r} is for scheduler='dask'; pass that, too.")
+            raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
         return None
     from hdseg_gpu.scale.dask import Distributed, connect
 
-    if scheduler == "dask":
+    if isinstance(scheduler, str) and scheduler == "dask":
         if address is None:
             raise InvalidInput(
                 "scheduler='dask' needs address=, that of the Dask scheduler such as "
@@ -258,18 +270,21 @@ def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Schedul
             )
         scheduler = connect(address)
         stack.callback(scheduler.close)
-    elif not hasattr(scheduler, "submit"):
+    elif not any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__):
         raise InvalidInput(
-            f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
+            f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
             "distributed.Client, or nothing for the threads of this process."
         )
     return Distributed(scheduler)
 
 
 def _tile(tile: int | None) -> int | None:
-    if tile is not None and (validate.integer("tile", tile) < BLOCK or tile % BLOCK):
-        raise InvalidInput(f"tile={tile} is not possible; pass a multiple of {BLOCK}.")
-    return tile
+    if tile is None:
+        return None
+    side = validate.integer("tile", tile)
+    if side < BLOCK or side % BLOCK:
+        raise InvalidInput(f"tile={shown(side)} is not possible; pass a multiple of {BLOCK}.")
+    return side
 
 
 def _need(source: ImageSource, given: Input, network: Coarse, params: Params) -> Need:

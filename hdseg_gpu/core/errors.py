@@ -1,5 +1,7 @@
 """What can go wrong, by whose fault."""
 
+_SHOWN = 80  # letters of a value in a message
+
 
 class HdsegError(Exception):
     """Base of all errors this package raises on purpose."""
@@ -27,3 +29,12 @@ class Unfinished(HdsegError, RuntimeError):
 
 class RefinementWarning(UserWarning):
     """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""
+
+
+def shown(value: object) -> str:
+    """Return a value as messages have it: on one line, and short, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of many thousand digits, or what somebody else has written
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.paths import LARGE, PICTURES, RASTERS, SLIDES, TIFFS, existing_suffix, is_zarr
@@ -35,6 +36,8 @@ def open_image(image: Any, *, level: int = 0, key: str | None = None) -> ImageSo
     InvalidInput
         The image cannot be read; the message says why, and what to do.
     """
+    level = validate.integer("level", level, 0)
+    validate.text("key", key)
     if not isinstance(image, str | os.PathLike):
         from hdseg_gpu.io.array_source import open_array
 
@@ -43,7 +46,7 @@ def open_image(image: Any, *, level: int = 0, key: str | None = None) -> ImageSo
                 f"level={level} and key={key!r} are for files; the image is an array, pass neither."
             )
         return open_array(image)
-    path = Path(image)
+    path = validate.path("image", image)
     if is_zarr(path):
         from hdseg_gpu.io.zarr_source import open_zarr
 
