@@ -261,8 +261,8 @@ def refine(
     if with_report:
         returned += (
             report_of(
-                ops.name, shape, network, params, outcome.sigma, result.passes, result.doubt,
-                result.tally, stages,
+                ops.name, shape, network.shape, network, params, outcome.sigma, result.passes,
+                result.doubt, result.tally, stages,
             ),
         )  # fmt: skip
 

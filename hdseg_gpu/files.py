@@ -17,6 +17,7 @@ from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
+from hdseg_gpu.core.memory import budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
@@ -38,7 +39,7 @@ from hdseg_gpu.scale.labels import Labels, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
-from hdseg_gpu.scale.progress import Meter, TileProgress, peak
+from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
 from hdseg_gpu.scale.workspace import is_own, opened, recorded_plan
 
@@ -144,6 +145,7 @@ def refine_file(
         As for ``refine``.
     """
     validate.choice("on_error", on_error, ("fail", "skip"))
+    allowed = budget_of(validate.memory("max_memory", max_memory))
     validate.callback("progress", progress)
     resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
     level = validate.integer("level", level, 0)
@@ -161,8 +163,10 @@ def refine_file(
         given = _input(image, level, image_key, stack)
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
-        small = read_coarse_placed(on_host("coarse", coarse), key, source)
-        network = validate.coarse_map(small, class_axis, stages, ignore_index)
+        network = validate.coarse_map(
+            read_coarse_placed(on_host("coarse", coarse), key, source), class_axis, stages,
+            ignore_index, reuse=isinstance(coarse, str | os.PathLike),
+        )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
             method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
@@ -176,25 +180,25 @@ def refine_file(
         stages.notes.extend(backends.lost_by_fork(backend))
         earlier = recorded_plan(target).get("tile") if resume else None
         plan = planned(
-            _need(source, given, network, params), validate.memory("max_memory", max_memory),
+            _need(source, given, network, params), allowed,
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
         )  # fmt: skip
-        sigma = (
-            None if sigma is None else validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
-        )
+        if sigma is not None:
+            sigma = validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
             "on_error": on_error,
         }  # fmt: skip
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
+            grid, network = network.shape, without_arrays(network)
             job = Job(
-                ops, given, edge_map, without_arrays(network), network.shape,
-                source.shape, params, workspace, plan.tile, plan.threads, on_error == "skip", sigma,
+                ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
+                plan.threads, on_error == "skip", sigma,
                 validate.memory("max_device_memory", max_device_memory),
             )  # fmt: skip
             job, found = run_phases(
-                job, network, doer or Local(plan.workers), stages, Meter(progress),
+                job, doer or Local(plan.workers), stages, Meter(progress),
                 plan.workers_for if doer is None else None,
             )  # fmt: skip
             labels = Labels(job, found.step, frozenset(found.decided))
@@ -205,7 +209,7 @@ def refine_file(
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=2)
         report = report_of(
-            job.ops.name, source.shape, network, params, found.sigma, found.step.passes,
+            job.ops.name, source.shape, job.grid, network, params, found.sigma, found.step.passes,
             found.doubt, found.tally, stages,
         )  # fmt: skip
         spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}

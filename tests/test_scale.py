@@ -7,6 +7,7 @@ from large_scenes import SHAPE, scene
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, RefinementWarning, refine, refine_file
+from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.pipeline import decide
 from hdseg_gpu.scale import memory, phases, solving
 
@@ -166,22 +167,23 @@ def test_too_little_memory_is_refused_with_numbers(tmp_path):
 
 
 def test_the_plan_fits_the_budget(monkeypatch):
-    monkeypatch.setattr(memory, "resident", lambda: 100 << 20)
+    for module in (memory, hdseg_gpu.core.memory):
+        monkeypatch.setattr(module, "resident", lambda: 100 << 20)
     params = hdseg_gpu.core.params.Params(
         hdseg_gpu.structuring_elements("3x3"), 96, 8.0, "intensity", 1000.0, 1.0, "cubic", "auto"
     )
     need = memory.Need((10**5, 10**5), 3, 1, 1, params, doubtful=True)
     last = None
     for mib in (1500, 3000, 6000, 20000):
-        plan = memory.planned(need, mib << 20, 2, None)
+        plan = memory.planned(need, budget_of(mib << 20), 2, None)
         assert plan.workers <= 2
         assert plan.workers * need.of_tile(plan.tile) <= plan.budget <= mib << 20
         assert last is None or (plan.tile, plan.workers) >= last
         last = plan.tile, plan.workers
     dense = np.full((400, 400), 256**2, np.int64)
-    assert memory.planned(need, 6000 << 20, 2, 2048).workers_for(dense) == 2
+    assert memory.planned(need, budget_of(6000 << 20), 2, 2048).workers_for(dense) == 2
     with pytest.raises(InvalidInput, match="MiB more"):
-        memory.planned(need, 1200 << 20, 1, 2048).workers_for(dense * 4)
+        memory.planned(need, budget_of(1200 << 20), 1, 2048).workers_for(dense * 4)
 
 
 # ---- bad input -----------------------------------------------------------------------------------

@@ -168,6 +168,7 @@ def note_precision(tally: Tally, tolerance: float, stages: Stages) -> None:
 def report_of(
     backend: str,
     shape: Shape,
+    grid: Shape,
     coarse: Coarse,
     params: Params,
     sigma: float,
@@ -176,10 +177,10 @@ def report_of(
     tally: Tally,
     stages: Stages,
 ) -> Report:
-    """Return the report of a refinement."""
+    """Return the report of a refinement; grid: the coarse map's size."""
     return Report(
         shape=shape,
-        coarse_shape=coarse.shape,
+        coarse_shape=grid,
         labels=tuple(coarse.values.tolist()),
         ignore_index=coarse.ignore_index,
         method=params.method,

@@ -38,6 +38,7 @@ MAX_PASSES = int(np.iinfo(np.int64).max)
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
+_STRIP = 1 << 20  # values that are worked on at a time
 
 
 def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
@@ -97,17 +98,24 @@ def _require_finite(name: str, array: NDArray[Any]) -> None:
     # The extremes of an array with a NaN are NaN: no mask of the array's size is needed.
     lowest, highest = float(array.min()), float(array.max())
     if not (isfinite(lowest) and isfinite(highest)):
-        first = int((~(abs(array) < inf)).ravel().argmax())
-        bad = [int(i) for i in np.unravel_index(first, array.shape)]
         raise InvalidInput(
-            f"{name} holds NaN or infinity, first at index {bad}; replace such values "
-            "(for example with numpy.nan_to_num) before the call."
+            f"{name} holds NaN or infinity, first at index {_first_not_finite(array)}; replace "
+            "such values (for example with numpy.nan_to_num) before the call."
         )
     if max(-lowest, highest) > MAX_MAGNITUDE:
         raise InvalidInput(
             f"{name} has values from {lowest:g} to {highest:g}, whose squares overflow; "
             "scale it down, for example to [0, 1]."
         )
+
+
+def _first_not_finite(array: NDArray[Any]) -> list[int]:
+    """Return the index of a NaN or infinity that is there; a mask is made of one part at a time."""
+    for i, part in enumerate(array):
+        bad = ~(abs(part) < inf)
+        if bad.any():
+            return [i, *(int(j) for j in np.unravel_index(int(bad.ravel().argmax()), part.shape))]
+    raise AssertionError("all values are finite")
 
 
 def _require_image_dtype(name: str, array: NDArray[Any]) -> None:
@@ -252,24 +260,36 @@ def label_classes(
     present: which of all labels of uint8 or uint16 occur, if that is known.
     """
     codes = array.view(np.uint8) if array.dtype.kind == "b" else array
+    # An array that serves as an index is copied as int64: strips keep that small.
+    strips = _strips(codes) if xp is np else [slice(None)]
+    index = None
     if has_table(array):
         # A look-up table: no sorting of what may be millions of pixels.
         if present is None:
             present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
-            present[codes] = True
+            for rows in strips:
+                present[codes[rows]] = True
         values = np.flatnonzero(present).astype(array.dtype)
         index = np.cumsum(present) - 1
     else:
-        values = xp.unique(codes)
-        codes, index = xp.searchsorted(values, codes), np.arange(len(values))
-        values = values if xp is np else values.get()
+        values = xp.unique(xp.concatenate([xp.unique(codes[rows]) for rows in strips]))
     if len(values) > MAX_CLASSES:
         raise InvalidInput(
             f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
-    table = xp.asarray(index.astype(class_dtype(len(values))))
-    return Coarse(values, xp.ascontiguousarray(table[codes]), None)
+    classes = xp.empty(codes.shape, class_dtype(len(values)))
+    table = None if index is None else xp.asarray(index.astype(classes.dtype))
+    for rows in strips:
+        part = codes[rows]
+        classes[rows] = xp.searchsorted(values, part) if table is None else table[part]
+    return Coarse(values if isinstance(values, np.ndarray) else values.get(), classes, None)
+
+
+def _strips(array: NDArray[Any]) -> list[slice]:
+    """Return rows (of the last but one axis) that together are all of an array, some at a time."""
+    rows, step = array.shape[-2], max(1, _STRIP * array.shape[-2] // array.size)
+    return [slice(top, top + step) for top in range(0, rows, step)]
 
 
 def has_table(labels: NDArray[Any]) -> bool:
@@ -278,9 +298,17 @@ def has_table(labels: NDArray[Any]) -> bool:
 
 
 def coarse_map(
-    value: ArrayLike, class_axis: int, stages: Stages, ignore_index: int | None = None
+    value: ArrayLike,
+    class_axis: int,
+    stages: Stages,
+    ignore_index: int | None = None,
+    *,
+    reuse: bool = False,
 ) -> Coarse:
-    """Return labels (h, w) or probabilities (K, h, w) as a Coarse."""
+    """Return labels (h, w) or probabilities (K, h, w) as a Coarse.
+
+    reuse: whether the array may become the result, for it is nobody else's.
+    """
     ignore_index = label_to_ignore(ignore_index)
     expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
     array = _array("coarse", value, expected)
@@ -307,7 +335,8 @@ def coarse_map(
             f"ignore_index={shown(ignore_index)} has no effect: probabilities came in."
         )
     dtype = next(t for t in (np.uint8, np.uint16, np.int32) if len(planes) <= np.iinfo(t).max + 1)
-    return Coarse(np.arange(len(planes), dtype=dtype), None, _probabilities(planes, stages))
+    found = _probabilities(planes, stages, reuse)
+    return Coarse(np.arange(len(planes), dtype=dtype), None, found)
 
 
 def label_to_ignore(value: int | None) -> int | None:
@@ -351,7 +380,9 @@ def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse
     return Coarse(left, classes.astype(class_dtype(len(left))), None, ignored, int(label))
 
 
-def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
+def _probabilities(
+    planes: NDArray[Any], stages: Stages, reuse: bool = False
+) -> NDArray[np.float32]:
     """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
     kind = planes.dtype.kind
     if kind not in "fiub":
@@ -364,24 +395,37 @@ def _probabilities(planes: NDArray[Any], stages: Stages) -> NDArray[np.float32]:
             f"coarse has three dimensions, dtype {planes.dtype} and values down to "
             f"{planes.min()}; quantised probabilities must be non-negative, logits floats."
         )
-    # The pixels are few, it is a coarse map: float64 keeps all of this simple.
-    exact = planes.astype(np.float64)
-    total: NDArray[np.float64] = exact.sum(axis=0)
-    if kind != "f":  # quantised, one-hot: only the proportions matter
-        if not total.all():
-            bad = np.argwhere(total == 0)[0].tolist()
-            raise InvalidInput(
-                f"coarse is 0 for every class at (row, column) {bad}; "
-                "at least one class must be positive everywhere."
-            )
-    elif exact.min() < 0 or exact.max() > 1 or np.abs(total - 1).max() > _SUM_TOLERANCE:
+    logits = _are_logits(planes) if kind == "f" else False
+    if logits:
         stages.notes.append(
             "The coarse map's values are not probabilities (outside [0, 1], or not summing to 1): "
             "they are taken as logits, and softmax is applied."
         )
-        exact = np.exp(exact - exact.max(axis=0))
+    same = reuse and planes.dtype == np.float32 and planes.flags.carray
+    found: NDArray[np.float32] = planes if same else np.empty(planes.shape, np.float32)
+    for rows in _strips(planes):
+        exact = planes[:, rows].astype(np.float64)
+        if logits:
+            exact = np.exp(exact - exact.max(axis=0))
         total = exact.sum(axis=0)
-    return np.ascontiguousarray(exact / total, np.float32)
+        if kind != "f" and not total.all():  # quantised, one-hot: only the proportions matter
+            row, column = np.argwhere(total == 0)[0].tolist()
+            raise InvalidInput(
+                f"coarse is 0 for every class at (row, column) {[row + rows.start, column]}; "
+                "at least one class must be positive everywhere."
+            )
+        found[:, rows] = exact / total
+    return found
+
+
+def _are_logits(planes: NDArray[Any]) -> bool:
+    """Return whether values of floats cannot be probabilities."""
+    if planes.min() < 0 or planes.max() > 1:
+        return True
+    return any(
+        np.abs(planes[:, rows].sum(axis=0, dtype=np.float64) - 1).max() > _SUM_TOLERANCE
+        for rows in _strips(planes)
+    )
 
 
 def scale_of(

@@ -1,7 +1,8 @@
 """Parts of a picture: integers only."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 Shape = tuple[int, int]
 
@@ -65,6 +66,17 @@ class Window(NamedTuple):
         if bottom <= top or right <= left:
             return None
         return Window(top, left, bottom - top, right - left)
+
+
+def is_inside(window: Any, shape: Shape) -> bool:
+    """Return whether a window, of integers, has pixels and all of them are in a picture."""
+    if not isinstance(window, Window) or not all(isinstance(n, Integral) for n in window):
+        return False
+    top, left, height, width = window
+    return (
+        top >= 0 and left >= 0 and height >= 1 and width >= 1
+        and top + height <= shape[0] and left + width <= shape[1]
+    )  # fmt: skip
 
 
 def whole(shape: Shape) -> Window:

@@ -42,7 +42,7 @@ class ArraySource(ImageSource):
         self._cut = cut
         self._lock = Lock()
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         """Return a copy of the window, (height, width, C)."""
         pixels = self._cut(window.slices)
         # a copy also of what is contiguous already: a caller may write on it

@@ -100,7 +100,7 @@ class _Kept(ImageSource):
         self.levels = (self.shape,)
         self.bytes_read = path.stat().st_size
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         return self._pixels[window.slices].copy()
 
 
@@ -120,7 +120,7 @@ class _Transcoded(ImageSource):
         self.levels = (head.shape,)
         self.bytes_read = path.stat().st_size
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         # Not mapped: around each page that is touched, the system would map some of its neighbours.
         pixels = np.empty((*window.shape, self._stored), self.dtype)
         pixel = self._stored * self.dtype.itemsize

@@ -73,7 +73,7 @@ class RasterSource(ImageSource):
         self.storage = _storage(raster.block_shapes[0], self.shape)
         self.georeference = place and _scaled(place, full, self.shape)
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         """Return the bands of a window, channels last."""
         import rasterio
         from rasterio.windows import Window as Part

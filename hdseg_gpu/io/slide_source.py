@@ -48,7 +48,7 @@ class SlideSource(ImageSource):
         self._slide, self._level = slide, level  # None: closed
         self._lock = Lock()
 
-    def read(self, window: Window) -> NDArray[np.uint8]:
+    def _read(self, window: Window) -> NDArray[np.uint8]:
         """Return the colours of a window. OpenSlide lets several threads read at once."""
         import openslide
 

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Shape, Window, is_inside
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,26 @@ class ImageSource(ABC):
     levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
     georeference: Georeference | None = None
     bytes_read: int = 0  # stored bytes fetched so far
+    held: int = 0  # bytes of memory that it keeps while it is open, at most
+    decoding: int = 0  # bytes that one read takes beside what it returns, at most
 
-    @abstractmethod
     def read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C), C-contiguous, in the dtype and channel order of the file.
 
-        A damaged tile is ``InvalidInput`` that names the file and the tile's rows and columns.
+        A damaged tile is ``InvalidInput`` that names the file and the tile's rows and columns; so
+        is a window that is not all inside the picture.
         """
+        if not is_inside(window, self.shape):
+            raise InvalidInput(
+                f"{self.name}: {window} is not inside the picture of {self.shape[0]} rows and "
+                f"{self.shape[1]} columns; pass a Window of integers with at least one pixel, all "
+                "of it inside."
+            )
+        return self._read(window)
+
+    @abstractmethod
+    def _read(self, window: Window) -> NDArray[Any]:
+        """Return the same of a window that has been checked."""
 
     def close(self) -> None:  # noqa: B027  (most have nothing to close)
         """Give files back."""

@@ -108,7 +108,7 @@ class TiffSource(ImageSource):
         self._file = path.open("rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         """Return the pixels of a window."""
         layout = self._layout
         pixels: NDArray[Any] = np.empty((*window.shape, layout.channels), self._stored)

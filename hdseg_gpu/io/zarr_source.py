@@ -53,7 +53,7 @@ class ZarrSource(ImageSource):
         self._store = store
         self._lock = Lock()
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def _read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C).
 
         A chunk that is not stored reads as the array's fill value: Zarr's rule, so its loss is not

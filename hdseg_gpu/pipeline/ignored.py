@@ -4,6 +4,7 @@ The classes go on beneath them, so that thinning does not see where they begin, 
 the picture's frame; then they become walls, to which no edge leads.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,21 +15,35 @@ from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement
 
+_VALUES = 1 << 20  # that are worked on at a time
+
 
 def continued(coarse: Coarse) -> Coarse:
     """Return the coarse map with the nearest class, in city blocks, at each pixel to ignore."""
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
-    far = sum(coarse.shape)  # as good as infinite
-    # The nearest row in each column first, then the nearest column in each row.
-    away, row = _nearest(np.where(coarse.ignored, far, 0).T)
-    _, column = _nearest(away.T)
-    row = row.T[np.arange(coarse.shape[0])[:, np.newaxis], column]
-    return replace(coarse, classes=np.ascontiguousarray(coarse.classes[row, column]))
+    (height, width), far = coarse.shape, sum(coarse.shape)  # as good as infinite
+    away, row = np.empty(coarse.shape, np.int32), np.empty(coarse.shape, np.int32)
+    classes = np.empty_like(coarse.classes)
+    # The nearest row in each column first, then the nearest column in each row; some at a time.
+    for part in _parts(width, height):
+        start = np.where(coarse.ignored[:, part], far, 0).T
+        away[:, part], row[:, part] = (found.T for found in _nearest(start))
+    for part in _parts(height, width):
+        _, column = _nearest(away[part])
+        up = np.take_along_axis(row[part], column, axis=1)
+        classes[part] = coarse.classes[up, column]
+    return replace(coarse, classes=classes)
 
 
-def _nearest(start: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _parts(count: int, length: int) -> Iterator[slice]:
+    """Yield so many lines of a length, some at a time."""
+    step = max(1, _VALUES // length)
+    return (slice(first, first + step) for first in range(0, count, step))
+
+
+def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return min_j(start[:, j] + |i - j|) for each i of a row, and such a j."""
     count = start.shape[1]
     index = np.arange(count)

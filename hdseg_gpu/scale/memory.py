@@ -3,12 +3,12 @@
 import os
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.memory import Budget, MiB, resident
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.pipeline.block import BLOCK, halo_of
@@ -17,7 +17,6 @@ from hdseg_gpu.pipeline.doubt import in_squares
 from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of
 from hdseg_gpu.pipeline.seeds import reach_of
 from hdseg_gpu.scale.job import SEED_TILE
-from hdseg_gpu.scale.progress import MiB, resident
 
 TILES = (8192, 4096, 2048)
 # Measured, in bytes: what a phase holds at most for each pixel of its window beside the image, and
@@ -26,11 +25,6 @@ _FOR_SEEDS = 8
 _FOR_PIXEL = 6
 _FOR_UNKNOWN = 320
 _LIBRARIES = 64 * MiB  # loaded or buffered after the plan
-_GROUP = Path("/sys/fs/cgroup")
-_LIMITS = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
 _UNKNOWN = 0.25  # share of a block, as long as nothing is known
 
 
@@ -98,19 +92,18 @@ class Plan:
         return min(self.workers, self.budget // each)
 
 
-def planned(need: Need, max_memory: int | None, workers: int | None, tile: int | None) -> Plan:
+def planned(need: Need, allowed: Budget, workers: int | None, tile: int | None) -> Plan:
     """Return tiles and workers that a budget suffices for, or refuse it."""
     used = resident() + _LIBRARIES
-    allowed = free_memory() // 2 + resident() if max_memory is None else max_memory
-    budget = allowed - used
+    budget = allowed.total - used
     most = workers or os.cpu_count() or 1
     sizes = TILES if tile is None else (tile,)
     smallest = need.of_tile(sizes[-1]) * (workers or 1)
     if budget < smallest:
         raise InvalidInput(
-            f"max_memory={allowed} ({allowed // MiB} MiB) is not enough: {used // MiB} MiB are "
-            f"used already, and {workers or 1} tile(s) of {sizes[-1]} pixels take "
-            f"{smallest // MiB} MiB; allow {(used + smallest) // MiB + 1} MiB."
+            f"{allowed.name} is not enough: {used // MiB} MiB are used already, and "
+            f"{workers or 1} tile(s) of {sizes[-1]} pixels take {smallest // MiB} MiB; allow "
+            f"{(used + smallest) // MiB + 1} MiB."
         )
     for size in sizes:
         at_once = min(most, budget // need.of_tile(size))
@@ -118,20 +111,3 @@ def planned(need: Need, max_memory: int | None, workers: int | None, tile: int |
         if at_once >= most or (size == sizes[-1] and at_once):
             return Plan(need, size, at_once, budget)
     raise AssertionError("the smallest size fits")
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that are free for this process."""
-    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free[0] = int(line.split()[1]) << 10
-    except OSError:
-        pass
-    for limit, used in _LIMITS:
-        try:
-            free.append(int((_GROUP / limit).read_text()) - int((_GROUP / used).read_text()))
-        except (OSError, ValueError):  # no such group, or no limit: "max"
-            continue
-    return max(0, min(free))

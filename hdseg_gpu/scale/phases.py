@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.pipeline.doubt import (
@@ -22,7 +21,6 @@ from hdseg_gpu.pipeline.doubt import (
     sample,
     scattered,
 )
-from hdseg_gpu.pipeline.evidence import taken_over
 from hdseg_gpu.pipeline.rounds import WIDE, last_passes, wide_passes
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.survey import Spread, added, surveyed
@@ -30,6 +28,7 @@ from hdseg_gpu.scale import solving, tasks
 from hdseg_gpu.scale.job import Job, source_of
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.progress import Meter
+from hdseg_gpu.scale.scene import drawn_by_network
 from hdseg_gpu.scale.schedule import Result, Scheduler, Task
 from hdseg_gpu.scale.tasks import Step
 
@@ -51,7 +50,6 @@ class Findings:
 
 def run_phases(
     job: Job,
-    coarse: Coarse,
     scheduler: Scheduler,
     stages: Stages,
     meter: Meter,
@@ -65,13 +63,13 @@ def run_phases(
     runner.survey()
     redrawn = 0
     if job.params.gamma > 0:
-        redrawn = runner.rounds(coarse)
+        redrawn = runner.rounds()
     passes = last_passes(runner.job.doubt, job.params, job.lengths)
     if job.params.gamma == 0:
         passes = job.params.passes
     step = Step(len(WIDE), redrawn, passes)
     unknown = runner.seeds(step)
-    check_seeds(runner.before, runner.after, coarse, passes, stages, job.params.gamma)
+    check_seeds(runner.before, runner.after, job.coarse, passes, stages, job.params.gamma)
     if workers_for is not None and unknown.any():
         runner.scheduler = Local(workers_for(unknown))
     runner.solve(step, unknown)
@@ -128,12 +126,12 @@ class _Runner:
         self.before, self.after = self.before if self.before.any() else before, after
         return unknown.reshape(patches)
 
-    def rounds(self, coarse: Coarse) -> int:
+    def rounds(self) -> int:
         """Redraw the classes where the coarse map deserves doubt; return how often."""
         job = self.job
         self.found.doubt = 0.0
         with job.ops.here(job.device_memory):
-            drawn = labels_of(job.ops, taken_over(job.ops, coarse), job.shape, job.params.scale)
+            drawn = labels_of(job.ops, drawn_by_network(job), job.shape, job.params.scale)
             detail = detail_of(job.ops, drawn)
         for i in range(len(WIDE) if detail < MOST_DETAIL else 0):
             unknown = self.seeds(Step(i, i, wide_passes(i, job.params, job.lengths)))

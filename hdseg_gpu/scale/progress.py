@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
-MiB = 1 << 20
+from hdseg_gpu.core.memory import MiB, resident
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,3 @@ class Meter:
         left = seconds / now * (self._tiles - self._done) if now else None
         rate = self._pixels / seconds if seconds > 0 else 0.0
         self._tell(TileProgress(self._phase, self._done, self._tiles, rate, left, resident()))
-
-
-def resident() -> int:
-    """Return the bytes of memory that this process occupies, 0 where that cannot be told."""
-    return _status("VmRSS:")
-
-
-def peak() -> int:
-    """Return the most that it ever occupied."""
-    return _status("VmHWM:")
-
-
-def _status(name: str) -> int:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) << 10
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0

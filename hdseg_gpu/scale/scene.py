@@ -1,18 +1,29 @@
 """A window of the picture with all that its pixels' evidence depends on, from files and planes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, Ops
-from hdseg_gpu.core.windows import Window, between
+from hdseg_gpu.core.ops import Classes, Ops, class_dtype
+from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.core.windows import Window, between, placed, whole
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
-from hdseg_gpu.pipeline.evidence import Cells, Scene, Surroundings, cells_of, ignored_cells
+from hdseg_gpu.pipeline.evidence import (
+    Cells,
+    Scene,
+    Surroundings,
+    cells_of,
+    ignored_cells,
+    part_of,
+    taken_over,
+)
 from hdseg_gpu.pipeline.ignored import put_walls
 from hdseg_gpu.pipeline.rounds import Round
 from hdseg_gpu.pipeline.upsample import upsample
-from hdseg_gpu.scale.job import Job
+from hdseg_gpu.scale.job import Job, arrays_of
+
+_STRIP = 1 << 22  # probabilities read at a time
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,22 @@ def classes_in(job: Job, redrawn: int, window: Window) -> Classes:
         assert common is not None
         classes[common.seen_from(window).slices] = job.ops.xp.asarray(plane.read(common))
     return classes
+
+
+def drawn_by_network(job: Job) -> Coarse:
+    """Return the coarse map as labels on its own grid; probabilities are read strip by strip."""
+    ops, coarse, grid = job.ops, arrays_of(job), job.grid
+    if coarse.probabilities is None:
+        return taken_over(ops, part_of(coarse, whole(grid)))
+    classes = ops.xp.empty(grid, class_dtype(coarse.count))
+    rows = max(1, _STRIP // (coarse.count * grid[1]))
+    for top in range(0, grid[0], rows):
+        window = between(top, 0, top + rows, grid[1], grid)
+        place = placed(window, grid, grid)
+        part = taken_over(ops, part_of(coarse, place.part)).probabilities
+        assert part is not None
+        classes[window.slices] = ops.upsample_argmax(part, place, "linear")
+    return replace(job.coarse, classes=classes)
 
 
 def seeds_in(job: Job, window: Window, classes: Classes, known: int) -> Classes:
