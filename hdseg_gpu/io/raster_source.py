@@ -1,5 +1,6 @@
 """Windows of rasters that GDAL alone can read, JPEG 2000 and virtual mosaics say, by rasterio."""
 
+import os
 import warnings
 from pathlib import Path
 from threading import local
@@ -34,13 +35,16 @@ def open_raster(path: Path, level: int = 0, as_labels: bool = False) -> ImageSou
 
 
 class RasterSource(ImageSource):
-    """A raster. GDAL's handles belong to one thread each; all are closed together."""
+    """A raster. GDAL's handles belong to one thread each; all are closed together.
+
+    A forked child opens its own: the file's position would be common to both processes.
+    """
 
     def __init__(self, path: Path, level: int, as_labels: bool) -> None:
         self.name = str(path)
         self._level: int | None = None  # None: the finest one
         self._mine = local()
-        self._all: list[Any] | None = []  # None: closed
+        self._all: list[tuple[Any, int]] | None = []  # None: closed
         self._lock = Lock()
         try:
             self._describe(level, as_labels)
@@ -101,21 +105,23 @@ class RasterSource(ImageSource):
         """Close the handles of all threads."""
         with self._lock:
             handles, self._all = self._all or (), None
-        for handle in handles:
-            handle.close()
+        for handle, process in handles:
+            if process == os.getpid():  # a parent's locks may be held
+                handle.close()
 
     def _handle(self) -> Any:
         """Return this thread's handle."""
         if self._all is None:
             raise InvalidInput(f"{self.name} is closed; open it again to read it.")
-        handle = getattr(self._mine, "handle", None)
-        if handle is None:
-            handle = self._mine.handle = self._opened()
+        handle, process = getattr(self._mine, "handle", (None, 0))
+        if process != os.getpid():
+            handle = self._opened()
+            self._mine.handle = handle, os.getpid()
             with self._lock:
                 if self._all is None:
                     handle.close()
                     raise InvalidInput(f"{self.name} is closed; open it again to read it.")
-                self._all.append(handle)
+                self._all.append((handle, os.getpid()))
         return handle
 
     def _opened(self) -> Any:

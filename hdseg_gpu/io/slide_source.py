@@ -1,5 +1,6 @@
 """Windows of whole slides of all vendors, by OpenSlide."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,14 @@ class SlideSource(ImageSource):
         rows, columns = (int(slide.properties.get(side, 0)) for side in sides)
         self.storage = (rows or _STORAGE[0], columns or _STORAGE[1])
         self._slide, self._level = slide, level  # None: closed
+        self._process = os.getpid()
         self._lock = Lock()
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
         """Return the colours of a window. OpenSlide lets several threads read at once."""
         import openslide
 
-        slide = self._slide
-        if slide is None:
-            raise InvalidInput(f"{self.name} is closed; open it again to read it.")
+        slide = self._own()
         # OpenSlide wants the corner in pixels of the finest level.
         rows, columns = (full / here for full, here in zip(self.levels[0], self.shape, strict=True))
         corner = round(window.left * columns), round(window.top * rows)
@@ -68,6 +68,18 @@ class SlideSource(ImageSource):
         with self._lock:
             self.bytes_read += region.width * region.height * 3  # decoded; stored ones are unknown
         return _on_white(np.asarray(region))
+
+    def _own(self) -> Any:
+        """Return the slide; a forked child opens it anew, as both would share files' positions."""
+        import openslide
+
+        with self._lock:
+            if self._slide is None:
+                raise InvalidInput(f"{self.name} is closed; open it again to read it.")
+            if self._process != os.getpid():
+                self._parents = self._slide  # whose locks may be held: it is not even closed
+                self._slide, self._process = openslide.OpenSlide(self.name), os.getpid()
+            return self._slide
 
     def close(self) -> None:
         """Close the slide; no thread may be reading."""

@@ -1,7 +1,9 @@
 """Windows of Zarr arrays and of OME-Zarr pictures, in folders and zip files."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,8 @@ class ZarrSource(ImageSource):
         self._axes = tuple(axes)
         self._store = store
         self._lock = Lock()
+        self._process = os.getpid()
+        self.anew: Callable[[], ZarrSource] | None = None  # opens the same zip file once more
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C).
@@ -63,7 +67,7 @@ class ZarrSource(ImageSource):
         rows, columns = window.slices
         cut = {"y": rows, "x": columns, "c": slice(None)}
         try:
-            found = np.asarray(self._array[tuple(cut.get(axis, 0) for axis in self._axes)])
+            found = np.asarray(self._own()[tuple(cut.get(axis, 0) for axis in self._axes)])
         except MemoryError:
             raise
         except Exception as error:  # codecs and stores pass on anything
@@ -78,6 +82,19 @@ class ZarrSource(ImageSource):
         self._count(window)
         return pixels.reshape(*window.shape, self.channels)
 
+    def _own(self) -> Any:
+        """Return the array; a forked child opens a zip file anew, as both would share its position.
+
+        The parent's is not even closed, as its locks may be held.
+        """
+        if self.anew is not None:
+            with self._lock:
+                if self._process != os.getpid():
+                    other, self._parents = self.anew(), (self._array, self._store)
+                    self._array, self._store = other._array, other._store
+                    self._process = os.getpid()
+        return self._array
+
     def _count(self, window: Window) -> None:
         height, width = self.storage
         rows = -(-window.bottom // height) - window.top // height
@@ -91,7 +108,7 @@ class ZarrSource(ImageSource):
             self._store.close()
 
 
-def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> ImageSource:
+def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> ZarrSource:
     """Return a source of the windows of a Zarr array or an OME-Zarr picture.
 
     Parameters
@@ -110,14 +127,17 @@ def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> Imag
         return _source(where, _name_of(where), level, key, None)
     name, store = str(where), _store(Path(where))
     try:
-        return _source(_root(store, name), name, level, key, store)
+        source = _source(_root(store, name), name, level, key, store)
+        if Path(where).is_file():
+            source.anew = partial(open_zarr, where, level, key)
+        return source
     except BaseException:
         with suppress(AttributeError):  # of a ZipStore that could not be opened
             store.close()
         raise
 
 
-def _source(node: Any, name: str, level: int, key: str | None, store: Any) -> ImageSource:
+def _source(node: Any, name: str, level: int, key: str | None, store: Any) -> ZarrSource:
     if key is not None:
         node, name = _member(node, name, key), f"{name}/{key}"
     if not _is_group(node):
@@ -138,7 +158,7 @@ def _source(node: Any, name: str, level: int, key: str | None, store: Any) -> Im
     return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store)
 
 
-def _plain(array: Any, name: str, level: int, store: Any) -> ImageSource:
+def _plain(array: Any, name: str, level: int, store: Any) -> ZarrSource:
     """Return the source of an array without OME-Zarr metadata."""
     # v3 has a place for names, in v2 xarray puts them among the attributes
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_XARRAY)
@@ -150,7 +170,7 @@ def _plain(array: Any, name: str, level: int, store: Any) -> ImageSource:
     return source
 
 
-def _picture(node: Any, name: str, level: int, store: Any, picture: Multiscale) -> ImageSource:
+def _picture(node: Any, name: str, level: int, store: Any, picture: Multiscale) -> ZarrSource:
     """Return the source of a level of an OME-Zarr picture."""
     arrays = [_member(node, name, path) for path in picture.paths]
     for path, array in zip(picture.paths, arrays, strict=True):
