@@ -30,6 +30,7 @@ from hdseg_gpu.io import (
     open_image,
     read_coarse_placed,
 )
+from hdseg_gpu.io.array_source import open_array
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
@@ -146,6 +147,7 @@ def refine_file(
     """
     validate.choice("on_error", on_error, ("fail", "skip"))
     allowed = budget_of(validate.memory("max_memory", max_memory))
+    device_memory = validate.memory("max_device_memory", max_device_memory)
     validate.callback("progress", progress)
     resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
     level = validate.integer("level", level, 0)
@@ -195,7 +197,7 @@ def refine_file(
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
-                validate.memory("max_device_memory", max_device_memory),
+                device_memory,
             )  # fmt: skip
             job, found = run_phases(
                 job, doer or Local(plan.workers), stages, Meter(progress),
@@ -225,16 +227,16 @@ def refine_file(
         )
 
 
-def _input(image: Any, level: int, key: str | None, stack: ExitStack) -> Input:
+def _input(image: Any, level: int, key: str | None, stack: ExitStack, name: str = "image") -> Input:
     """Return where an image is; it is closed with the stack if we open it."""
-    given = Input(_located(image, level, key), level, key)
+    given = Input(_located(image, level, key, name), level, key)
     stack.callback(closed, given)
     return given
 
 
 def _edge_map(boundary: Any, shape: Shape, stack: ExitStack) -> Input:
     """Return where the boundary map is."""
-    given = _input(boundary, 0, None, stack)
+    given = _input(boundary, 0, None, stack, "boundary")
     source = source_of(given)
     if source.shape != shape or source.channels != 1:
         raise InvalidInput(
@@ -252,10 +254,11 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
     return validate.has_alpha(source.channels, source.alpha if alpha is None else alpha, stages)
 
 
-def _located(value: Any, level: int, key: str | None) -> Path | ImageSource:
+def _located(value: Any, level: int, key: str | None, name: str) -> Path | ImageSource:
     if isinstance(value, str | os.PathLike):
         return Path(value)
-    return open_image(on_host("image", value), level=level, key=key)
+    array = on_host(name, value)
+    return open_image(array, level=level, key=key) if name == "image" else open_array(array, name)
 
 
 def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Scheduler | None:
@@ -285,9 +288,9 @@ def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Schedul
 def _tile(tile: int | None) -> int | None:
     if tile is None:
         return None
-    side = validate.integer("tile", tile)
-    if side < BLOCK or side % BLOCK:
-        raise InvalidInput(f"tile={shown(side)} is not possible; pass a multiple of {BLOCK}.")
+    side = validate.integer("tile", tile, 1)
+    if side % BLOCK:
+        raise InvalidInput(f"tile={side} is not possible; pass a multiple of {BLOCK}.")
     return side
 
 

@@ -6,6 +6,10 @@ _SHOWN = 80  # letters of a value in a message
 class HdsegError(Exception):
     """Base of all errors this package raises on purpose."""
 
+    def __str__(self) -> str:
+        """Return the message on one line, whatever names of files have in them."""
+        return super().__str__().replace("\n", "\\n")
+
 
 class InvalidInput(HdsegError, ValueError):
     """An argument or a file cannot be used; the message names it, its value and the remedy."""

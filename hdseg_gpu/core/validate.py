@@ -34,7 +34,8 @@ MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to over
 MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32
 MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 MAX_WINDOW = 15  # of the majority filter
-MAX_PASSES = int(np.iinfo(np.int64).max)
+_MAX_INTEGER = int(np.iinfo(np.int64).max)
+MAX_PASSES = _MAX_INTEGER
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
@@ -130,7 +131,8 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
     expected = "an image of shape (H, W) or (H, W, channels)"
     array = _array("image", value, expected)
     _require_image_dtype("image", array)
-    _require_finite("image", array)
+    if array.ndim in (2, 3):
+        _require_finite("image", array)
     axis, shape = axis_of("channel_axis", channel_axis), tuple(array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -245,8 +247,8 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
     array = labels("mask", value)
     if array.dtype.name != "uint8" or array.shape[1] != -(-width // 8):
         raise InvalidInput(
-            f"mask has dtype {array.dtype} and shape {array.shape}; packed_width={width} needs "
-            f"uint8 of shape (H, {-(-width // 8)}), as from "
+            f"mask has dtype {array.dtype} and shape {array.shape}; packed_width={shown(width)} "
+            f"needs uint8 of shape (H, {shown(-(-width // 8))}), as from "
             'numpy.packbits(mask, axis=1, bitorder="little").'
         )
     return array
@@ -558,14 +560,14 @@ def switch(name: str, value: bool) -> bool:
 
 
 def integer(name: str, value: int, minimum: int | None = None) -> int:
-    """Return an integer that is no bool, from `minimum` on."""
-    least = "" if minimum is None else f" of at least {minimum}"
+    """Return an integer that is no bool; with a minimum, also one that has 64 bits."""
+    limits = "" if minimum is None else f" from {minimum} to {_MAX_INTEGER}"
     if (
         isinstance(value, bool | np.bool_)
         or not isinstance(value, Integral)
-        or (minimum is not None and value < minimum)
+        or (minimum is not None and not minimum <= int(value) <= _MAX_INTEGER)
     ):
-        raise InvalidInput(f"{name}={shown(value)} is not possible; pass an integer{least}.")
+        raise InvalidInput(f"{name}={shown(value)} is not possible; pass an integer{limits}.")
     return int(value)
 
 
@@ -586,7 +588,7 @@ def path(name: str, value: str | os.PathLike[str]) -> Path:
     try:
         found = os.fspath(value)
         possible = isinstance(found, str) and found != "" and b"\0" not in os.fsencode(found)
-    except (TypeError, UnicodeError):
+    except Exception:  # what is no path, what no name can have, and what somebody's class raises
         possible = False
     if not possible:
         raise InvalidInput(
@@ -604,8 +606,9 @@ def callback(name: str, value: Callable[..., None] | None) -> None:
 def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest") -> str:
     """Return how to enlarge the coarse map; only labels can take the nearest."""
     if coarse.probabilities is None:
-        return choice("interpolation", value or of_labels, ("nearest", *INTERPOLATIONS))
-    return choice("interpolation", value or "linear", INTERPOLATIONS)
+        valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
+        return choice("interpolation", of_labels if value is None else value, valid)
+    return choice("interpolation", "linear" if value is None else value, INTERPOLATIONS)
 
 
 def memory(name: str, value: float | None) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.paths import LARGE, PICTURES, RASTERS, SLIDES, TIFFS, existing_suffix, is_zarr
 from hdseg_gpu.io.source import ImageSource
@@ -43,7 +43,8 @@ def open_image(image: Any, *, level: int = 0, key: str | None = None) -> ImageSo
 
         if level != 0 or key is not None:
             raise InvalidInput(
-                f"level={level} and key={key!r} are for files; the image is an array, pass neither."
+                f"level={shown(level)} and key={shown(key)} are for files; the image is an array, "
+                "pass neither."
             )
         return open_array(image)
     path = validate.path("image", image)
@@ -53,7 +54,9 @@ def open_image(image: Any, *, level: int = 0, key: str | None = None) -> ImageSo
         return open_zarr(path, level, key)
     suffix = existing_suffix(path, LARGE)
     if key is not None:
-        raise InvalidInput(f"{path} is no Zarr group, so it holds no array {key!r}; pass no key.")
+        raise InvalidInput(
+            f"{path} is no Zarr group, so it holds no array {shown(key)}; pass no key."
+        )
     return _by_suffix(path, suffix, level)
 
 
@@ -83,7 +86,7 @@ def _by_suffix(path: Path, suffix: str, level: int) -> ImageSource:
 
         return open_raster(path, level)
     if level != 0:
-        raise InvalidInput(f"{path} has one resolution; level={level} is not there, pass 0.")
+        raise InvalidInput(f"{path} has one resolution; level={shown(level)} is not there, pass 0.")
     if suffix in PICTURES:
         from hdseg_gpu.io.picture_source import open_picture
 
