@@ -255,7 +255,7 @@ def test_the_table_sees_faults(tmp_path):
         if options["name"] is None:
             raise TypeError("raw")
         if isinstance(options["name"], str):
-            raise InvalidInput("two\nlines of name")
+            raise InvalidInput("name " * 2000)
         raise InvalidInput("nothing")
 
     found = list(faults_of(lax, "name", tmp_path))
