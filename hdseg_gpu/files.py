@@ -27,21 +27,28 @@ from hdseg_gpu.io import (
     LARGE_OUTPUTS,
     check_labels,
     check_output,
-    open_image,
     read_coarse_placed,
 )
-from hdseg_gpu.io.array_source import open_array
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
-from hdseg_gpu.scale.job import Input, Job, closed, keep_coarse, source_of, without_arrays
+from hdseg_gpu.scale.job import Job, keep_coarse, plan_of, without_arrays
 from hdseg_gpu.scale.labels import Labels, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
 from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
+from hdseg_gpu.scale.sources import (
+    Input,
+    check_same,
+    check_values,
+    closed,
+    input_of,
+    source_of,
+    watch_of,
+)
 from hdseg_gpu.scale.workspace import is_own, opened, recorded_plan
 
 
@@ -78,6 +85,7 @@ def refine_file(
     tile: int | None = None,
     scheduler: Any = None,
     address: str | None = None,
+    worker_timeout: float = 60.0,
     on_error: str = "fail",
     resume: bool = False,
     overwrite: bool = False,
@@ -120,6 +128,9 @@ def refine_file(
         with `address`. Default: the threads of this process.
     address : str, optional
         Of the Dask scheduler, such as "tcp://10.0.0.1:8786".
+    worker_timeout : float
+        Seconds without a single worker of Dask, or an answer of its scheduler, after which the run
+        stops.
     on_error : {"fail", "skip"}
         What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles that need
         them as the coarse map has them, and says which.
@@ -141,7 +152,8 @@ def refine_file(
     InvalidInput
         An argument or file cannot be used; the message says which, and what to do.
     Unfinished
-        Something came in between, such as a full disk; `resume` continues.
+        Something came in between, such as a full disk; `resume` continues. Or a file is no longer
+        what it was when the run began; then `overwrite` begins anew.
     BackendUnavailable, NotConverged, OutOfDeviceMemory
         As for ``refine``.
     """
@@ -165,6 +177,7 @@ def refine_file(
         given = _input(image, level, image_key, stack)
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
+        coarse_files = watch_of(coarse, key)
         network = validate.coarse_map(
             read_coarse_placed(on_host("coarse", coarse), key, source), class_axis, stages,
             ignore_index, reuse=isinstance(coarse, str | os.PathLike),
@@ -177,10 +190,12 @@ def refine_file(
         ))  # fmt: skip
         check_labels(target, network.values.dtype, *_range(network))
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, stack)
-        doer = _scheduler(scheduler, address, stack)
+        doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
         ops = backends.select(backend)
         stages.notes.extend(backends.lost_by_fork(backend))
-        earlier = recorded_plan(target).get("tile") if resume else None
+        before = recorded_plan(target) if resume else {}
+        check_same(target, before, image=given, boundary=edge_map)
+        earlier = before.get("tile")
         plan = planned(
             _need(source, given, network, params), allowed,
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
@@ -197,12 +212,16 @@ def refine_file(
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
-                device_memory,
+                device_memory, plan=plan_of(workspace),
             )  # fmt: skip
             job, found = run_phases(
                 job, doer or Local(plan.workers), stages, Meter(progress),
                 plan.workers_for if doer is None else None,
             )  # fmt: skip
+            # Nothing of another picture may be among them: files are looked at after each phase.
+            check_values(image=given, boundary=edge_map)
+            if coarse_files is not None:
+                coarse_files.check(thoroughly=True)
             labels = Labels(job, found.step, frozenset(found.decided))
             with stages("writing"):
                 write_output(target, labels, source.georeference, replacing)
@@ -229,7 +248,8 @@ def refine_file(
 
 def _input(image: Any, level: int, key: str | None, stack: ExitStack, name: str = "image") -> Input:
     """Return where an image is; it is closed with the stack if we open it."""
-    given = Input(_located(image, level, key, name), level, key)
+    where = image if isinstance(image, str | os.PathLike) else on_host(name, image)
+    given = input_of(where, level, key, name)
     stack.callback(closed, given)
     return given
 
@@ -254,35 +274,41 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
     return validate.has_alpha(source.channels, source.alpha if alpha is None else alpha, stages)
 
 
-def _located(value: Any, level: int, key: str | None, name: str) -> Path | ImageSource:
-    if isinstance(value, str | os.PathLike):
-        return Path(value)
-    array = on_host(name, value)
-    return open_image(array, level=level, key=key) if name == "image" else open_array(array, name)
-
-
-def _scheduler(scheduler: Any, address: str | None, stack: ExitStack) -> Scheduler | None:
+def _scheduler(
+    scheduler: Any,
+    address: str | None,
+    timeout: float,
+    inputs: tuple[Input | None, ...],
+    stack: ExitStack,
+) -> Scheduler | None:
     """Return who does the tiles; None: the threads of this process."""
     if scheduler is None:
         if address is not None:
             raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
         return None
-    from hdseg_gpu.scale.dask import Distributed, connect
+    if any(given is not None and not isinstance(given.where, Path) for given in inputs):
+        raise InvalidInput(
+            "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
+            "of them see, or no scheduler."
+        )
+    from hdseg_gpu.scale.dask import Distributed, connected
 
+    timeout = validate.at_least("worker_timeout", timeout, 0.0)
     if isinstance(scheduler, str) and scheduler == "dask":
         if address is None:
             raise InvalidInput(
                 "scheduler='dask' needs address=, that of the Dask scheduler such as "
                 "'tcp://10.0.0.1:8786'."
             )
-        scheduler = connect(address)
-        stack.callback(scheduler.close)
+        scheduler = stack.enter_context(connected(address))
     elif not any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__):
         raise InvalidInput(
             f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
             "distributed.Client, or nothing for the threads of this process."
         )
-    return Distributed(scheduler)
+    doer = Distributed(scheduler, timeout, inputs)
+    stack.callback(doer.finish)
+    return doer
 
 
 def _tile(tile: int | None) -> int | None:
@@ -328,24 +354,12 @@ def _identity(
     }
     return {
         "version": version("hdseg_gpu"),
-        "image": _file_identity(given),
-        "boundary": None if edge_map is None else _file_identity(edge_map),
+        "image": given.plain(),
+        "boundary": None if edge_map is None else edge_map.plain(),
         "coarse": coarse.hexdigest(),
         "block": [BLOCK, CUT_ERROR],
         **settings,
     }
-
-
-def _file_identity(given: Input) -> list[Any]:
-    """Return what tells a picture from another one without reading it."""
-    if isinstance(given.where, ImageSource):
-        source = given.where
-        return [source.name, source.shape, source.channels, str(source.dtype), given.alpha]
-    status = given.where.stat()
-    return [
-        str(given.where.resolve()), status.st_size, status.st_mtime_ns, given.level, given.key,
-        given.alpha,
-    ]  # fmt: skip
 
 
 def _note_skipped(found: Findings, stages: Stages) -> None:

@@ -17,6 +17,7 @@ from hdseg_gpu.core import validate
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.files import refine_file
+from hdseg_gpu.io.npy import Npy
 
 _CHUNK = 2048
 
@@ -64,13 +65,11 @@ def _packed(image: _Held, coarse: Any, options: dict[str, Any]) -> tuple[str, li
     with tempfile.TemporaryDirectory(prefix="hdseg-") as folder:
         path = Path(folder) / "labels.npy"
         refine_file(image.value, coarse, path, **options)
-        labels = np.load(path, mmap_mode="r")
-        grid = TileGrid(labels.shape, _CHUNK)
-        blocks = [
-            zlib.compress(np.ascontiguousarray(labels[grid.core(i).slices]).data, 1)
-            for i in range(len(grid))
-        ]
-        return labels.dtype.str, blocks
+        with Npy(path) as labels:
+            height, width = labels.shape
+            grid = TileGrid((height, width), _CHUNK)
+            blocks = [zlib.compress(labels[grid.core(i).slices].data, 1) for i in range(len(grid))]
+            return labels.dtype.str, blocks
 
 
 def _unpacked(packed: tuple[str, list[bytes]], index: int, shape: tuple[int, int]) -> NDArray[Any]:

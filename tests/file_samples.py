@@ -21,5 +21,5 @@ def random_labels(low, high, dtype):
 
 def refused(path, *parts):
     """Return a context that expects one line of refusal which names the file."""
-    pattern = rf"(?s)^(?=[^\n]*\Z).*{path.name}" + "".join(f"(?=.*{part})" for part in parts)
+    pattern = rf"(?s)^(?=[^\n]*\Z).*{path.name}" + "".join(f"(?=.*(?:{part}))" for part in parts)
     return pytest.raises(InvalidInput, match=pattern)

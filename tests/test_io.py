@@ -172,7 +172,7 @@ def test_compressed_tiff_without_its_codec_says_what_to_install(tmp_path, monkey
     def missing(self, *_args, **_kwargs):
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
-    monkeypatch.setattr(tifffile.TiffPage, "asarray", missing)
+    monkeypatch.setattr(tifffile.TiffPage, "decode", missing)
     with refused(path, "LZW", r"pip install 'hdseg_gpu\[io\]'"):
         read_image(path)
 

@@ -229,7 +229,7 @@ def test_npy_that_is_none(tmp_path):
     with refused(path, "does not exist"):
         open_npy(path)
     path.write_bytes(b"P5 3 3 255 and so on")
-    with refused(path, "no .npy file"):
+    with refused(path, "no array that numpy.save has written"):
         open_npy(path)
     np.save(path, np.array([[{}]], object), allow_pickle=True)
     with refused(path, "Python objects"):

@@ -263,6 +263,7 @@ def test_several_threads_read(tmp_path, name):
 
 
 def test_missing_library(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "zarr.storage", None)
+    monkeypatch.setitem(sys.modules, "zarr.abc.store", None)
+    monkeypatch.delitem(sys.modules, "hdseg_gpu.io.zarr_store", raising=False)
     with refused(tmp_path, r"pip install 'hdseg_gpu\[io\]'"):
         open_zarr(tmp_path)

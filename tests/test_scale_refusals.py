@@ -168,7 +168,6 @@ CHANGES = {
     "tile": {"tile": 4096},
     "passes": {"passes": 9},
     "coarse": {},
-    "image": {},
 }
 
 
@@ -179,16 +178,9 @@ def test_resuming_something_else(changed, inputs, unfinished, output, tmp_path):
     if changed == "coarse":
         coarse = tmp_path / "other.npy"
         np.save(coarse, np.load(inputs.coarse)[::-1])
-    if changed == "image":
-        touched = image.stat().st_mtime_ns + 10**9
-        os.utime(image, ns=(touched, touched))
     options = {**OPTIONS, "sigma": SIGMA, **CHANGES[changed]}
-    try:
-        with pytest.raises(InvalidInput, match=f"cannot be resumed: {changed} was .*--overwrite"):
-            refine_file(image, coarse, output, resume=True, **options)
-    finally:
-        if changed == "image":
-            os.utime(image, ns=(touched - 10**9, touched - 10**9))
+    with pytest.raises(InvalidInput, match=f"cannot be resumed: {changed} was .*--overwrite"):
+        refine_file(image, coarse, output, resume=True, **options)
     assert not output.exists()
     assert (folder_of(output) / "run.json").exists()
 

@@ -1,6 +1,7 @@
 """What a command says, and where: results on stdout, notes and progress on stderr."""
 
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ def note(sentence: str) -> None:
 def notes_shown(quiet: bool) -> Iterator[list[str]]:
     """Turn the library's warnings of the body into notes; they are in the list afterwards."""
     notes: list[str] = []
+    logging.getLogger("hdseg_gpu").setLevel(logging.ERROR if quiet else logging.WARNING)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RefinementWarning)
         yield notes

@@ -131,6 +131,9 @@ def refine(
     address: Annotated[
         str | None, typer.Option(help="Dask's scheduler, such as tcp://10.0.0.1:8786.")
     ] = None,
+    worker_timeout: Annotated[
+        float, typer.Option(help="Seconds without any worker of Dask after which the run stops.")
+    ] = 60.0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -154,6 +157,7 @@ def refine(
     }  # fmt: skip
     with notes_shown(quiet) as notes:
         if _in_tiles(image, coarse, output, tiled):
+            tiled["worker_timeout"] = worker_timeout
             if channel_axis not in (-1, 2):
                 raise InvalidInput(
                     f"--channel-axis={channel_axis} is for small images; files of large ones say "

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from typing import Any
 from weakref import WeakSet
 
 
@@ -13,8 +14,10 @@ class Lock:
     half done: counters, and caches whose entries are complete.
     """
 
+    _make: Any = threading.Lock
+
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = self._make()
         _all.add(self)
 
     def __enter__(self) -> None:
@@ -25,7 +28,13 @@ class Lock:
 
     def renew(self) -> None:
         """Forget who holds it."""
-        self._lock = threading.Lock()
+        self._lock = self._make()
+
+
+class RLock(Lock):
+    """One that the thread that holds it may take again."""
+
+    _make = threading.RLock
 
 
 _all: WeakSet[Lock] = WeakSet()

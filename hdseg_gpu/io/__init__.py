@@ -2,7 +2,7 @@
 
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.create import Output, create_labels, create_output
-from hdseg_gpu.io.open import open_image, size_of
+from hdseg_gpu.io.open import open_image, open_within, size_of
 from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_large_format
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.read import read_coarse, read_coarse_placed, read_image, read_labels
@@ -22,6 +22,7 @@ __all__ = [
     "create_output",
     "is_large_format",
     "open_image",
+    "open_within",
     "read_array",
     "read_coarse",
     "read_coarse_placed",

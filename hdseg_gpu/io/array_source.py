@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
-from hdseg_gpu.core.windows import Window
+from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.npy import TURNED, Npy
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.source import ImageSource
 
@@ -22,21 +23,8 @@ class ArraySource(ImageSource):
 
     def __init__(self, name: str, array: Any, cut: _Cut, storage: tuple[int, ...] = (1, 1)) -> None:
         """`array` tells shape and dtype; it is not kept, unless `cut` does so."""
-        shape = tuple(int(n) for n in array.shape)
-        dtype = np.dtype(array.dtype)
-        if len(shape) not in (2, 3) or 0 in shape:
-            raise InvalidInput(
-                f"{name} has the shape {shape}; expected (H, W) or (H, W, C) with at least one "
-                "pixel."
-            )
-        if dtype.kind not in "buif":
-            raise InvalidInput(
-                f"{name} has the dtype {dtype}; convert it to whole numbers or floats first."
-            )
         self.name = name
-        self.shape = shape[0], shape[1]
-        self.channels = shape[2] if len(shape) == 3 else 1
-        self.dtype = dtype.newbyteorder("=")
+        self.shape, self.channels, self.dtype = _described(name, array)
         self.storage = int(storage[0]), int(storage[1])
         self.levels = (self.shape,)
         self._cut = cut
@@ -52,6 +40,21 @@ class ArraySource(ImageSource):
         return copy.reshape(*window.shape, self.channels)
 
 
+def _described(name: str, array: Any) -> tuple[Shape, int, np.dtype[Any]]:
+    """Return the size, channels and native dtype of an array that is a picture."""
+    shape = tuple(int(n) for n in array.shape)
+    dtype = np.dtype(array.dtype)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise InvalidInput(
+            f"{name} has the shape {shape}; expected (H, W) or (H, W, C) with at least one pixel."
+        )
+    if dtype.kind not in "buif":
+        raise InvalidInput(
+            f"{name} has the dtype {dtype}; convert it to whole numbers or floats first."
+        )
+    return (shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, dtype.newbyteorder("=")
+
+
 def open_array(array: Any, name: str = "image") -> ImageSource:
     """Return a source of an array's windows.
 
@@ -60,7 +63,8 @@ def open_array(array: Any, name: str = "image") -> ImageSource:
     array : NumPy, Zarr, Dask or CuPy array, or what ``numpy.asarray`` takes
         (H, W) or (H, W, C); views, memory maps and foreign byte orders are fine. Zarr, Dask and
         CuPy arrays stay where they are: only windows are brought to NumPy. A Dask array is computed
-        by the thread that reads, so that the threads of a run are not multiplied.
+        by the thread that reads, so that the threads of a run are not multiplied. A memory map is
+        the system's: if its file is cut short meanwhile, the process dies. Pass the file itself.
     name : str
         What messages call it.
 
@@ -106,30 +110,41 @@ def _on_host(array: Any, name: str) -> NDArray[Any]:
         ) from error
 
 
-def open_npy(path: Path) -> ImageSource:
-    """Return a source of the windows of a .npy file.
+class NpySource(ImageSource):
+    """The array (H, W) or (H, W, C) of a .npy file."""
 
-    The file is mapped for the length of a read only, so that what was read once does not count as
-    this process's memory until the end of the run.
-    """
-
-    def cut(at: tuple[slice, slice]) -> NDArray[Any]:
+    def __init__(self, path: Path) -> None:
         with decoding(path):
-            return _mapped(path)[at]
+            self._npy = npy = Npy(path)
+        try:
+            self.shape, self.channels, self.dtype = _described(str(path), npy)
+        except BaseException:
+            npy.close()
+            raise
+        self.name = str(path)
+        # Fortran order stores columns together, the usual order rows.
+        self.storage = (self.shape[0], 1) if npy.fortran else (1, self.shape[1])
+        self.levels = (self.shape,)
+        self.decoding = TURNED if npy.fortran else 0
 
-    with decoding(path):
-        stored = _mapped(path)
-    # Fortran order stores columns together, the usual order rows.
-    storage = (stored.shape[0], 1) if stored.flags.fnc else (1, *stored.shape[1:2])
-    return ArraySource(str(path), stored, cut, storage)
+    @property
+    def bytes_read(self) -> int:  # type: ignore[override]
+        """Return the bytes fetched so far."""
+        return self._npy.bytes_read
+
+    def _read(self, window: Window) -> NDArray[Any]:
+        pixels = self._npy[window.slices]
+        if not pixels.dtype.isnative:
+            pixels = pixels.byteswap(inplace=True).view(self.dtype)
+        return pixels.reshape(*window.shape, self.channels)
+
+    def close(self) -> None:
+        """Close the file; windows can no longer be read."""
+        self._npy.close()
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    """Return the file's array; its pages leave memory with the last reference to it."""
+def open_npy(path: Path) -> ImageSource:
+    """Return a source of the windows of a .npy file."""
     if not path.is_file():
         raise InvalidInput(f"{path} does not exist, or is not a file.")
-    with path.open("rb") as stream:
-        if stream.read(6) != b"\x93NUMPY":
-            raise InvalidInput(f"{path} is no .npy file; save it with numpy.save.")
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return NpySource(path)

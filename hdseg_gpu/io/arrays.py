@@ -2,31 +2,81 @@
 
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.io.npy import Header, Npy, read_header
 from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.stored import Stored
+from hdseg_gpu.io.zipped import open_member, open_zip
+
+_SUFFIX = ".npy"  # of the arrays in a .npz
 
 
-def read_array(path: Path, key: str | None = None) -> NDArray[Any]:
+def read_array(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
     """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`."""
-    with decoding(path), path.open("rb") as stream:
-        found = np.load(stream, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            array: NDArray[Any] = found
-            return array
-        with found:
-            names = list(found.files)
-            if key is None and len(names) != 1:
+    budget = budget or budget_of(None)
+    if path.suffix.lower() == _SUFFIX:
+        with decoding(path), Npy(path) as npy:
+            _require(path, npy, budget)
+            return npy[...]
+    with (
+        decoding(path),
+        Stored(path) as file,
+        file.stream() as stream,
+        open_zip(path, stream, budget) as store,
+    ):
+        return _member(path, store, _chosen(path, store, key), budget)
+
+
+def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
+    """Return the file of the zip that is the array asked for."""
+    files = {name.removesuffix(_SUFFIX): name for name in store.namelist()}
+    names = list(files)
+    if key is None and len(names) != 1:
+        raise InvalidInput(
+            f"{path} holds {len(names)} arrays; choose one of {_listed(names)} as the key, "
+            "or save it alone."
+        )
+    if key is not None and key not in files:
+        raise InvalidInput(f"{path} holds no array {key!r}; choose one of {_listed(names)}.")
+    return files[names[0] if key is None else key]
+
+
+def _listed(names: list[str]) -> str:
+    return f"{names}" if len(names) <= 20 else f"{names[:20]} and {len(names) - 20} more"
+
+
+def _member(path: Path, store: ZipFile, name: str, budget: Budget) -> NDArray[Any]:
+    """Return an array of a .npz file: so many bytes as its header says, whatever is packed."""
+    with open_member(path, store, name) as stream:
+        header = read_header(f"{path}: {name}", stream.read)
+        _require(path, header, budget)
+        values = np.empty(header.nbytes // max(1, header.dtype.itemsize), header.dtype)
+        target, done = values.view(np.uint8).data, 0
+        while done < len(target):
+            piece = stream.read(min(len(target) - done, 1 << 20))
+            if not piece:
                 raise InvalidInput(
-                    f"{path} holds {len(names)} arrays; choose one of {names} as the key, "
-                    "or save it alone."
+                    f"{path} cannot be read, it may be damaged or cut short: {name} ends after "
+                    f"{done} of {len(target)} bytes."
                 )
-            if key is not None and key not in names:
-                raise InvalidInput(f"{path} holds no array {key!r}; choose one of {names}.")
-            return np.asarray(found[names[0] if key is None else key])
+            target[done : done + len(piece)] = piece
+            done += len(piece)
+        stream.read(1)  # at the end, the checksum is looked at
+    return values.reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _require(path: Path, array: Header | Npy, budget: Budget) -> None:
+    budget.require(
+        array.nbytes,
+        f"{path}: its array of the shape {array.shape} and type {array.dtype}",
+        "save a smaller one",
+    )
 
 
 def write_array(stream: BinaryIO, array: NDArray[Any], suffix: str) -> None:

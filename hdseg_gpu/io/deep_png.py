@@ -7,9 +7,10 @@ import numpy as np
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.picture import Picture
+from hdseg_gpu.io.stored import Stored
 
 
-def read_deep_png(path: Path) -> Picture:
+def read_deep_png(path: Path, file: Stored) -> Picture:
     """Return the pixels, uint16, grey with alpha, RGB or RGBA."""
     try:
         import imagecodecs
@@ -19,5 +20,5 @@ def read_deep_png(path: Path) -> Picture:
             "or save it as TIFF."
         ) from error
     with decoding(path):
-        pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+        pixels = np.asarray(imagecodecs.png_decode(file.fetch(0, file.size)))
     return Picture(pixels, pixels.ndim == 3 and pixels.shape[2] in (2, 4))

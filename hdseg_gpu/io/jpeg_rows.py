@@ -4,39 +4,51 @@ rasterio decodes strips, too, but its wheels come with another JPEG library than
 interpolates colours differently: pixels would depend on how a picture is read.
 """
 
-import mmap
-import os
+import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.jpeg_head import jpeg_head
+from hdseg_gpu.io.mapped import ROOM, Mapped, copy_into
 from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.png_jpeg import Head
+from hdseg_gpu.io.stored import Stored
 
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers, which pixels' codes cannot contain
+_LIBRARY = 16 << 20  # bytes that imagecodecs takes
 
 
-def decode_jpeg(path: Path, raw: BinaryIO, shape: Shape, channels: int) -> np.dtype[Any]:
+def need_of(head: Head, size: int) -> int:
+    """Return the bytes that decoding a file of `size` bytes takes: twice the pixels if progressive.
+
+    Its pixels and its code lie in files, whose pages are given back.
+    """
+    pixels = head.shape[0] * head.shape[1] * head.channels
+    return head.coefficients + min(ROOM, pixels) + min(ROOM, size) + _LIBRARY
+
+
+def decode_jpeg(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str) -> np.dtype[Any]:
     """Write all rows to `raw`, channels last, and return their dtype.
 
-    Rows go into pages of the file, which the system writes out when it needs the memory; a
-    progressive JPEG takes twice its pixels' size besides, as it is complete with its end only.
-    An ``OSError`` is one of `raw`: those of `path` are ``InvalidInput``.
+    The code is copied to `folder` first, where nobody can cut it short while it is mapped. An
+    ``OSError`` is one of `raw` or of `folder`: those of `path` are ``InvalidInput``.
     """
     import imagecodecs
 
-    size = shape[0] * shape[1] * channels
-    os.posix_fallocate(raw.fileno(), 0, size)  # a full disk met through a page kills the process
-    pixels = np.memmap(raw, np.uint8, "r+", 0, shape if channels == 1 else (*shape, channels))
-    with (
-        decoding(path),
-        path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as code,
-    ):
-        if code.rfind(_END) < code.rfind(_SCAN):
+    with decoding(path):
+        if not jpeg_head(str(path), file.some, file.size).ended:
             # The decoder would fill what is missing with grey, without a word.
             raise InvalidInput(f"{path} cannot be read, it is cut short: its end is missing.")
-        imagecodecs.jpeg8_decode(code, out=pixels)
+    shape = head.shape if head.channels == 1 else (*head.shape, head.channels)
+    with tempfile.TemporaryFile(prefix="hdseg-", dir=folder) as copy:
+        copy_into(copy, path, file)
+        with (
+            Mapped(raw, head.shape[0] * head.shape[1] * head.channels) as memory,
+            Mapped(copy, file.size) as code,
+        ):
+            pixels = np.frombuffer(memory, np.uint8).reshape(shape)
+            with decoding(path):
+                imagecodecs.jpeg8_decode(code, out=pixels)
     return np.dtype(np.uint8)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import RLock
 
 PICTURES = (".png", ".jpg", ".jpeg")
 JPEGS = (".jpg", ".jpeg")
@@ -21,6 +23,8 @@ SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", 
 RASTERS = (".jp2", ".img", ".vrt")
 LARGE = (*PICTURES, *TIFFS, *SLIDES, *RASTERS, ".npy", ".zarr")
 LARGE_OUTPUTS = (".png", *TIFFS, ".npy", ".zarr")
+
+_LONGEST = 300  # characters of a library's error
 
 
 def is_zarr(path: Path) -> bool:
@@ -88,19 +92,42 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises in the body into one line that names the file."""
     try:
         yield
-    except (InvalidInput, MemoryError):
+    except InvalidInput:
         raise
-    except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        if "imagecodecs" in reason:
+    except MemoryError as error:
+        raise InvalidInput(
+            f"{path} cannot be read, there is not enough memory for what it says to hold: "
+            f"{reason_of(error)}"
+        ) from error
+    except BaseException as error:  # decoders pass on anything, from zlib.error to TokenError
+        # Libraries in Rust panic with what is no Exception; Ctrl-C is none either.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = reason_of(error)
+        if "imagecodecs" in reason and "requires" in reason:
             raise InvalidInput(
                 f"{path}: {reason}; run `pip install 'hdseg_gpu[io]'` for this compression."
             ) from error
-        if "pickle" in reason:
-            reason = "it holds Python objects, or is no NumPy file"
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged or cut short: {reason}"
         ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, in a part of a line: some quote all of a file."""
+    reason = " ".join(f"{type(error).__name__}: {error}"[: 2 * _LONGEST].split())
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} ..."
+
+
+_warnings = RLock()  # what warnings.catch_warnings changes belongs to all threads
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to ourselves what libraries warn of in the body: others cannot do anything about it."""
+    with _warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

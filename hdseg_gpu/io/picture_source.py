@@ -4,7 +4,6 @@ import os
 import tempfile
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,83 +11,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
-from hdseg_gpu.core.windows import Shape, Window
-from hdseg_gpu.io.jpeg_rows import decode_jpeg
+from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.windows import Window
+from hdseg_gpu.io import jpeg_rows, png_rows
 from hdseg_gpu.io.paths import decoding
-from hdseg_gpu.io.png_jpeg import palette_table, read_picture, warn_if_turned
-from hdseg_gpu.io.png_rows import decode_png
+from hdseg_gpu.io.png_jpeg import (
+    Head,
+    decoded,
+    described,
+    opened,
+    palette_table,
+    read_head,
+    warn_if_turned,
+)
 from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.io.stored import Stored
 
-_KEPT_PIXELS = 1 << 26  # up to here, a picture is held in memory
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the header's type of colour
-_JPEG_CHANNELS = {"L": 1, "RGB": 3}  # by Pillow's mode
+_KEPT_PIXELS = 1 << 26  # up to here, a picture is held in memory,
+_KEPT_SHARE = 4  # if it takes no more than this fraction of what is left of the budget
+_REMEDY = "save it as a tiled TIFF"
 
 
-def open_picture(path: Path, workspace: Path | None = None) -> ImageSource:
+def open_picture(
+    path: Path, workspace: Path | None = None, budget: Budget | None = None
+) -> ImageSource:
     """Return a PNG or JPEG of which windows can be read.
 
-    Up to 64 megapixels are held in memory. A larger picture is decoded once, row by row, into a
-    raw file without a name in `workspace` (or the folder for temporary files): its room is given
-    back in ``close``, however the process ends.
+    Up to 64 megapixels are held in memory, if that takes a quarter of what the budget leaves at
+    most. A larger picture is decoded once, row by row, into a raw file without a name in
+    `workspace` (or the folder for temporary files): its room is given back in ``close``, however
+    the process ends. What fits neither way is refused before anything is decoded.
     """
-    head = _read_head(path)
-    if head.shape[0] * head.shape[1] <= _KEPT_PIXELS:
-        return _Kept(path)
-    remedy = "save it as a tiled TIFF"
-    if head.channels:
-        try:
-            return _transcode(path, head, workspace)
-        except ImportError:
-            remedy = f"run `pip install 'hdseg_gpu[{'geo' if head.png else 'io'}]'`"
-    warnings.warn(
-        f"{path} is held in memory whole, {head.shape[0]} x {head.shape[1]} pixels; {remedy} to "
-        "read it in parts.",
-        RefinementWarning,
-        stacklevel=2,
-    )
-    return _Kept(path)
+    budget = budget or budget_of(None)
+    with decoding(path), Stored(path) as file:
+        head = read_head(path, file)
+        what = described(path, head)
+        small = head.shape[0] * head.shape[1] <= _KEPT_PIXELS
+        if small and head.peak <= budget.left // _KEPT_SHARE:
+            return _Kept(path, file, head)
+        need = png_rows.need_of(head) if head.png else jpeg_rows.need_of(head, file.size)
+        missing = _missing(head)
+        if missing is None and (need < head.peak or not small):
+            budget.require(need, what, _REMEDY)
+            return _transcode(path, file, head, workspace)
+        remedy = _REMEDY if missing is None else f"run `pip install 'hdseg_gpu[{missing}]'`"
+        budget.require(head.peak, what, remedy)
+        if not small:
+            warnings.warn(
+                f"{path} is held in memory whole, {head.shape[0]} x {head.shape[1]} pixels; "
+                f"{remedy} to read it in parts.",
+                RefinementWarning,
+                stacklevel=2,
+            )
+        return _Kept(path, file, head)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """What is known before decoding."""
-
-    shape: Shape
-    png: bool
-    channels: int  # as stored; 0 where Pillow alone gives the pixels that are expected
-    table: NDArray[np.uint8] | None  # what the indices of a palette mean
-
-
-def _read_head(path: Path) -> _Head:
-    from PIL import Image
-
-    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+def _missing(head: Head) -> str | None:
+    """Return the extra without which a picture cannot be decoded row by row."""
     try:
-        with decoding(path), Image.open(path) as picture:
-            png, channels = picture.format == "PNG", 0
-            if png:
-                channels = _png_channels(path)
-            elif picture.format in ("JPEG", "MPO"):
-                channels = _JPEG_CHANNELS.get(picture.mode, 0)
-            if channels and picture.width * picture.height > _KEPT_PIXELS:
-                warn_if_turned(path, picture)
-            table = palette_table(picture) if picture.mode == "P" else None
-            return _Head((picture.height, picture.width), png, channels, table)
-    finally:
-        Image.MAX_IMAGE_PIXELS = guard
-
-
-def _png_channels(path: Path) -> int:
-    with path.open("rb") as stream:
-        depth, colour = stream.read(26)[24:]
-    return _PNG_CHANNELS[colour] if depth >= 8 else 0  # Pillow scales those of less to 8 bits
+        if head.png:
+            import rasterio  # noqa: F401
+        else:
+            import imagecodecs  # noqa: F401
+    except ImportError:
+        return "geo" if head.png else "io"
+    return None
 
 
 class _Kept(ImageSource):
     """A picture in memory."""
 
-    def __init__(self, path: Path):
-        picture = read_picture(path)
+    def __init__(self, path: Path, file: Stored, head: Head):
+        picture = decoded(path, file, head)
         pixels = picture.pixels
         self._pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
         self.name = str(path)
@@ -98,7 +92,8 @@ class _Kept(ImageSource):
         self.alpha = picture.alpha
         self.storage = (1, 1)
         self.levels = (self.shape,)
-        self.bytes_read = path.stat().st_size
+        self.bytes_read = file.size
+        self.held = pixels.nbytes
 
     def _read(self, window: Window) -> NDArray[Any]:
         return self._pixels[window.slices].copy()
@@ -107,43 +102,74 @@ class _Kept(ImageSource):
 class _Transcoded(ImageSource):
     """A picture whose decoded rows lie in a file, one after the other."""
 
-    def __init__(self, path: Path, head: _Head, raw: BinaryIO, dtype: np.dtype[Any]):
-        self._raw, self._table = raw, head.table
-        self._stored = head.channels
-        coloured = head.table is not None and head.table.ndim == 2
+    def __init__(
+        self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any],
+        table: NDArray[Any] | None,
+    ) -> None:  # fmt: skip
+        self._raw, self._stored = raw, dtype
+        self._samples, self._table = head.channels, table
+        self._inks = not head.png and head.channels == 4
+        coloured = self._inks or (table is not None and table.ndim == 2)
         self.name = str(path)
         self.shape = head.shape
-        self.channels = 3 if coloured else self._stored
-        self.dtype = dtype
-        self.alpha = head.channels in (2, 4)
+        self.channels = 3 if coloured else head.channels
+        self.dtype = dtype if table is None else table.dtype
+        self.alpha = head.png and head.channels in (2, 4)
         self.storage = (1, 1)  # nothing is decoded any more
         self.levels = (head.shape,)
-        self.bytes_read = path.stat().st_size
+        self.bytes_read = size
+        self.decoding = 3 * head.shape[1] * head.channels * dtype.itemsize  # a row
 
     def _read(self, window: Window) -> NDArray[Any]:
         # Not mapped: around each page that is touched, the system would map some of its neighbours.
-        pixels = np.empty((*window.shape, self._stored), self.dtype)
-        pixel = self._stored * self.dtype.itemsize
-        for row, values in enumerate(pixels.reshape(window.height, -1).view(np.uint8), window.top):
-            start = (row * self.shape[1] + window.left) * pixel
-            if os.preadv(self._raw.fileno(), [values.data], start) != values.size:
+        pixels = np.empty((*window.shape, self.channels), self.dtype)
+        stored = np.empty((window.width, self._samples), self._stored)
+        alike = self._table is None and not self._inks
+        size = stored.itemsize * self._samples
+        for row in range(window.height):
+            values = pixels[row] if alike else stored
+            start = ((window.top + row) * self.shape[1] + window.left) * size
+            target = values.reshape(-1).view(np.uint8)
+            if os.preadv(self._raw.fileno(), [target.data], start) != target.size:
                 raise InvalidInput(f"{self.name}: the temporary file of its pixels is cut short.")
-        if self._table is None:
-            return pixels
-        looked_up: NDArray[Any] = self._table[pixels if self._table.ndim == 1 else pixels[..., 0]]
-        return looked_up
+            if self._table is not None:
+                pixels[row] = self._table[values].reshape(pixels[row].shape)
+            elif self._inks:
+                pixels[row] = _colours(values)
+        return pixels
 
     def close(self) -> None:
         self._raw.close()
 
 
-def _transcode(path: Path, head: _Head, workspace: Path | None) -> _Transcoded:
+def _colours(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours of CMYK, which JPEGs hold inverted, as Pillow converts it."""
+    from PIL import Image
+
+    row = Image.fromarray(~inks[None], "CMYK").convert("RGB")
+    colours: NDArray[np.uint8] = np.asarray(row)[0]
+    return colours
+
+
+def _grey_table(depth: int) -> NDArray[Any]:
+    """Return what samples of less than 8 bits mean: those of one bit are bools, as for Pillow."""
+    table = np.arange(256) % (1 << depth)
+    return table.astype(bool) if depth == 1 else (table * (255 // ((1 << depth) - 1))).astype("u1")
+
+
+def _transcode(path: Path, file: Stored, head: Head, workspace: Path | None) -> _Transcoded:
+    with opened(path, file) as picture:
+        warn_if_turned(path, picture)
+        table = palette_table(picture) if head.palette else None
+    if head.png and head.depth < 8 and not head.palette:
+        table = _grey_table(head.depth)
     folder = str(workspace or tempfile.gettempdir())
-    decode = decode_png if head.png else decode_jpeg
+    decode = png_rows.decode_png if head.png else jpeg_rows.decode_jpeg
     raw: Any = None
     try:
         raw = tempfile.TemporaryFile(prefix="hdseg-", dir=folder)  # noqa: SIM115
-        return _Transcoded(path, head, raw, decode(path, raw, head.shape, head.channels))
+        dtype = decode(path, file, raw, head, folder)
+        return _Transcoded(path, file.size, head, raw, dtype, table)
     except BaseException as error:
         if raw is not None:
             with suppress(OSError):  # on a full disk, what is still to be written

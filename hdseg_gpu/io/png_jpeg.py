@@ -1,56 +1,189 @@
 """PNG and JPEG, by Pillow."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import RefinementWarning
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.jpeg_head import jpeg_head
+from hdseg_gpu.io.paths import JPEGS, decoding, quiet
 from hdseg_gpu.io.picture import Picture
+from hdseg_gpu.io.png_head import png_head
+from hdseg_gpu.io.stored import Stored
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+# Pillow opens what a file holds, and some formats start other programs. So it is told which.
+_FORMATS = {".png": ("PNG",), **dict.fromkeys(JPEGS, ("JPEG", "MPO"))}
+_OTHERS = (  # by what they begin with
+    (b"\x89PNG", "a PNG"), (b"\xff\xd8\xff", "a JPEG"), (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"),
+    (b"II+\0", "a BigTIFF"), (b"MM\0+", "a BigTIFF"), (b"GIF8", "a GIF"), (b"BM", "a BMP"),
+    (b"%!", "PostScript"), (b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip file"), (b"<", "XML"),
+    (b"RIFF", "a WebP or another RIFF file"), (b"\x93NUMPY", "a NumPy array"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+)  # fmt: skip
+_STRIP = 1 << 20  # pixels that are copied at once
+_READ = 4 << 20  # bytes that Pillow and its decoders take beside the pixels
 
 
-def read_picture(path: Path, as_labels: bool = False) -> Picture:
-    """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices."""
+@dataclass(frozen=True)
+class Head:
+    """What is known before decoding."""
+
+    shape: Shape
+    png: bool
+    depth: int  # bits of a sample
+    channels: int  # as stored: indices of a palette are one
+    palette: bool
+    complete_at_end: bool  # interlaced, or progressive
+    coefficients: int  # bytes that a progressive JPEG takes while it is decoded
+    aside: int  # bytes of what is no pixels, such as profiles
+
+    @property
+    def deep(self) -> bool:
+        """Return whether Pillow would cut its samples down to 8 bits."""
+        return self.png and self.depth == 16 and self.channels > 1
+
+    @property
+    def decoded(self) -> int:
+        """Return the bytes of a pixel as it is returned: of colours, if there is a palette."""
+        if self.palette or (self.channels == 4 and not self.png):
+            return 3
+        return self.channels * max(1, self.depth // 8)
+
+    @property
+    def peak(self) -> int:
+        """Return the bytes that are taken at most until all pixels are returned."""
+        if self.deep:
+            within = 0  # decoded straight to where they are returned
+        elif self.channels == 1:
+            within = max(1, self.depth // 8)
+        else:
+            within = 4  # Pillow's pixels
+        pixels = self.shape[0] * self.shape[1]
+        return pixels * (within + self.decoded) + self.coefficients + 3 * self.aside + _READ
+
+
+def read_head(path: Path, file: Stored) -> Head:
+    """Return what a file says before its pixels; one of another format is refused."""
+    start = file.start(16)
+    if path.suffix.lower() not in JPEGS:
+        _check_format(path, start, start.startswith(b"\x89PNG"), "PNG")
+        png = png_head(file)
+        return Head(
+            png.shape, True, png.depth, png.channels, png.palette, png.interlaced, 0, png.aside
+        )
+    _check_format(path, start, start.startswith(b"\xff\xd8"), "JPEG")
+    jpeg = jpeg_head(str(path), file.some, file.size)
+    if 0 in jpeg.shape or jpeg.channels == 0:
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged or cut short: its header names no size."
+        )
+    return Head(
+        jpeg.shape, False, jpeg.depth, jpeg.channels, False, jpeg.progressive, jpeg.coefficients,
+        jpeg.before,
+    )  # fmt: skip
+
+
+def _check_format(path: Path, start: bytes, known: bool, kind: str) -> None:
+    if known:
+        return
+    looks = next((name for magic, name in _OTHERS if start.startswith(magic)), None)
+    raise InvalidInput(
+        f"{path} cannot be read, it may be damaged or cut short: it holds no {kind}"
+        + (f", but looks like {looks}; give it the extension of what it is." if looks else ".")
+    )
+
+
+@contextmanager
+def opened(path: Path, file: Stored) -> Iterator[Any]:
+    """Open a picture by Pillow, in the format of its extension; its pixels are not decoded yet."""
     from PIL import Image
 
     # Large pictures are the purpose here, so the guard against them is lifted while reading.
     guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with decoding(path), Image.open(path) as picture:
-            picture.load()
-            mode = picture.mode
-            warn_if_turned(path, picture)
-            if mode == "P":
-                return Picture(_palette_values(picture, as_labels), False)
-            if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
-                return Picture(np.asarray(picture.convert("RGB")), False)  # CMYK, YCbCr
-            pixels = np.asarray(picture)
+        with decoding(path), file.stream() as stream:
+            with quiet():
+                picture = Image.open(stream, formats=_FORMATS[path.suffix.lower()])
+            with picture:
+                yield picture
     finally:
         Image.MAX_IMAGE_PIXELS = guard
-    if mode in ("LA", "RGB", "RGBA") and _is_16_bit_png(path):
-        from hdseg_gpu.io.deep_png import read_deep_png
 
-        return read_deep_png(path)  # Pillow cuts these down to 8 bits
+
+def read_picture(path: Path, as_labels: bool = False, budget: Budget | None = None) -> Picture:
+    """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices."""
+    with decoding(path), Stored(path) as file:
+        head = read_head(path, file)
+        (budget or budget_of(None)).require(
+            head.peak, described(path, head), "save it as a tiled TIFF"
+        )
+        return decoded(path, file, head, as_labels)
+
+
+def described(path: Path, head: Head) -> str:
+    """Return what takes the memory, for messages."""
+    return f"{path}: decoding {head.shape[0]} x {head.shape[1]} pixels"
+
+
+def decoded(path: Path, file: Stored, head: Head, as_labels: bool = False) -> Picture:
+    """Return the pixels of an open file."""
+    with opened(path, file) as picture:
+        if (picture.height, picture.width) != head.shape:
+            raise InvalidInput(f"{path} cannot be read, it may be damaged: it has two sizes.")
+        warn_if_turned(path, picture)
+        if not head.deep:
+            picture.load()
+            return _taken(picture, as_labels)
+    from hdseg_gpu.io.deep_png import read_deep_png
+
+    return read_deep_png(path, file)
+
+
+def _taken(picture: Any, as_labels: bool) -> Picture:
+    """Return the pixels of Pillow's picture, copied strip by strip."""
+    mode = picture.mode
+    if mode == "P":
+        table = palette_table(picture)
+        values = None if as_labels and table.ndim == 2 else table
+        return Picture(_copied(picture, None, values), False)
+    if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
+        return Picture(_copied(picture, "RGB", None), False)  # CMYK, YCbCr
+    pixels = _copied(picture, None, None)
     if mode == "I" and pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint16).max:
         pixels = pixels.astype(np.uint16)  # older Pillow opens 16-bit PNGs as 32-bit
     return Picture(pixels, mode in ("LA", "RGBA"))
 
 
-def size_of_picture(path: Path) -> tuple[int, int]:
-    """Return (H, W) without decoding the pixels."""
-    from PIL import Image
+def _copied(picture: Any, mode: str | None, table: NDArray[Any] | None) -> NDArray[Any]:
+    """Return an array of a picture's pixels, converted or looked up on the way."""
+    pixels: NDArray[Any] | None = None
+    step = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, step):
+        bottom = min(top + step, picture.height)
+        strip = picture.crop((0, top, picture.width, bottom))
+        values = np.asarray(strip if mode is None else strip.convert(mode))
+        if table is not None:
+            values = table[values]
+        if pixels is None:
+            pixels = np.empty((picture.height, *values.shape[1:]), values.dtype)
+        pixels[top:bottom] = values
+    assert pixels is not None
+    return pixels
 
-    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with decoding(path), Image.open(path) as picture:
-            return picture.height, picture.width
-    finally:
-        Image.MAX_IMAGE_PIXELS = guard
+
+def size_of_picture(path: Path) -> Shape:
+    """Return (H, W) without decoding the pixels."""
+    with decoding(path), Stored(path) as file:
+        return read_head(path, file).shape
 
 
 def warn_if_turned(path: Path, picture: Any) -> None:
@@ -58,7 +191,8 @@ def warn_if_turned(path: Path, picture: Any) -> None:
     from PIL import Image
 
     # PNG's own method would decode the picture first.
-    turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
+    with quiet():
+        turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
     if turned != 1:
         warnings.warn(
             f"{path} asks to be turned (EXIF orientation {turned}); its pixels are used "
@@ -80,20 +214,6 @@ def palette_table(picture: Any) -> NDArray[np.uint8]:
     if (np.ptp(colours, axis=1) == 0).all():
         return table[:, 0].copy()
     return table
-
-
-def _palette_values(picture: Any, as_labels: bool) -> NDArray[np.uint8]:
-    """Return grey values where the palette is all grey; else colours, or indices as labels."""
-    indices: NDArray[np.uint8] = np.asarray(picture)
-    table = palette_table(picture)
-    values: NDArray[np.uint8] = indices if as_labels and table.ndim == 2 else table[indices]
-    return values
-
-
-def _is_16_bit_png(path: Path) -> bool:
-    with path.open("rb") as stream:
-        header = stream.read(25)
-    return header.startswith(b"\x89PNG") and header[24] == 16
 
 
 def write_png(stream: BinaryIO, pixels: NDArray[Any]) -> None:

@@ -1,5 +1,6 @@
 """Decoding large PNG files strip by strip, by rasterio."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -7,44 +8,53 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
 from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.png_jpeg import Head
+from hdseg_gpu.io.stored import Stored
 
-_STRIP_PIXELS = 1 << 22  # decoded at once
-_OPTIONS = {
-    "GDAL_CACHEMAX": 64,  # MB; the default is a share of the machine's memory
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # the picture, not what lies beside it
-    "GDAL_PAM_ENABLED": False,  # nor may anything be written there
-}
+_STRIP_BYTES = 4 << 20  # decoded at once
+_INTERLACED = 100_000_000  # pixels of an interlaced picture that GDAL holds at most
 
 
-def decode_png(path: Path, raw: BinaryIO, shape: Shape, channels: int) -> np.dtype[Any]:
+def need_of(head: Head) -> int:
+    """Return the bytes of memory that decoding takes at most."""
+    height, width = head.shape
+    pixel = head.channels * max(1, head.depth // 8)
+    lines = max(1, min(height, _INTERLACED // width)) if head.complete_at_end else 2
+    strip = 2 * max(_STRIP_BYTES, width * pixel)  # as it is decoded, and channels last
+    library = 0 if "rasterio" in sys.modules else LIBRARY
+    return lines * width * pixel + strip + CACHE + library + 3 * head.aside
+
+
+def decode_png(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str) -> np.dtype[Any]:
     """Write all rows to `raw`, channels last, and return their dtype.
 
-    An ``OSError`` is one of `raw`: those of `path` are ``InvalidInput``.
+    An ``OSError`` is one of `raw`: those of `path` are ``InvalidInput``. GDAL opens `path` by its
+    name, and nothing is put into `folder`.
     """
     import rasterio
 
-    with warnings.catch_warnings(), rasterio.Env(**_OPTIONS):
+    with warnings.catch_warnings(), environment():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with decoding(path):
-            dataset = rasterio.open(path, driver="PNG")
+            dataset = rasterio.open(path, driver=driver_for(path))
         with dataset:
             found = (dataset.height, dataset.width, dataset.count)
-            if found != (*shape, channels):
+            if found != (*head.shape, head.channels):
                 raise InvalidInput(
-                    f"{path} has {channels} channels of {shape} pixels by its header, but is "
-                    f"decoded as {found[2]} of {found[:2]}; save it as a tiled TIFF."
+                    f"{path} has {head.channels} channels of {head.shape} pixels by its header, "
+                    f"but is decoded as {found[2]} of {found[:2]}; save it as a tiled TIFF."
                 )
-            _copy(path, dataset, raw)
             dtype: np.dtype[Any] = np.dtype(dataset.dtypes[0])
+            _copy(path, dataset, raw, head.channels * dtype.itemsize)
     return dtype
 
 
-def _copy(path: Path, dataset: Any, raw: BinaryIO) -> None:
+def _copy(path: Path, dataset: Any, raw: BinaryIO, pixel: int) -> None:
     """Go from the top down: a row above would be decoded from the beginning again."""
     height, width = dataset.shape
-    step = max(1, _STRIP_PIXELS // width)
+    step = max(1, _STRIP_BYTES // (width * pixel))
     for top in range(0, height, step):
         with decoding(path):
             pixels = dataset.read(window=((top, min(top + step, height)), (0, width)))

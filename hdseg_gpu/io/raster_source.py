@@ -1,7 +1,7 @@
 """Windows of rasters that GDAL alone can read, JPEG 2000 and virtual mosaics say, by rasterio."""
 
 import os
-import warnings
+import sys
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -11,27 +11,50 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
+from hdseg_gpu.io.jp2_head import decoding_of
+from hdseg_gpu.io.parts import part_bytes, parts_of
+from hdseg_gpu.io.paths import decoding, quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
+from hdseg_gpu.io.stored import Stored
+from hdseg_gpu.io.vrt import checked_mosaic
 
-_warnings = Lock()  # what warnings.catch_warnings changes belongs to all threads
 
+def open_raster(
+    path: Path,
+    level: int = 0,
+    as_labels: bool = False,
+    *,
+    budget: Budget | None = None,
+    trust_vrt: bool = False,
+) -> ImageSource:
+    """Open a raster, or one of its overviews.
 
-def open_raster(path: Path, level: int = 0, as_labels: bool = False) -> ImageSource:
-    """Open a raster, or one of its overviews; `as_labels` leaves a palette's indices."""
+    Parameters
+    ----------
+    path : Path
+        .jp2, .img or .vrt; its format is that of the extension, whatever it holds.
+    level : int
+        0 is the finest one.
+    as_labels : bool
+        Whether a palette's indices are left as they are.
+    budget : Budget, optional
+        What it may take.
+    trust_vrt : bool
+        Whether a .vrt may read any file and address. Otherwise it may name pictures in its folder
+        and below.
+
+    """
     try:
-        import rasterio
+        import rasterio  # noqa: F401
     except ImportError as error:
         raise InvalidInput(
             f"{path}: rasters of this kind are read by rasterio; run "
             "`pip install 'hdseg_gpu[geo]'`."
         ) from error
-    try:
-        return RasterSource(path, level, as_labels)
-    except rasterio.errors.RasterioError as error:
-        raise InvalidInput(
-            f"{path} cannot be read, it may be damaged or cut short: {error}"
-        ) from error
+    return RasterSource(path, level, as_labels, budget or budget_of(None), trust_vrt)
 
 
 class RasterSource(ImageSource):
@@ -40,20 +63,36 @@ class RasterSource(ImageSource):
     A forked child opens its own: the file's position would be common to both processes.
     """
 
-    def __init__(self, path: Path, level: int, as_labels: bool) -> None:
+    def __init__(
+        self, path: Path, level: int, as_labels: bool, budget: Budget, trust_vrt: bool
+    ) -> None:
         self.name = str(path)
+        self._path = path
         self._level: int | None = None  # None: the finest one
         self._mine = local()
         self._all: list[tuple[Any, int]] | None = []  # None: closed
         self._lock = Lock()
+        mosaic = path.suffix.lower() == ".vrt"
+        self._trusted = mosaic and trust_vrt
+        self._driver = driver_for(path)
+        with decoding(path):
+            # A mosaic that is not trusted is given to GDAL as a text of our own.
+            self._what = checked_mosaic(path, budget) if mosaic and not trust_vrt else self.name
+            if not mosaic:
+                with Stored(path) as file:  # no pipe, nor device
+                    self.decoding = decoding_of(file)
         try:
-            self._describe(level, as_labels)
+            # GDAL opens overviews and masks when it is asked for them.
+            with decoding(path), environment(self._trusted):
+                self._describe(level, as_labels, budget)
         except BaseException:
             self.close()
             raise
 
-    def _describe(self, level: int, as_labels: bool) -> None:
+    def _describe(self, level: int, as_labels: bool, budget: Budget) -> None:
         finest = self._handle()
+        if not self._trusted and self._driver != "VRT":
+            _check_files(self._path, finest.files)
         full = (int(finest.height), int(finest.width))
         factors = finest.overviews(1)
         # GDAL rounds the sizes of overviews up.
@@ -76,30 +115,44 @@ class RasterSource(ImageSource):
         self.alpha = any(colour.name == "alpha" for colour in raster.colorinterp)
         self.storage = _storage(raster.block_shapes[0], self.shape)
         self.georeference = place and _scaled(place, full, self.shape)
+        self.held = CACHE
+        pixel = self._bands * self._stored.itemsize
+        block = self.storage[0] * self.storage[1] * pixel
+        self.decoding += 2 * part_bytes(self.storage, pixel) + block
+        library = 0 if "rasterio" in sys.modules else LIBRARY
+        budget.require(
+            self.held + self.decoding + library,
+            f"{self.name}: decoding a tile of {self.storage[0]} x {self.storage[1]} pixels",
+            "save it with smaller tiles",
+        )
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return the bands of a window, channels last."""
-        import rasterio
         from rasterio.windows import Window as Part
 
         raster = self._handle()
-        bands = np.empty((self._bands, *window.shape), self._stored)
-        part = Part(window.left, window.top, window.width, window.height)
-        try:
-            raster.read(out=bands, window=part)
-        except rasterio.errors.RasterioError as error:
-            # rasterio says "Read failed. See previous exception for details."
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise InvalidInput(
-                f"{self.name}: rows {window.top} to {window.bottom - 1}, columns {window.left} to "
-                f"{window.right - 1} cannot be read, the file may be damaged or cut short: {reason}"
-            ) from error
-        with self._lock:
-            self.bytes_read += bands.nbytes  # decoded ones; GDAL does not tell the stored ones
-        if self._colours is not None:
-            colours: NDArray[np.uint8] = self._colours[bands[0]]
-            return colours
-        return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
+        pixels = np.empty((*window.shape, self.channels), self.dtype)
+        for part in parts_of(window, self.storage, self._bands * self._stored.itemsize):
+            area = Part(part.left, part.top, part.width, part.height)
+            try:
+                with environment(self._trusted):
+                    bands = raster.read(window=area)
+            except Exception as error:  # rasterio's, and those of what GDAL passes on
+                self._drop(raster)  # GDAL would give half a tile the next time
+                # rasterio says "Read failed. See previous exception for details."
+                reason = reason_of(error.__cause__ or error)
+                raise InvalidInput(
+                    f"{self.name}: rows {part.top} to {part.bottom - 1}, columns {part.left} to "
+                    f"{part.right - 1} cannot be read, the file may be damaged or cut short: "
+                    f"{reason}"
+                ) from error
+            target = pixels[part.seen_from(window).slices]
+            target[...] = (
+                np.moveaxis(bands, 0, -1) if self._colours is None else self._colours[bands[0]]
+            )
+            with self._lock:
+                self.bytes_read += bands.nbytes  # decoded ones; GDAL does not tell the stored ones
+        return pixels
 
     def close(self) -> None:
         """Close the handles of all threads."""
@@ -107,7 +160,8 @@ class RasterSource(ImageSource):
             handles, self._all = self._all or (), None
         for handle, process in handles:
             if process == os.getpid():  # a parent's locks may be held
-                handle.close()
+                with environment(self._trusted):
+                    handle.close()
 
     def _handle(self) -> Any:
         """Return this thread's handle."""
@@ -124,14 +178,34 @@ class RasterSource(ImageSource):
                 self._all.append((handle, os.getpid()))
         return handle
 
+    def _drop(self, handle: Any) -> None:
+        """Close this thread's handle; the next read opens another one."""
+        self._mine.handle = None, 0
+        with self._lock:
+            if self._all is None or (handle, os.getpid()) not in self._all:
+                return
+            self._all.remove((handle, os.getpid()))
+        with environment(self._trusted):
+            handle.close()
+
     def _opened(self) -> Any:
         import rasterio
 
         chosen = {} if self._level is None else {"OVERVIEW_LEVEL": self._level}
-        with _warnings, warnings.catch_warnings():
-            # A picture that lies nowhere is a picture all the same.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            return rasterio.open(self.name, **chosen)
+        # A picture that lies nowhere, of which rasterio warns, is a picture all the same.
+        with decoding(self._path), environment(self._trusted), quiet():
+            return rasterio.open(self._what, driver=self._driver, **chosen)
+
+
+def _check_files(path: Path, files: list[str]) -> None:
+    """Refuse a raster whose header names files elsewhere than beside it."""
+    folder = path.parent.resolve()
+    for name in files:
+        if Path(name).resolve().parent != folder and Path(name).resolve() != path.resolve():
+            raise InvalidInput(
+                f"{path} names the file {name}, which does not lie beside it; convert it to "
+                "GeoTIFF."
+            )
 
 
 def _one_type(raster: Any, name: str) -> np.dtype[Any]:
@@ -148,6 +222,8 @@ def _one_type(raster: Any, name: str) -> np.dtype[Any]:
 def _palette(raster: Any) -> NDArray[np.uint8] | None:
     """Return the colours of all indices, None where pixels are no indices."""
     if raster.count != 1 or raster.colorinterp[0].name != "palette":
+        return None
+    if np.dtype(raster.dtypes[0]) not in (np.uint8, np.uint16):
         return None
     found = raster.colormap(1)
     size = 1 << 8 * np.dtype(raster.dtypes[0]).itemsize

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.arrays import read_array
-from hdseg_gpu.io.open import open_image
+from hdseg_gpu.io.open import open_within
 from hdseg_gpu.io.paths import ARRAYS, JPEGS, PICTURES, TIFFS, existing_suffix, is_zarr
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.png_jpeg import read_picture
@@ -19,25 +20,25 @@ from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.io.tiff import read_tiff
 
 
-def read_image(path: Path, key: str | None = None) -> Picture:
+def read_image(path: Path, key: str | None = None, budget: Budget | None = None) -> Picture:
     """Return an image file's pixels as stored; a palette's colours."""
     suffix = existing_suffix(path)
     _check_key(path, key)
     if suffix in ARRAYS:
-        return Picture(read_array(path, key), None)
+        return Picture(read_array(path, key, budget), None)
     if suffix in TIFFS:
-        return read_tiff(path)
-    return read_picture(path)
+        return read_tiff(path, budget=budget)
+    return read_picture(path, budget=budget)
 
 
-def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
+def read_labels(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
     """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey."""
     suffix = existing_suffix(path)
     _check_key(path, key)
     if suffix in TIFFS:
-        pixels = read_tiff(path, as_labels=True).pixels
+        pixels = read_tiff(path, True, budget).pixels
     elif suffix in PICTURES:
-        pixels = read_picture(path, as_labels=True).pixels
+        pixels = read_picture(path, True, budget).pixels
         if suffix in JPEGS:
             warnings.warn(
                 f"{path} is a JPEG, which does not keep labels exactly; save label maps as PNG.",
@@ -45,7 +46,7 @@ def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
                 stacklevel=2,
             )
     else:
-        pixels = read_array(path, key)
+        pixels = read_array(path, key, budget)
     if pixels.ndim != 2:
         raise InvalidInput(
             f"{path}: a label map has one channel, this file has shape {pixels.shape}; "
@@ -54,15 +55,17 @@ def read_labels(path: Path, key: str | None = None) -> NDArray[Any]:
     return pixels
 
 
-def read_coarse(path: Path, key: str | None = None) -> NDArray[Any]:
+def read_coarse(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz)."""
     if existing_suffix(path) in ARRAYS:
         _check_key(path, key)
-        return read_array(path, key)
-    return read_labels(path, key)
+        return read_array(path, key, budget)
+    return read_labels(path, key, budget)
 
 
-def read_coarse_placed(coarse: Any, key: str | None, image: ImageSource) -> NDArray[Any]:
+def read_coarse_placed(
+    coarse: Any, key: str | None, image: ImageSource, budget: Budget | None = None
+) -> NDArray[Any]:
     """Return a coarse map from a file or array; one that lies elsewhere is refused.
 
     TIFFs and Zarr may say where they lie: they must cover the same ground as the image.
@@ -72,20 +75,24 @@ def read_coarse_placed(coarse: Any, key: str | None, image: ImageSource) -> NDAr
             raise InvalidInput(f"key={key!r} is for files; the coarse map is an array.")
         found: NDArray[Any] = coarse
         return found
-    path = Path(coarse)
+    path, budget = Path(coarse), budget or budget_of(None)
     if is_zarr(path):
-        return _read_zarr(path, key)
+        return _read_zarr(path, key, budget)
     if path.suffix.lower() in TIFFS and image.georeference is not None:
         from hdseg_gpu.io.georeference import check_same_place
 
-        with open_image(path) as placed:
+        with open_within(budget, path) as placed:
             check_same_place(image, placed)
-    return read_coarse(path, key)
+    return read_coarse(path, key, budget)
 
 
-def _read_zarr(path: Path, key: str | None) -> NDArray[Any]:
+def _read_zarr(path: Path, key: str | None, budget: Budget) -> NDArray[Any]:
     """Return labels, or probabilities with the classes first."""
-    with open_image(path, key=key) as source:
+    with open_within(budget, path, key=key) as source:
+        size = source.shape[0] * source.shape[1] * source.channels * source.dtype.itemsize
+        budget.require(
+            size + source.decoding, f"{source.name}: the whole array", "pass a smaller one"
+        )
         pixels = source.read(whole(source.shape))
     return pixels[..., 0] if source.channels == 1 else np.moveaxis(pixels, -1, 0)
 

@@ -1,6 +1,7 @@
 """Windows of whole slides of all vendors, by OpenSlide."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,37 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.parts import part_bytes, parts_of
+from hdseg_gpu.io.paths import decoding, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
+from hdseg_gpu.io.stored import Stored, read_within
 
 _STORAGE = (256, 256)  # where a slide does not say
+_CACHE = 32 * MiB  # of decoded tiles, in OpenSlide
+_PIXEL = 4  # bytes of OpenSlide's
+# OpenSlide goes by what a file holds: whose slides each extension is for.
+_VENDORS = {
+    ".svs": ("aperio", "generic-tiff"), ".ndpi": ("hamamatsu",), ".vms": ("hamamatsu",),
+    ".vmu": ("hamamatsu",), ".mrxs": ("mirax",), ".scn": ("leica",), ".bif": ("ventana",),
+    ".svslide": ("sakura",), ".dcm": ("dicom",),
+}  # fmt: skip
+_TIFFS = ("generic-tiff", "aperio", "philips", "trestle", "ventana", "leica")
+_INDEX = 16 * MiB  # bytes of a text that names a slide's files, at most
+_NAMED = re.compile(
+    r"^\s*(?:INDEXFILE|FILE_\d+|(?:Image|Map|Optimisation)File(?:\([^)]*\))?|MacroImage)\s*="
+    r"[ \t]*(.*?)\s*$",
+    re.MULTILINE,
+)
 
 
-def open_slide(path: Path, level: int = 0) -> ImageSource:
-    """Open one resolution of a slide."""
+def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> ImageSource:
+    """Open one resolution of a slide.
+
+    Of some vendors a slide is several files: those of .mrxs, .vms and .vmu are named by an index,
+    and must lie beside it; those of .dcm are all of the same series in the folder.
+    """
     try:
         import openslide
     except (ImportError, OSError) as error:  # OSError: the C library is not there
@@ -24,61 +48,130 @@ def open_slide(path: Path, level: int = 0) -> ImageSource:
             f"{path}: slides of this kind are read by OpenSlide; run "
             "`pip install 'hdseg_gpu[wsi]'`."
         ) from error
+    _check_files(path)
+    with decoding(path):
+        vendor = openslide.OpenSlide.detect_format(path)
+        expected = _VENDORS.get(path.suffix.lower(), _TIFFS)
+        if vendor not in expected:
+            raise InvalidInput(
+                f"{path} is no slide that OpenSlide can read as {path.suffix}: it looks like "
+                f"{vendor or 'none'}, expected {' or '.join(expected)}; give it the extension of "
+                "what it is."
+            )
     try:
-        slide = openslide.OpenSlide(path)
+        slide = _opened(path)
     except openslide.OpenSlideError as error:
         raise InvalidInput(f"{path} is no slide that OpenSlide can read: {error}") from error
-    levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
-    if not 0 <= level < len(levels):
+    try:
+        with decoding(path):
+            levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
+            if not 0 <= level < len(levels):
+                known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
+                raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
+            return SlideSource(path, slide, levels, level, budget or budget_of(None))
+    except BaseException:
         slide.close()
-        known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
-        raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
-    return SlideSource(path, slide, levels, level)
+        raise
+
+
+def _opened(path: Path) -> Any:
+    import openslide
+
+    slide = openslide.OpenSlide(path)
+    if hasattr(openslide, "OpenSlideCache"):
+        slide.set_cache(openslide.OpenSlideCache(_CACHE))
+    return slide
+
+
+def _check_files(path: Path) -> None:
+    """Refuse a slide that would have other files opened than those beside it, or a pipe."""
+    Stored(path).close()
+    suffix = path.suffix.lower()
+    if suffix in (".vms", ".vmu"):
+        _check_named(path, path, path.parent)
+    elif suffix == ".mrxs":
+        folder = path.with_suffix("")
+        if (folder / "Slidedat.ini").exists():
+            _check_named(path, folder / "Slidedat.ini", folder)
+    elif suffix == ".dcm":
+        for each in path.parent.iterdir():
+            if each.exists() and not (each.is_file() or each.is_dir()):
+                raise InvalidInput(
+                    f"{path} cannot be opened: its folder holds {each.name}, which is no file; "
+                    "OpenSlide looks at all of them, so put the slide into a folder of its own."
+                )
+
+
+def _check_named(path: Path, index: Path, folder: Path) -> None:
+    text = read_within(index, _INDEX).decode("latin-1")
+    for name in _NAMED.findall(text):
+        place = folder / name
+        if "/" in name or (place.exists() and not place.is_file()):
+            raise InvalidInput(
+                f"{path} names {name[:200]!r}, which is no file beside it; the files of a slide "
+                f"must lie in {folder}."
+            )
+        if place.resolve().parent != folder.resolve():
+            raise InvalidInput(f"{path} names {name!r}, a link that leads out of {folder}.")
 
 
 class SlideSource(ImageSource):
     """A resolution of a slide, RGB; what was not scanned is white."""
 
-    def __init__(self, path: Path, slide: Any, levels: tuple[Shape, ...], level: int) -> None:
+    def __init__(
+        self, path: Path, slide: Any, levels: tuple[Shape, ...], level: int, budget: Budget
+    ) -> None:
         self.name, self.shape, self.levels = str(path), levels[level], levels
         self.channels, self.dtype, self.alpha = 3, np.dtype(np.uint8), False
         self.georeference = _place(slide.properties, levels, level)
         sides = (f"openslide.level[{level}].tile-{side}" for side in ("height", "width"))
         rows, columns = (int(slide.properties.get(side, 0)) for side in sides)
         self.storage = (rows or _STORAGE[0], columns or _STORAGE[1])
+        self.held = _CACHE
+        # As OpenSlide has a tile, as it is decoded, and parts of a window as two libraries have it.
+        tile = self.storage[0] * self.storage[1] * _PIXEL
+        self.decoding = 2 * tile + 3 * part_bytes(_STORAGE, _PIXEL)
+        budget.require(
+            self.held + self.decoding,
+            f"{path}: decoding a tile of {self.storage[0]} x {self.storage[1]} pixels",
+            "convert it to a TIFF with smaller tiles",
+        )
         self._slide, self._level = slide, level  # None: closed
         self._process = os.getpid()
         self._lock = Lock()
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
         """Return the colours of a window. OpenSlide lets several threads read at once."""
-        import openslide
+        pixels = np.empty((*window.shape, 3), np.uint8)
+        for part in parts_of(window, _STORAGE, _PIXEL):
+            region = self._region(part)
+            pixels[part.seen_from(window).slices] = _on_white(np.asarray(region))
+            with self._lock:
+                self.bytes_read += region.width * region.height * 3  # decoded ones
+        return pixels
 
+    def _region(self, window: Window) -> Any:
         slide = self._own()
         # OpenSlide wants the corner in pixels of the finest level.
         rows, columns = (full / here for full, here in zip(self.levels[0], self.shape, strict=True))
         corner = round(window.left * columns), round(window.top * rows)
         try:
-            region = slide.read_region(corner, self._level, (window.width, window.height))
-        except (openslide.OpenSlideError, ValueError) as error:
+            return slide.read_region(corner, self._level, (window.width, window.height))
+        except Exception as error:  # OpenSlide's, and those of its Python
             raise InvalidInput(
                 f"{self.name}: rows {window.top} to {window.bottom - 1}, columns {window.left} to "
-                f"{window.right - 1} cannot be read, the file may be damaged or cut short: {error}"
+                f"{window.right - 1} cannot be read, the file may be damaged or cut short: "
+                f"{reason_of(error)}"
             ) from error
-        with self._lock:
-            self.bytes_read += region.width * region.height * 3  # decoded; stored ones are unknown
-        return _on_white(np.asarray(region))
 
     def _own(self) -> Any:
         """Return the slide; a forked child opens it anew, as both would share files' positions."""
-        import openslide
-
         with self._lock:
             if self._slide is None:
                 raise InvalidInput(f"{self.name} is closed; open it again to read it.")
             if self._process != os.getpid():
                 self._parents = self._slide  # whose locks may be held: it is not even closed
-                self._slide, self._process = openslide.OpenSlide(self.name), os.getpid()
+                self._slide, self._process = _opened(Path(self.name)), os.getpid()
             return self._slide
 
     def close(self) -> None:

@@ -61,11 +61,16 @@ def layout_of(page: Any, path: Path) -> Layout:
     """Return the layout of tifffile's page."""
     if page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or 0 in page.shape:
         raise InvalidInput(
-            f"{path}: the page has the axes {page.axes}, the shape {page.shape} and the type "
-            f"{page.dtype}; expected a picture with the axes YX, YXS or SYX."
+            f"{path}: the page has the axes {page.axes}, the shape {str(page.shape)[:100]} and the "
+            f"type {page.dtype}; expected a picture with the axes YX, YXS or SYX."
         )
     planes, _, height, width, samples = (int(n) for n in page.shaped)
     segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    if min(int(n) for n in segment) < 1:
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged: its "
+            f"{'tiles' if page.is_tiled else 'strips'} have {segment[0]} x {segment[1]} pixels."
+        )
     layout = Layout(
         (height, width),
         (min(int(segment[0]), height) if not page.is_tiled else int(segment[0]), int(segment[1])),
@@ -95,10 +100,12 @@ def _plain_type(page: Any) -> np.dtype[Any] | None:
 def _joined(layout: Layout) -> Layout:
     """Return one strip for each plane where strips follow each other without a gap."""
     down = -(-layout.shape[0] // layout.segment[0])
+    if layout.sizes.size != down * layout.planes or layout.offsets.size != layout.sizes.size:
+        return layout
     rows = np.full(down, layout.segment[0], np.int64)
     rows[-1] = layout.shape[0] - (down - 1) * layout.segment[0]
     sizes = np.tile(rows * layout.row_bytes, layout.planes)
-    if layout.sizes.size != sizes.size or (layout.sizes != sizes).any():
+    if (layout.sizes != sizes).any():
         return layout
     offsets = layout.offsets.reshape(layout.planes, down)
     if (np.diff(offsets, axis=1) != sizes[: down - 1]).any():

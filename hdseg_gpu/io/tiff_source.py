@@ -1,66 +1,93 @@
 """Windows of the TIFF family, GeoTIFF, OME-TIFF and slides among them, by tifffile."""
 
-import os
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io import codestreams
+from hdseg_gpu.io.paths import decoding, reason_of
 from hdseg_gpu.io.recent import Recent
 from hdseg_gpu.io.source import Georeference, ImageSource
-from hdseg_gpu.io.tiff import has_alpha, palette, warn_of_more_pages
+from hdseg_gpu.io.stored import Short, Stored
+from hdseg_gpu.io.tiff_head import tiff_head
 from hdseg_gpu.io.tiff_layout import Segment, layout_of
+from hdseg_gpu.io.tiff_page import has_alpha, has_more_pages, levels_of, palette
+from hdseg_gpu.io.unpack import TooLong, from_lzma, inflated
 
-_REMEMBERED = 64 << 20  # bytes of decoded segments
+_REMEMBERED = 64 << 20  # bytes of decoded segments, if the budget has eight times as many left
 _BLOCK = 8 << 20  # bytes fetched at once of pixels that are stored as they are
 # Rows are fetched whole, and columns that nobody asked for thrown away, where this is not more than
 # so many times what was asked for, or the row is not longer than a page of memory.
 _WASTE, _SHORT_ROW = 4, 4096
+_CODED_SAMPLE = 12  # bytes that decoders of pictures take for a sample, beside the result
+# Codes of Compression: what holds pictures of its own size, and what is told of how much it holds.
+_CODED: dict[int, Callable[[bytes], codestreams.Coded]] = {
+    **dict.fromkeys((6, 7, 33007, 34892), codestreams.of_jpeg),
+    **dict.fromkeys((33003, 33004, 33005, 34712), codestreams.of_jpeg2000),
+    **dict.fromkeys((50002, 52546), codestreams.of_jpegxl),
+    34887: codestreams.of_lerc, 34927: codestreams.of_webp, 50001: codestreams.of_webp,
+    34933: codestreams.of_png,
+}  # fmt: skip
+_DEFLATE, _LZMA = (8, 32946, 50013), 34925
+_TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
+# What tifffile would look for in other pages or beside the file.
+_KINDS = ("lsm", "scanimage", "ndpi", "micromanager", "mmstack", "ndtiff", "stk")
 
 
-def open_tiff(path: Path, level: int = 0, as_labels: bool = False) -> ImageSource:
+def open_tiff(
+    path: Path, level: int = 0, as_labels: bool = False, budget: Budget | None = None
+) -> ImageSource:
     """Open the first page of a file, or one of its reduced resolutions.
 
-    `as_labels` leaves a palette's indices as they are; otherwise they become colours.
+    `as_labels` leaves a palette's indices as they are; otherwise they become colours. Other files
+    are never opened, whatever an OME-TIFF names.
     """
     import tifffile
 
-    with decoding(path), tifffile.TiffFile(path) as tiff:
-        first = tiff.pages.first
-        pages = _levels(tiff)
-        if not 0 <= level < len(pages):
-            known = ", ".join(
-                f"{i} ({h} x {w})" for i, (h, w) in enumerate(_size(page) for page in pages)
-            )
-            raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
-        if level == 0:
-            warn_of_more_pages(path, tiff)
-        page = pages[level].aspage()
-        sizes = tuple(_size(other) for other in pages)
-        return TiffSource(path, page, sizes, _place(first, tiff, sizes, level), as_labels)
-
-
-def _levels(tiff: Any) -> list[Any]:
-    """Return the first page and its reduced ones; the first alone where the others are damaged."""
-    first = tiff.pages.first
+    budget = budget or budget_of(None)
+    file = Stored(path)
     try:
-        levels = [series.pages[0] for series in tiff.series[0].levels]
-        if levels[0].parent is not tiff or levels[0].offset != first.offset:
-            return [first]  # the first series begins elsewhere
-    except Exception:  # the first page can be read, whatever is wrong behind it
-        return [first]
-    return [first, *levels[1:]]
-
-
-def _size(page: Any) -> Shape:
-    return int(page.keyframe.imagelength), int(page.keyframe.imagewidth)
+        with decoding(path):
+            head = tiff_head(file, budget)
+            levels = levels_of(head)
+            sizes = tuple((page.height, page.width) for page in levels)
+            if not 0 <= level < len(levels):
+                known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(sizes))
+                raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
+            flags = {f"is_{kind}": False for kind in _KINDS}
+            with (
+                file.stream() as stream,
+                tifffile.TiffFile(stream, name=path.name, _multifile=False, **flags) as tiff,
+            ):
+                first = page = tiff.pages.first
+                if level:
+                    budget.require(
+                        levels[level].memory, f"{path}: the tables of level {level}",
+                        "save it with larger tiles or strips",
+                    )  # fmt: skip
+                    stream.seek(levels[level].offset)
+                    page = tifffile.TiffPage(tiff, index=level)
+                elif has_more_pages(head, levels, first):
+                    warnings.warn(
+                        f"{path} has more than one page: only the first one is read.",
+                        RefinementWarning,
+                        stacklevel=2,
+                    )
+                place = _place(first, tiff, sizes, level)
+                return TiffSource(path, file, page, sizes, place, as_labels, budget)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _place(first: Any, tiff: Any, sizes: tuple[Shape, ...], level: int) -> Georeference | None:
@@ -73,26 +100,24 @@ def _place(first: Any, tiff: Any, sizes: tuple[Shape, ...], level: int) -> Geore
     return scaled(place, rows / fewer_rows, columns / fewer_columns)
 
 
-class _Short(Exception):
-    """Bytes that should be in the file are not."""
-
-
 class TiffSource(ImageSource):
     """A page of a TIFF file. Segments are fetched and decoded as windows need them."""
 
     def __init__(
         self,
         path: Path,
+        file: Stored,
         page: Any,
         levels: tuple[Shape, ...],
         georeference: Georeference | None,
         as_labels: bool,
+        budget: Budget,
     ) -> None:
         self.name = str(path)
         self.levels = levels
         self.georeference = georeference
         self._layout = layout = layout_of(page, path)
-        self._colours = None if as_labels else palette(page)
+        self._colours = None if as_labels else palette(page, path)
         self.shape = layout.shape
         self.channels = layout.channels if self._colours is None else 3
         self._stored = np.dtype(page.dtype)
@@ -103,10 +128,37 @@ class TiffSource(ImageSource):
         self._decode = page.decode
         self._headers = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         self._nodata = page.nodata
-        self._recent = Recent(_REMEMBERED)
-        self._lock = Lock()
-        self._file = path.open("rb", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
+        self._compression = int(page.compression)
+        if self._compression not in _TOLD and self._compression not in _CODED:
+            raise InvalidInput(
+                f"{path} is compressed by the method {page.compression!r}, which is not read; save "
+                "it with deflate, LZW, Zstandard, LZMA, JPEG, JPEG 2000, JPEG XL, WebP or LERC."
+            )
+        self.held = 0 if layout.plain is not None else min(_REMEMBERED, budget.left // 8)
+        self.decoding = self._needed(file.size)
+        budget.require(
+            self.held + self.decoding,
+            f"{path}: decoding a {layout.noun} of {layout.segment[0]} x {layout.segment[1]} pixels",
+            "save it with smaller tiles",
+        )
+        self._recent = Recent(self.held)
+        self._file = file
+
+    @property
+    def bytes_read(self) -> int:  # type: ignore[override]
+        """Return the stored bytes fetched so far."""
+        return self._file.bytes_read
+
+    def _needed(self, size: int) -> int:
+        """Return the bytes that reading a segment takes; no more than the file has is fetched."""
+        layout = self._layout
+        item = self._stored.itemsize
+        if layout.plain is not None:
+            return 2 * max(_BLOCK, layout.row_bytes)
+        encoded = min(int(layout.sizes.max(initial=0)), size)
+        samples = layout.segment[0] * layout.segment[1] * layout.samples
+        each = _CODED_SAMPLE + item if self._compression in _CODED else 3 * item
+        return 2 * encoded + int(samples * each)
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return the pixels of a window."""
@@ -132,13 +184,10 @@ class TiffSource(ImageSource):
         """Turn whatever goes wrong in the body into one line that names the segment."""
         try:
             yield
-        except MemoryError:
-            raise
         except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
             if self._file.closed:
                 raise InvalidInput(f"{self.name} is closed; open it again to read it.") from error
-            kind = "" if isinstance(error, _Short) else f"{type(error).__name__}: "
-            reason = " ".join(f"{kind}{error}".split())
+            reason = f"{error}" if isinstance(error, Short | TooLong) else reason_of(error)
             if "imagecodecs" in reason and "requires" in reason:
                 raise InvalidInput(
                     f"{self.name}: {reason}; run `pip install 'hdseg_gpu[io]'` for this "
@@ -155,7 +204,7 @@ class TiffSource(ImageSource):
         """Write the part of a segment, seen from its corner, to `target`."""
         layout, index = self._layout, segment.number
         if index >= min(layout.offsets.size, layout.sizes.size):
-            raise _Short(f"the tables of the file end before number {index}")
+            raise Short(f"the tables of the file end before number {index}")
         if layout.sizes[index] == 0 or layout.offsets[index] == 0:  # sparse: it was never written
             target[...] = self._nodata
         elif layout.plain is not None:
@@ -163,20 +212,45 @@ class TiffSource(ImageSource):
         else:
             decoded = self._recent.get(index, lambda: self._decoded(index))
             if decoded.shape[0] < part.bottom or decoded.shape[1] < part.right:
-                raise _Short(f"it holds {decoded.shape[0]} x {decoded.shape[1]} pixels only")
+                raise Short(f"it holds {decoded.shape[0]} x {decoded.shape[1]} pixels only")
             target[...] = decoded[part.slices]
 
     def _decoded(self, index: int) -> NDArray[Any]:
         """Return a segment's pixels (rows, columns, samples)."""
         layout = self._layout
-        data = self._fetch(int(layout.offsets[index]), int(layout.sizes[index]))
+        data = bytes(self._file.fetch(int(layout.offsets[index]), int(layout.sizes[index])))
+        self._check_size(data)
         pixels, _, _ = self._decode(data, index, **self._headers)
         if self._stored == np.bool_:
             pixels = pixels.astype(np.bool_, copy=False)  # fax decoders return 0 and 1
         elif pixels.dtype != self._stored:
-            raise _Short(f"it holds {pixels.dtype}, not {self._stored}")
+            raise Short(f"it holds {pixels.dtype}, not {self._stored}")
         found: NDArray[Any] = pixels[0]
         return found
+
+    def _check_size(self, data: bytes) -> None:
+        """Refuse a segment that would be decoded to more than its place has, before it is.
+
+        Libraries are told how much the others may yield; those that tifffile falls back to are not.
+        """
+        rows, columns = self._layout.segment
+        most = rows * columns * self._layout.samples
+        measure = _CODED.get(self._compression)
+        if measure is not None:
+            found = measure(data)
+            if found.rows * found.columns > rows * columns or (
+                found.samples > self._layout.samples + 1  # an alpha that is all opaque
+            ):
+                raise Short(
+                    f"it holds {found.rows} x {found.columns} pixels of {found.samples} samples, "
+                    f"its place has {rows} x {columns} of {self._layout.samples}"
+                )
+        elif not _has_imagecodecs() and self._compression in (*_DEFLATE, _LZMA):
+            limit = most * self._stored.itemsize
+            if self._compression == _LZMA:
+                from_lzma(data, limit)
+            else:
+                inflated(data, limit, 15)
 
     def _fill_plain(self, target: NDArray[Any], index: int, part: Window) -> None:
         """Write rows that are stored as they are, some at a time."""
@@ -191,27 +265,18 @@ class TiffSource(ImageSource):
         length = row_bytes if whole_rows else wanted
         end = (part.bottom - 1) * row_bytes + start + length
         if end > layout.sizes[index]:
-            raise _Short(f"it has {layout.sizes[index]} bytes, its pixels need {end}")
+            raise Short(f"it has {layout.sizes[index]} bytes, its pixels need {end}")
         for top in range(part.top, part.bottom, step):
             rows = min(step, part.bottom - top)
             offset = int(layout.offsets[index]) + top * row_bytes + start
-            data = self._fetch(offset, (rows - 1) * row_bytes + length)
+            data = self._file.fetch(offset, (rows - 1) * row_bytes + length)
             pixels = np.frombuffer(data, stored).reshape(rows, -1, layout.samples)
             if whole_rows:
                 pixels = pixels[:, part.left : part.right]
             target[top - part.top : top - part.top + rows] = pixels
 
-    def _fetch(self, offset: int, count: int) -> bytes:
-        """Return stored bytes; the file's position, which threads share, is not used."""
-        if not 0 <= offset <= offset + count <= self._size:
-            raise _Short(f"its bytes end at {offset + count}, the file at {self._size}")
-        pieces, missing = [], count
-        while missing:  # the system hands out 2 GiB at most
-            piece = os.pread(self._file.fileno(), missing, offset + count - missing)
-            if not piece:
-                raise _Short(f"the file has lost its end since it was opened, at {self._size}")
-            pieces.append(piece)
-            missing -= len(piece)
-        with self._lock:
-            self.bytes_read += count
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+def _has_imagecodecs() -> bool:
+    if "imagecodecs" in sys.modules:
+        return sys.modules["imagecodecs"] is not None
+    return find_spec("imagecodecs") is not None

@@ -1,9 +1,8 @@
 """Windows of Zarr arrays and of OME-Zarr pictures, in folders and zip files."""
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,18 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.ome_zarr_metadata import Multiscale, georeference, multiscale
+from hdseg_gpu.io.parts import part_bytes, parts_of
+from hdseg_gpu.io.paths import quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
 
 _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
 _MOST_CHANNELS = 16  # of an axis that nothing says to be the channels
+_INDEX = 64  # bytes of memory for each chunk that a shard's index names
+_LIBRARY = 4 * MiB
 
 
 class ZarrSource(ImageSource):
@@ -32,8 +36,9 @@ class ZarrSource(ImageSource):
         levels: tuple[Shape, ...] = (),
         place: Georeference | None = None,
         store: Any = None,
+        budget: Budget | None = None,
     ) -> None:
-        """`store` is closed with the source."""
+        """`store` is closed with the source; arrays in one that we opened are not trusted."""
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "buif":
             raise InvalidInput(
@@ -50,12 +55,27 @@ class ZarrSource(ImageSource):
         self.storage = int(array.chunks[y]), int(array.chunks[x])
         self.levels = levels or (self.shape,)
         self.georeference = place
-        self._array = array
         self._axes = tuple(axes)
+        self._pixel = _pixel_bytes(array, self.channels, self.storage)
+        stored = part_bytes(self.storage, self._pixel)
+        # Parts as they are stored, decoded, put together and turned; the index of their shards.
+        self.decoding = 4 * stored + _LIBRARY
+        shard = _chunks_in_shard(array)
+        if shard:
+            self.decoding += _INDEX * shard
+        (budget or budget_of(None)).require(
+            self.decoding,
+            f"{name}: decoding a chunk of the shape {tuple(array.chunks)} and type {dtype}",
+            "save it with smaller chunks",
+        )
+        if store is not None:
+            from hdseg_gpu.io.zarr_codecs import bounded
+
+            array = bounded(name, array)
+            store.most = 2 * stored + _INDEX * shard + MiB
+        self._array = array
         self._store = store
         self._lock = Lock()
-        self._process = os.getpid()
-        self.anew: Callable[[], ZarrSource] | None = None  # opens the same zip file once more
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C).
@@ -64,36 +84,29 @@ class ZarrSource(ImageSource):
         noticed. ``bytes_read`` counts the chunks that the window touches as they are decoded: what
         they were in the store is known to Zarr alone.
         """
+        pixels = np.empty((*window.shape, self.channels), self.dtype)
+        for part in parts_of(window, self.storage, self._pixel):
+            pixels[part.seen_from(window).slices] = self._part(part)
+        self._count(window)
+        return pixels
+
+    def _part(self, window: Window) -> NDArray[Any]:
+        """Return a window of which all chunks are decoded at once."""
         rows, columns = window.slices
         cut = {"y": rows, "x": columns, "c": slice(None)}
         try:
-            found = np.asarray(self._own()[tuple(cut.get(axis, 0) for axis in self._axes)])
-        except MemoryError:
+            found = np.asarray(self._array[tuple(cut.get(axis, 0) for axis in self._axes)])
+        except InvalidInput:
             raise
         except Exception as error:  # codecs and stores pass on anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InvalidInput(
                 f"{self.name} cannot be read in rows {window.top} to {window.bottom - 1}, columns "
-                f"{window.left} to {window.right - 1}; a chunk there may be damaged: {reason}"
+                f"{window.left} to {window.right - 1}; a chunk there may be damaged: "
+                f"{reason_of(error)}"
             ) from error
         kept = [axis for axis in self._axes if axis in cut]
         order = [kept.index(axis) for axis in "yxc" if axis in kept]
-        pixels = np.array(found.transpose(order), dtype=self.dtype, order="C")
-        self._count(window)
-        return pixels.reshape(*window.shape, self.channels)
-
-    def _own(self) -> Any:
-        """Return the array; a forked child opens a zip file anew, as both would share its position.
-
-        The parent's is not even closed, as its locks may be held.
-        """
-        if self.anew is not None:
-            with self._lock:
-                if self._process != os.getpid():
-                    other, self._parents = self.anew(), (self._array, self._store)
-                    self._array, self._store = other._array, other._store
-                    self._process = os.getpid()
-        return self._array
+        return found.transpose(order).reshape(*window.shape, self.channels)
 
     def _count(self, window: Window) -> None:
         height, width = self.storage
@@ -108,7 +121,24 @@ class ZarrSource(ImageSource):
             self._store.close()
 
 
-def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> ZarrSource:
+def _pixel_bytes(array: Any, channels: int, storage: Shape) -> int:
+    """Return the bytes that are decoded for a pixel: all of its chunks, with what fills them up."""
+    chunk = prod(array.chunks) * array.dtype.itemsize
+    each = -(-chunk // (storage[0] * storage[1]))
+    return int(max(each, channels * array.dtype.itemsize))
+
+
+def _chunks_in_shard(array: Any) -> int:
+    """Return how many chunks a shard has, 0 where there are none."""
+    shards = getattr(array, "shards", None)
+    if shards is None:
+        return 0
+    return prod(-(-s // c) for s, c in zip(shards, array.chunks, strict=True))
+
+
+def open_zarr(
+    where: Path | Any, level: int = 0, key: str | None = None, budget: Budget | None = None
+) -> ImageSource:
     """Return a source of the windows of a Zarr array or an OME-Zarr picture.
 
     Parameters
@@ -116,7 +146,9 @@ def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> Zarr
     where : Path, zarr.Array or zarr.Group
         A folder or a .zip file, Zarr v2 or v3. A group is an OME-Zarr picture (up to 0.5), or the
         `key` says which of its arrays or groups is meant. An array without names of its axes is
-        (H, W), (H, W, C) with at most 16 channels, or else (C, H, W).
+        (H, W), (H, W, C) with at most 16 channels, or else (C, H, W). Of a path links out of the
+        folder and codecs beyond a list are refused; an array or group is trusted to be read as it
+        is.
     level : int
         The resolution of an OME-Zarr picture, 0 is the full one.
     key : str, optional
@@ -124,53 +156,58 @@ def open_zarr(where: Path | Any, level: int = 0, key: str | None = None) -> Zarr
 
     """
     if not isinstance(where, str | Path):
-        return _source(where, _name_of(where), level, key, None)
-    name, store = str(where), _store(Path(where))
+        with _opening(_name_of(where)):
+            return _source(where, _name_of(where), level, key, None, budget)
+    budget = budget or budget_of(None)
+    name, store = str(where), _store(Path(where), budget)
     try:
-        source = _source(_root(store, name), name, level, key, store)
-        if Path(where).is_file():
-            source.anew = partial(open_zarr, where, level, key)
-        return source
+        with _opening(name):
+            import zarr
+
+            return _source(zarr.open(store, mode="r"), name, level, key, store, budget)
     except BaseException:
-        with suppress(AttributeError):  # of a ZipStore that could not be opened
-            store.close()
+        store.close()
         raise
 
 
-def _source(node: Any, name: str, level: int, key: str | None, store: Any) -> ZarrSource:
+def _source(
+    node: Any, name: str, level: int, key: str | None, store: Any, budget: Budget | None
+) -> ImageSource:
     if key is not None:
         node, name = _member(node, name, key), f"{name}/{key}"
     if not _is_group(node):
-        return _plain(node, name, level, store)
+        return _plain(node, name, level, store, budget)
     attributes = dict(node.attrs)
     picture = multiscale(attributes, name)
     if picture is not None:
-        return _picture(node, name, level, store, picture)
+        return _picture(node, name, level, store, picture, budget)
     arrays = sorted(each for each, _ in node.arrays())
     if len(arrays) != 1:
         groups = sorted(each for each, _ in node.groups())
         raise InvalidInput(
-            f"{name} is a group without OME-Zarr metadata; choose one of {arrays + groups} "
+            f"{name} is a group without OME-Zarr metadata; choose one of {(arrays + groups)[:20]} "
             "as the key."
             if arrays or groups
             else f"{name} is a group that holds no array; name another store."
         )
-    return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store)
+    return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store, budget)
 
 
-def _plain(array: Any, name: str, level: int, store: Any) -> ZarrSource:
+def _plain(array: Any, name: str, level: int, store: Any, budget: Budget | None) -> ImageSource:
     """Return the source of an array without OME-Zarr metadata."""
     # v3 has a place for names, in v2 xarray puts them among the attributes
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_XARRAY)
     axes = ["c" if str(each).lower() in _CHANNELS else str(each).lower() for each in named or ()]
     if len(set(axes)) != len(array.shape) or not {"y", "x"} <= set(axes):
         axes = _guessed(name, array.shape)
-    source = ZarrSource(name, array, axes, store=store)
+    source = ZarrSource(name, array, axes, store=store, budget=budget)
     _check_level(name, level, source.levels)
     return source
 
 
-def _picture(node: Any, name: str, level: int, store: Any, picture: Multiscale) -> ZarrSource:
+def _picture(
+    node: Any, name: str, level: int, store: Any, picture: Multiscale, budget: Budget | None
+) -> ImageSource:
     """Return the source of a level of an OME-Zarr picture."""
     arrays = [_member(node, name, path) for path in picture.paths]
     for path, array in zip(picture.paths, arrays, strict=True):
@@ -183,7 +220,7 @@ def _picture(node: Any, name: str, level: int, store: Any, picture: Multiscale) 
     levels = tuple((int(a.shape[y]), int(a.shape[x])) for a in arrays)
     _check_level(name, level, levels)
     place = georeference(dict(node.attrs), picture, level)
-    return ZarrSource(name, arrays[level], picture.axes, levels, place, store)
+    return ZarrSource(name, arrays[level], picture.axes, levels, place, store, budget)
 
 
 def _guessed(name: str, shape: tuple[int, ...]) -> list[str]:
@@ -231,39 +268,51 @@ def _member(node: Any, name: str, key: str) -> Any:
         try:
             return node[key]
         except Exception as error:  # KeyError, or metadata that cannot be parsed
-            known = ", ".join(sorted(str(each) for each, _ in node.members()))
             raise InvalidInput(
-                f"{name} holds no array or group {key!r} that can be opened "
-                f"({type(error).__name__}); it holds: {known}."
+                f"{name} holds no array or group {key[:200]!r} that can be opened "
+                f"({reason_of(error)}); it holds: {_listed(node)}."
             ) from error
     raise InvalidInput(f"{name} is an array, so it holds no array {key!r}; pass no key.")
+
+
+def _listed(node: Any) -> str:
+    """Return the names of what is in a group, as far as it can be told."""
+    try:
+        names = sorted(str(each) for each, _ in node.members())
+    except Exception:
+        return "members that cannot be opened"
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _name_of(node: Any) -> str:
     return str(getattr(node, "store_path", None) or "Zarr array")
 
 
-def _store(path: Path) -> Any:
-    """Return the open store of a folder or a .zip file."""
+def _store(path: Path, budget: Budget) -> Any:
+    """Return the store of a folder or a .zip file."""
     try:
-        from zarr.storage import LocalStore, ZipStore
+        from hdseg_gpu.io.zarr_store import Folder, Guarded, Zipped
     except ImportError as error:
         raise InvalidInput(
             f"{path} is a Zarr store; run `pip install 'hdseg_gpu[io]'` to read it."
         ) from error
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.")
-    return LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
+    if path.is_dir():
+        return Guarded(Folder(path), budget)
+    with _opening(str(path)):
+        return Guarded(Zipped(path, budget), budget)
 
 
-def _root(store: Any, name: str) -> Any:
-    """Return the array or group that a store is."""
-    import zarr
-
+@contextmanager
+def _opening(name: str) -> Iterator[None]:
+    """Turn whatever is wrong with a store into one line."""
     try:
-        return zarr.open(store, mode="r")
+        with quiet():
+            yield
+    except InvalidInput:
+        raise
     except Exception as error:  # from BadZipFile to metadata that are no JSON
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(
-            f"{name} holds no Zarr array or group that can be opened: {reason}"
+            f"{name} holds no Zarr array or group that can be opened: {reason_of(error)}"
         ) from error

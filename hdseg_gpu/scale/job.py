@@ -1,39 +1,31 @@
 """What a worker must know to do a tile: plain values and paths, that travel well."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+import json
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.ops import Ops, class_dtype
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window, placed
-from hdseg_gpu.io import open_image
+from hdseg_gpu.io.npy import Npy
 from hdseg_gpu.io.plane import Plane
-from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.evidence import part_of, taken_over
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
+from hdseg_gpu.scale.sources import Input, check_going_on, check_unchanged, reading
 from hdseg_gpu.scale.workspace import Workspace
 
 _ARRAYS = ("classes", "probabilities", "ignored")
 # Side of the tiles that seeds are found in, at least; like blocks, it does not depend on the plan.
 SEED_TILE = 4096
-
-
-@dataclass(frozen=True)
-class Input:
-    """A picture: where it is, or the open source itself where it has no path."""
-
-    where: Path | ImageSource
-    level: int = 0
-    key: str | None = None
-    alpha: bool = False  # whether the last channel is to be ignored
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,8 @@ class Job:
     device_memory: int | None = None  # bytes of a device's that may be used
     frozen: Survey | None = None  # after the survey: see `surveyed`
     doubt: float = 0.0  # after it has been measured
+    plan: str = ""  # what tells the workspace from another under its path: see `plan_of`
+    run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
 
     @property
     def surveyed(self) -> Survey:
@@ -78,8 +72,24 @@ class Job:
         cell = self.lengths.cell
         return TileGrid(self.shape, -(-SEED_TILE // cell) * cell)
 
+    def check_inputs(self) -> None:
+        """Raise Changed if the image or the boundary map is not what the run began with."""
+        check_unchanged(self.image)
+        check_unchanged(self.boundary)
+
+    def check_workspace(self) -> None:
+        """Raise Unfinished if the run was given up, or its folder is another's by now."""
+        check_going_on(self.run)
+        if self.plan and plan_of(self.workspace) != self.plan:
+            raise Unfinished(
+                f"{self.workspace.folder} is not the folder of this run; a worker needs the "
+                "output's folder under the same path as all others, and a tile of a run that was "
+                "given up is of no use any more."
+            )
+
     def plane(self, name: str) -> Plane:
         """Return a plane of the run: known0, cells0, classes0, ... for each round, and labels."""
+        check_going_on(self.run)
         folder, dtype = self.workspace.folder / name, np.dtype(class_dtype(self.coarse.count)).name
         seed_tile, kind = self.seed_tiles.tile, name.rstrip("0123456789")
         if kind == "known":
@@ -99,32 +109,17 @@ class Job:
         """Return the image, or the boundary map, in a window: checked, in host memory."""
         given = self.boundary if boundary else self.image
         assert given is not None
-        pixels = source_of(given).read(window)
+        with reading(given, self.run) as source:
+            pixels = source.read(window)
         if boundary:
             return validate.edge_features(pixels, pixels[..., 0], "boundary")
         return validate.image(pixels, -1, given.alpha, Stages())
 
 
-_open: dict[Input, ImageSource] = {}
-_opening = Lock()
-
-
-def source_of(given: Input) -> ImageSource:
-    """Return an open source; a process opens it once."""
-    if isinstance(given.where, ImageSource):
-        return given.where
-    with _opening:
-        if given not in _open:
-            _open[given] = open_image(given.where, level=given.level, key=given.key)
-        return _open[given]
-
-
-def closed(given: Input) -> None:
-    """Close a source that this process has opened by its path."""
-    with _opening:
-        source = _open.pop(given, None)
-    if source is not None:
-        source.close()
+def plan_of(workspace: Workspace) -> str:
+    """Return what tells the folder of a run from those of others: a hash of its plan."""
+    plan = workspace.kept("run.json")
+    return "none" if plan is None else sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
@@ -140,8 +135,8 @@ def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
 
 def arrays_of(job: Job) -> Coarse:
     """Return the coarse map with its arrays, which are read from the disk as they are needed."""
-    loaded = {
-        name: np.load(path, mmap_mode="r")
+    loaded: dict[str, Any] = {
+        name: Npy(path)  # closed when nobody refers to it any more
         for name in _ARRAYS
         if (path := job.workspace.folder / f"coarse_{name}.npy").exists()
     }

@@ -1,6 +1,6 @@
 """Tiles on the threads of this process: while one reads, another computes or writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -16,7 +16,7 @@ class Local:
 
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Do a task for all indices; see ``schedule.Scheduler``."""
         waiting = iter(indices)
         running: dict[Future[Result], int] = {}

@@ -1,6 +1,7 @@
 """The phases of a run, one after the other; the tiles of a phase in any order, by anyone."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,11 +26,12 @@ from hdseg_gpu.pipeline.rounds import WIDE, last_passes, wide_passes
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.survey import Spread, added, surveyed
 from hdseg_gpu.scale import solving, tasks
-from hdseg_gpu.scale.job import Job, source_of
+from hdseg_gpu.scale.job import Job
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.progress import Meter
 from hdseg_gpu.scale.scene import drawn_by_network
 from hdseg_gpu.scale.schedule import Result, Scheduler, Task
+from hdseg_gpu.scale.sources import source_of
 from hdseg_gpu.scale.tasks import Step
 
 _GLANCE = 64  # patches
@@ -182,9 +184,12 @@ class _Runner:
         missing = [i for i in indices if i not in found]
         with self.stages.timed(name):
             self.meter.begin(name, len(indices), len(found))
-            for index, result in self.scheduler.run(task, self.job, name, missing, *rest):
-                found[index] = result
-                self.meter.done(result["pixels"])
+            run = self.scheduler.run(task, self.job, name, missing, *rest)
+            with closing(run) as results:  # at once, whatever stops us: nobody works in vain
+                for index, result in results:
+                    found[index] = result
+                    self.meter.done(result["pixels"])
+        self.job.check_inputs()
         return found
 
     def _recorded(self, name: str, index: int) -> Result | None:

@@ -1,0 +1,127 @@
+"""The size of pictures that are stored within others, told before anything is decoded."""
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hdseg_gpu.io.jp2_head import jp2_head
+from hdseg_gpu.io.jpeg_head import jpeg_head
+
+
+class Coded(NamedTuple):
+    """Rows, columns and samples of a pixel; (0, 0) where the code does not say."""
+
+    rows: int
+    columns: int
+    samples: int
+
+
+class Unclear(ValueError):
+    """A code that does not say how large its picture is."""
+
+
+def of_jpeg(data: bytes) -> Coded:
+    """Return the size of a JPEG, (0, 0) of one that leaves it to its container."""
+    head = jpeg_head("it", lambda at, count: data[at : at + count], len(data))
+    return Coded(*head.shape, head.channels)
+
+
+def of_jpeg2000(data: bytes) -> Coded:
+    """Return the size of a JPEG 2000."""
+    head = jp2_head(data)
+    if head is None:
+        raise Unclear("it holds no JPEG 2000")
+    return Coded(*head.shape, head.components)
+
+
+def of_png(data: bytes) -> Coded:
+    """Return the size of a PNG."""
+    if data[:4] != b"\x89PNG" or len(data) < 26:
+        raise Unclear("it holds no PNG")
+    width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
+    return Coded(height, width, {0: 1, 2: 3, 3: 3, 4: 2}.get(colour, 4))
+
+
+def of_webp(data: bytes) -> Coded:
+    """Return the size of a WebP picture that is not animated."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        raise Unclear("it holds no WebP")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        if data[20] & 2:
+            raise Unclear("it is animated")
+        return Coded(_little(data, 27, 3) + 1, _little(data, 24, 3) + 1, 4)
+    if kind == b"VP8L":
+        bits = _little(data, 21, 4)
+        return Coded((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 4)
+    if kind == b"VP8 ":
+        return Coded(_little(data, 28, 2) & 0x3FFF, _little(data, 26, 2) & 0x3FFF, 3)
+    raise Unclear("it holds no WebP")
+
+
+def of_lerc(data: bytes) -> Coded:
+    """Return the size of a picture of Esri's."""
+    if data[:6] != b"Lerc2 " or len(data) < 30:
+        raise Unclear("it holds no LERC of version 2")
+    (version,) = struct.unpack_from("<i", data, 6)
+    rows, columns, values = struct.unpack_from("<iii", data, 14 if version >= 3 else 10)
+    return Coded(rows, columns, values if version >= 4 else 1)
+
+
+def of_jpegxl(data: bytes) -> Coded:
+    """Return the size of a JPEG XL of one frame."""
+    at = data.find(b"\xff\x0a") if data[:2] != b"\xff\x0a" else 0
+    if at < 0:
+        raise Unclear("it holds no JPEG XL")
+    read = _bits(data[at + 2 : at + 66])
+    rows, columns = _jpegxl_size(read)
+    extra = 0
+    if not read(1):  # not all default
+        if read(1):  # more is said of the picture
+            read(3)
+            if read(1) or read(1) or read(1):
+                raise Unclear("it has a preview or is animated")
+        if read(1):  # samples are floats
+            _number(read, (32, 0), (16, 0), (24, 0), (1, 6))
+            read(4)
+        else:
+            _number(read, (8, 0), (10, 0), (12, 0), (1, 6))
+        read(1)
+        extra = _number(read, (0, 0), (1, 0), (2, 4), (1, 12))
+    return Coded(rows, columns, 1 + extra)  # of grey or of colours: that is said elsewhere
+
+
+def _jpegxl_size(read: Callable[[int], int]) -> tuple[int, int]:
+    small = read(1)
+    lengths = ((1, 9), (1, 13), (1, 18), (1, 30))
+    rows = (read(5) + 1) * 8 if small else _number(read, *lengths)
+    ratio = read(3)
+    if ratio:
+        up, down = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
+        return rows, rows * up // down
+    return rows, (read(5) + 1) * 8 if small else _number(read, *lengths)
+
+
+def _number(read: Callable[[int], int], *choices: tuple[int, int]) -> int:
+    """Return a number of JPEG XL's: what is added, and how many bits follow, by two bits."""
+    add, bits = choices[read(2)]
+    return add + read(bits)
+
+
+def _bits(data: bytes) -> Callable[[int], int]:
+    """Return a function that gives the next bits, the lowest first."""
+    value, left = int.from_bytes(data, "little"), 8 * len(data)
+
+    def read(count: int) -> int:
+        nonlocal value, left
+        if count > left:
+            raise Unclear("it is cut short")
+        found = value & ((1 << count) - 1)
+        value, left = value >> count, left - count
+        return found
+
+    return read
+
+
+def _little(data: bytes, at: int, count: int) -> int:
+    return int.from_bytes(data[at : at + count], "little")

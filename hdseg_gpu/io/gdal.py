@@ -1,0 +1,51 @@
+"""How GDAL is run, wherever rasterio is used: on the file that is named, and on nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.memory import MiB
+
+CACHE = 32 * MiB  # of decoded blocks; the default is a share of the machine's memory
+LIBRARY = 32 * MiB  # that rasterio and GDAL themselves take
+# GDAL opens what a file holds: a .jp2 with the text of a virtual mosaic reads other files.
+_DRIVERS = {
+    ".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG2000"),
+    ".img": ("HFA",),
+    ".png": ("PNG",),
+    ".vrt": ("VRT",),
+}
+_OPTIONS = {
+    "GDAL_CACHEMAX": CACHE,
+    # The picture, not what lies beside it: side files are opened by whatever they hold, too.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": False,  # nor may anything be written there
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
+    # No network, whatever names a file holds: no extension is this one.
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing-is-fetched",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing-is-fetched",
+    "GDAL_HTTP_TIMEOUT": 1,
+    "GDAL_HTTP_MAX_RETRY": 0,
+    "GDAL_HTTP_PROXY": "http://127.0.0.1:9",
+}
+
+
+def environment(trusted: bool = False) -> Any:
+    """Return the context in which GDAL runs; `trusted` files may name others, anywhere."""
+    import rasterio
+
+    if trusted:
+        return rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED=False)
+    return rasterio.Env(**_OPTIONS)
+
+
+def driver_for(path: Path) -> str:
+    """Return the driver that opens a file of this extension, the first that there is."""
+    suffix = path.suffix.lower()
+    with environment() as env:
+        known = env.drivers()
+    for name in _DRIVERS[suffix]:
+        if name in known:
+            return name
+    raise InvalidInput(f"{path}: this rasterio cannot read {suffix} files; convert it to GeoTIFF.")

@@ -1,0 +1,273 @@
+"""What tells a picture's files from others under the same path, without reading all of them.
+
+Within a machine nothing may differ: no size, no time, no inode number, no byte that is sampled.
+Between machines, numbers of inodes and times of change (ctime) are not compared, as a copy on
+another disk has its own; and devices never, as a share has another number on each machine.
+"""
+
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from heapq import nsmallest
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from zlib import crc32
+
+from hdseg_gpu.core.errors import InvalidInput, Unfinished
+from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.windows import Window
+from hdseg_gpu.io.members import METADATA, Member, members_of
+from hdseg_gpu.io.source import ImageSource
+
+_WHOLE = 1 << 20  # bytes of a file up to which all of them are in the sample
+_END = 1 << 16  # bytes at its beginning, and at its end, of a larger one
+_SPREAD, _BLOCK = 32, 1 << 14  # what else is read: so many blocks of so many bytes
+_SAMPLED = 64  # files, beside metadata
+_FEW = 64  # files that are looked at whenever the picture is read
+_SHARE = 20  # what has more is looked through again after so many times what that took
+_TICK = 20_000_000  # ns: what is changed twice within it may have the same time
+_FULL = 1 << 128
+_STRIP = 16 << 20  # bytes of an array that are hashed together
+
+
+class Changed(Unfinished):
+    """A picture's files are not, or no longer, those that a run began with."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the files of a picture were at some time."""
+
+    path: str
+    host: str
+    files: int
+    size: int  # bytes of all
+    modified: int  # ns since 1970, the latest
+    changed: int  # the same of ctime
+    inode: int  # of the path
+    listing: str  # of names, sizes, times of modification
+    stamps: str  # of inode numbers and times, in ns
+    sample: str  # of some of the content
+
+    def plain(self) -> dict[str, Any]:
+        """Return what a later run compares, on whichever machine."""
+        found = asdict(self)
+        del found["host"]
+        return found
+
+    def difference(self, now: "Identity") -> str:
+        """Return in words how other files differ from these, "" if they do not."""
+        return difference(self.plain(), now.plain(), elsewhere=self.host != now.host)
+
+
+def identity_of(path: Path, key: str | None = None) -> Identity:
+    """Return the identity of a picture's files; `key` is that of an array in a Zarr folder.
+
+    Raises InvalidInput if there is no such file, or it cannot be read.
+    """
+    try:
+        return _looked_at(path, key)[0]
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{error.filename or path} does not exist.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
+
+
+def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool = False) -> str:
+    """Return in words what differs between two identities as `plain`, "" if nothing does.
+
+    elsewhere: whether they were taken on two machines.
+    """
+    differ = {name for name in now if before.get(name) != now[name]}
+    found = []
+    if "path" in differ and not elsewhere:
+        found.append(f"it is {now['path']} instead of {before.get('path')}")
+    if "files" in differ:
+        found.append(f"{now['files']} file(s) instead of {before.get('files')}")
+    if "size" in differ:
+        found.append(f"{now['size']} bytes instead of {before.get('size')}")
+    if {"modified", "listing"} <= differ:
+        found.append(f"modified {_at(now['modified'])} instead of {_at(before.get('modified'))}")
+    if not elsewhere and "inode" in differ:
+        found.append("another file of that name")
+    if not found and differ & {"listing", "sample"}:
+        found.append("other content")
+    if not found and not elsewhere and differ - {"path"}:
+        found.append(f"touched {_at(now['changed'])}")
+    return ", ".join(found)
+
+
+class Watch:
+    """Says whether a picture's files are still those of an identity; several threads may ask."""
+
+    def __init__(self, path: Path, key: str | None, expected: Identity) -> None:
+        """Raise Changed if other files are there already."""
+        self._path, self._key, self._expected = path, key, expected
+        self._lock = Lock()
+        self._look()
+
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Raise Changed if the files have changed.
+
+        Few files are looked at each time. Of many, some are; all of them now and then, which takes
+        a twentieth of the time at most, and if it is to be `thoroughly`.
+        """
+        with self._lock:
+            due = self._many and perf_counter() - self._when > _SHARE * self._cost
+            if thoroughly or due or any(_stamp(p) != stamp for p, stamp in self._glance.items()):
+                self._look()
+
+    def _look(self) -> None:
+        began = perf_counter()
+        try:
+            now, main, first = _looked_at(self._path, self._key)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Changed(f"{error.filename or self._path}: {reason}; {_REMEDY}.") from error
+        differs = self._expected.difference(now)
+        if differs:
+            raise Changed(
+                f"{self._path} is not what it was when the run began: {differs}; {_REMEDY}."
+            )
+        self._expected = now  # on this machine nothing may differ any more
+        self._many = now.files > _FEW
+        folder = self._path.parent
+        self._glance = {folder / name: _numbers(status) for name, status in first}
+        self._glance[self._path] = _numbers(main)
+        self._when = perf_counter()
+        self._cost = self._when - began
+
+
+_REMEDY = "begin anew with --overwrite"
+
+
+def _looked_at(path: Path, key: str | None) -> tuple[Identity, os.stat_result, list[Member]]:
+    """Return an identity, the path's own status, and those of some files that tell most."""
+    for _ in range(3):
+        main, sums, first = path.stat(), _Sums(), _First()
+        for member in members_of(path, key):
+            sums.add(member)
+            first.add(member)
+        if not 0 <= time.time_ns() - sums.changed < _TICK:
+            break
+        time.sleep(_TICK / 1e9)  # then whatever is changed from now on has another time
+    found = first.found()
+    identity = Identity(
+        str(path.resolve()), _host(), sums.files, sums.size, sums.modified, sums.changed,
+        main.st_ino, f"{sums.listing:032x}", f"{sums.stamps:032x}", _sample(path, found),
+    )  # fmt: skip
+    return identity, main, found[:_FEW]
+
+
+class _Sums:
+    """What is told of all files, in whichever order they come; they may be a million."""
+
+    def __init__(self) -> None:
+        self.files = self.size = self.modified = self.changed = self.listing = self.stamps = 0
+
+    def add(self, member: Member) -> None:
+        name, status = member
+        self.files += 1
+        self.size += status.st_size
+        self.modified = max(self.modified, status.st_mtime_ns)
+        self.changed = max(self.changed, status.st_ctime_ns)
+        # Microseconds: some network file systems know no finer times.
+        own = f"{name}\0{status.st_size} {status.st_mtime_ns // 1000}"
+        self.listing = (self.listing + _number(own)) % _FULL
+        own += f" {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        self.stamps = (self.stamps + _number(own)) % _FULL
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(sha256(os.fsencode(text)).digest()[:16], "big")
+
+
+class _First:
+    """The files that tell most: metadata, then any others, always the same."""
+
+    def __init__(self) -> None:
+        self._metadata: list[Member] = []
+        self._others: list[Member] = []
+
+    def add(self, member: Member) -> None:
+        described = os.path.basename(member[0]) in METADATA
+        found = self._metadata if described else self._others
+        found.append(member)
+        if len(found) > 64 * _SAMPLED:
+            found[:] = self._chosen(found)
+
+    def found(self) -> list[Member]:
+        return [*self._chosen(self._metadata), *self._chosen(self._others)]
+
+    @staticmethod
+    def _chosen(found: list[Member]) -> list[Member]:
+        return nsmallest(_SAMPLED, found, key=lambda m: (crc32(os.fsencode(m[0])), m[0]))
+
+
+def _sample(path: Path, found: list[Member]) -> str:
+    """Return a hash of some of the files' content."""
+    digest = sha256()
+    for name, status in found:
+        if stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+            with (path.parent / name).open("rb", buffering=0) as stream:
+                for part in _parts(status.st_size):
+                    digest.update(os.pread(stream.fileno(), len(part), part.start))
+    return digest.hexdigest()[:32]
+
+
+def _parts(size: int) -> Iterator[range]:
+    """Yield what is sampled of a file: its ends, and blocks in between."""
+    if size <= _WHOLE:
+        yield range(size)
+        return
+    yield range(_END)
+    yield range(size - _END, size)
+    for i in range(_SPREAD):
+        start = _END + i * (size - 2 * _END - _BLOCK) // (_SPREAD - 1)
+        yield range(start, start + _BLOCK)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        return _numbers(path.stat())
+    except OSError:
+        return None
+
+
+def _numbers(status: os.stat_result) -> tuple[int, ...]:
+    return (
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )  # fmt: skip
+
+
+def _host() -> str:
+    """Return what this machine, or container, is called, and when it was started."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        started = ""
+    return f"{socket.gethostname()} {started}"
+
+
+def _at(nanoseconds: Any) -> str:
+    if not isinstance(nanoseconds, int):
+        return "a time that is not known"
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest:09d}"
+
+
+def content_of(source: ImageSource) -> str:
+    """Return a hash of all values of a picture that has no files."""
+    digest = sha256(f"{source.shape} {source.channels} {source.dtype.str}".encode())
+    height, width = source.shape
+    rows = max(1, _STRIP // (width * source.channels * source.dtype.itemsize))
+    for top in range(0, height, rows):
+        strip = source.read(Window(top, 0, min(rows, height - top), width))
+        digest.update(strip.data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,87 @@
+"""What a JPEG says of itself: its size, and in how many passes it was coded."""
+
+import re
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Shape
+
+# Frames: of these, 2 and the like are progressive; C4, C8 and CC are other things.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what pixels' codes cannot contain
+_BLOCK = 1 << 20
+MOST_SCANS = 100  # a scan of a few bytes goes over all pixels; encoders write up to some 20
+
+
+class JpegHead(NamedTuple):
+    """The frame, and the scans."""
+
+    shape: Shape  # (0, 0) where there are tables alone
+    depth: int
+    channels: int
+    progressive: bool  # or in several scans: complete with its end only
+    before: int  # bytes before the pixels
+    ended: bool  # whether its end is there
+
+    @property
+    def coefficients(self) -> int:
+        """Return the bytes that a decoder takes for pixels which are not complete yet."""
+        return 2 * self.channels * self.shape[0] * self.shape[1] if self.progressive else 0
+
+
+def jpeg_head(name: str, read: Callable[[int, int], bytes], size: int) -> JpegHead:
+    """Return the head of a JPEG of `size` bytes; `read` gives some, from a position on."""
+    if read(0, 2) != b"\xff\xd8":
+        raise InvalidInput(f"{name} cannot be read, it may be damaged: it holds no JPEG.")
+    shape, depth, channels, progressive = (0, 0), 8, 0, False
+    at, scans, before, ended = 2, 0, 0, False
+    while at + 4 <= size:
+        marker = read(at, 4)
+        if marker[0] != 0xFF:  # bytes between segments, which decoders skip
+            at = _next(read, at, size)
+            continue
+        kind = marker[1]
+        if kind == 0xFF:
+            at += 1
+        elif kind in _ALONE:
+            at += 2
+        elif kind == _END:
+            ended = True
+            break
+        else:
+            (length,) = struct.unpack(">H", marker[2:])
+            if kind in _FRAMES and channels == 0:
+                frame = read(at + 4, 6)
+                if len(frame) < 6:
+                    break
+                depth, height, width, channels = struct.unpack(">BHHB", frame)
+                shape, progressive = (height, width), kind in _PROGRESSIVE
+            at += 2 + max(length, 2)
+            if kind == _SCAN:
+                scans, before = scans + 1, before or at
+                if scans > MOST_SCANS:
+                    raise InvalidInput(
+                        f"{name} cannot be read: it is coded in more than {MOST_SCANS} scans, each "
+                        "of which goes over all pixels; save it with fewer."
+                    )
+                at = _next(read, at, size)
+    ended = ended or (at + 2 <= size and read(at, 2) == b"\xff\xd9")
+    return JpegHead(shape, depth, channels, progressive or scans > 1, before or at, ended)
+
+
+def _next(read: Callable[[int, int], bytes], at: int, size: int) -> int:
+    """Return where the next marker is that is no part of the pixels' code; `size` without one."""
+    while at < size - 1:
+        block = read(at, min(_BLOCK, size - at))
+        found = _MARKER.search(block)
+        if found is not None:
+            return at + found.start()
+        if len(block) < 2:
+            break
+        at += len(block) - 1  # a marker may lie across
+    return size

@@ -1,0 +1,114 @@
+"""Which files a picture consists of: one, all of a folder, or others beside it or named in it."""
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator
+from html import unescape
+from pathlib import Path
+
+from hdseg_gpu.io.paths import is_zarr
+
+METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_DEEPEST = 32  # folders within folders
+_LONGEST = 64 << 20  # bytes of a file that names others, at most
+_MOST_SOURCES = 100_000
+_SIDES = (".ige", ".rrd", ".ovr", ".aux")  # beside rasters: what may hold pixels
+
+Member = tuple[str, os.stat_result]  # the name as seen from the picture's folder
+
+
+def members_of(path: Path, key: str | None = None) -> Iterator[Member]:
+    """Yield the files that hold a picture's pixels, and say what they mean, the main one first.
+
+    key: of an array in a Zarr folder, of which nothing else is looked at. Side files without pixels
+    (world files, statistics) do not count: programs that only look at a picture write them.
+    """
+    main = path.stat()
+    if stat.S_ISDIR(main.st_mode):
+        if is_zarr(path):
+            yield from _in_store(path, key)
+        return
+    yield path.name, main
+    for other in _beside(path):
+        try:
+            yield os.path.relpath(other, path.parent), other.stat()
+        except OSError:  # it may come, or go; then there is one file more, or less
+            continue
+
+
+def _in_store(path: Path, key: str | None) -> Iterator[Member]:
+    if key is None or not (path / key).is_dir():
+        # Labels lie within the picture that they are for, and may be what is being written.
+        yield from _walked(path, path.name, 0, ("labels",) if _is_picture(path) else ())
+        return
+    above = path
+    for part in Path(key).parts:  # whose metadata say what the array is
+        for name in METADATA:
+            if (above / name).is_file():
+                yield os.path.relpath(above / name, path.parent), (above / name).stat()
+        above = above / part
+    yield from _walked(above, f"{path.name}/{key}", 0, ())
+
+
+def _is_picture(path: Path) -> bool:
+    return any(b'"multiscales"' in _content(path / name) for name in ("zarr.json", ".zattrs"))
+
+
+def _walked(folder: Path | str, name: str, depth: int, but: Collection[str]) -> Iterator[Member]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name in but or entry.name.endswith(".hdseg") or depth > _DEEPEST:
+                continue
+            inner = f"{name}/{entry.name}"
+            try:
+                if entry.is_dir():
+                    yield from _walked(entry.path, inner, depth + 1, ())
+                else:
+                    yield inner, entry.stat()
+            except FileNotFoundError:  # a link to nothing, or what came and went
+                continue
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the other files of a picture that is a file."""
+    suffix = path.suffix.lower()
+    if suffix == ".vrt":
+        return list(_sources(path, {path.resolve()}))
+    if suffix in (".img", ".jp2"):
+        sides = [path.with_suffix(side) for side in _SIDES]
+        return [*sides, *(path.with_name(path.name + side) for side in _SIDES)]
+    if suffix == ".mrxs" and path.with_suffix("").is_dir():
+        return sorted(path.with_suffix("").iterdir())
+    if suffix == ".dcm":  # a slide's files are those of its series in the folder
+        return sorted(p for p in path.parent.glob("*.[dD][cC][mM]") if p.name != path.name)
+    if suffix in (".vms", ".vmu"):
+        values = re.findall(rb"^[^=\r\n]+=[ \t]*([^\r\n]+)", _content(path), re.MULTILINE)
+        names = {os.path.basename(os.fsdecode(value.strip())) for value in values}
+        return [path.with_name(n) for n in sorted(names - {"", path.name})]
+    return []
+
+
+def _sources(path: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yield the files that a virtual mosaic names, and what those name if they are mosaics."""
+    named = re.findall(rb"<Source(?:Filename|Dataset)\b[^>]*>([^<]*)<", _content(path))
+    for name in named:
+        source = path.parent / unescape(os.fsdecode(name)).strip()
+        try:
+            real = source.resolve()
+            known = real in seen or not source.is_file() or len(seen) > _MOST_SOURCES
+        except (OSError, ValueError, RuntimeError):  # no name of a file
+            continue
+        if not known:
+            seen.add(real)
+            yield source
+            if source.suffix.lower() == ".vrt":
+                yield from _sources(source, seen)
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file says, nothing if it is none: a pipe would not come to an end."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(_LONGEST)

@@ -1,0 +1,40 @@
+"""Reading windows part by part, where a library returns more than what was asked for."""
+
+from collections.abc import Iterator
+from math import isqrt
+
+from hdseg_gpu.core.windows import Shape, Window
+
+AT_ONCE = 8 << 20  # bytes of pixels
+
+
+def parts_of(window: Window, storage: Shape, pixel: int) -> Iterator[Window]:
+    """Yield the parts of a window, each of whole tiles of `storage` and some 8 MiB at most.
+
+    pixel : bytes of one.
+    """
+    high, wide = _step(storage, pixel)
+    for top, bottom in _cuts(window.top, window.bottom, high):
+        for left, right in _cuts(window.left, window.right, wide):
+            yield Window(top, left, bottom - top, right - left)
+
+
+def part_bytes(storage: Shape, pixel: int) -> int:
+    """Return the bytes of a part at most: those of a tile, if it is larger."""
+    high, wide = _step(storage, pixel)
+    return high * wide * pixel
+
+
+def _step(storage: Shape, pixel: int) -> Shape:
+    """Return so many rows and columns of tiles that a part is about as high as it is wide."""
+    side = isqrt(max(1, AT_ONCE // pixel))
+    high = max(1, side // storage[0]) * storage[0]
+    wide = max(1, AT_ONCE // pixel // high // storage[1]) * storage[1]
+    return high, wide
+
+
+def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    while start < end:
+        stop = min((start // step + 1) * step, end)
+        yield start, stop
+        start = stop

@@ -1,0 +1,106 @@
+"""The bytes of a file, fetched by position: without a map, one that is cut short does no harm."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
+
+
+class Short(Exception):
+    """Bytes that should be in the file are not."""
+
+
+class Stored:
+    """A regular file, opened once: what is fetched later is from that file, whatever its name is.
+
+    Several threads may fetch at once: the file's position, which they share, is not used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open without waiting: opening a named pipe would wait for its writer."""
+        self.name = str(path)
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be opened: {error.strerror}.") from error
+        self._lock = Lock()
+        self.bytes_read = 0
+        status = os.fstat(self._file)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise InvalidInput(f"{path} is not a file.")
+        self.size = status.st_size
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it can no longer be read."""
+        return self._file < 0
+
+    def fetch(self, offset: int, count: int) -> bytearray:
+        """Return `count` bytes from `offset` on."""
+        if not 0 <= offset <= offset + count <= self.size:
+            raise Short(f"its bytes end at {offset + count}, the file at {self.size}")
+        found = bytearray(count)
+        self.fetch_into(offset, memoryview(found))
+        return found
+
+    def fetch_into(self, offset: int, target: memoryview) -> None:
+        """Fill a buffer of bytes with what lies from `offset` on."""
+        done = 0
+        while done < len(target):  # the system hands out 2 GiB at most
+            count = os.preadv(self._file, [target[done:]], offset + done)
+            if not count:
+                raise Short(
+                    f"the file ends at {offset + done} now, and was longer when it was opened"
+                    if offset + len(target) <= self.size
+                    else f"its bytes end at {offset + len(target)}, the file at {self.size}"
+                )
+            done += count
+        with self._lock:
+            self.bytes_read += done
+
+    @property
+    def shrunk(self) -> bool:
+        """Return whether the file has become shorter since it was opened."""
+        return os.fstat(self._file).st_size < self.size
+
+    def start(self, count: int) -> bytes:
+        """Return the first bytes, fewer where there are no more."""
+        return self.some(0, count)
+
+    def some(self, offset: int, count: int) -> bytes:
+        """Return bytes from `offset` on, fewer where there are no more."""
+        return os.pread(self._file, count, offset)
+
+    def stream(self) -> BinaryIO:
+        """Return the file as a stream from its beginning, for libraries; one at a time."""
+        stream = os.fdopen(os.dup(self._file), "rb")
+        stream.seek(0)
+        return stream
+
+    def close(self) -> None:
+        """Give the file back."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", -1) >= 0:
+            self.close()
+
+    def __enter__(self) -> "Stored":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_within(path: Path, most: int) -> bytes:
+    """Return a file's bytes, if it has no more than `most`."""
+    with Stored(path) as file:
+        if file.size > most:
+            raise InvalidInput(f"{path} has {file.size} bytes; {most} are read at most.")
+        return bytes(file.fetch(0, file.size))

@@ -1,0 +1,110 @@
+"""Decompression that never yields more than was announced."""
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+RAW = lzma.FORMAT_RAW
+_LZMA_MEMORY = 256 << 20  # bytes that its dictionary may take
+_MOST_PARTS = 1000  # streams one after the other, each of which may be empty
+_ZSTD = 0xFD2FB528
+_SKIPPED = range(0x184D2A50, 0x184D2A60)  # frames that hold no data
+
+
+class TooLong(ValueError):
+    """Data that unpack to more than they should."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"it unpacks to more than the {limit} bytes that it must have")
+
+
+def inflated(data: Any, limit: int, wbits: int) -> bytes:
+    """Return what zlib (15) or gzip (31) have compressed."""
+    return _all(lambda: zlib.decompressobj(wbits), data, limit)
+
+
+def from_bz2(data: Any, limit: int) -> bytes:
+    """Return what bzip2 has compressed."""
+    return _all(bz2.BZ2Decompressor, data, limit)
+
+
+def from_lzma(data: Any, limit: int, filters: Any = None) -> bytes:
+    """Return what LZMA has compressed; `filters` say how, where there is no container."""
+    if filters is None:
+        return _all(lambda: lzma.LZMADecompressor(lzma.FORMAT_AUTO, _LZMA_MEMORY), data, limit)
+    for each in filters:
+        if int(each.get("dict_size", 0)) > _LZMA_MEMORY:
+            raise ValueError(f"its dictionary has more than {_LZMA_MEMORY} bytes")
+    return _all(lambda: lzma.LZMADecompressor(RAW, None, filters), data, limit)
+
+
+def _all(make: Callable[[], Any], data: Any, limit: int) -> bytes:
+    """Unpack one stream after the other, up to the limit."""
+    rest, found, parts = bytes(data), b"", 0
+    while rest:
+        stream, parts = make(), parts + 1
+        if parts > _MOST_PARTS:
+            raise ValueError(f"it is compressed in more than {_MOST_PARTS} parts")
+        room = limit + 1 - len(found)
+        if hasattr(stream, "unconsumed_tail"):  # zlib's way
+            piece = stream.decompress(rest, room)
+        else:
+            piece = stream.decompress(rest, max_length=room)
+        found = piece if not found else found + piece
+        if len(found) > limit:
+            raise TooLong(limit)
+        if not stream.eof:
+            raise ValueError("the compressed data end too early")
+        rest = stream.unused_data
+        if not rest.strip(b"\0"):  # padding
+            break
+    return found
+
+
+def zstd_size(data: bytes) -> int | None:
+    """Return how many bytes a frame of Zstandard unpacks to, None where it does not say."""
+    if len(data) < 6:
+        raise ValueError("the compressed data end too early")
+    (magic,) = struct.unpack_from("<I", data)
+    if magic in _SKIPPED:
+        return None
+    if magic != _ZSTD:
+        raise ValueError("it is no Zstandard frame")
+    flags = data[4]
+    single = bool(flags & 0x20)
+    at = 5 + (0 if single else 1) + (0, 1, 2, 4)[flags & 3]
+    length = (1 if single else 0, 2, 4, 8)[flags >> 6]
+    if length == 0:
+        return None
+    size = int.from_bytes(data[at : at + length], "little")
+    return size + 256 if length == 2 else size
+
+
+def check_zstd(data: bytes, limit: int) -> bool:
+    """Refuse a frame that says it has more; return whether it says anything."""
+    size = zstd_size(data)
+    if size is not None and size > limit:
+        raise TooLong(limit)
+    return size is not None
+
+
+def check_blosc(data: bytes, limit: int) -> None:
+    """Refuse what Blosc would unpack to more."""
+    if len(data) < 16:
+        raise ValueError("the compressed data end too early")
+    size, _, packed = struct.unpack_from("<III", data, 4)
+    if packed > len(data):
+        raise ValueError("the compressed data end too early")
+    if size > limit:
+        raise TooLong(limit)
+
+
+def check_lz4(data: bytes, limit: int) -> None:
+    """Refuse what LZ4, with numcodecs' count in front, would unpack to more."""
+    if len(data) < 4:
+        raise ValueError("the compressed data end too early")
+    if not 0 <= struct.unpack_from("<i", data)[0] <= limit:
+        raise TooLong(limit)

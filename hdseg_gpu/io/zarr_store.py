@@ -1,0 +1,242 @@
+"""Zarr stores in folders and zip files, of which nothing is read but files within, of known size.
+
+Zarr's own stores follow links to wherever they lead, wait for the writers of named pipes and read
+files as long as they are. This module is imported late, as it needs zarr.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, Protocol
+from zipfile import ZipFile
+
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget, MiB
+from hdseg_gpu.io.stored import Stored
+from hdseg_gpu.io.zipped import open_member, open_zip
+
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+_LONGEST = 64 * MiB  # bytes of metadata
+_TREE = 20  # bytes of memory for each byte of them
+
+
+class _File(Protocol):
+    size: int
+
+    def fetch(self, offset: int, count: int) -> bytes | bytearray: ...
+
+    def close(self) -> None: ...
+
+
+class Folder:
+    """A store in a folder. Links within it are followed, those that lead out are refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self._root = str(path), os.path.realpath(path)
+
+    def open(self, key: str) -> _File | None:
+        """Return a file of the store, None where there is none."""
+        path = os.path.realpath(os.path.join(self._root, key))
+        if not path.startswith(self._root + os.sep):
+            raise InvalidInput(
+                f"{self.name}: {key} is a link that leads out of the folder; copy what it leads "
+                "to into the store."
+            )
+        return Stored(Path(path)) if os.path.exists(path) and not os.path.isdir(path) else None
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield what is in a folder of the store."""
+        try:
+            with os.scandir(os.path.join(self._root, prefix)) as entries:
+                yield from (entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
+    def close(self) -> None:
+        """Have nothing to close."""
+
+
+class Zipped:
+    """A store in a zip file.
+
+    A forked child opens it anew: the file's position would be common to both processes.
+    """
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self.name, self._path, self._budget, self._lock = str(path), path, budget, Lock()
+        self._open()
+
+    def _open(self) -> None:
+        with Stored(self._path) as file:
+            self._stream = file.stream()
+        try:
+            self._zip = open_zip(self._path, self._stream, self._budget)
+        except BaseException:
+            self._stream.close()
+            raise
+        self._process = os.getpid()
+
+    def _own(self) -> ZipFile:
+        with self._lock:
+            if self._process != os.getpid():
+                self._parents = self._zip, self._stream  # whose locks may be held: not even closed
+                self._open()
+            return self._zip
+
+    def open(self, key: str) -> _File | None:
+        """Return a file of the store, None where there is none."""
+        archive = self._own()
+        info = archive.NameToInfo.get(key)
+        if info is None:
+            return None
+        return _Member(open_member(self._path, archive, key), info.file_size, self._lock)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield what is in a folder of the store."""
+        start = f"{prefix.rstrip('/')}/" if prefix else ""
+        within = (n[len(start) :] for n in self._own().namelist() if n.startswith(start))
+        yield from {name.partition("/")[0] for name in within} - {""}
+
+    def close(self) -> None:
+        """Close the zip file."""
+        self._own().close()
+        self._stream.close()
+
+
+class _Member:
+    """A file in a zip file, whose stream is read by one thread at a time."""
+
+    def __init__(self, stream: BinaryIO, size: int, lock: Lock) -> None:
+        self._stream, self.size, self._lock = stream, size, lock
+
+    def fetch(self, offset: int, count: int) -> bytes:
+        """Return some of its bytes."""
+        with self._lock:
+            if offset:
+                self._stream.seek(offset)
+            return self._stream.read(count)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Guarded(Store):  # type: ignore[misc]
+    """What Zarr reads a store by.
+
+    `most` bytes are read of a chunk; until it is set, metadata alone are read.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = True
+
+    def __init__(self, files: Folder | Zipped, budget: Budget) -> None:
+        super().__init__(read_only=True)
+        self._files, self._budget = files, budget
+        self.most = 0
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self._files.name
+
+    def close(self) -> None:
+        """Give files back."""
+        super().close()
+        self._files.close()
+
+    async def get(self, key: str, prototype: Any, byte_range: ByteRequest | None = None) -> Any:
+        """Return some bytes of a file, None where there is none."""
+        found = await asyncio.to_thread(self._fetch, key, byte_range)
+        return None if found is None else prototype.buffer.from_bytes(found)
+
+    async def get_partial_values(
+        self, prototype: Any, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Any]:
+        """Return some bytes of each of some files."""
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        """Return whether there is a file."""
+        file = await asyncio.to_thread(self._files.open, key)
+        if file is not None:
+            file.close()
+        return file is not None
+
+    def _fetch(self, key: str, byte_range: ByteRequest | None) -> bytes | bytearray | None:
+        file = self._files.open(key)
+        if file is None:
+            return None
+        try:
+            start, end = _part(byte_range, file.size)
+            count = max(0, end - start)
+            if key.rpartition("/")[2] in _METADATA:
+                self._check_metadata(key, count)
+            elif count > self.most:
+                raise InvalidInput(
+                    f"{self._files.name}: {key} has {count} bytes, and what it must hold takes "
+                    f"{self.most} at most; the store may be damaged."
+                )
+            return file.fetch(start, count)
+        finally:
+            file.close()
+
+    def _check_metadata(self, key: str, count: int) -> None:
+        if count > _LONGEST:
+            raise InvalidInput(
+                f"{self._files.name}: the metadata {key} have {count} bytes; {_LONGEST} are read "
+                "at most. Name an array in the store instead."
+            )
+        self._budget.require(
+            _TREE * count, f"{self._files.name}: its metadata {key}", "name an array in it"
+        )
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield what is in a folder."""
+        for name in await asyncio.to_thread(lambda: list(self._files.names(prefix))):
+            yield name
+
+    async def list(self) -> AsyncIterator[str]:
+        """Be asked by nobody who only reads arrays."""
+        self._refuse()
+        yield ""
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Be asked by nobody who only reads arrays."""
+        self._refuse()
+        yield prefix
+
+    async def set(self, key: str, value: Any) -> None:
+        """Refuse."""
+        self._refuse()
+
+    async def delete(self, key: str) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise NotImplementedError("the store is only read, array by array")
+
+
+def _part(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
+    """Return where a part of a file begins and ends."""
+    if isinstance(byte_range, RangeByteRequest):
+        return min(max(0, byte_range.start), size), min(byte_range.end, size)
+    if isinstance(byte_range, OffsetByteRequest):
+        return min(max(0, byte_range.offset), size), size
+    if isinstance(byte_range, SuffixByteRequest):
+        return max(0, size - byte_range.suffix), size
+    return 0, size

@@ -1,0 +1,263 @@
+"""What tells a file, or a folder of files, from another under the same path."""
+
+import os
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hdseg_gpu import InvalidInput
+from hdseg_gpu.io import identity, open_image
+from hdseg_gpu.io.identity import Changed, Watch, content_of, identity_of
+
+SIZE = 3 << 20  # more than is sampled
+
+
+@pytest.fixture
+def path(tmp_path):
+    found = tmp_path / "image.tif"
+    found.write_bytes(np.random.default_rng(3).bytes(SIZE))
+    return found
+
+
+def keep_time(path, change):
+    """Change a file so that its time of modification stays."""
+    before = path.stat()
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def flip(path, at):
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0]
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1]))
+
+
+def replaced(path, content):
+    other = path.with_name("other")
+    other.write_bytes(content)
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.replace(path)
+
+
+# What happens to a file -> what is said.
+CHANGES = {
+    "longer": (lambda p: p.write_bytes(bytes(SIZE + 5)), f"{SIZE + 5} bytes instead of {SIZE}"),
+    "other content": (lambda p: flip(p, 7), r"modified 2\d\d\d-.* instead of 2"),
+    "touched": (lambda p: p.chmod(0o600), "touched 2"),
+    "its time put back": (lambda p: keep_time(p, lambda: flip(p, 7)), "other content"),
+    "its time put back, unseen": (lambda p: keep_time(p, lambda: flip(p, 100_000)), "touched 2"),
+    "replaced by the same": (lambda p: replaced(p, p.read_bytes()), "another file of that name"),
+    "replaced": (lambda p: replaced(p, bytes(SIZE)), "another file of that name"),
+    "gone": (lambda p: p.unlink(), "No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("thoroughly", [False, True])
+def test_files_that_change(change, thoroughly, path):
+    harm, sentence = CHANGES[change]
+    watch = Watch(path, None, identity_of(path))
+    watch.check(thoroughly=thoroughly)
+    harm(path)
+    with pytest.raises(Changed, match=rf"image\.tif\b.*{sentence}.*--overwrite\.$"):
+        watch.check(thoroughly=thoroughly)
+    with pytest.raises(Changed, match=sentence):  # and again
+        watch.check()
+
+
+def test_a_change_at_once_has_another_time(path):
+    """Clocks of file systems tick some hundred times a second; in between nothing is seen."""
+    for _ in range(20):
+        flip(path, 100_000)
+        before = identity_of(path)
+        keep_time(path, lambda: flip(path, 100_000))
+        assert before.difference(identity_of(path)) != ""
+
+
+def test_a_link_that_leads_elsewhere(path, tmp_path):
+    link, other = tmp_path / "link.tif", tmp_path / "other.tif"
+    link.symlink_to(path)
+    shutil.copy2(path, other)
+    watch = Watch(link, None, identity_of(link))
+    link.unlink()
+    link.symlink_to(other)
+    with pytest.raises(Changed, match=r"it is .*other\.tif instead of .*image\.tif"):
+        watch.check()
+
+
+def test_other_machines(path):
+    """A copy with the same time is the same; other bytes or times are not."""
+    there = replace(identity_of(path), host="elsewhere")
+    replaced(path, path.read_bytes())
+    assert there.difference(identity_of(path)) == ""
+    watch = Watch(path, None, there)
+    keep_time(path, lambda: flip(path, 100_000))
+    with pytest.raises(Changed, match="touched"):  # here nothing may differ any more
+        watch.check()
+    keep_time(path, lambda: flip(path, SIZE - 1))
+    with pytest.raises(Changed, match="other content"):
+        Watch(path, None, there)
+    flip(path, SIZE - 1)
+    with pytest.raises(Changed, match="modified"):
+        Watch(path, None, there)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(InvalidInput, match=r"none\.tif does not exist"):
+        identity_of(tmp_path / "none.tif")
+    os.mkfifo(tmp_path / "pipe.tif")
+    identity_of(tmp_path / "pipe.tif")  # it does not wait for a writer
+    (tmp_path / "folder.tif").mkdir()
+    identity_of(tmp_path / "folder.tif")
+    if os.geteuid() != 0:
+        (tmp_path / "mine.tif").touch(0o000)
+        with pytest.raises(InvalidInput, match=r"mine\.tif cannot be read"):
+            identity_of(tmp_path / "mine.tif")
+
+
+# ---- folders ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = tmp_path / "image.zarr"
+    for row in range(20):
+        (found / "0" / "c" / str(row)).mkdir(parents=True)
+        for column in range(20):
+            (found / "0" / "c" / str(row) / str(column)).write_bytes(bytes([row, column]) * 50)
+    (found / "zarr.json").write_text('{"attributes": {"ome": {"multiscales": []}}}')
+    (found / "0" / "zarr.json").write_text("{}")
+    return found
+
+
+FOLDER_CHANGES = {
+    "a chunk": lambda p: keep_time(p / "0/c/3/11", lambda: flip(p / "0/c/3/11", 20)),
+    "a chunk less": lambda p: (p / "0/c/19/19").unlink(),
+    "a chunk more": lambda p: (p / "0/c/19/20").write_bytes(b""),
+    "two chunks exchanged": lambda p: (
+        (p / "0/c/5/5").rename(p / "x"),
+        (p / "0/c/5/6").rename(p / "0/c/5/5"),
+        (p / "x").rename(p / "0/c/5/6"),
+    ),
+    "metadata": lambda p: (p / "0/zarr.json").write_text("{ }"),
+    "all of it": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("change", FOLDER_CHANGES)
+@pytest.mark.parametrize("key", [None, "0"])
+def test_folders_that_change(change, key, store):
+    watch = Watch(store, key, identity_of(store, key))
+    watch.check(thoroughly=True)
+    FOLDER_CHANGES[change](store)
+    with pytest.raises(Changed, match=r"image\.zarr"):
+        watch.check(thoroughly=True)
+
+
+def test_a_folder_is_looked_through_now_and_then(store):
+    watch = Watch(store, None, identity_of(store))
+    flip(store / "0/c/3/11", 20)
+
+    def read():
+        for _ in range(10_000):
+            watch.check()
+            time.sleep(0.001)
+
+    with pytest.raises(Changed, match="modified"):
+        read()
+
+
+def test_metadata_of_a_folder_are_looked_at_each_time(store, monkeypatch):
+    monkeypatch.setattr(identity, "_SHARE", 1e9)
+    watch = Watch(store, None, identity_of(store))
+    watch.check()
+    (store / "zarr.json").write_text("{}")
+    with pytest.raises(Changed, match="bytes instead of"):
+        watch.check()
+
+
+def test_what_does_not_belong_to_a_picture(store):
+    """Labels are written into the picture that they are for, and other arrays beside one."""
+    watch, first = (Watch(store, key, identity_of(store, key)) for key in (None, "0"))
+    (store / "labels" / "cells").mkdir(parents=True)
+    (store / "labels" / "cells" / "zarr.json").write_text("{}")
+    (store / ".out.zarr.hdseg").mkdir()
+    (store / ".out.zarr.hdseg" / "run.json").write_text("{}")
+    watch.check(thoroughly=True)
+    (store / "1").mkdir()
+    (store / "1" / "zarr.json").write_text("{}")
+    first.check(thoroughly=True)
+    with pytest.raises(Changed):
+        watch.check(thoroughly=True)
+
+
+def test_folders_that_contain_themselves(store):
+    (store / "loop").symlink_to(store)
+    assert identity_of(store).files > 400
+
+
+# ---- several files ---------------------------------------------------------------------------
+
+# The picture -> its other files.
+COMPANIONS = {
+    "a.vrt": ["b.tif", "c & d.tif"],
+    "a.img": ["a.ige"],
+    "a.jp2": ["a.jp2.ovr"],
+    "a.mrxs": ["a/Slidedat.ini", "a/Data0000.dat"],
+    "a.dcm": ["b.dcm"],
+    "a.vms": ["b.jpg"],
+}
+VRT = (
+    "<VRTDataset><SourceFilename relativeToVRT='1'>b.tif</SourceFilename>"
+    '<SourceFilename relativeToVRT="1">c &amp; d.tif</SourceFilename>'
+    "<SourceFilename>missing.tif</SourceFilename></VRTDataset>"
+)
+TEXTS = {"a.vrt": VRT, "a.vms": "[Virtual]\nImageFile=b.jpg\nNoLayers=1\n"}
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [(name, other) for name, others in COMPANIONS.items() for other in others]
+)
+def test_pictures_of_several_files(name, other, tmp_path):
+    picture = tmp_path / name
+    picture.write_text(TEXTS.get(name, "a"))
+    for companion in COMPANIONS[name]:
+        (tmp_path / companion).parent.mkdir(exist_ok=True)
+        (tmp_path / companion).write_bytes(bytes(100))
+    (tmp_path / "unrelated.txt").write_text("a")
+    watch = Watch(picture, None, identity_of(picture))
+    (tmp_path / "unrelated.txt").write_text("b")
+    (tmp_path / "a.out.tif").write_text("b")
+    watch.check(thoroughly=True)
+    keep_time(tmp_path / other, lambda: flip(tmp_path / other, 50))
+    with pytest.raises(Changed, match=f"{name} is not what it was"):
+        watch.check()
+
+
+def test_mosaics_of_mosaics(tmp_path):
+    for name, source in (("a", "b.vrt"), ("b", "c.tif"), ("b", "a.vrt")):
+        with (tmp_path / f"{name}.vrt").open("a") as stream:
+            stream.write(f"<SourceFilename>{source}</SourceFilename>")
+    (tmp_path / "c.tif").write_bytes(bytes(9))
+    assert identity_of(tmp_path / "a.vrt").files == 3
+
+
+# ---- arrays ----------------------------------------------------------------------------------
+
+
+def test_arrays_by_their_values(rng, monkeypatch):
+    monkeypatch.setattr(identity, "_STRIP", 1000)
+    array = rng.integers(0, 255, (70, 50, 3), np.uint8)
+    found = content_of(open_image(array))
+    assert content_of(open_image(array.copy("F"))) == found
+    for at in ((0, 0, 0), (69, 49, 2), (33, 20, 1)):
+        other = array.copy()
+        other[at] ^= 1
+        assert content_of(open_image(other)) != found
+    assert content_of(open_image(array.reshape(50, 70, 3))) != found
+    assert content_of(open_image(array.view(np.int8))) != found
