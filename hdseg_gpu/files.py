@@ -17,7 +17,7 @@ from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
-from hdseg_gpu.core.memory import budget_of, peak
+from hdseg_gpu.core.memory import Budget, budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
@@ -33,7 +33,7 @@ from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
-from hdseg_gpu.scale.job import Job, keep_coarse, plan_of, without_arrays
+from hdseg_gpu.scale.job import Job, keep_coarse, plan_of, size_of_arrays, without_arrays
 from hdseg_gpu.scale.labels import Labels, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, planned
@@ -75,6 +75,7 @@ def refine_file(
     key: str | None = None,
     image_key: str | None = None,
     level: int = 0,
+    trust_vrt: bool = False,
     sigma: float | None = None,
     backend: str = "auto",
     solver: str | None = None,
@@ -113,6 +114,9 @@ def refine_file(
         Name of the array in a .npz or Zarr group, of coarse and of the image.
     level : int
         Resolution level of the image that is refined; 0 is the finest.
+    trust_vrt : bool
+        Whether an image that is a virtual mosaic (.vrt) may read any file and address that it
+        names; otherwise those in its own folder and below.
     sigma : float, optional
         Standard deviation of the image's (or boundary map's) values, integers scaled to [0, 1]. To
         give it saves reading all of the image once.
@@ -162,6 +166,7 @@ def refine_file(
     device_memory = validate.memory("max_device_memory", max_device_memory)
     validate.callback("progress", progress)
     resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
+    trust_vrt = validate.switch("trust_vrt", trust_vrt)
     level = validate.integer("level", level, 0)
     for name, value in (("key", key), ("image_key", image_key), ("address", address)):
         validate.text(name, value)
@@ -174,13 +179,14 @@ def refine_file(
     replacing = overwrite or (resume and is_own(target))
     check_output(target, overwrite=replacing, inputs=paths, writable=LARGE_OUTPUTS)
     with ExitStack() as stack:
-        given = _input(image, level, image_key, stack)
+        given = input_of(on_host("image", image), allowed, level, image_key, trust_vrt)
+        stack.callback(closed, given)
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
         coarse_files = watch_of(coarse, key)
         network = validate.coarse_map(
-            read_coarse_placed(on_host("coarse", coarse), key, source), class_axis, stages,
-            ignore_index, reuse=isinstance(coarse, str | os.PathLike),
+            read_coarse_placed(on_host("coarse", coarse), key, source, allowed), class_axis,
+            stages, ignore_index, reuse=isinstance(coarse, str | os.PathLike),
         )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
@@ -189,7 +195,7 @@ def refine_file(
             median=median, solver=solver, tol=tol,
         ))  # fmt: skip
         check_labels(target, network.values.dtype, *_range(network))
-        edge_map = None if boundary is None else _edge_map(boundary, source.shape, stack)
+        edge_map = None if boundary is None else _edge_map(boundary, source.shape, allowed, stack)
         doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
         ops = backends.select(backend)
         stages.notes.extend(backends.lost_by_fork(backend))
@@ -197,8 +203,9 @@ def refine_file(
         check_same(target, before, image=given, boundary=edge_map)
         earlier = before.get("tile")
         plan = planned(
-            _need(source, given, network, params), allowed,
+            _need(given, edge_map, network, params), allowed,
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
+            given_back=size_of_arrays(network),
         )  # fmt: skip
         if sigma is not None:
             sigma = validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
@@ -212,12 +219,9 @@ def refine_file(
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
-                device_memory, plan=plan_of(workspace),
+                device_memory, plan=plan_of(workspace), room=plan if doer is None else None,
             )  # fmt: skip
-            job, found = run_phases(
-                job, doer or Local(plan.workers), stages, Meter(progress),
-                plan.workers_for if doer is None else None,
-            )  # fmt: skip
+            job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(progress))
             # Nothing of another picture may be among them: files are looked at after each phase.
             check_values(image=given, boundary=edge_map)
             if coarse_files is not None:
@@ -246,17 +250,10 @@ def refine_file(
         )
 
 
-def _input(image: Any, level: int, key: str | None, stack: ExitStack, name: str = "image") -> Input:
-    """Return where an image is; it is closed with the stack if we open it."""
-    where = image if isinstance(image, str | os.PathLike) else on_host(name, image)
-    given = input_of(where, level, key, name)
+def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
+    """Return where the boundary map is; it is closed with the stack if we open it."""
+    given = input_of(on_host("boundary", boundary), allowed, name="boundary")
     stack.callback(closed, given)
-    return given
-
-
-def _edge_map(boundary: Any, shape: Shape, stack: ExitStack) -> Input:
-    """Return where the boundary map is."""
-    given = _input(boundary, 0, None, stack, "boundary")
     source = source_of(given)
     if source.shape != shape or source.channels != 1:
         raise InvalidInput(
@@ -286,26 +283,28 @@ def _scheduler(
         if address is not None:
             raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
         return None
+    from hdseg_gpu.scale.dask import Distributed, connected
+
+    timeout = validate.at_least("worker_timeout", timeout, 0.0)
+    is_dask = isinstance(scheduler, str) and scheduler == "dask"
+    of_dask = any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__)
+    if not (is_dask or of_dask):
+        raise InvalidInput(
+            f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
+            "distributed.Client, or nothing for the threads of this process."
+        )
+    if is_dask and address is None:
+        raise InvalidInput(
+            "scheduler='dask' needs address=, that of the Dask scheduler such as "
+            "'tcp://10.0.0.1:8786'."
+        )
     if any(given is not None and not isinstance(given.where, Path) for given in inputs):
         raise InvalidInput(
             "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
             "of them see, or no scheduler."
         )
-    from hdseg_gpu.scale.dask import Distributed, connected
-
-    timeout = validate.at_least("worker_timeout", timeout, 0.0)
-    if isinstance(scheduler, str) and scheduler == "dask":
-        if address is None:
-            raise InvalidInput(
-                "scheduler='dask' needs address=, that of the Dask scheduler such as "
-                "'tcp://10.0.0.1:8786'."
-            )
-        scheduler = stack.enter_context(connected(address))
-    elif not any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__):
-        raise InvalidInput(
-            f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
-            "distributed.Client, or nothing for the threads of this process."
-        )
+    if is_dask:
+        scheduler = stack.enter_context(connected(str(address)))
     doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)
     return doer
@@ -320,7 +319,9 @@ def _tile(tile: int | None) -> int | None:
     return side
 
 
-def _need(source: ImageSource, given: Input, network: Coarse, params: Params) -> Need:
+def _need(given: Input, edge_map: Input | None, network: Coarse, params: Params) -> Need:
+    source = source_of(given)
+    sources = [source] if edge_map is None else [source, source_of(edge_map)]
     return Need(
         source.shape,
         source.channels - given.alpha,
@@ -328,6 +329,9 @@ def _need(source: ImageSource, given: Input, network: Coarse, params: Params) ->
         np.dtype(class_dtype(network.count)).itemsize,
         params,
         doubtful=params.gamma > 0,
+        boundary_bytes=sum(other.dtype.itemsize for other in sources[1:]),
+        decoding=max(each.decoding for each in sources),
+        held=sum(each.held for each in sources),
     )
 
 

@@ -181,9 +181,9 @@ def test_the_plan_fits_the_budget(monkeypatch):
         assert last is None or (plan.tile, plan.workers) >= last
         last = plan.tile, plan.workers
     dense = np.full((400, 400), 256**2, np.int64)
-    assert memory.planned(need, budget_of(6000 << 20), 2, 2048).workers_for(dense) == 2
+    assert memory.planned(need, budget_of(6000 << 20), 2, 2048).with_unknown(dense).workers == 2
     with pytest.raises(InvalidInput, match="MiB more"):
-        memory.planned(need, budget_of(1200 << 20), 1, 2048).workers_for(dense * 4)
+        memory.planned(need, budget_of(1200 << 20), 1, 2048).with_unknown(dense * 4)
 
 
 # ---- bad input -----------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def open_image(
         The image cannot be read; the message says why, and what to do.
     """
     budget = budget_of(validate.memory("max_memory", max_memory))
+    trust_vrt = validate.switch("trust_vrt", trust_vrt)
     return open_within(budget, image, level=level, key=key, trust_vrt=trust_vrt)
 
 

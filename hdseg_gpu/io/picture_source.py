@@ -93,7 +93,6 @@ class _Kept(ImageSource):
         self.storage = (1, 1)
         self.levels = (self.shape,)
         self.bytes_read = file.size
-        self.held = pixels.nbytes
 
     def _read(self, window: Window) -> NDArray[Any]:
         return self._pixels[window.slices].copy()

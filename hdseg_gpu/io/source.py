@@ -38,7 +38,7 @@ class ImageSource(ABC):
     levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
     georeference: Georeference | None = None
     bytes_read: int = 0  # stored bytes fetched so far
-    held: int = 0  # bytes of memory that it keeps while it is open, at most
+    held: int = 0  # bytes that it may come to keep, beside those that it has when it is opened
     decoding: int = 0  # bytes that one read takes beside what it returns, at most
 
     def read(self, window: Window) -> NDArray[Any]:

@@ -20,12 +20,11 @@ from hdseg_gpu.io.npy import Npy
 from hdseg_gpu.io.plane import Plane
 from hdseg_gpu.pipeline.evidence import part_of, taken_over
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
+from hdseg_gpu.scale.memory import SEED_TILE, Plan
 from hdseg_gpu.scale.sources import Input, check_going_on, check_unchanged, reading
 from hdseg_gpu.scale.workspace import Workspace
 
 _ARRAYS = ("classes", "probabilities", "ignored")
-# Side of the tiles that seeds are found in, at least; like blocks, it does not depend on the plan.
-SEED_TILE = 4096
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Job:
     device_memory: int | None = None  # bytes of a device's that may be used
     frozen: Survey | None = None  # after the survey: see `surveyed`
     doubt: float = 0.0  # after it has been measured
+    room: Plan | None = None  # what this process has memory for; None where others do the tiles
     plan: str = ""  # what tells the workspace from another under its path: see `plan_of`
     run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
 
@@ -149,6 +149,11 @@ def arrays_of(job: Job) -> Coarse:
 def without_arrays(coarse: Coarse) -> Coarse:
     """Return what remains of a coarse map for the job itself."""
     return replace(coarse, classes=None, probabilities=None, ignored=None)
+
+
+def size_of_arrays(coarse: Coarse) -> int:
+    """Return the bytes of a coarse map's arrays."""
+    return sum(array.nbytes for array in _arrays(coarse).values())
 
 
 def _arrays(coarse: Coarse) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,7 @@
 """How much memory a run will take, told before it begins."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -16,8 +16,9 @@ from hdseg_gpu.pipeline.colours import windows_for
 from hdseg_gpu.pipeline.doubt import in_squares
 from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of
 from hdseg_gpu.pipeline.seeds import reach_of
-from hdseg_gpu.scale.job import SEED_TILE
 
+# Side of the tiles that seeds are found in, at least; like blocks, it does not depend on the plan.
+SEED_TILE = 4096
 TILES = (8192, 4096, 2048)
 # Measured, in bytes: what a phase holds at most for each pixel of its window beside the image, and
 # for each unknown pixel of a block. docs/decisions/0008-out-of-core.md.
@@ -38,6 +39,9 @@ class Need:
     class_bytes: int
     params: Params
     doubtful: bool  # whether wide rounds may follow
+    boundary_bytes: int = 0  # of a boundary map's value
+    decoding: int = 0  # what reading takes beside the pixels
+    held: int = 0  # what open files may come to keep, whoever reads them
 
     def of_tile(self, tile: int, unknown: float = _UNKNOWN * BLOCK**2) -> int:
         """Return the bytes that one worker needs for tiles of a size."""
@@ -55,7 +59,13 @@ class Need:
         image = 2.0 * self.channels * self.itemsize  # as it is decoded, and as it is used
         pixels = self._pixels(tile, halo)
         solve = pixels * (image + moments + _FOR_PIXEL * self.class_bytes)
-        return ceil(max(seeds, solve + unknown * _FOR_UNKNOWN))
+        solve += self._pixels(BLOCK, halo_of(params.gamma) or 256) * 2 * self.boundary_bytes
+        return ceil(max(seeds, solve + unknown * _FOR_UNKNOWN) + self.decoding)
+
+    def of_window(self, pixels: int, unknown: int) -> int:
+        """Return the bytes that a window takes of which so many pixels are unknown."""
+        each = 2 * (self.channels * self.itemsize + self.boundary_bytes)
+        return pixels * (each + _FOR_PIXEL * self.class_bytes) + unknown * _FOR_UNKNOWN
 
     def _pixels(self, side: int, halo: int) -> int:
         height, width = (min(side + 2 * halo, n) for n in self.shape)
@@ -76,8 +86,24 @@ class Plan:
         """Return the processors for each of them."""
         return max(1, (os.cpu_count() or 1) // self.workers)
 
-    def workers_for(self, unknown: NDArray[np.int64]) -> int:
-        """Return how many tiles can be solved at once, now that unknown pixels are counted.
+    @property
+    def share(self) -> int:
+        """Return the bytes that each of them may take."""
+        return self.budget // self.workers
+
+    def require(self, pixels: int, unknown: int) -> None:
+        """Refuse a window that takes more than the share of a worker."""
+        need = self.need.of_window(pixels, unknown)
+        if need > self.share:
+            raise InvalidInput(
+                f"A block has {unknown} unknown pixels around it within the {pixels} pixels that "
+                f"matter, which takes {need // MiB} MiB, and a worker has {self.share // MiB} MiB "
+                f"of max_memory; allow {(need - self.share) * self.workers // MiB + 1} MiB more "
+                "and continue with --resume, or use fewer workers or passes, or a larger gamma."
+            )
+
+    def with_unknown(self, unknown: NDArray[np.int64]) -> "Plan":
+        """Return the plan for solving, now that unknown pixels are counted.
 
         unknown: in each patch.
         """
@@ -89,12 +115,17 @@ class Plan:
                 f"{each // MiB} MiB, and {self.budget // MiB} MiB are left of max_memory; allow "
                 f"{(each - self.budget) // MiB + 1} MiB more, or use fewer passes."
             )
-        return min(self.workers, self.budget // each)
+        return replace(self, workers=min(self.workers, self.budget // each))
 
 
-def planned(need: Need, allowed: Budget, workers: int | None, tile: int | None) -> Plan:
-    """Return tiles and workers that a budget suffices for, or refuse it."""
-    used = resident() + _LIBRARIES
+def planned(
+    need: Need, allowed: Budget, workers: int | None, tile: int | None, given_back: int = 0
+) -> Plan:
+    """Return tiles and workers that a budget suffices for, or refuse it.
+
+    given_back: bytes that are occupied now, and will not be when the first tile begins.
+    """
+    used = resident() - given_back + _LIBRARIES + need.held
     budget = allowed.total - used
     most = workers or os.cpu_count() or 1
     sizes = TILES if tile is None else (tile,)

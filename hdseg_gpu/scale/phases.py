@@ -1,6 +1,6 @@
 """The phases of a run, one after the other; the tiles of a phase in any order, by anyone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -55,12 +55,8 @@ def run_phases(
     scheduler: Scheduler,
     stages: Stages,
     meter: Meter,
-    workers_for: Callable[[NDArray[np.int64]], int] | None = None,
 ) -> tuple[Job, Findings]:
-    """Decide all tiles; the labels are in the plane ``labels`` of the workspace.
-
-    workers_for: how many tiles may be solved at once, from the unknown pixels of the patches.
-    """
+    """Decide all tiles; the labels are in the plane ``labels`` of the workspace."""
     runner = _Runner(job, scheduler, stages, meter)
     runner.survey()
     redrawn = 0
@@ -72,8 +68,9 @@ def run_phases(
     step = Step(len(WIDE), redrawn, passes)
     unknown = runner.seeds(step)
     check_seeds(runner.before, runner.after, job.coarse, passes, stages, job.params.gamma)
-    if workers_for is not None and unknown.any():
-        runner.scheduler = Local(workers_for(unknown))
+    if job.room is not None and unknown.any():
+        room = job.room.with_unknown(unknown)
+        runner.scheduler, runner.job = Local(room.workers), replace(runner.job, room=room)
     runner.solve(step, unknown)
     return runner.job, runner.found
 

@@ -103,36 +103,38 @@ def _open_block(job: Job, core: Window, step: Step, stages: Stages) -> Refined:
     Beyond its surroundings lies a class of its own: the potential of that class is the chance that
     a walker leaves, and bounds what the rest of the picture could change.
     """
-    halo, leaving = _FIRST_HALO, job.coarse.count + 1
+    halo = _FIRST_HALO
     while True:
-        outer = outer_with(core, halo, job)
-        classes = classes_in(job, step.classes, outer)
-        seeds = seeds_in(job, outer, classes, step.known)
-        seeds = seeds.astype(class_dtype(leaving))
-        closed = not _close(seeds, outer, job.shape, leaving)
-        image = job.ops.xp.asarray(job.read(outer))
-        surroundings = None
-        if job.params.gamma > 0:
-            look = last_round(job.doubt)
-            surroundings = scene_of(job, outer, look, step.classes).look(look, job.doubt)
-        scope = _scope(job, core, outer, seeds, image)
-        found = refine_block(
-            job.ops,
-            scope,
-            leaving,
-            surroundings,
-            job.params,
-            job.surveyed,
-            stages,
-            leaving=None if closed else leaving,
-        )
+        found, closed = _within(job, core, halo, step, stages)
         if closed or found.leaving <= job.params.tolerance or halo >= _LAST_HALO:
-            break
+            return found
         halo *= 2
+
+
+def _within(job: Job, core: Window, halo: int, step: Step, stages: Stages) -> tuple[Refined, bool]:
+    """Return the labels of a block with so much around it, and whether no walker could leave."""
+    leaving = job.coarse.count + 1
+    outer = outer_with(core, halo, job)
+    classes = classes_in(job, step.classes, outer)
+    seeds = seeds_in(job, outer, classes, step.known)
+    if job.room is not None:
+        job.room.require(seeds.size, int((seeds == 0).sum()))
+    seeds = seeds.astype(class_dtype(leaving))
+    closed = not _close(seeds, outer, job.shape, leaving)
+    image = job.ops.xp.asarray(job.read(outer))
+    surroundings = None
+    if job.params.gamma > 0:
+        look = last_round(job.doubt)
+        surroundings = scene_of(job, outer, look, step.classes).look(look, job.doubt)
+    scope = _scope(job, core, outer, seeds, image)
+    found = refine_block(
+        job.ops, scope, leaving, surroundings, job.params, job.surveyed, stages,
+        leaving=None if closed else leaving,
+    )  # fmt: skip
     labels = found.labels.astype(classes.dtype)
     lost = (labels == leaving) | (labels == 0)
     labels[lost] = classes[lost] + 1
-    return _core_of(scope, replace(found, labels=labels))
+    return _core_of(scope, replace(found, labels=labels)), closed
 
 
 def outer_with(core: Window, halo: int, job: Job) -> Window:

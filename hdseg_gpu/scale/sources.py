@@ -14,9 +14,11 @@ from typing import Any
 
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.io import open_image
 from hdseg_gpu.io.array_source import open_array
 from hdseg_gpu.io.identity import Changed, Identity, Watch, content_of, difference, identity_of
+from hdseg_gpu.io.open import open_within
 from hdseg_gpu.io.source import ImageSource
 
 _LAZY = ("dask", "zarr")  # whose arrays are not in memory, and are not hashed
@@ -33,6 +35,8 @@ class Input:
     alpha: bool = False  # whether the last channel is to be ignored
     identity: Identity | None = None  # of its files when the run began
     content: str | None = None  # hash of an array's values, None where they are not in memory
+    trust_vrt: bool = False  # whether a virtual mosaic may read whatever it names
+    budget: Budget | None = field(default=None, compare=False)  # of the process that reads
 
     def plain(self) -> dict[str, Any]:
         """Return what tells it from another picture, for the plan of a run."""
@@ -42,10 +46,22 @@ class Input:
         return known | {"level": self.level, "key": self.key, "alpha": self.alpha}
 
 
-def input_of(image: Any, level: int = 0, key: str | None = None, name: str = "image") -> Input:
-    """Return a picture, by its path or as an array, with what it is now."""
+def input_of(
+    image: Any,
+    budget: Budget,
+    level: int = 0,
+    key: str | None = None,
+    trust_vrt: bool = False,
+    *,
+    name: str = "image",
+) -> Input:
+    """Return a picture, by its path or as an array, with what it is now.
+
+    name: what messages call an array.
+    """
     if isinstance(image, str | os.PathLike):
-        return Input(Path(image), level, key, identity=identity_of(Path(image), key))
+        identity = identity_of(Path(image), key)
+        return Input(Path(image), level, key, identity=identity, trust_vrt=trust_vrt, budget=budget)
     is_image = name == "image"
     source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
     lazy = type(image).__module__.partition(".")[0] in _LAZY
@@ -210,7 +226,10 @@ def _taken(given: Input) -> _Opened:
 def _opened(given: Input) -> _Opened:
     path = Path(str(given.where))
     watch = Watch(path, given.key, given.identity or identity_of(path, given.key))
-    source = open_image(path, level=given.level, key=given.key)
+    source = open_within(
+        given.budget or budget_of(None), path, level=given.level, key=given.key,
+        trust_vrt=given.trust_vrt,
+    )  # fmt: skip
     try:
         watch.check()
     except BaseException:
