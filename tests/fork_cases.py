@@ -30,9 +30,10 @@ IMAGE = (60 * MASK[..., None] + RNG.integers(0, 60, (*SHAPE, 3))).astype(np.uint
 
 
 def of_files(folder):
-    np.save(folder / "image.npy", IMAGE)
-    output = folder / f"labels-{os.getpid()}-{threading.get_ident()}.npy"
-    refine_file(folder / "image.npy", COARSE, output, max_memory=4 << 30)
+    name = f"{os.getpid()}-{threading.get_ident()}"
+    image, output = folder / f"image-{name}.npy", folder / f"labels-{name}.npy"
+    np.save(image, IMAGE)
+    refine_file(image, COARSE, output, max_memory=4 << 30, overwrite=True)
     return np.load(output)
 
 
