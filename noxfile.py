@@ -1,5 +1,7 @@
 """Chores: ``nox -l`` lists them. They call the same tools as .ci/run."""
 
+import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -7,6 +9,15 @@ import nox
 
 nox.options.sessions = ["tests", "lint"]
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+# Of the tests, those that are there for the kernels, or for what reaches them.
+KERNEL_TESTS = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("any_argument", "bad_input", "band_ops", "cell_ops", "evidence", "evidence_ops"),
+        *("ignore_index", "level_ops", "majority", "odd_arrays", "ops", "prune", "published"),
+        *("refine", "scale", "solvers", "thinning", "windows", "windows_tiles"),
+    )
+]
 
 
 @nox.session(python=["3.11", "3.12"])
@@ -31,14 +42,54 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """Run the CUDA kernels on the processor under AddressSanitizer and UBSan."""
-    session.install("-c", "constraints-cpu.txt", ".[test,cuda-check]")
-    library = subprocess.run(
-        ["g++", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    watched = {"HDSEG_SANITIZE": "1", "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
-    suites = session.posargs or sorted(map(str, Path("tests").glob("test_cuda_*.py")))
+    """Run the tests of all kernels, C++ and CUDA's on the processor, under ASan and UBSan."""
+    built = "cmake.define.HDSEG_SANITIZE=address,undefined"
+    session.install("-c", "constraints-cpu.txt", "-C", built, ".[test,cuda-check]")
+    watched = {
+        "HDSEG_SANITIZE": "1",  # for CUDA's kernels
+        "LD_PRELOAD": " ".join(found("g++", f"lib{name}.so") for name in ("asan", "ubsan")),
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    suites = session.posargs or KERNEL_TESTS + sorted(
+        map(str, Path("tests").glob("test_cuda_*.py"))
+    )
     session.run("pytest", "-n", "0", "--timeout", "0", *suites, env=ENVIRONMENT | watched)
+
+
+@nox.session
+def races(session: nox.Session) -> None:
+    """Run the tests of the C++ kernels under ThreadSanitizer; needs clang++ and its libomp.
+
+    CLANGXX names the compiler, such as clang++-19.
+    """
+    compiler = os.environ.get("CLANGXX", "clang++")
+    archer = Path(found(compiler, "libomp.so")).with_name("libarcher.so")
+    if not archer.exists():
+        session.error(f"{compiler} has no libarcher.so, which tells what OpenMP's barriers order.")
+    built = "cmake.define.HDSEG_SANITIZE=thread"
+    session.install("-c", "constraints-cpu.txt", "-C", built, ".[test]", env={"CXX": compiler})
+    watched = {
+        "LD_PRELOAD": found(compiler, f"libclang_rt.tsan-{platform.machine()}.so"),
+        "LD_LIBRARY_PATH": str(archer.parent),
+        "OMP_TOOL_LIBRARIES": str(archer),
+        "OMP_NUM_THREADS": "4",
+        # What was not compiled for it, such as NumPy, synchronises in ways that it cannot see.
+        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1 exitcode=66",
+    }
+    suites = session.posargs or KERNEL_TESTS
+    # -s: reports go to the standard error, which pytest would keep to itself.
+    session.run(
+        "pytest", "-s", "-n", "0", "--timeout", "0", "-k", "not cuda", *suites,
+        env=ENVIRONMENT | watched,
+    )  # fmt: skip
+
+
+def found(compiler: str, library: str) -> str:
+    """Return where a compiler has a library."""
+    asked = [compiler, f"-print-file-name={library}"]
+    place = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    return str(Path(place).resolve())
 
 
 @nox.session

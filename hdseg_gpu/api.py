@@ -153,9 +153,9 @@ def refine(
     Returns
     -------
     labels : array, shape (H, W)
-        NumPy's, or on the device that the image is on: CuPy's array, or a tensor of torch; lazy
-        if the image is a Dask array, which is then refined tile by tile. In the
-        dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
+        Where and what the image is: NumPy's, CuPy's array on its device, or a tensor of torch
+        wherever that is; lazy if the image is a Dask array, which is then refined tile by tile. In
+        the dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
         that holds them) when probabilities came in.
     probabilities : array of float32 like the labels, with the K classes on class_axis
         In ascending order of the labels, without the ignored one; 0 or 1 outside the unknown band.
@@ -207,8 +207,12 @@ def refine(
     Grady, Random Walks for Image Segmentation, PAMI 2006; Grady, Multilabel Random Walker Image
     Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
     """
+    validate.callback("progress", progress)
+    axis = validate.axis_of("channel_axis", channel_axis)
+    with_probabilities = validate.switch("return_probabilities", return_probabilities)
+    with_report = validate.switch("return_report", return_report)
     if is_lazy(image):
-        if return_probabilities or return_report or channel_axis not in (-1, 2):
+        if with_probabilities or with_report or axis not in (-1, 2):
             raise InvalidInput(
                 "image is a Dask array, whose labels are lazy: return_probabilities, return_report "
                 "and channel_axis are for arrays in memory; leave them out."
@@ -226,9 +230,10 @@ def refine(
     ops = backends.select(backend, home)
     if ops.xp is np:
         _without_device(ops, home, budget, stages)
+        stages.notes.extend(backends.lost_by_fork(backend))
     with ops.here(budget):
-        pixels = validate.image(taken_in(ops, image), channel_axis, alpha, stages)
-        small = on_host(coarse)
+        pixels = validate.image(taken_in(ops, "image", image), axis, alpha, stages)
+        small = on_host("coarse", coarse)
     shape = pixels.shape[:2]
     network = validate.coarse_map(small, class_axis, stages, ignore_index)
     params = params_of(
@@ -241,19 +246,19 @@ def refine(
         features = validate.edge_features(
             pixels, None if boundary is None else _beside(ops, boundary, home), params.edges
         )
-    job = Job(pixels, features, continued(network), params, return_probabilities)
+    job = Job(pixels, features, continued(network), params, with_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=backend != "auto")
     result = outcome.result
     note_precision(result.tally, params.tolerance, stages)
     _warn(stages)
     with ops.here():  # a device that has failed says so when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
-        if return_probabilities:
+        if with_probabilities:
             assert result.probabilities is not None
             axes = [1, 2]
-            axes.insert(class_axis % 3, 0)
+            axes.insert(validate.axis_of("class_axis", class_axis) % 3, 0)
             returned += (given_back(ops, result.probabilities.transpose(axes), home),)
-    if return_report:
+    if with_report:
         returned += (
             report_of(
                 ops.name, shape, network.shape, network, params, outcome.sigma, result.passes,
@@ -291,7 +296,7 @@ def seeds(
     Returns
     -------
     array of int32 (int64 if the labels need it), shape (H, W)
-        NumPy's, or on the device that the mask is on.
+        NumPy's; CuPy's or a tensor of torch, where the mask is, if it is one.
 
     Raises
     ------
@@ -303,10 +308,11 @@ def seeds(
     home = home_of(mask)
     ops = backends.select(backend, home)
     stages = Stages()
+    stages.notes.extend(backends.lost_by_fork(backend))
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
     with ops.here():
-        array = ops.xp.asarray(validate.seed_labels(taken_in(ops, mask)))
+        array = ops.xp.asarray(validate.seed_labels(taken_in(ops, "mask", mask)))
         present = None
         if validate.has_table(array):
             codes = array.view(np.uint8) if array.dtype.kind == "b" else array
@@ -371,7 +377,7 @@ def thinning(
     ops = backends.select(backend, home)
     cells, count = validate.element_set(elements), validate.pass_count(passes, 1.0)
     with ops.here():
-        taken = taken_in(ops, mask)
+        taken = taken_in(ops, "mask", mask)
         if packed_width is not None:
             bits = ops.xp.asarray(validate.packed_mask(taken, packed_width))
             thinned: Any = ops.thinning_packed(bits, int(packed_width), cells, count)
@@ -382,7 +388,7 @@ def thinning(
 
 def _without_device(ops: Ops, home: Home, budget: int | None, stages: Stages) -> None:
     """Say what becomes of wishes that are about a device, where a backend has none."""
-    if home.kind != "host":
+    if home.on_device:
         reason = backends.reason_against("cuda")
         because = "." if reason is None else f": {reason}"
         stages.notes.append(
@@ -395,12 +401,12 @@ def _without_device(ops: Ops, home: Home, budget: int | None, stages: Stages) ->
 def _beside(ops: Ops, boundary: ArrayLike, home: Home) -> Any:
     """Return the boundary map as the backend's array if it is on its device."""
     there = home_of(boundary)
-    if "host" not in (home.kind, there.kind) and there.device != home.device:
+    if home.on_device and there.on_device and there.device != home.device:
         raise InvalidInput(
             f"boundary is on device {there.device} and the image on device {home.device}; "
             "move one of them."
         )
-    return taken_in(ops, boundary)
+    return taken_in(ops, "boundary", boundary)
 
 
 def _warn(stages: Stages) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hdseg_gpu import backends
+from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.options import params_of
@@ -162,19 +163,30 @@ def refine_file(
     """
     validate.choice("on_error", on_error, ("fail", "skip"))
     allowed = budget_of(validate.memory("max_memory", max_memory))
-    target, stages = Path(output), Stages()
-    paths = tuple(Path(p) for p in (image, coarse, boundary) if isinstance(p, str | os.PathLike))
+    device_memory = validate.memory("max_device_memory", max_device_memory)
+    validate.callback("progress", progress)
+    resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
+    trust_vrt = validate.switch("trust_vrt", trust_vrt)
+    level = validate.integer("level", level, 0)
+    for name, value in (("key", key), ("image_key", image_key), ("address", address)):
+        validate.text(name, value)
+    target, stages = validate.path("output", output), Stages()
+    paths = tuple(
+        validate.path(name, value)
+        for name, value in (("image", image), ("coarse", coarse), ("boundary", boundary))
+        if isinstance(value, str | os.PathLike)
+    )
     replacing = overwrite or (resume and is_own(target))
     check_output(target, overwrite=replacing, inputs=paths, writable=LARGE_OUTPUTS)
     with ExitStack() as stack:
-        given = input_of(image, allowed, level, image_key, trust_vrt)
+        given = input_of(on_host("image", image), allowed, level, image_key, trust_vrt)
         stack.callback(closed, given)
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
         coarse_files = watch_of(coarse, key)
         network = validate.coarse_map(
-            read_coarse_placed(coarse, key, source, allowed), class_axis, stages, ignore_index,
-            reuse=isinstance(coarse, str | os.PathLike),
+            read_coarse_placed(on_host("coarse", coarse), key, source, allowed), class_axis,
+            stages, ignore_index, reuse=isinstance(coarse, str | os.PathLike),
         )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
@@ -186,6 +198,7 @@ def refine_file(
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, allowed, stack)
         doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
         ops = backends.select(backend)
+        stages.notes.extend(backends.lost_by_fork(backend))
         before = recorded_plan(target) if resume else {}
         check_same(target, before, image=given, boundary=edge_map)
         earlier = before.get("tile")
@@ -194,7 +207,8 @@ def refine_file(
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
             given_back=size_of_arrays(network),
         )  # fmt: skip
-        sigma = None if sigma is None else validate.at_least("sigma", sigma, 0.0)
+        if sigma is not None:
+            sigma = validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
             "on_error": on_error,
@@ -205,8 +219,7 @@ def refine_file(
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
-                validate.memory("max_device_memory", max_device_memory), plan=plan_of(workspace),
-                room=plan if doer is None else None,
+                device_memory, plan=plan_of(workspace), room=plan if doer is None else None,
             )  # fmt: skip
             job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(progress))
             # Nothing of another picture may be among them: files are looked at after each phase.
@@ -239,7 +252,7 @@ def refine_file(
 
 def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
     """Return where the boundary map is; it is closed with the stack if we open it."""
-    given = input_of(boundary, allowed)
+    given = input_of(on_host("boundary", boundary), allowed, name="boundary")
     stack.callback(closed, given)
     source = source_of(given)
     if source.shape != shape or source.channels != 1:
@@ -268,18 +281,20 @@ def _scheduler(
     """Return who does the tiles; None: the threads of this process."""
     if scheduler is None:
         if address is not None:
-            raise InvalidInput(f"address={address!r} is for scheduler='dask'; pass that, too.")
+            raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
         return None
     timeout = validate.at_least("worker_timeout", timeout, 0.0)
-    if scheduler == "dask" and address is None:
+    is_dask = isinstance(scheduler, str) and scheduler == "dask"
+    of_dask = any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__)
+    if not (is_dask or of_dask):
+        raise InvalidInput(
+            f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
+            "distributed.Client, or nothing for the threads of this process."
+        )
+    if is_dask and address is None:
         raise InvalidInput(
             "scheduler='dask' needs address=, that of the Dask scheduler such as "
             "'tcp://10.0.0.1:8786'."
-        )
-    if scheduler != "dask" and not hasattr(scheduler, "scheduler_info"):
-        raise InvalidInput(
-            f"scheduler={scheduler!r} is not known; pass 'dask' with address=, a "
-            "distributed.Client, or nothing for the threads of this process."
         )
     if any(given is not None and not isinstance(given.where, Path) for given in inputs):
         raise InvalidInput(
@@ -288,17 +303,20 @@ def _scheduler(
         )
     from hdseg_gpu.scale.dask import Distributed, connected
 
-    if scheduler == "dask" and address is not None:
-        scheduler = stack.enter_context(connected(address))
+    if is_dask:
+        scheduler = stack.enter_context(connected(str(address)))
     doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)
     return doer
 
 
 def _tile(tile: int | None) -> int | None:
-    if tile is not None and (validate.integer("tile", tile) < BLOCK or tile % BLOCK):
-        raise InvalidInput(f"tile={tile} is not possible; pass a multiple of {BLOCK}.")
-    return tile
+    if tile is None:
+        return None
+    side = validate.integer("tile", tile, 1)
+    if side % BLOCK:
+        raise InvalidInput(f"tile={side} is not possible; pass a multiple of {BLOCK}.")
+    return side
 
 
 def _need(given: Input, edge_map: Input | None, network: Coarse, params: Params) -> Need:

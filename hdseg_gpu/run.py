@@ -67,8 +67,8 @@ def within_memory(
     del stages.notes[notes:]
     stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
     with ops.here():
-        image = on_host(job.image)
-        features = image if job.features is job.image else on_host(job.features)
+        image = on_host("image", job.image)
+        features = image if job.features is job.image else on_host("boundary", job.features)
     ops = backends.load("cpu")
     return ops, _done(ops, replace(job, image=image, features=features), 0, stages)
 

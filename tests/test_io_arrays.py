@@ -121,7 +121,7 @@ def test_cupy():
 
 
 def test_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     check(open_array(torch.from_numpy(RGB.copy())), RGB)
     with pytest.raises(InvalidInput, match="mask is a Tensor that NumPy cannot take"):
         open_array(torch.zeros((3, 3), requires_grad=True), "mask")

@@ -1,7 +1,7 @@
 """Where it runs: one Ops for each backend, chosen once for each call."""
 
 from hdseg_gpu.backends.interop import Home
-from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput
+from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput, shown
 from hdseg_gpu.core.ops import Ops
 
 # Best first: "auto" takes the first that is available.
@@ -44,11 +44,23 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in NAMES if reason_against(name) is None)
 
 
+def lost_by_fork(name: str) -> tuple[str, ...]:
+    """Return the sentence to be said if "auto" has no device only because of a fork."""
+    from hdseg_gpu.backends import cuda_installation
+
+    cause = cuda_installation.reason_after_fork()
+    if name != "auto" or cause is None:
+        return ()
+    return (f"backend='cpu' instead of 'cuda': {cause}.",)
+
+
 def select(name: str, home: Home | None = None) -> Ops:
     """Return the Ops for a name or "auto". An explicit name is final: it works or raises.
 
     With arrays on a device, `home`, the backend "cuda" is that of this device.
     """
+    if not isinstance(name, str) or name not in ("auto", *NAMES):
+        raise InvalidInput(f"backend={shown(name)} is unknown; choose one of {('auto', *NAMES)}.")
     device = 0 if home is None else home.device
     if name == "auto":
         # The next best is not even looked at: loading a backend costs time.
@@ -58,6 +70,4 @@ def select(name: str, home: Home | None = None) -> Ops:
             except BackendUnavailable:
                 continue
         return load(NAMES[-1])
-    if name not in NAMES:
-        raise InvalidInput(f"backend={name!r} is unknown; choose one of {('auto', *NAMES)}.")
     return load(name, device)

@@ -1,8 +1,8 @@
 """The compiled, multi-threaded kernels of kernels/cpu.
 
 Outputs are allocated here and filled there, so the kernels run without the GIL. They use OpenMP:
-start other processes with "spawn", because a forked child can hang in its first parallel loop.
-``OMP_NUM_THREADS`` sets the number of threads.
+``OMP_NUM_THREADS`` sets the number of threads. In a forked child of a process that has run one
+they take one thread (kernels/cpu/team.h).
 """
 
 from collections.abc import Iterator

@@ -82,6 +82,7 @@ class CudaDevice:
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name = properties["name"].decode()
         self.most_blocks = _BLOCKS_PER_PROCESSOR * int(properties["multiProcessorCount"])
+        cuda_installation.opened()
 
     def launch(
         self,
@@ -210,7 +211,7 @@ def open_device(number: int = 0) -> CudaDevice:
 
 def device_of(array: Any) -> int:
     """Return the number of the device that an array with __cuda_array_interface__ is on."""
-    cause = cuda_installation.reason_against_cupy()
+    cause = cuda_installation.reason_after_fork() or cuda_installation.reason_against_cupy()
     if cause:
         raise BackendUnavailable(
             f"an array of the type {type(array).__name__} is on a CUDA device, and {cause}, or "

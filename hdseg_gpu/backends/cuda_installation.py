@@ -13,9 +13,28 @@ _INSTALL = (
 )
 
 
+_opener: int | None = None  # the process that has opened a device
+
+
+def opened() -> None:
+    """Remember that this process has opened a device."""
+    global _opener  # noqa: PLW0603
+    _opener = os.getpid()
+
+
+def reason_after_fork() -> str | None:
+    """Return why this process has lost its devices, or None. CUDA says nothing of use."""
+    if _opener in (None, os.getpid()):
+        return None
+    return (
+        "this process was forked from one that uses CUDA, and a fork does not take devices along; "
+        "start it with multiprocessing's 'spawn' or 'forkserver'"
+    )
+
+
 def reason_against(number: int) -> str | None:
     """Return why device `number` cannot be used, with the remedy, or None."""
-    return reason_against_cupy() or _reason_against_device(number)
+    return reason_after_fork() or reason_against_cupy() or _reason_against_device(number)
 
 
 def reason_against_cupy() -> str | None:

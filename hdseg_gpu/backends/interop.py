@@ -6,15 +6,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.backends.cuda_installation import reason_after_fork
+from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput
 from hdseg_gpu.core.ops import Ops
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where an array lives: "host", or on a CUDA device as a tensor ("torch") or array ("cuda")."""
+    """Where an array lives, and what as.
+
+    kind: "host"; "tensor", of torch and not on a CUDA device; on a CUDA device, as a tensor
+    ("torch") or array ("cuda").
+    """
 
     kind: str = "host"
-    device: int = 0
+    device: int = 0  # number of the CUDA device
+    place: str = "cpu"  # torch's name of where a "tensor" is
+
+    @property
+    def on_device(self) -> bool:
+        """Return whether it is on a CUDA device."""
+        return self.kind in ("torch", "cuda")
 
 
 def home_of(value: Any) -> Home:
@@ -24,9 +36,13 @@ def home_of(value: Any) -> Home:
     everything else is for NumPy.
     """
     if _is_tensor(value):
-        return Home("torch", value.device.index or 0) if value.is_cuda else Home()
+        if value.is_cuda:
+            _require_devices("a tensor")
+            return Home("torch", value.device.index or 0)
+        return Home("tensor", place=str(value.device))
     if not hasattr(value, "__cuda_array_interface__"):
         return Home()
+    _require_devices(f"an array of the type {type(value).__name__}")
     device = getattr(getattr(value, "device", None), "id", None)
     if device is None:  # not CuPy's
         from hdseg_gpu.backends.cuda_device import device_of
@@ -35,11 +51,11 @@ def home_of(value: Any) -> Home:
     return Home("cuda", int(device))
 
 
-def on_host(value: Any) -> Any:
+def on_host(name: str, value: Any) -> Any:
     """Return what NumPy understands; waits for what is on a device."""
     if _is_tensor(value):
-        return value.detach().cpu().numpy()
-    if home_of(value).kind == "host":
+        return _values(name, value)
+    if not home_of(value).on_device:
         return value
     if hasattr(value, "get"):  # CuPy's
         return value.get()
@@ -48,14 +64,14 @@ def on_host(value: Any) -> Any:
     return downloaded(value)
 
 
-def taken_in(ops: Ops, value: Any) -> Any:
+def taken_in(ops: Ops, name: str, value: Any) -> Any:
     """Return a value as the backend's array if it is on its device, else as NumPy understands it.
 
     Nothing is copied on a device; with DLPack, the current stream waits for torch's.
     """
     home = home_of(value)
-    if home.kind == "host" or ops.xp is np:
-        return on_host(value)
+    if not home.on_device or ops.xp is np:
+        return on_host(name, value)
     if home.kind == "torch":
         return ops.xp.from_dlpack(value.detach())
     return ops.xp.asarray(value)
@@ -65,9 +81,11 @@ def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
     """Return a result of the backend where the input came from."""
     if home.kind == "host":
         return ops.host(array)
-    if home.kind == "torch":
+    if home.kind in ("tensor", "torch"):
         import torch  # which made the input
 
+        if home.kind == "tensor":
+            return torch.from_numpy(ops.host(array)).to(home.place)
         if ops.xp is np:
             return torch.from_numpy(array).to(f"cuda:{home.device}")
         return torch.from_dlpack(array)
@@ -78,5 +96,31 @@ def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
     return array
 
 
+def _require_devices(what: str) -> None:
+    """Refuse what lives on a device that a forked process cannot reach."""
+    cause = reason_after_fork()
+    if cause:
+        raise BackendUnavailable(f"{what} is on a CUDA device: {cause}.")
+
+
 def _is_tensor(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "torch"
+    """Return whether a value is a tensor of torch, or of a class that is made from it."""
+    return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(value).__mro__)
+
+
+def _values(name: str, tensor: Any) -> NDArray[Any]:
+    """Return a tensor's values in host memory, without its gradients.
+
+    bfloat16 and the float8 types, which NumPy does not have, become float32: that is exact.
+    """
+    try:
+        if str(tensor.dtype).startswith(("torch.bfloat16", "torch.float8")):
+            tensor = tensor.float()
+        values: NDArray[Any] = tensor.numpy(force=True)
+    except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse, nested, without data
+        reason = " ".join(f"{error}".split())
+        raise InvalidInput(
+            f"{name} is a tensor whose values NumPy cannot take ({reason}); pass a dense one, as "
+            "from .to_dense(), in host memory or on a CUDA device."
+        ) from error
+    return values

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 
 MAX_RADIUS = 4
 _RADII = {"9x9": 4, "3x3": 1}
@@ -40,8 +40,8 @@ def structuring_elements(name: str) -> NDArray[np.int8]:
     * u along an axis: miss iff d.u >= abs(d x u), hit iff -d.u >= abs(d x u);
     * u diagonal: miss iff x ux >= 0 and y uy >= 0, hit iff x ux <= 0 and y uy <= 0.
     """
-    if name not in _RADII:
-        raise InvalidInput(f"elements={name!r} is not an element set; choose one of {NAMES}.")
+    if not isinstance(name, str) or name not in _RADII:
+        raise InvalidInput(f"elements={shown(name)} is not an element set; choose one of {NAMES}.")
     r = _RADII[name]
     y, x = np.mgrid[-r : r + 1, -r : r + 1]
     elements = np.zeros((8, 2 * r + 1, 2 * r + 1), np.int8)

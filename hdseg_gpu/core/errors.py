@@ -1,8 +1,14 @@
 """What can go wrong, by whose fault."""
 
+_SHOWN = 80  # letters of a value in a message
+
 
 class HdsegError(Exception):
     """Base of all errors this package raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message on one line, whatever names of files have in them."""
+        return super().__str__().replace("\n", "\\n")
 
 
 class InvalidInput(HdsegError, ValueError):
@@ -27,3 +33,12 @@ class Unfinished(HdsegError, RuntimeError):
 
 class RefinementWarning(UserWarning):
     """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""
+
+
+def shown(value: object) -> str:
+    """Return a value as messages have it: on one line, and short, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of many thousand digits, or what somebody else has written
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -43,7 +43,9 @@ def params_of(
         scale=size,
         edges=validate.edge_rule(options.edges, boundary),
         beta=validate.at_least("beta", options.beta, 0.0, validate.MAX_WEIGHT),
-        gamma=validate.at_least("gamma", options.gamma, 0.0, validate.MAX_WEIGHT),
+        gamma=validate.zero_or_at_least(
+            "gamma", options.gamma, validate.MIN_WEIGHT, validate.MAX_WEIGHT
+        ),
         interpolation=validate.interpolation(interpolation, network, options.interpolation),
         solver=validate.choice("solver", options.solver, SOLVERS),
         tolerance=validate.at_least("tol", tol, LEAST_TOLERANCE, 0.5),

@@ -1,8 +1,10 @@
 """The door: the only place that checks input. Below it, shapes and dtypes are promises."""
 
-from collections.abc import Sequence
-from math import inf, isfinite
+import os
+from collections.abc import Callable, Sequence
+from math import inf, isfinite, nan
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.ops import Mask, class_dtype
 from hdseg_gpu.core.params import (
     ASSUMED_SCALE,
@@ -29,8 +31,11 @@ MAX_CHANNELS = 16
 MAX_CLASSES = 65534  # seeds are class + 1, and the largest value of their type is a wall
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
 MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
+MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32
+MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 MAX_WINDOW = 15  # of the majority filter
-MAX_PASSES = int(np.iinfo(np.int64).max)
+_MAX_INTEGER = int(np.iinfo(np.int64).max)
+MAX_PASSES = _MAX_INTEGER
 _RGBA_CHANNELS = 4
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
@@ -46,8 +51,13 @@ def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
     try:
         on_device = hasattr(value, "__cuda_array_interface__")
         array: Any = value if on_device else np.asarray(value)
-    except ValueError as error:  # ragged lists
-        raise InvalidInput(f"{name} is not an array ({error}); pass {expected}.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # ragged lists, and what other libraries' arrays raise
+        kind, reason = type(value).__name__, " ".join(f"{error}".split())
+        raise InvalidInput(
+            f"{name} is not an array that NumPy can take ({kind}: {reason}); pass {expected}."
+        ) from error
     if array.size == 0:
         raise InvalidInput(f"{name} is empty, shape {array.shape}; pass {expected}.")
     if array.dtype.kind == "b":
@@ -57,9 +67,10 @@ def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array C-contiguous and in the machine's byte order."""
+    """Return the array C-contiguous, aligned, and in the machine's byte order: as kernels read."""
     native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
-    return native
+    # A view into a file or a message may begin anywhere; what is on a device cannot.
+    return np.require(native, requirements=["C", "A"]) if type(native) is np.ndarray else native
 
 
 def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -68,10 +79,15 @@ def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
     return array.transpose(*axes, axis % array.ndim)
 
 
-def _axis(name: str, axis: int, ndim: int) -> int:
-    if not isinstance(axis, Integral) or not -ndim <= axis < ndim:
+def axis_of(name: str, axis: int, ndim: int = 3) -> int:
+    """Return an axis of an array with so many dimensions."""
+    if (
+        isinstance(axis, bool)
+        or not isinstance(axis, Integral)
+        or not -ndim <= int(axis) < ndim  # int: negative numbers, also of unsigned types
+    ):
         raise InvalidInput(
-            f"{name}={axis!r} is not an axis of an array with {ndim} dimensions; "
+            f"{name}={shown(axis)} is not an axis of an array with {ndim} dimensions; "
             f"pass an integer from {-ndim} to {ndim - 1}."
         )
     return int(axis)
@@ -115,8 +131,9 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
     expected = "an image of shape (H, W) or (H, W, channels)"
     array = _array("image", value, expected)
     _require_image_dtype("image", array)
-    _require_finite("image", array)
-    axis, shape = _axis("channel_axis", channel_axis, 3), tuple(array.shape)
+    if array.ndim in (2, 3):
+        _require_finite("image", array)
+    axis, shape = axis_of("channel_axis", channel_axis), tuple(array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3:
@@ -136,6 +153,8 @@ def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stage
 
 def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
     """Return whether the last channel is to be ignored."""
+    if alpha is not None:
+        alpha = switch("alpha", alpha)
     if alpha is None and channels == _RGBA_CHANNELS:
         stages.notes.append(
             "The image has 4 channels and is read as RGBA: alpha is ignored "
@@ -221,13 +240,15 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
     """Return a mask of bits (H, ceil(width / 8)), the lowest bit of a byte leftmost."""
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         raise InvalidInput(
-            f"packed_width={width!r} is not possible; pass the mask's width in pixels, at least 1."
+            f"packed_width={shown(width)} is not possible; pass the mask's width in pixels, "
+            "at least 1."
         )
+    width = int(width)  # of NumPy's they overflow
     array = labels("mask", value)
     if array.dtype.name != "uint8" or array.shape[1] != -(-width // 8):
         raise InvalidInput(
-            f"mask has dtype {array.dtype} and shape {array.shape}; packed_width={width} needs "
-            f"uint8 of shape (H, {-(-width // 8)}), as from "
+            f"mask has dtype {array.dtype} and shape {array.shape}; packed_width={shown(width)} "
+            f"needs uint8 of shape (H, {shown(-(-width // 8))}), as from "
             'numpy.packbits(mask, axis=1, bitorder="little").'
         )
     return array
@@ -290,11 +311,10 @@ def coarse_map(
 
     reuse: whether the array may become the result, for it is nobody else's.
     """
-    if ignore_index is not None and ignore_index is not False:
-        integer("ignore_index", ignore_index)
+    ignore_index = label_to_ignore(ignore_index)
     expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
     array = _array("coarse", value, expected)
-    axis = _axis("class_axis", class_axis, 3)
+    axis = axis_of("class_axis", class_axis)
     if array.ndim == 2:
         network = label_classes("coarse", labels("coarse", array))
         return without_ignored(network, ignore_index, stages)
@@ -313,10 +333,21 @@ def coarse_map(
             f"{array.shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
         )
     if ignore_index is not None and ignore_index is not False and ignore_index >= 0:
-        stages.notes.append(f"ignore_index={ignore_index} has no effect: probabilities came in.")
+        stages.notes.append(
+            f"ignore_index={shown(ignore_index)} has no effect: probabilities came in."
+        )
     dtype = next(t for t in (np.uint8, np.uint16, np.int32) if len(planes) <= np.iinfo(t).max + 1)
     found = _probabilities(planes, stages, reuse)
     return Coarse(np.arange(len(planes), dtype=dtype), None, found)
+
+
+def label_to_ignore(value: int | None) -> int | None:
+    """Return a label, None for the default, or False for none."""
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_) and not value:
+        return False
+    return integer("ignore_index", value)
 
 
 def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse:
@@ -449,7 +480,9 @@ def pass_count(passes: int | None, scale: float, passes_per_scale: float = PASSE
     if passes is None:
         return min(max(1, round(min(passes_per_scale * scale, MAX_PASSES))), MAX_PASSES)
     if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
-        raise InvalidInput(f"passes={passes!r} is not possible; pass an integer of at least 0.")
+        raise InvalidInput(
+            f"passes={shown(passes)} is not possible; pass an integer of at least 0."
+        )
     return min(int(passes), MAX_PASSES)
 
 
@@ -479,9 +512,9 @@ def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
 
 def choice(name: str, value: str, valid: Sequence[str]) -> str:
     """Return the value if it is one of the valid names."""
-    if value not in valid:
-        raise InvalidInput(f"{name}={value!r} is unknown; choose one of {tuple(valid)}.")
-    return value
+    if not isinstance(value, str) or value not in valid:
+        raise InvalidInput(f"{name}={shown(value)} is unknown; choose one of {tuple(valid)}.")
+    return str(value)  # without what NumPy's may add
 
 
 def method_defaults(value: str) -> Defaults:
@@ -500,7 +533,7 @@ def unsure_margin(value: float, given: bool, coarse: Coarse, stages: Stages) -> 
     """Return up to which difference of probabilities a pixel is unknown; 0 for labels."""
     margin = at_least("unsure", value, 0.0, 1.0)
     if margin == 1.0:
-        raise InvalidInput(f"unsure={value!r} leaves no pixel known; pass a number below 1.")
+        raise InvalidInput(f"unsure={shown(value)} leaves no pixel known; pass a number below 1.")
     if coarse.probabilities is None:
         if given and margin > 0:
             stages.notes.append(f"unsure={margin:g} has no effect: labels came in.")
@@ -513,7 +546,8 @@ def window(name: str, value: int) -> int:
     side = integer(name, value)
     if side not in range(1, MAX_WINDOW + 1, 2):
         raise InvalidInput(
-            f"{name}={value!r} is not possible; pass an odd integer from 1 (off) to {MAX_WINDOW}."
+            f"{name}={shown(value)} is not possible; pass an odd integer from 1 (off) to "
+            f"{MAX_WINDOW}."
         )
     return side
 
@@ -521,29 +555,60 @@ def window(name: str, value: int) -> int:
 def switch(name: str, value: bool) -> bool:
     """Return whether something is on."""
     if not isinstance(value, bool | np.bool_):
-        raise InvalidInput(f"{name}={value!r} is not possible; pass True or False.")
+        raise InvalidInput(f"{name}={shown(value)} is not possible; pass True or False.")
     return bool(value)
 
 
-def integer(name: str, value: int) -> int:
-    """Return an integer that is no bool."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise InvalidInput(f"{name}={value!r} is not possible; pass an integer.")
+def integer(name: str, value: int, minimum: int | None = None) -> int:
+    """Return an integer that is no bool; with a minimum, also one that has 64 bits."""
+    limits = "" if minimum is None else f" from {minimum} to {_MAX_INTEGER}"
+    if (
+        isinstance(value, bool | np.bool_)
+        or not isinstance(value, Integral)
+        or (minimum is not None and not minimum <= int(value) <= _MAX_INTEGER)
+    ):
+        raise InvalidInput(f"{name}={shown(value)} is not possible; pass an integer{limits}.")
     return int(value)
 
 
 def count(name: str, value: int | None) -> int | None:
     """Return a number of things that there may be, at least one; None is for somebody else."""
-    if value is not None and integer(name, value) < 1:
-        raise InvalidInput(f"{name}={value} is not possible; pass an integer of at least 1.")
+    return None if value is None else integer(name, value, 1)
+
+
+def text(name: str, value: str | None) -> str | None:
+    """Return a name, if there is one."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(f"{name}={shown(value)} is not possible; pass a str, or None.")
     return value
+
+
+def path(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return where a file is, or is to be."""
+    try:
+        found = os.fspath(value)
+        possible = isinstance(found, str) and found != "" and b"\0" not in os.fsencode(found)
+    except Exception:  # what is no path, what no name can have, and what somebody's class raises
+        possible = False
+    if not possible:
+        raise InvalidInput(
+            f"{name}={shown(value)} cannot be the path of a file; pass a str or a pathlib.Path."
+        )
+    return Path(found)
+
+
+def callback(name: str, value: Callable[..., None] | None) -> None:
+    """Refuse what cannot be called; None is for nobody."""
+    if value is not None and not callable(value):
+        raise InvalidInput(f"{name}={shown(value)} cannot be called; pass a function, or None.")
 
 
 def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest") -> str:
     """Return how to enlarge the coarse map; only labels can take the nearest."""
     if coarse.probabilities is None:
-        return choice("interpolation", value or of_labels, ("nearest", *INTERPOLATIONS))
-    return choice("interpolation", value or "linear", INTERPOLATIONS)
+        valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
+        return choice("interpolation", of_labels if value is None else value, valid)
+    return choice("interpolation", "linear" if value is None else value, INTERPOLATIONS)
 
 
 def memory(name: str, value: float | None) -> int | None:
@@ -551,16 +616,28 @@ def memory(name: str, value: float | None) -> int | None:
     return None if value is None else int(at_least(name, value, 1.0))
 
 
+def zero_or_at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:
+    """Return 0, or a finite number from `minimum` to `maximum`."""
+    number = at_least(name, value, 0.0, maximum)
+    if 0.0 < number < minimum:
+        raise InvalidInput(
+            f"{name}={shown(value)} is too small to be computed with; pass 0 or a number of at "
+            f"least {minimum:g}."
+        )
+    return number
+
+
 def at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:
     """Return a finite number from `minimum` to `maximum`."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not isfinite(value)
-        or not minimum <= value <= maximum
-    ):
+    try:
+        number = nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:
+        number = inf
+    if not (isfinite(number) and minimum <= number <= maximum):
         limit = f"at least {minimum:g}"
         if isfinite(maximum):
             limit += f" and at most {maximum:g}"
-        raise InvalidInput(f"{name}={value!r} is not possible; pass a finite number of {limit}.")
-    return float(value)
+        raise InvalidInput(
+            f"{name}={shown(value)} is not possible; pass a finite number of {limit}."
+        )
+    return number

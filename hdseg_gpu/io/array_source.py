@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.npy import TURNED, Npy
 from hdseg_gpu.io.paths import decoding

@@ -9,8 +9,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.windows import Shape, Window, is_inside
 from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_zarr, take_name
 from hdseg_gpu.io.plane import Plane
 from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
@@ -82,6 +83,9 @@ class Output:
 
     def write(self, window: Window, labels: NDArray[Any]) -> None:
         """Write whole tiles: the window begins and ends where tiles do."""
+        _require_inside(window, self)
+        if not isinstance(labels, np.ndarray):
+            raise InvalidInput(f"labels={shown(labels)} are not an array of NumPy; pass one.")
         if labels.shape != window.shape or labels.dtype != self.dtype:
             raise InvalidInput(
                 f"labels {labels.shape} of {labels.dtype} are not what {window} of {self.path} "
@@ -98,6 +102,7 @@ class Output:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return labels; those of tiles that were not written are 0."""
+        _require_inside(window, self)
         found = np.zeros(window.shape, self.dtype)
         grid = self._plane.grid
         for index in grid.meeting(window):
@@ -158,9 +163,39 @@ def create_output(
     InvalidInput
         The output cannot be written there.
     """
-    target = Path(path)
+    target, overwrite = validate.path("path", path), validate.switch("overwrite", overwrite)
     check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
-    size = shape if like is None else like.shape
-    if size is None:
+    kind = _label_dtype(dtype)
+    if like is None:
+        return Output(target, _size(target, shape), kind, None, overwrite)
+    if not isinstance(like, ImageSource):
+        raise InvalidInput(f"like={shown(like)} is no image; pass what open_image returns.")
+    return Output(target, like.shape, kind, like.georeference, overwrite)
+
+
+def _size(target: Path, shape: Any) -> Shape:
+    if shape is None:
         raise InvalidInput(f"output {target} needs shape=, or like= an image.")
-    return Output(target, size, dtype, None if like is None else like.georeference, overwrite)
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise InvalidInput(f"shape={shown(shape)} is not possible; pass (height, width).")
+    height, width = (validate.integer("shape", n, 1) for n in shape)
+    return height, width
+
+
+def _label_dtype(dtype: Any) -> np.dtype[Any]:
+    found: np.dtype[Any]
+    try:
+        found = np.dtype(dtype)
+    except Exception:  # a wrong type, or what somebody's class raises
+        found = np.dtype(object)
+    if found.kind not in "biu" or dtype is None:
+        raise InvalidInput(f"dtype={shown(dtype)} is none of labels; pass one of integers.")
+    return found
+
+
+def _require_inside(window: Any, output: Output) -> None:
+    if not is_inside(window, output.shape):
+        raise InvalidInput(
+            f"{shown(window)} is not inside {output.path}, which has {output.shape[0]} rows and "
+            f"{output.shape[1]} columns; pass a Window of integers that is."
+        )

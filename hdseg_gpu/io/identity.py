@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from heapq import nsmallest
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 from typing import Any
 from zlib import crc32
 
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.members import METADATA, Member, members_of
 from hdseg_gpu.io.source import ImageSource

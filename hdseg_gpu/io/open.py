@@ -5,9 +5,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, budget_of
-from hdseg_gpu.core.validate import integer, memory
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.paths import LARGE, PICTURES, RASTERS, SLIDES, TIFFS, existing_suffix, is_zarr
 from hdseg_gpu.io.source import ImageSource
@@ -51,7 +51,8 @@ def open_image(
     InvalidInput
         The image cannot be read; the message says why, and what to do.
     """
-    budget = budget_of(memory("max_memory", max_memory))
+    budget = budget_of(validate.memory("max_memory", max_memory))
+    trust_vrt = validate.switch("trust_vrt", trust_vrt)
     return open_within(budget, image, level=level, key=key, trust_vrt=trust_vrt)
 
 
@@ -64,23 +65,27 @@ def open_within(
     trust_vrt: bool = False,
 ) -> ImageSource:
     """Return an image as ``open_image`` does, within a budget of memory."""
+    level = validate.integer("level", level, 0)
+    validate.text("key", key)
     if not isinstance(image, str | os.PathLike):
         from hdseg_gpu.io.array_source import open_array
 
         if level != 0 or key is not None:
             raise InvalidInput(
-                f"level={level} and key={key!r} are for files; the image is an array, pass neither."
+                f"level={shown(level)} and key={shown(key)} are for files; the image is an array, "
+                "pass neither."
             )
         return open_array(image)
-    path = Path(image)
-    level = integer("level", level)
+    path = validate.path("image", image)
     if is_zarr(path):
         from hdseg_gpu.io.zarr_source import open_zarr
 
         return open_zarr(path, level, key, budget)
     suffix = existing_suffix(path, LARGE)
     if key is not None:
-        raise InvalidInput(f"{path} is no Zarr group, so it holds no array {key!r}; pass no key.")
+        raise InvalidInput(
+            f"{path} is no Zarr group, so it holds no array {shown(key)}; pass no key."
+        )
     return _by_suffix(path, suffix, level, budget, trust_vrt)
 
 
@@ -110,7 +115,7 @@ def _by_suffix(path: Path, suffix: str, level: int, budget: Budget, trust_vrt: b
 
         return open_raster(path, level, budget=budget, trust_vrt=trust_vrt)
     if level != 0:
-        raise InvalidInput(f"{path} has one resolution; level={level} is not there, pass 0.")
+        raise InvalidInput(f"{path} has one resolution; level={shown(level)} is not there, pass 0.")
     if suffix in PICTURES:
         from hdseg_gpu.io.picture_source import open_picture
 

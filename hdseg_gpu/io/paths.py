@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from typing import BinaryIO
 from uuid import uuid4
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import RLock
 
 PICTURES = (".png", ".jpg", ".jpeg")
 JPEGS = (".jpg", ".jpeg")

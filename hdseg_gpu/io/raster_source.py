@@ -1,14 +1,16 @@
 """Windows of rasters that GDAL alone can read, JPEG 2000 and virtual mosaics say, by rasterio."""
 
+import os
 import sys
 from pathlib import Path
-from threading import Lock, local
+from threading import local
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
@@ -56,7 +58,10 @@ def open_raster(
 
 
 class RasterSource(ImageSource):
-    """A raster. GDAL's handles belong to one thread each; all are closed together."""
+    """A raster. GDAL's handles belong to one thread each; all are closed together.
+
+    A forked child opens its own: the file's position would be common to both processes.
+    """
 
     def __init__(
         self, path: Path, level: int, as_labels: bool, budget: Budget, trust_vrt: bool
@@ -65,7 +70,7 @@ class RasterSource(ImageSource):
         self._path = path
         self._level: int | None = None  # None: the finest one
         self._mine = local()
-        self._all: list[Any] | None = []  # None: closed
+        self._all: list[tuple[Any, int]] | None = []  # None: closed
         self._lock = Lock()
         mosaic = path.suffix.lower() == ".vrt"
         self._trusted = mosaic and trust_vrt
@@ -153,31 +158,33 @@ class RasterSource(ImageSource):
         """Close the handles of all threads."""
         with self._lock:
             handles, self._all = self._all or (), None
-        for handle in handles:
-            with environment(self._trusted):
-                handle.close()
+        for handle, process in handles:
+            if process == os.getpid():  # a parent's locks may be held
+                with environment(self._trusted):
+                    handle.close()
 
     def _handle(self) -> Any:
         """Return this thread's handle."""
         if self._all is None:
             raise InvalidInput(f"{self.name} is closed; open it again to read it.")
-        handle = getattr(self._mine, "handle", None)
-        if handle is None:
-            handle = self._mine.handle = self._opened()
+        handle, process = getattr(self._mine, "handle", (None, 0))
+        if process != os.getpid():
+            handle = self._opened()
+            self._mine.handle = handle, os.getpid()
             with self._lock:
                 if self._all is None:
                     handle.close()
                     raise InvalidInput(f"{self.name} is closed; open it again to read it.")
-                self._all.append(handle)
+                self._all.append((handle, os.getpid()))
         return handle
 
     def _drop(self, handle: Any) -> None:
         """Close this thread's handle; the next read opens another one."""
-        self._mine.handle = None
+        self._mine.handle = None, 0
         with self._lock:
-            if self._all is None or handle not in self._all:
+            if self._all is None or (handle, os.getpid()) not in self._all:
                 return
-            self._all.remove(handle)
+            self._all.remove((handle, os.getpid()))
         with environment(self._trusted):
             handle.close()
 

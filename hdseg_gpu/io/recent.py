@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 from numpy.typing import NDArray
+
+from hdseg_gpu.core.locks import Lock
 
 
 class Recent:

@@ -1,14 +1,15 @@
 """Windows of whole slides of all vendors, by OpenSlide."""
 
+import os
 import re
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.parts import part_bytes, parts_of
@@ -58,13 +59,11 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
                 "what it is."
             )
     try:
-        slide = openslide.OpenSlide(path)
+        slide = _opened(path)
     except openslide.OpenSlideError as error:
         raise InvalidInput(f"{path} is no slide that OpenSlide can read: {error}") from error
     try:
         with decoding(path):
-            if hasattr(openslide, "OpenSlideCache"):
-                slide.set_cache(openslide.OpenSlideCache(_CACHE))
             levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
             if not 0 <= level < len(levels):
                 known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
@@ -73,6 +72,15 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
     except BaseException:
         slide.close()
         raise
+
+
+def _opened(path: Path) -> Any:
+    import openslide
+
+    slide = openslide.OpenSlide(path)
+    if hasattr(openslide, "OpenSlideCache"):
+        slide.set_cache(openslide.OpenSlideCache(_CACHE))
+    return slide
 
 
 def _check_files(path: Path) -> None:
@@ -129,6 +137,7 @@ class SlideSource(ImageSource):
             "convert it to a TIFF with smaller tiles",
         )
         self._slide, self._level = slide, level  # None: closed
+        self._process = os.getpid()
         self._lock = Lock()
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
@@ -142,9 +151,7 @@ class SlideSource(ImageSource):
         return pixels
 
     def _region(self, window: Window) -> Any:
-        slide = self._slide
-        if slide is None:
-            raise InvalidInput(f"{self.name} is closed; open it again to read it.")
+        slide = self._own()
         # OpenSlide wants the corner in pixels of the finest level.
         rows, columns = (full / here for full, here in zip(self.levels[0], self.shape, strict=True))
         corner = round(window.left * columns), round(window.top * rows)
@@ -156,6 +163,16 @@ class SlideSource(ImageSource):
                 f"{window.right - 1} cannot be read, the file may be damaged or cut short: "
                 f"{reason_of(error)}"
             ) from error
+
+    def _own(self) -> Any:
+        """Return the slide; a forked child opens it anew, as both would share files' positions."""
+        with self._lock:
+            if self._slide is None:
+                raise InvalidInput(f"{self.name} is closed; open it again to read it.")
+            if self._process != os.getpid():
+                self._parents = self._slide  # whose locks may be held: it is not even closed
+                self._slide, self._process = _opened(Path(self.name)), os.getpid()
+            return self._slide
 
     def close(self) -> None:
         """Close the slide; no thread may be reading."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.windows import Shape, Window, is_inside
 
 
@@ -49,9 +49,9 @@ class ImageSource(ABC):
         """
         if not is_inside(window, self.shape):
             raise InvalidInput(
-                f"{self.name}: {window} is not inside the picture of {self.shape[0]} rows and "
-                f"{self.shape[1]} columns; pass a Window of integers with at least one pixel, all "
-                "of it inside."
+                f"{self.name}: {shown(window)} is not inside the picture of {self.shape[0]} rows "
+                f"and {self.shape[1]} columns; pass a Window of integers with at least one pixel, "
+                "all of it inside."
             )
         return self._read(window)
 

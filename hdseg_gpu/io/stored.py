@@ -3,10 +3,10 @@
 import os
 import stat
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 
 
 class Short(Exception):

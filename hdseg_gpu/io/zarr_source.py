@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.ome_zarr_metadata import Multiscale, georeference, multiscale

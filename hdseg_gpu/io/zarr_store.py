@@ -8,8 +8,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO, NoReturn, Protocol
+from zipfile import ZipFile
 
 from zarr.abc.store import (
     ByteRequest,
@@ -20,6 +20,7 @@ from zarr.abc.store import (
 )
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
@@ -66,34 +67,49 @@ class Folder:
 
 
 class Zipped:
-    """A store in a zip file."""
+    """A store in a zip file.
+
+    A forked child opens it anew: the file's position would be common to both processes.
+    """
 
     def __init__(self, path: Path, budget: Budget) -> None:
-        self.name, self._path, self._lock = str(path), path, Lock()
-        with Stored(path) as file:
+        self.name, self._path, self._budget, self._lock = str(path), path, budget, Lock()
+        self._open()
+
+    def _open(self) -> None:
+        with Stored(self._path) as file:
             self._stream = file.stream()
         try:
-            self._zip = open_zip(path, self._stream, budget)
+            self._zip = open_zip(self._path, self._stream, self._budget)
         except BaseException:
             self._stream.close()
             raise
+        self._process = os.getpid()
+
+    def _own(self) -> ZipFile:
+        with self._lock:
+            if self._process != os.getpid():
+                self._parents = self._zip, self._stream  # whose locks may be held: not even closed
+                self._open()
+            return self._zip
 
     def open(self, key: str) -> _File | None:
         """Return a file of the store, None where there is none."""
-        info = self._zip.NameToInfo.get(key)
+        archive = self._own()
+        info = archive.NameToInfo.get(key)
         if info is None:
             return None
-        return _Member(open_member(self._path, self._zip, key), info.file_size, self._lock)
+        return _Member(open_member(self._path, archive, key), info.file_size, self._lock)
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield what is in a folder of the store."""
         start = f"{prefix.rstrip('/')}/" if prefix else ""
-        within = (n[len(start) :] for n in self._zip.namelist() if n.startswith(start))
+        within = (n[len(start) :] for n in self._own().namelist() if n.startswith(start))
         yield from {name.partition("/")[0] for name in within} - {""}
 
     def close(self) -> None:
         """Close the zip file."""
-        self._zip.close()
+        self._own().close()
         self._stream.close()
 
 

@@ -7,7 +7,7 @@ picture is divided into tiles, give the same labels however it is.
 
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, log
+from math import ceil, log, log1p
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def halo_of(gamma: float) -> int | None:
     """
     if gamma <= 0.0:
         return None
-    halo = ceil(log(4.0 / CUT_ERROR) / log(1.0 + gamma))
+    halo = ceil(log(4.0 / CUT_ERROR) / log1p(gamma))
     return halo if halo <= _LARGEST_HALO else None
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.create import remove, write_as
 from hdseg_gpu.io.paths import take_name

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.io import open_image
+from hdseg_gpu.io.array_source import open_array
 from hdseg_gpu.io.identity import Changed, Identity, Watch, content_of, difference, identity_of
 from hdseg_gpu.io.open import open_within
 from hdseg_gpu.io.source import ImageSource
@@ -46,13 +47,23 @@ class Input:
 
 
 def input_of(
-    image: Any, budget: Budget, level: int = 0, key: str | None = None, trust_vrt: bool = False
+    image: Any,
+    budget: Budget,
+    level: int = 0,
+    key: str | None = None,
+    trust_vrt: bool = False,
+    *,
+    name: str = "image",
 ) -> Input:
-    """Return a picture, by its path or as an array, with what it is now."""
+    """Return a picture, by its path or as an array, with what it is now.
+
+    name: what messages call an array.
+    """
     if isinstance(image, str | os.PathLike):
         identity = identity_of(Path(image), key)
         return Input(Path(image), level, key, identity=identity, trust_vrt=trust_vrt, budget=budget)
-    source = open_image(image, level=level, key=key)
+    is_image = name == "image"
+    source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
     lazy = type(image).__module__.partition(".")[0] in _LAZY
     return Input(source, content=None if lazy else content_of(source))
 

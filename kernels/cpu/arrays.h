@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/band.h"
+#include "cpu/team.h"
 
 namespace hdseg {
 
@@ -47,8 +48,8 @@ inline Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32
   return {grid, pixel.data(), start.data(), extent(pixel, 0)};
 }
 
-// What the kernels do while other Python threads go on.
-using WithoutGil = nb::call_guard<nb::gil_scoped_release>;
+// What the kernels do while other Python threads go on, and with how many of their own.
+using WithoutGil = nb::call_guard<nb::gil_scoped_release, Team>;
 
 // A NumPy array that takes over a vector whose length only the kernel could know.
 template <class T>

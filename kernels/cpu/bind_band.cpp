@@ -31,6 +31,7 @@ void bind_seeds(nb::module_& m) {
         OwnedRuns runs;
         {
           nb::gil_scoped_release release;
+          const Team team;
           runs = find_runs(seeds.data(), grid_of(seeds));
         }
         return std::make_pair(owned(std::move(runs.pixel)), owned(std::move(runs.start)));
@@ -126,6 +127,7 @@ void bind_band(nb::module_& m) {
         std::vector<int64_t> chunks;
         {
           nb::gil_scoped_release release;
+          const Team team;
           links = link_black(band_of(pixel, start, {height, width}));
           chunks = chunk_pieces(links.pieces);
         }

@@ -73,6 +73,7 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
           std::vector<double> value;
           {
             nb::gil_scoped_release release;
+            const Team team;
             submatrix(level_of(parts...), number.data(), row_start, column, value);
           }
           return std::make_tuple(owned(std::move(value)), owned(std::move(column)),
@@ -83,6 +84,7 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
           Coarse coarse;
           {
             nb::gil_scoped_release release;
+            const Team team;
             coarse = coarsen(level_of(parts...), body(inverse), aggregate.data());
           }
           return std::make_tuple(owned(std::move(coarse.row_start)),

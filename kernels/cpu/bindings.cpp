@@ -2,10 +2,6 @@
 // checked every argument and allocated every output; the wrappers release the GIL.
 #include "cpu/arrays.h"
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 using namespace nanobind::literals;
 
 namespace {
@@ -31,30 +27,14 @@ nb::dict cpu_features() {
   return found;
 }
 
-int thread_count() {
-#if defined(_OPENMP)
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-
-// Of the calling thread's parallel regions alone.
-void set_thread_count(int count) {
-#if defined(_OPENMP)
-  omp_set_num_threads(count);
-#else
-  static_cast<void>(count);
-#endif
-}
-
 }  // namespace
 
 NB_MODULE(HDSEG_MODULE, m) {
   m.doc() = "Compiled kernels of the cpu backend, for one instruction set.";
   m.def("cpu_features", &cpu_features);
-  m.def("thread_count", &thread_count);
-  m.def("set_thread_count", &set_thread_count, "count"_a);
+  hdseg::watch_forks();
+  m.def("thread_count", &hdseg::thread_count);
+  m.def("set_thread_count", &hdseg::set_thread_count, "count"_a);
   hdseg::bind_cells(m);
   hdseg::bind_statistics(m);
   hdseg::bind_thinning(m);

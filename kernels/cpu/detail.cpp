@@ -1,6 +1,7 @@
 #include "cpu/detail.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <vector>
 
@@ -120,8 +121,8 @@ Detail boundary_detail(const T* labels, const Grid& grid) {
   const Window window = whole_window();
   const int64_t across = (grid.width + kColumns - 1) / kColumns;
   const int64_t tiles = across * ((grid.height + kRows - 1) / kRows);
-  int64_t flips = 0, edges = 0;
-#pragma omp parallel for schedule(dynamic, 64) reduction(+ : flips, edges) if (tiles > 64)
+  std::atomic<int64_t> flips{0}, edges{0};
+#pragma omp parallel for schedule(dynamic, 64) if (tiles > 64)
   for (int64_t t = 0; t < tiles; ++t) {
     const Tile<T> tile(labels, grid, t / across * kRows, t % across * kColumns);
     if (!tile.has_boundary()) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "common/bits.h"
 #include "cpu/thinning.h"
@@ -93,6 +94,7 @@ template <class T>
 std::vector<Box> Picture<T>::label(int64_t class_count, T* seeds) const {
   const std::vector<Box> none(static_cast<size_t>(class_count), Box{height_, -1, width_, -1});
   std::vector<Box> boxes = none;
+  std::mutex adding;
 #pragma omp parallel num_threads(threads())
   {
     std::vector<Box> found = none;
@@ -113,7 +115,7 @@ std::vector<Box> Picture<T>::label(int64_t class_count, T* seeds) const {
         }
       }
     }
-#pragma omp critical
+    const std::lock_guard<std::mutex> alone(adding);
     for (size_t k = 0; k < boxes.size(); ++k) boxes[k].add(found[k]);
   }
   return boxes;

@@ -1,6 +1,7 @@
 #include "cpu/statistics.h"
 
 #include <algorithm>
+#include <mutex>
 #include <type_traits>
 #include <vector>
 
@@ -52,6 +53,7 @@ __extension__ typedef unsigned __int128 Wide;
 template <class T>
 double integer_variance(const T* values, int64_t count) {
   Wide sum = 0, squares = 0;
+  std::mutex adding;
 #pragma omp parallel if (count > 8 * kBlock)
   {
     uint64_t thread_sum = 0;
@@ -71,11 +73,9 @@ double integer_variance(const T* values, int64_t count) {
       thread_sum += block_sum;
       thread_squares += block_squares;
     }
-#pragma omp critical
-    {
-      sum += thread_sum;
-      squares += thread_squares;
-    }
+    const std::lock_guard<std::mutex> alone(adding);
+    sum += thread_sum;
+    squares += thread_squares;
   }
   const Wide spread = static_cast<Wide>(count) * squares - sum * sum;
   return static_cast<double>(spread) / (static_cast<double>(count) * static_cast<double>(count));
@@ -119,6 +119,7 @@ void channel_means(const T* image, int64_t pixels, int64_t channels, double* mea
 template <class T>
 void histogram(const T* values, int64_t count, int64_t bins, int64_t* counts) {
   std::fill(counts, counts + bins, 0);
+  std::mutex adding;
 #pragma omp parallel if (count > 8 * kBlock)
   {
     // Four tables: equal values that follow one another do not wait for each other's increment.
@@ -131,7 +132,7 @@ void histogram(const T* values, int64_t count, int64_t bins, int64_t* counts) {
         ++found[static_cast<size_t>(i % kTables * bins + values[i])];
       }
     }
-#pragma omp critical
+    const std::lock_guard<std::mutex> alone(adding);
     for (int64_t i = 0; i < kTables * bins; ++i) counts[i % bins] += found[static_cast<size_t>(i)];
   }
 }

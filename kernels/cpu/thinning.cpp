@@ -1,6 +1,7 @@
 #include "cpu/thinning.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "common/presets.h"
@@ -186,6 +187,7 @@ class Work {
   const ElementSet& set_;
   std::vector<Find> finders_;  // of the elements
   std::vector<Tile> active_;   // the tiles to visit in this pass
+  std::mutex adding_;          // what threads append to in turn
   std::vector<Tile> changed_;  // those that lost pixels in it
 };
 
@@ -227,7 +229,7 @@ void Work::survey() {
         found.push_back(tile);
       }
     }
-#pragma omp critical
+    const std::lock_guard<std::mutex> alone(adding_);
     sources.insert(sources.end(), found.begin(), found.end());
   }
   activate_around(sources, 0);
@@ -308,8 +310,10 @@ void Work::run_as_one_of_many(int64_t passes) {
       }
 #pragma omp barrier
     }
-#pragma omp critical
-    changed_.insert(changed_.end(), changed.begin(), changed.end());
+    {
+      const std::lock_guard<std::mutex> alone(adding_);
+      changed_.insert(changed_.end(), changed.begin(), changed.end());
+    }
 #pragma omp barrier
 #pragma omp single
     {
