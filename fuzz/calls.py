@@ -22,7 +22,7 @@ _FILE = (*(n for n in _REFINE if n not in ("channel_axis", "return_probabilities
                                            "return_report")),
          "max_memory", "workers", "tile", "sigma", "on_error", "level")  # fmt: skip
 _NAMES = re.compile(
-    "image|coarse|mask|boundary|prediction|truth|label|output|shape|path|dtype|window|element|axis|"
+    "image|coarse|mask|boundary|Window|prediction|truth|label|output|shape|path|dtype|window|element|axis|"
     "backend|does not exist|is not a file|" + "|".join(values.OPTIONS)
 )
 
