@@ -53,19 +53,20 @@ def _windows(rng: Random, judge: Judge, path: Path) -> tuple[int, int] | None:
     key = rng.choice(_KEYS) if is_zarr(path) or rng.random() < 0.02 else None
     guard.fill_memory_with(0x55)
     first = judge.attempt("open_image", _described, path, level, key)
+    size = None
     if path.name.lower().endswith(LARGE):
-        size = judge.attempt("size_of", size_of, path)
+        size = judge.attempt("size_of", size_of, path) or None
         if first and size and level == 0 and key is None:
             judge.require(size == first[0], "size_of", f"{size}, the picture has {first[0]}")
     if not first:
-        return None
+        return size
     shape, channels, dtype = first
     windows = _choice(rng, shape, channels * dtype.itemsize)
     found = judge.attempt("read", _read, path, level, key, windows)
     guard.fill_memory_with(0xAA)
     again = judge.attempt("read", _read, path, level, key, windows)
     if found is REFUSED or again is REFUSED:
-        return shape
+        return size
     for window, one, other in zip(windows, found, again, strict=True):
         _check_window(judge, window, one, channels, dtype)
         if one is not None and other is not None:
@@ -80,7 +81,7 @@ def _windows(rng: Random, judge: Judge, path: Path) -> tuple[int, int] | None:
                 judge.require(part.tobytes() == one.tobytes(), "read", "a window differs from all")
     if rng.random() < 0.1:
         judge.attempt("read outside", _outside, rng, path, level, key)
-    return shape if level == 0 else None
+    return size
 
 
 def _described(path: Path, level: int, key: str | None) -> tuple[Any, ...]:
