@@ -52,7 +52,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--case", action="append", help="one case alone, such as files:123; may be repeated")
     add("--jobs", type=int, default=1, help="workers side by side")
     add("--timeout", type=float, default=Settings.seconds, help="seconds for one case")
-    add("--memory", type=float, default=Settings.memory / 2**30, help="GiB for one case")
+    add("--memory", type=float, default=Settings.memory / 2**30, help="GiB a worker may occupy")
     add("--out", type=Path, default=Path("fuzz-findings"), help="folder for what is found")
     add("--plant", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)

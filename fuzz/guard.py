@@ -140,11 +140,10 @@ def limit_files(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
-def forget_peak() -> int:
-    """Begin to measure the largest resident memory anew, and return what there is now."""
+def forget_peak() -> None:
+    """Begin to measure the largest resident memory anew."""
     with open("/proc/self/clear_refs", "w") as stream:
         stream.write("5")
-    return _status("VmRSS")
 
 
 def peak() -> int:

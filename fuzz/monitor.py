@@ -29,7 +29,7 @@ class Settings:
 
     seed: int = 2718
     seconds: float = 30.0  # for one case
-    memory: int = 3 << 30  # bytes for one case
+    memory: int = 1 << 30  # bytes that a worker may occupy
     plant: str | None = None  # a fault for the tests
 
 

@@ -11,6 +11,7 @@ from fuzz import guard
 from fuzz.oracle import REFUSED, Judge, Wrong
 from hdseg_gpu import InvalidInput, Window, open_image, refine_file
 from hdseg_gpu.cli import main
+from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.io import read_coarse, read_image, read_labels, size_of
 from hdseg_gpu.io.paths import LARGE, READABLE, is_zarr
 
@@ -21,10 +22,11 @@ _KEYS = (None, None, None, "labels/cells", "image", "probabilities", "0", "../ou
 
 
 class Place:
-    """The folders of a worker."""
+    """The folders of a worker, and the bytes that it may occupy."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, memory: int) -> None:
+        self.root, self.memory = root, memory
+        self.budget = Budget(memory, True)
         self.case, self.out, self.tmp, self.outside = (
             root / name for name in ("case", "out", "tmp", "outside")
         )
@@ -33,9 +35,9 @@ class Place:
 def try_everything(rng: Random, path: Path, place: Place) -> Judge:
     """Read a picture in all ways, and refine with it now and then."""
     judge = Judge(re.compile(re.escape(path.name) + "|coarse|image|labels|shape"))
-    size = _windows(rng, judge, path)
+    size = _windows(rng, judge, path, place)
     if path.name.lower().endswith(READABLE) and (size is None or size[0] * size[1] <= _IN_MEMORY):
-        _whole(rng, judge, path, size)
+        _whole(rng, judge, path, size, place.budget)
     small = size is None or size[0] * size[1] <= 1 << 16
     turn = rng.random()
     if turn < 0.05 and small:
@@ -47,24 +49,25 @@ def try_everything(rng: Random, path: Path, place: Place) -> Judge:
     return judge
 
 
-def _windows(rng: Random, judge: Judge, path: Path) -> tuple[int, int] | None:
+def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, int] | None:
     """Open a picture twice and read the same windows; return its size if it has one."""
     level = rng.choice((0, 0, 0, 0, 1, 2, -1))
     key = rng.choice(_KEYS) if is_zarr(path) or rng.random() < 0.02 else None
+    how = {"level": level, "key": key, "max_memory": place.memory}
     guard.fill_memory_with(0x55)
-    first = judge.attempt("open_image", _described, path, level, key)
+    first = judge.attempt("open_image", _described, path, how)
     size = None
     if path.name.lower().endswith(LARGE):
-        size = judge.attempt("size_of", size_of, path) or None
+        size = judge.attempt("size_of", size_of, path, place.budget) or None
         if first and size and level == 0 and key is None:
             judge.require(size == first[0], "size_of", f"{size}, the picture has {first[0]}")
     if not first:
         return size
     shape, channels, dtype = first
     windows = _choice(rng, shape, channels * dtype.itemsize)
-    found = judge.attempt("read", _read, path, level, key, windows)
+    found = judge.attempt("read", _read, path, how, windows)
     guard.fill_memory_with(0xAA)
-    again = judge.attempt("read", _read, path, level, key, windows)
+    again = judge.attempt("read", _read, path, how, windows)
     if found is REFUSED or again is REFUSED:
         return size
     for window, one, other in zip(windows, found, again, strict=True):
@@ -80,12 +83,13 @@ def _windows(rng: Random, judge: Judge, path: Path) -> tuple[int, int] | None:
                 part = found[0][window.slices]
                 judge.require(part.tobytes() == one.tobytes(), "read", "a window differs from all")
     if rng.random() < 0.1:
-        judge.attempt("read outside", _outside, rng, path, level, key)
-    return size
+        judge.attempt("read outside", _outside, rng, path, how)
+    return size or (shape if level == 0 and key is None else None)
 
 
-def _described(path: Path, level: int, key: str | None) -> tuple[Any, ...]:
-    with open_image(path, level=level, key=key) as source:
+def _described(path: Path, how: dict[str, Any]) -> tuple[Any, ...]:
+    level = how["level"]
+    with open_image(path, **how) as source:
         shape, channels, dtype = source.shape, source.channels, source.dtype
         if not (len(shape) == 2 and min(*shape, channels) >= 1):
             raise Wrong(f"shape {shape} and {channels} channels")
@@ -112,10 +116,10 @@ def _choice(rng: Random, shape: tuple[int, int], pixel: int) -> list[Window]:
     return found
 
 
-def _read(path: Path, level: int, key: str | None, windows: list[Window]) -> list[Any]:
+def _read(path: Path, how: dict[str, Any], windows: list[Window]) -> list[Any]:
     """Return the pixels of windows, None for one that is refused."""
     found: list[Any] = []
-    with open_image(path, level=level, key=key) as source:
+    with open_image(path, **how) as source:
         for window in windows:
             try:
                 found.append(source.read(window))
@@ -135,9 +139,9 @@ def _check_window(judge: Judge, window: Window, found: Any, channels: int, dtype
     judge.require(found.flags.c_contiguous, "read", "not C-contiguous")
 
 
-def _outside(rng: Random, path: Path, level: int, key: str | None) -> None:
+def _outside(rng: Random, path: Path, how: dict[str, Any]) -> None:
     """Ask for what is not there."""
-    with open_image(path, level=level, key=key) as source:
+    with open_image(path, **how) as source:
         height, width = source.shape
         window = rng.choice((
             Window(0, 0, height + 1, 1), Window(0, 0, 1, width + 1), Window(-1, 0, 1, 1),
@@ -151,24 +155,26 @@ def _outside(rng: Random, path: Path, level: int, key: str | None) -> None:
     raise Wrong(f"a window outside of the picture is read, shape {found.shape}")
 
 
-def _whole(rng: Random, judge: Judge, path: Path, size: tuple[int, int] | None) -> None:
+def _whole(
+    rng: Random, judge: Judge, path: Path, size: tuple[int, int] | None, budget: Budget
+) -> None:
     """Read a picture, labels and a coarse map at once."""
     key = rng.choice((None, None, "image", "probabilities")) if path.suffix == ".npz" else None
     guard.fill_memory_with(0x55)
-    found = judge.attempt("read_image", read_image, path, key)
+    found = judge.attempt("read_image", read_image, path, key, budget)
     guard.fill_memory_with(0xAA)
-    again = judge.attempt("read_image", read_image, path, key)
+    again = judge.attempt("read_image", read_image, path, key, budget)
     if found is not REFUSED and again is not REFUSED:
         same = found.pixels.tobytes() == again.pixels.tobytes()
         judge.require(same, "read_image", "two reads differ")
         if size is not None and path.suffix != ".npy":
             shape = found.pixels.shape[:2]
             judge.require(shape == size, "read_image", f"shape {shape}, the file has {size}")
-    labels = judge.attempt("read_labels", read_labels, path, key)
+    labels = judge.attempt("read_labels", read_labels, path, key, budget)
     if labels is not REFUSED:
         judge.require(labels.ndim == 2, "read_labels", f"{labels.ndim} dimensions")
     if rng.random() < 0.3:
-        judge.attempt("read_coarse", read_coarse, path, key)
+        judge.attempt("read_coarse", read_coarse, path, key, budget)
 
 
 def _refine_it(
@@ -202,7 +208,7 @@ def _refine(
 ) -> None:  # fmt: skip
     target = place.out / f"labels{rng.choice(('.tif', '.png', '.npy', '.npy', '.npy'))}"
     report = judge.attempt(
-        step, refine_file, image, coarse, target, workers=1, backend="cpu",
+        step, refine_file, image, coarse, target, workers=1, backend="cpu", max_memory=place.memory,
         on_error=rng.choice(("fail", "skip")), **options,
     )  # fmt: skip
     if report is REFUSED:

@@ -22,7 +22,7 @@ class Worker:
     """Has a folder to itself, and watches that nothing else is touched."""
 
     def __init__(self, root: Path, seed: int, most_memory: int) -> None:
-        self.place, self.seed, self.most = reads.Place(root), seed, most_memory
+        self.place, self.seed, self.most = reads.Place(root, most_memory), seed, most_memory
         for folder in (self.place.case, self.place.out, self.place.tmp, self.place.outside):
             folder.mkdir(parents=True)
         reads.write_inputs(root / "inputs")
@@ -33,7 +33,7 @@ class Worker:
         logging.disable(logging.CRITICAL)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the process's life
         self._warm_up()
-        guard.limit_memory(most_memory)
+        guard.limit_memory(2 * most_memory)
         guard.limit_files(1 << 30)
         self.guard = guard.Guard(root)
         self.outside = guard.Watch(self.place.outside)
@@ -59,16 +59,17 @@ class Worker:
 
     def _guarded(self, campaign: str, rng: Random) -> tuple[list[Finding], str]:
         act = self._prepared(campaign, rng)
-        before, open_before = guard.forget_peak(), guard.descriptors()
+        guard.forget_peak()
+        open_before = guard.descriptors()
         self.guard.arm()
         try:
             findings, origin = act()
         finally:
             events = self.guard.disarm()
             guard.fill_memory_with(0)
-        grown = guard.peak() - before
-        if grown > self.most:
-            findings.append(Finding("memory", "peak", "", f"{grown >> 20} MiB", "whole case"))
+        peak = guard.peak()
+        if peak > self.most:
+            findings.append(Finding("memory", "peak", "", f"{peak >> 20} MiB", "whole case"))
         findings += [Finding("outside", what, "", of, "whole case") for what, of in events]
         for name in self.outside.names():
             findings.append(Finding("outside", "file", name, "was touched", "whole case"))
