@@ -11,7 +11,7 @@ from fuzz.findings import Report
 from fuzz.monitor import Monitor, Settings, Tally, numbered
 
 # Of the time, where it is time that is given.
-_SHARES = {"files": 0.65, "calls": 0.35}
+_SHARES = {"files": 0.6, "calls": 0.25, "resumes": 0.15}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parsed(arguments)
     settings = Settings(given.seed, given.timeout, int(given.memory * 2**30), given.plant)
     report = Report(given.out, settings)
+    some = any(getattr(given, campaign) is not None for campaign in _SHARES)
     start = monotonic()
     for campaign, share in _SHARES.items():
         count = getattr(given, campaign)
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.case:
             names = [each for each in given.case if each.startswith(campaign)]
             shares = [iter(names)]
-        elif count == 0 or (count is None and until is None):
+        elif not count and (until is None or some):
             continue
         else:
             shares = [
@@ -46,6 +47,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--files", type=int, help="damaged files to try")
     add("--calls", type=int, help="calls to try")
+    add("--resumes", type=int, help="changed folders of unfinished runs to try")
     add("--seconds", type=float, help="instead of numbers, or as a limit to them")
     add("--seed", type=int, default=Settings.seed)
     add("--start", type=int, default=0, help="number of the first case")
@@ -56,10 +58,9 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("fuzz-findings"), help="folder for what is found")
     add("--plant", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    if given.files is None and given.calls is None and given.seconds is None and not given.case:
-        parser.error("say how much: --files, --calls, --seconds or --case")
-    if given.seconds is None or given.files is not None or given.calls is not None:
-        given.files, given.calls = given.files or 0, given.calls or 0
+    counts = [getattr(given, campaign) for campaign in _SHARES]
+    if counts == [None] * len(_SHARES) and given.seconds is None and not given.case:
+        parser.error("say how much: --files, --calls, --resumes, --seconds or --case")
     return given
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import calls, guard, mutants, planted, reads
+from fuzz import calls, guard, mutants, planted, reads, resumes
 from fuzz.mutants import generator
 from fuzz.oracle import Finding
 
@@ -41,7 +41,7 @@ class Worker:
 
     def _warm_up(self) -> None:
         """Let libraries start their threads and open what they keep open."""
-        for campaign in ("files", "calls"):
+        for campaign in ("files", "calls", "resumes"):
             for number in range(3):
                 self._prepared(campaign, generator(f"warm up {campaign}", self.seed, number))()
                 self._clear()
@@ -81,6 +81,8 @@ class Worker:
         """Return what tries a case; its files are written."""
         if campaign == "calls":
             return lambda: calls.try_one(rng, self.place)
+        if campaign == "resumes":
+            return resumes.prepared(rng, self.place)
         mutant = mutants.mutant(rng)
         path = mutant.write(self.place.case)
 
