@@ -66,7 +66,8 @@ class Guard:
         for path in args[:2]:
             if isinstance(path, str | bytes | os.PathLike):
                 full = folder + os.fsdecode(path)
-                if not self._within(full, self._writable):
+                follow = event in ("os.chmod", "os.truncate")  # the others take links as they are
+                if not self._within(full, self._writable, follow):
                     self._forbid("a file outside is changed", f"{event}({full!r:.200})")
 
     def _opened(self, path: Any, mode: Any, flags: Any) -> None:
@@ -80,24 +81,18 @@ class Guard:
         writes = isinstance(flags, int) and flags & (
             os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         )
-        if isinstance(flags, int) and flags & os.O_NOFOLLOW:  # a link there is not opened
-            folder, last = os.path.split(name)
-            name = os.path.join(os.path.realpath(folder), last)
-            if os.path.islink(name):
-                return
-        if writes and not self._within(name, self._writable):
+        follow = not (isinstance(flags, int) and flags & os.O_NOFOLLOW)
+        if writes and not self._within(name, self._writable, follow):
             self._forbid("a file outside is opened to write", repr(name)[:200])
-        elif not self._within(name, self._readable):
+        elif not self._within(name, self._readable, follow):
             self._forbid("a file outside is opened", repr(name)[:200])
 
-    def _within(self, path: str, roots: tuple[str, ...]) -> bool:
-        self._armed, armed = False, self._armed
+    def _within(self, path: str, roots: tuple[str, ...], follow: bool) -> bool:
         try:
-            full = os.path.realpath(path)
+            folder, last = os.path.split(path)
+            full = os.path.realpath(path) if follow else f"{os.path.realpath(folder)}/{last}"
         except (OSError, ValueError):
             return True  # it can be no file
-        finally:
-            self._armed = armed
         return any(full == root or full.startswith(root + "/") for root in roots)
 
     def _forbid(self, what: str, detail: str) -> None:

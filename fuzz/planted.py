@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fuzz import reads
+import hdseg_gpu
+from fuzz import reads, resumes
 from hdseg_gpu import InvalidInput
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.array_source import ArraySource
@@ -31,7 +32,21 @@ def plant(name: str) -> None:
 
     reads.open_image = opened
     reads.size_of = reads.read_image = reads.read_labels = reads.read_coarse = refused
+    if name == "labels":
+        resumes.refine_file = _zeros
+    if name == "input":
+        hdseg_gpu.refine = _overwrites
     reads._refine_it = reads._refine_by_it = reads._command = lambda *_: None
+
+
+def _zeros(path: Any, coarse: Any, target: Path, **_: Any) -> None:
+    np.save(target, np.zeros((48, 74), np.uint8))
+
+
+def _overwrites(image: Any, coarse: Any, **_: Any) -> Any:
+    if isinstance(image, np.ndarray) and image.flags.writeable:
+        image.view(np.uint8).ravel()[:1] ^= 1
+    raise InvalidInput("image is not refined, a fault is planted; plant none.")
 
 
 class _Faulty(ArraySource):
@@ -100,5 +115,7 @@ _FAULTS: dict[str, Callable[[], Any]] = {
     "pickle": lambda: pickle.loads(pickle.dumps(os.getcwd)) and None,
     "descriptor": _descriptor,
     "uninitialised": _uninitialised,
+    "labels": lambda: None,
+    "input": lambda: None,
     "shape": lambda: lambda window: np.zeros((1, 1, 1), np.uint8),
 }

@@ -29,7 +29,7 @@ class _Stop(HdsegError):
 
 def prepared(rng: Random, place: Place) -> Callable[[], tuple[list[Finding], str]]:
     """Write a changed folder; return what resumes its run, and tells what was found and changed."""
-    expected, snapshots = _begun(place)
+    expected, snapshots = begun(place)
     files = dict(rng.choice(snapshots))
     how, forged = [], False
     folder = place.out / _FOLDER
@@ -78,7 +78,7 @@ def _refine(place: Place, options: dict[str, Any]) -> Any:
 
 
 @cache
-def _begun(place: Place) -> tuple[Any, list[_Files]]:
+def begun(place: Place) -> tuple[Any, list[_Files]]:
     """Return the labels of a run that is not interrupted, and the folders of some that are."""
     steps = 0
 

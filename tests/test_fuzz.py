@@ -61,6 +61,20 @@ def test_planted_faults_are_found(tmp_path, fault, said):
         first / "finding.txt").read_text())  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("fault", "campaign", "said"),
+    [
+        ("labels", "resumes", "wrong: .*labels that differ from those of a run"),
+        ("input", "calls", "wrong: .*an input was changed"),
+    ],
+)
+def test_planted_faults_of_other_campaigns_are_found(tmp_path, fault, campaign, said):
+    cases = [each for n in range(6) for each in ("--case", f"{campaign}:{n}")]
+    code, told = fuzzed(tmp_path, "--plant", fault, *cases)
+    assert code == 1, told
+    assert re.search(said, told), told
+
+
 def test_nothing_planted_nothing_found(tmp_path):
     code, told = fuzzed(tmp_path, "--plant", "nothing", "--case", "files:0", "--case", "files:1")
     assert code == 0, told
