@@ -93,6 +93,13 @@ def found(compiler: str, library: str) -> str:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try damaged files and calls at random for two minutes, or as options say (fuzz/README.md)."""
+    session.install("-c", "constraints-cpu.txt", "-e", ".[test]")
+    session.run("python", "-m", "fuzz", *(session.posargs or ["--seconds", "120"]))
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run the suites of benchmarks/, or those named, and print the report (see its README)."""
     session.install("-e", ".[bench]")
