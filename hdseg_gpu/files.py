@@ -29,14 +29,15 @@ from hdseg_gpu.io import (
     check_output,
     read_coarse_placed,
 )
+from hdseg_gpu.io.paths import followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
-from hdseg_gpu.scale.job import Job, keep_coarse, plan_of, size_of_arrays, without_arrays
-from hdseg_gpu.scale.labels import Labels, write_output
+from hdseg_gpu.scale.job import Job, keep_coarse, size_of_arrays, without_arrays
+from hdseg_gpu.scale.labels import Labels, name_output, write_output
 from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.memory import Need, planned
+from hdseg_gpu.scale.memory import Need, Plan, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
 from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
@@ -49,7 +50,17 @@ from hdseg_gpu.scale.sources import (
     source_of,
     watch_of,
 )
-from hdseg_gpu.scale.workspace import is_own, opened, recorded_plan
+from hdseg_gpu.scale.workspace import (
+    check_folder,
+    check_version,
+    finished,
+    folder_for,
+    is_own,
+    opened,
+    recorded_plan,
+    remove_remains,
+    tile_of,
+)
 
 
 def refine_file(
@@ -170,14 +181,15 @@ def refine_file(
     level = validate.integer("level", level, 0)
     for name, value in (("key", key), ("image_key", image_key), ("address", address)):
         validate.text(name, value)
-    target, stages = validate.path("output", output), Stages()
+    stages = Stages()
     paths = tuple(
         validate.path(name, value)
         for name, value in (("image", image), ("coarse", coarse), ("boundary", boundary))
         if isinstance(value, str | os.PathLike)
     )
-    replacing = overwrite or (resume and is_own(target))
-    check_output(target, overwrite=replacing, inputs=paths, writable=LARGE_OUTPUTS)
+    target, replacing = _target(
+        validate.path("output", output), paths, resume=resume, overwrite=overwrite
+    )
     with ExitStack() as stack:
         given = input_of(on_host("image", image), allowed, level, image_key, trust_vrt)
         stack.callback(closed, given)
@@ -200,8 +212,9 @@ def refine_file(
         ops = backends.select(backend)
         stages.notes.extend(backends.lost_by_fork(backend))
         before = recorded_plan(target) if resume else {}
+        check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
-        earlier = before.get("tile")
+        earlier = tile_of(before)
         plan = planned(
             _need(given, edge_map, network, params), allowed,
             validate.count("workers", workers), _tile(earlier if tile is None else tile),
@@ -213,13 +226,15 @@ def refine_file(
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
             "on_error": on_error,
         }  # fmt: skip
+        if resume and (done := finished(target, identity)) is not None:
+            return done
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
             grid, network = network.shape, without_arrays(network)
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
-                device_memory, plan=plan_of(workspace), room=plan if doer is None else None,
+                device_memory, room=plan if doer is None else None,
             )  # fmt: skip
             job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(progress))
             # Nothing of another picture may be among them: files are looked at after each phase.
@@ -227,27 +242,53 @@ def refine_file(
             if coarse_files is not None:
                 coarse_files.check(thoroughly=True)
             labels = Labels(job, found.step, frozenset(found.decided))
+            note_precision(found.tally, params.tolerance, stages)
+            _note_skipped(found, stages)
             with stages("writing"):
-                write_output(target, labels, source.georeference, replacing)
-        note_precision(found.tally, params.tolerance, stages)
-        _note_skipped(found, stages)
+                complete = write_output(target, labels, source.georeference)
+                report = _report(job, network, found, stages, plan, source)
+                name_output(workspace, complete, target, replacing, report)
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=2)
-        report = report_of(
-            job.ops.name, source.shape, job.grid, network, params, found.sigma, found.step.passes,
-            found.doubt, found.tally, stages,
-        )  # fmt: skip
-        spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
-        return FileReport(
-            **vars(replace(report, seconds=report.seconds | spent)),
-            tile=plan.tile,
-            tiles=len(job.tiles),
-            decided_tiles=len(found.decided),
-            workers=plan.workers,
-            bytes_read=source.bytes_read,
-            peak_memory=peak(),
-            skipped=found.skipped,
-        )
+        return _report(job, network, found, stages, plan, source)
+
+
+def _target(
+    output: Path, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool
+) -> tuple[Path, bool]:
+    """Return where to write, and whether what is there may be replaced; else refuse."""
+    target = followed(output) if resume or overwrite else output
+    own = resume and is_own(target)
+    if resume and not own and not overwrite and target.exists():
+        remove_remains(target)
+        if not folder_for(target).exists():
+            raise InvalidInput(
+                f"output {output} exists, and no unfinished run for it: if that run has come to "
+                "its end, nothing is left to do; else name another file, or pass --overwrite."
+            )
+    target = check_output(output, overwrite=overwrite or own, inputs=inputs, writable=LARGE_OUTPUTS)
+    check_folder(target, resume=resume, anew=overwrite)
+    return target, overwrite or own
+
+
+def _report(
+    job: Job, network: Coarse, found: Findings, stages: Stages, plan: Plan, source: ImageSource
+) -> FileReport:
+    report = report_of(
+        job.ops.name, source.shape, job.grid, network, job.params, found.sigma, found.step.passes,
+        found.doubt, found.tally, stages,
+    )  # fmt: skip
+    spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
+    return FileReport(
+        **vars(replace(report, seconds=report.seconds | spent)),
+        tile=plan.tile,
+        tiles=len(job.tiles),
+        decided_tiles=len(found.decided),
+        workers=plan.workers,
+        bytes_read=source.bytes_read,
+        peak_memory=peak(),
+        skipped=found.skipped,
+    )
 
 
 def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:

@@ -95,8 +95,8 @@ def test_killed_at_any_time(inputs, output, undisturbed):
                     child.kill()
                     said = child.communicate()[1]
             kills += 1
-            if is_complete(output):
-                break
+            if output.exists():
+                break  # nothing was left to do but to end
             more = ("--resume",)
             if folder_of(output).exists():
                 done = plan_of(output)
@@ -111,14 +111,17 @@ def test_killed_at_any_time(inputs, output, undisturbed):
 
 
 def is_complete(output):
-    """Return whether nothing was left to do but to end: then there is nothing to resume."""
-    return output.exists() and not folder_of(output).exists()
+    """Return whether nothing is known any more of the run that wrote an output."""
+    folder = folder_of(output)
+    return output.exists() and not (folder.exists() and set(os.listdir(folder)) - {"lock"})
 
 
 def assert_same_end(inputs, output, undisturbed, child, said):
-    if child.returncode == -signal.SIGKILL and not is_complete(output):
-        assert_resumes(inputs, output, undisturbed)
     assert child.returncode in (0, -signal.SIGKILL), said
+    if child.returncode == -signal.SIGKILL and is_complete(output):
+        assert_refused(finish(inputs.line(output, "--resume")), "exists", "nothing is left to do")
+    elif child.returncode == -signal.SIGKILL:
+        assert_resumes(inputs, output, undisturbed)
     assert output.read_bytes() == undisturbed[0]
     assert beside(output) == []
 

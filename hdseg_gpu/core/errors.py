@@ -31,6 +31,14 @@ class Unfinished(HdsegError, RuntimeError):
     """A run over a file stopped before its end; what is done is kept, and it can be resumed."""
 
 
+class NotWritten(HdsegError, OSError):
+    """An output could not be written, for want of space, say; nothing has its name."""
+
+    def __init__(self, message: str, reason: str = "", number: int | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.errno = reason, number
+
+
 class RefinementWarning(UserWarning):
     """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""
 

@@ -109,15 +109,6 @@ class Tally:
             fallbacks[:_MOST_FALLBACKS],
         )
 
-    @classmethod
-    def from_plain(cls, values: dict[str, Any]) -> "Tally":
-        """Return the tally that ``dataclasses.asdict`` and JSON have made plain values of."""
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**plain)
-
     @property
     def solver(self) -> str:
         """Return the names of the solvers that gave the answer."""

@@ -1,6 +1,7 @@
 """Label maps as cloud-optimised GeoTIFF, by GDAL: first tiled, then in the order of a COG."""
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
             f"output {path} is a COG; run `pip install 'hdseg_gpu[geo]'` to write it, or name it "
             ".tif without .cog."
         ) from error
+    sums: list[int] = []  # of the strips
     tiled = path.with_name(f"{path.name}.tiled.tif")
     dtype = np.dtype(np.uint8) if labels.dtype.kind == "b" else labels.dtype
     profile: dict[str, Any] = {
@@ -46,7 +48,8 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
                 top = 0
                 for strip in strips(labels, _TILE):
                     rows, columns = strip.shape
-                    values = strip.astype(dtype, copy=False)
+                    values = np.ascontiguousarray(strip, dtype)
+                    sums.append(zlib.crc32(values.data))
                     output.write(values, 1, window=Window(0, top, columns, rows))
                     top += rows
             rasterio.shutil.copy(
@@ -54,5 +57,29 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
                 resampling="nearest", overview_resampling="nearest", bigtiff="if_safer",
                 num_threads="all_cpus",
             )  # fmt: skip
+            _check(path, sums)
     finally:
         tiled.unlink(missing_ok=True)
+
+
+def _check(path: Path, sums: list[int]) -> None:
+    """Read the file, as GDAL does not say whether its last bytes found a place on the disk."""
+    import rasterio
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    try:
+        with rasterio.open(path, driver="GTiff") as found:
+            levels = len(found.overviews(1))
+            for i, expected in enumerate(sums):
+                rows = min(_TILE, found.height - i * _TILE)
+                values = found.read(1, window=Window(0, i * _TILE, found.width, rows))
+                if zlib.crc32(values.data) != expected:
+                    raise OSError("what was written is not what is read; is the disk full?")
+        for level in range(levels):
+            with rasterio.open(path, driver="GTiff", overview_level=level) as found:
+                for _, window in found.block_windows(1):
+                    found.read(1, window=window)
+    except RasterioError as error:
+        reason = " ".join(str(error).split())
+        raise OSError(f"it cannot be read again: {reason}; is the disk full?") from error

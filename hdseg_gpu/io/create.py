@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,7 +11,16 @@ from numpy.typing import DTypeLike, NDArray
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.windows import Shape, Window, is_inside
-from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_zarr, take_name
+from hdseg_gpu.io.own import make_folder
+from hdseg_gpu.io.paths import (
+    LARGE_OUTPUTS,
+    check_output,
+    format_of,
+    is_zarr,
+    take_name,
+    temporary_for,
+    writing,
+)  # fmt: skip
 from hdseg_gpu.io.plane import Plane
 from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
 
@@ -23,12 +31,16 @@ def create_labels(
     path: Path, labels: LabelSource, georeference: Georeference | None, overwrite: bool
 ) -> None:
     """Write labels to a file, or a folder, that gets its name when all is in it."""
-    temporary = path.with_name(f".hdseg-{uuid4().hex[:12]}{''.join(path.suffixes[-2:])}")
-    try:
-        write_as(temporary, labels, georeference)
-        take_name(temporary, path, overwrite)
-    finally:
-        remove(temporary)
+    # A folder of our own, where writers find none of their names taken.
+    folder = temporary_for(path)
+    with writing(path):
+        try:
+            make_folder(folder)
+            complete = folder / f"output{format_of(path)}"
+            write_as(complete, labels, georeference)
+            take_name(complete, path, overwrite)
+        finally:
+            remove(folder)
 
 
 def write_as(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
@@ -77,9 +89,10 @@ class Output:
     ) -> None:  # fmt: skip
         self.path, self.shape, self.dtype, self.tile = path, shape, np.dtype(dtype), _TILE
         self._georeference, self._overwrite = georeference, overwrite
-        folder = path.with_name(f".hdseg-{uuid4().hex[:12]}.tiles")
+        folder = temporary_for(path, ".tiles")
         self._plane = Plane(folder, shape, _TILE, self.dtype.name)
-        folder.mkdir()
+        with writing(path):
+            make_folder(folder)
 
     def write(self, window: Window, labels: NDArray[Any]) -> None:
         """Write whole tiles: the window begins and ends where tiles do."""
@@ -98,7 +111,8 @@ class Output:
                 raise InvalidInput(
                     f"{window} cuts the tile {core} of {self.path}; write multiples of {_TILE}."
                 )
-            self._plane.write(index, labels[core.seen_from(window).slices])
+            with writing(self.path):
+                self._plane.write(index, labels[core.seen_from(window).slices])
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return labels; those of tiles that were not written are 0."""
@@ -164,7 +178,7 @@ def create_output(
         The output cannot be written there.
     """
     target, overwrite = validate.path("path", path), validate.switch("overwrite", overwrite)
-    check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
+    target = check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
     kind = _label_dtype(dtype)
     if like is None:
         return Output(target, _size(target, shape), kind, None, overwrite)

@@ -1,15 +1,20 @@
 """What can be said of a file by its path, and the two guards around its contents."""
 
+import ctypes
+import errno
 import os
 import shutil
+import stat
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten
 from hdseg_gpu.core.locks import RLock
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -22,6 +27,11 @@ WRITABLE = (".png", *TIFFS, *ARRAYS)
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 RASTERS = (".jp2", ".img", ".vrt")
 LARGE = (*PICTURES, *TIFFS, *SLIDES, *RASTERS, ".npy", ".zarr")
+_DOUBLE = (".ome.tif", ".ome.tiff", ".cog.tif", ".cog.tiff", ".ome.zarr")
+_SYNCS = 8  # at once
+_HERE, _NOREPLACE, _EXCHANGE = -100, 1, 2  # AT_FDCWD and so on, of renameat2
+# What file systems without hard links say.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 LARGE_OUTPUTS = (".png", *TIFFS, ".npy", ".zarr")
 
 _LONGEST = 300  # characters of a library's error
@@ -52,32 +62,85 @@ def existing_suffix(path: Path, readable: tuple[str, ...] = READABLE) -> str:
     return suffix
 
 
+def format_of(path: Path) -> str:
+    """Return the extension that says in which format a label map is written, such as .ome.tif."""
+    two = "".join(path.suffixes[-2:])
+    return two if two.lower() in _DOUBLE else path.suffix
+
+
 def check_output(
     path: Path,
     *,
     overwrite: bool,
     inputs: tuple[Path, ...] = (),
     writable: tuple[str, ...] = WRITABLE,
-) -> None:
-    """Refuse, before any work is done, an output that could not or should not be written."""
+) -> Path:
+    """Refuse, before any work is done, an output that could not or should not be written.
+
+    Returns where it is written: the same path, or with `overwrite` where a link there leads to.
+    """
+    there = _exists(path) or path.is_symlink()  # a link to nothing is something, too
+    target = followed(path) if overwrite else path
     if path.suffix.lower() not in writable:
         lossy = " (JPEG would change the labels)" if path.suffix.lower() in JPEGS else ""
         raise InvalidInput(
             f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
             f"{', '.join(writable)}."
         )
-    there = _exists(path) or path.is_symlink()  # a link to nothing is something, too
-    if not path.parent.is_dir():
-        raise InvalidInput(f"output folder {path.parent} does not exist; create it first.")
-    if path.is_dir() and not (is_zarr(path) and _is_store(path)):
-        raise InvalidInput(f"output {path} is a folder; name a file in it.")
+    if format_of(path).lower() != format_of(target).lower():
+        raise InvalidInput(
+            f"output {path} is a link to {target}, which has another extension; name that, or "
+            "another file."
+        )
+    if not target.parent.is_dir():
+        raise InvalidInput(f"output folder {target.parent} does not exist; create it first.")
+    if target.is_dir() and not (is_zarr(target) and _is_store(target)):
+        what = "a folder, but no Zarr store" if is_zarr(target) else "a folder"
+        raise InvalidInput(f"output {path} is {what}; name a file in it, or another.")
     for source in inputs:
         if there and _exists(source) and path.exists() and path.samefile(source):
             raise InvalidInput(f"output {path} is an input too; name another file.")
     if there and not overwrite:
         raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
-    if not os.access(path.parent, os.W_OK):
-        raise InvalidInput(f"output folder {path.parent} is not writable.")
+    if there:
+        _check_replaceable(path, target)
+    if not os.access(target.parent, os.W_OK):
+        raise InvalidInput(f"output folder {target.parent} is not writable.")
+    return target
+
+
+def followed(path: Path) -> Path:
+    """Return where a link leads, so that the file it stands for is replaced and not the link.
+
+    Links of others are refused: they would choose which of our files is replaced.
+    """
+    if not path.is_symlink():
+        return path
+    if path.lstat().st_uid not in (os.geteuid(), 0):
+        raise InvalidInput(f"output {path} is somebody else's link; remove it, or name another.")
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+        raise InvalidInput(f"output {path} is a link that leads nowhere; remove it.") from error
+
+
+def _check_replaceable(path: Path, target: Path) -> None:
+    """Refuse to replace what could not be replaced after all the work."""
+    try:
+        status = target.lstat()
+    except FileNotFoundError:  # where a link leads to; it can be made
+        return
+    folder = stat.S_ISDIR(status.st_mode)
+    if not folder and not stat.S_ISREG(status.st_mode):
+        raise InvalidInput(f"output {path} is no file; remove it, or name another.")
+    if is_zarr(target) and not folder:
+        raise InvalidInput(
+            f"output {path} is a file, and a Zarr store is a folder; remove it, or name another."
+        )
+    parent, user = target.parent.stat(), os.geteuid()
+    kept = parent.st_mode & stat.S_ISVTX and user not in (0, status.st_uid, parent.st_uid)
+    if kept or (folder and not os.access(target, os.W_OK)):
+        raise InvalidInput(f"output {path} belongs to someone else and cannot be replaced.")
 
 
 def _exists(path: Path) -> bool:
@@ -131,42 +194,155 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def completed(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
+def completed(path: Path, overwrite: bool = True) -> Iterator[Any]:
     """Open a temporary file beside `path` that takes its name only when the body succeeds.
 
     Without `overwrite`, a file that has come to that name in the meantime stays.
     """
-    temporary = path.with_name(f".hdseg-{uuid4().hex[:12]}.part")
-    try:
+    target = followed(path) if overwrite else path
+    temporary = temporary_for(target)
+    with writing(path):
         stream = temporary.open("xb")
-    except OSError as error:
-        raise InvalidInput(f"output {path} cannot be written: {error.strerror}.") from error
     try:
-        with stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        take_name(temporary, path, overwrite)
+        with writing(path):
+            with stream:
+                yield Seen(stream)
+            take_name(temporary, target, overwrite)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+class Seen:
+    """A stream to write to of which libraries cannot take the descriptor.
+
+    What is written to that beside Python fails unseen: on a full disk NumPy loses a file's end.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write, self.flush = stream.write, stream.flush
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Raise: it is there for those that take it for a sign of a stream."""
+        raise UnsupportedOperation(f"read({size}) of an output")
+
+    def seekable(self) -> bool:
+        """Return whether positions can be chosen."""
+        return True
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say which output it was whose writing failed, and why."""
+    try:
+        yield
+    except NotWritten as error:  # of a part of it
+        raise _not_written(path, error.reason, error) from error
+    except (HdsegError, ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        # Not all libraries say which error it was.
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+        raise _not_written(path, reason, error) from error
+
+
+def _not_written(path: Path, reason: str, error: OSError) -> NotWritten:
+    return NotWritten(f"output {path} cannot be written: {reason}.", reason, error.errno)
+
+
+def temporary_for(path: Path, suffix: str = ".part") -> Path:
+    """Return a name beside a path that nothing has."""
+    return path.with_name(f".hdseg-{uuid4().hex[:12]}{suffix}")
+
+
 def take_name(temporary: Path, path: Path, overwrite: bool) -> None:
-    """Give a complete file, or folder, its name; without `overwrite` only if that is free."""
-    if overwrite and path.is_dir():
-        before = temporary.with_name(f".hdseg-{uuid4().hex[:12]}.old")
-        path.rename(before)
-        temporary.rename(path)
-        shutil.rmtree(before, ignore_errors=True)
+    """Give a complete file, or folder, its name; without `overwrite` only if that is free.
+
+    All of it is on the disk before, and its name when this returns: after a power cut either is
+    there, never a name of nothing.
+    """
+    synced(temporary)
+    if overwrite and path.is_dir() and not path.is_symlink():
+        _replace_folder(temporary, path)
     elif overwrite:
         temporary.replace(path)
     elif temporary.is_dir():
         try:
             temporary.rename(path)  # fails where there is anything but an empty folder
         except OSError as error:
-            raise InvalidInput(_appeared(path)) from error
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise InvalidInput(_appeared(path)) from error
+            raise
     else:
         _take_free_name(temporary, path)
+    synced_folder(path.parent)
+
+
+def synced(path: Path) -> None:
+    """Force a file to the disk, or a folder with all that is in it."""
+    if not path.is_dir():
+        _sync(path)
+        return
+    folders, files = [path], []
+    for folder, _, names in os.walk(path):
+        folders.append(Path(folder))
+        files += [Path(folder) / name for name in names]
+    # Disks take many requests at once.
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        list(pool.map(_sync, files))
+    for inner in reversed(folders):
+        synced_folder(inner)
+
+
+def synced_folder(path: Path | int) -> None:
+    """Force the names in a folder to the disk, where the file system can."""
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+
+
+def _sync(path: Path | int) -> None:
+    file = path if isinstance(path, int) else os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        if file is not path:
+            os.close(file)
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Put a folder in the place of another, which is removed."""
+    if not temporary.is_dir():
+        raise InvalidInput(_appeared(path))
+    if exchanged(temporary, path):
+        synced_folder(path.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        return
+    before = temporary_for(path, ".old")
+    path.rename(before)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        before.rename(path)
+        raise
+    synced_folder(path.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; return whether the system can."""
+    return renamed(one, other, _EXCHANGE)
+
+
+def renamed(one: Path, other: Path, how: int) -> bool:
+    """Rename as ``renameat2`` does; return whether the system can, and has."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = _HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute())
+    return bool(rename(*names, how) == 0)
 
 
 def _appeared(path: Path) -> str:
@@ -186,5 +362,11 @@ def _take_free_name(temporary: Path, path: Path) -> None:
         os.link(temporary, path)  # unlike a rename, it fails where the name is taken
     except FileExistsError as error:
         raise InvalidInput(_appeared(path)) from error
-    except OSError:  # a file system without links
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if renamed(temporary, path, _NOREPLACE):
+            return
+        if os.path.lexists(path):
+            raise InvalidInput(_appeared(path)) from None
         temporary.replace(path)

@@ -2,16 +2,21 @@
 
 A tile is written under another name, forced to the disk and renamed; so whoever finds it finds all
 of it, after a power cut too, and it does not matter how often or by how many it is written.
+
+What is read is not trusted: check sums hold the run's key and the place of the tile, sizes must be
+those that follow from the shape, nothing is unpacked beyond them, and values must be possible.
 """
 
 import os
+import re
 import struct
 import zlib
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +24,9 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.own import make_folder, own_file, own_folder, write_whole
 
-_MAGIC = b"hdseg2\n\0"
+_MAGIC = b"hdseg3\n\0"
 _ROWS = 512  # that are compressed together: who needs a strip unpacks no more
 _HEAD = struct.Struct("<8sqqq")  # magic, height, width, strips
 _STRIP = struct.Struct("<qqI")  # offset, bytes, check sum
@@ -41,6 +47,23 @@ class DamagedTile(Unfinished):
 
 
 @dataclass(frozen=True)
+class Values:
+    """The values that a plane can have: from `least` to `most`, and `wall`."""
+
+    least: int
+    most: int
+    wall: int | None = None
+
+    def include(self, values: NDArray[Any]) -> bool:
+        """Return whether all values are among them."""
+        if values.min() < self.least:
+            return False
+        if self.wall is not None and values.max() > self.most:
+            values = values[values != self.wall]
+        return bool(values.max(initial=0) <= self.most)
+
+
+@dataclass(frozen=True)
 class Plane:
     """A (H, W) array of integers, or of bools with `bits`, in a folder."""
 
@@ -49,6 +72,8 @@ class Plane:
     tile: int
     dtype: str
     bits: bool = False
+    values: Values | None = None  # that there can be
+    key: str = ""  # of the run; tiles of another run are damaged
 
     @cached_property
     def grid(self) -> TileGrid:
@@ -66,13 +91,13 @@ class Plane:
             rows: NDArray[Any] = np.ascontiguousarray(values[top : top + _ROWS])
             packed = np.packbits(rows, axis=1) if self.bits else rows
             strips.append(zlib.compress(packed.data, _LEVEL))
-        offset = _HEAD.size + len(strips) * _STRIP.size + _CHECK.size
+        offset = _begin(len(strips))
         parts = [_HEAD.pack(_MAGIC, *values.shape, len(strips))]
         for strip in strips:
             parts.append(_STRIP.pack(offset, len(strip), zlib.crc32(strip)))
             offset += len(strip)
-        parts.append(_CHECK.pack(zlib.crc32(b"".join(parts))))
-        self.folder.mkdir(exist_ok=True)
+        parts.append(_CHECK.pack(zlib.crc32(b"".join(parts), self._seal(index))))
+        make_folder(self.folder)
         write_whole(self.path(index), b"".join(parts + strips))
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -89,9 +114,21 @@ class Plane:
         """Return whether a tile is there and undamaged."""
         try:
             self._packed(index, self.grid.core(index), 0, None)
-        except (OSError, DamagedTile):
+        except DamagedTile:
             return False
         return True
+
+    def forget_all_but(self, indices: Collection[int]) -> None:
+        """Remove the tiles that others, or earlier runs, have left here."""
+        keep = {self.path(index).name for index in indices}
+        with suppress(FileNotFoundError), own_folder(self.folder) as folder:
+            for name in os.listdir(folder):
+                if re.fullmatch(r"\d+", name) and name not in keep:
+                    os.unlink(name, dir_fd=folder)
+
+    def _seal(self, index: int) -> int:
+        """Return what the check sum of a tile begins with: it is right in this place alone."""
+        return zlib.crc32(f"{self.key} {self.folder.name} {index}".encode())
 
     def _part(self, index: int, core: Window, wanted: Window) -> NDArray[Any]:
         inside = wanted.seen_from(core)
@@ -102,39 +139,79 @@ class Plane:
     def _strips(self, index: int, core: Window, first: int, last: int) -> NDArray[Any]:
         """Return the rows of some strips of a tile."""
         packed = self._packed(index, core, first, last + 1)
-        values = np.frombuffer(b"".join(zlib.decompress(p) for p in packed), np.uint8)
-        if not self.bits:
-            return values.view(self.dtype).reshape(-1, core.width)
-        rows = values.reshape(-1, -(-core.width // 8))
-        return np.unpackbits(rows, axis=1, count=core.width).view(np.bool_)
+        strips = range(first, last + 1)
+        rows = [_unpacked(p, self._size(core, i)) for p, i in zip(packed, strips, strict=True)]
+        if None not in rows:
+            values = np.frombuffer(b"".join(filter(None, rows)), np.uint8)
+            if self.bits:
+                lines = values.reshape(-1, -(-core.width // 8))
+                return np.unpackbits(lines, axis=1, count=core.width).view(np.bool_)
+            values = values.view(self.dtype).reshape(-1, core.width)
+            if self.values is None or self.values.include(values):
+                return values
+        # Its check sums are right: only without it does a run that is resumed make it anew.
+        with suppress(OSError):
+            self.path(index).unlink()
+        raise DamagedTile(self.path(index))
+
+    def _size(self, core: Window, strip: int) -> int:
+        """Return the bytes of a strip, unpacked."""
+        rows = min(_ROWS, core.height - strip * _ROWS)
+        return rows * (-(-core.width // 8) if self.bits else self._item * core.width)
+
+    @cached_property
+    def _item(self) -> int:
+        return np.dtype(self.dtype).itemsize
 
     def _packed(self, index: int, core: Window, first: int, end: int | None) -> list[bytes]:
         """Return some strips as they are stored, all of which are what was written."""
         path, count = self.path(index), -(-core.height // _ROWS)
-        with path.open("rb") as stream:
-            head = stream.read(_HEAD.size + count * _STRIP.size)
-            check = stream.read(_CHECK.size)
-            if check != _CHECK.pack(zlib.crc32(head)) or _HEAD.unpack_from(head) != (
-                _MAGIC, *core.shape, count,
-            ):  # fmt: skip
-                raise DamagedTile(path)
-            table = list(_STRIP.iter_unpack(head[_HEAD.size :]))[first:end]
-            stream.seek(table[0][0])
-            packed = [stream.read(length) for _, length, _ in table]
-        if any(zlib.crc32(p) != check for p, (_, _, check) in zip(packed, table, strict=True)):
+        most = sum(_longest(self._size(core, i)) for i in range(count))
+        try:
+            with own_file(path, _begin(count) + most) as stream:
+                table = self._table(stream, index, core, count)
+                chosen = table[first:end]
+                stream.seek(chosen[0][0])
+                packed = [stream.read(length) for _, length, _ in chosen]
+        except (OSError, ValueError) as error:
+            raise DamagedTile(path) from error
+        if any(zlib.crc32(p) != check for p, (_, _, check) in zip(packed, chosen, strict=True)):
             raise DamagedTile(path)
         return packed
 
+    def _table(
+        self, stream: BinaryIO, index: int, core: Window, count: int
+    ) -> list[tuple[int, int, int]]:
+        """Return offset, length and check sum of all strips; ValueError if they cannot be so."""
+        head = stream.read(_HEAD.size + count * _STRIP.size)
+        if stream.read(_CHECK.size) != _CHECK.pack(zlib.crc32(head, self._seal(index))):
+            raise ValueError
+        if _HEAD.unpack_from(head) != (_MAGIC, *core.shape, count):
+            raise ValueError
+        table = list(_STRIP.iter_unpack(head[_HEAD.size :]))
+        offset = _begin(count)
+        for i, (start, length, _) in enumerate(table):
+            if start != offset or not 0 < length <= _longest(self._size(core, i)):
+                raise ValueError
+            offset += length
+        return table
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when all of it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}")
+
+def _begin(strips: int) -> int:
+    """Return where the first strip begins."""
+    return _HEAD.size + strips * _STRIP.size + _CHECK.size
+
+
+def _longest(size: int) -> int:
+    """Return the most bytes that zlib makes of so many (its compressBound)."""
+    return size + (size >> 12) + (size >> 14) + (size >> 25) + 13
+
+
+def _unpacked(packed: bytes, size: int) -> bytes | None:
+    """Return exactly so many bytes, None if there are fewer or more, or others behind them."""
+    press = zlib.decompressobj()
     try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        found = press.decompress(packed, size + 1)
+    except zlib.error:
+        return None
+    return found if len(found) == size and press.eof and not press.unused_data else None

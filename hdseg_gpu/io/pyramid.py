@@ -36,7 +36,7 @@ class Spool:
 
     def __init__(self, path: Path, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.path, self.shape, self.dtype = path, shape, dtype
-        self._file: BinaryIO = path.open("w+b")
+        self._file: BinaryIO = path.open("x+b")
         self._first = 0  # of the full level's next row, modulo 2
 
     def add(self, rows: NDArray[Any]) -> NDArray[Any]:

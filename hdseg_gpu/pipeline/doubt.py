@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Band, Classes, Evidence, Ops, wall_of
 from hdseg_gpu.core.params import Coarse
-from hdseg_gpu.core.windows import Shape, Window, all_of, whole
+from hdseg_gpu.core.windows import Shape, Window, all_of, between, whole
 from hdseg_gpu.pipeline.evidence import Cells
 from hdseg_gpu.pipeline.rounds import Lengths
 
@@ -60,6 +60,13 @@ def in_squares(unknown: NDArray[np.int64], side: int) -> NDArray[np.int64]:
 def patches_of(shape: Shape) -> Shape:
     """Return how many patches a picture has."""
     return -(-shape[0] // PATCH), -(-shape[1] // PATCH)
+
+
+def patch_at(shape: Shape, index: int) -> Window:
+    """Return the window of a patch of a picture; they are numbered row by row."""
+    row, column = divmod(index, patches_of(shape)[1])
+    top, left = row * PATCH, column * PATCH
+    return between(top, left, top + PATCH, left + PATCH, shape)
 
 
 def sample(unknown: NDArray[np.int64]) -> NDArray[np.bool_]:

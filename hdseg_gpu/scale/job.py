@@ -1,8 +1,6 @@
 """What a worker must know to do a tile: plain values and paths, that travel well."""
 
-import json
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +9,13 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import Unfinished
-from hdseg_gpu.core.ops import Ops, class_dtype
+from hdseg_gpu.core.ops import Ops, class_dtype, wall_of
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window, placed
 from hdseg_gpu.io.npy import Npy
-from hdseg_gpu.io.plane import Plane
+from hdseg_gpu.io.plane import Plane, Values
 from hdseg_gpu.pipeline.evidence import part_of, taken_over
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
 from hdseg_gpu.scale.memory import SEED_TILE, Plan
@@ -47,7 +45,6 @@ class Job:
     frozen: Survey | None = None  # after the survey: see `surveyed`
     doubt: float = 0.0  # after it has been measured
     room: Plan | None = None  # what this process has memory for; None where others do the tiles
-    plan: str = ""  # what tells the workspace from another under its path: see `plan_of`
     run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
 
     @property
@@ -80,7 +77,7 @@ class Job:
     def check_workspace(self) -> None:
         """Raise Unfinished if the run was given up, or its folder is another's by now."""
         check_going_on(self.run)
-        if self.plan and plan_of(self.workspace) != self.plan:
+        if not self.workspace.is_there():
             raise Unfinished(
                 f"{self.workspace.folder} is not the folder of this run; a worker needs the "
                 "output's folder under the same path as all others, and a tile of a run that was "
@@ -90,15 +87,21 @@ class Job:
     def plane(self, name: str) -> Plane:
         """Return a plane of the run: known0, cells0, classes0, ... for each round, and labels."""
         check_going_on(self.run)
-        folder, dtype = self.workspace.folder / name, np.dtype(class_dtype(self.coarse.count)).name
+        folder, key = self.workspace.folder / name, self.workspace.key
         seed_tile, kind = self.seed_tiles.tile, name.rstrip("0123456789")
         if kind == "known":
-            return Plane(folder, self.shape, seed_tile, "bool", bits=True)
+            return Plane(folder, self.shape, seed_tile, "bool", bits=True, key=key)
+        count = self.coarse.count
+        dtype = np.dtype(class_dtype(count)).name
+        shape, tile, values = self.shape, self.tile, Values(0, count - 1)
         if kind == "cells":
             cell = self.lengths.cell
             shape = -(-self.shape[0] // cell), -(-self.shape[1] // cell)
-            return Plane(folder, shape, seed_tile // cell, dtype)
-        return Plane(folder, self.shape, self.tile, dtype)
+            tile = seed_tile // cell
+        elif kind == "labels":
+            wall = None if self.coarse.ignore_index is None else wall_of(dtype)
+            values = Values(1, count, wall)
+        return Plane(folder, shape, tile, dtype, values=values, key=key)
 
     def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
@@ -116,17 +119,16 @@ class Job:
         return validate.image(pixels, -1, given.alpha, Stages())
 
 
-def plan_of(workspace: Workspace) -> str:
-    """Return what tells the folder of a run from those of others: a hash of its plan."""
-    plan = workspace.kept("run.json")
-    return "none" if plan is None else sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-
-
 def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
-    """Put the arrays of a coarse map into the workspace."""
-    for name, array in _arrays(coarse).items():
-        values: NDArray[Any] = np.ascontiguousarray(array)
-        with (workspace.folder / f"coarse_{name}.npy").open("wb") as stream:
+    """Put the arrays of a coarse map into the workspace, and no others."""
+    arrays = _arrays(coarse)
+    for name in _ARRAYS:
+        file = f"coarse_{name}.npy"
+        if name not in arrays:
+            workspace.file(file).unlink(missing_ok=True)
+            continue
+        values: NDArray[Any] = np.ascontiguousarray(arrays[name])
+        with workspace.new_file(file) as stream:
             # Not by np.save, which does not say why a file cannot be written.
             header = np.lib.format.header_data_from_array_1_0(values)
             np.lib.format.write_array_header_1_0(stream, header)
@@ -138,7 +140,7 @@ def arrays_of(job: Job) -> Coarse:
     loaded: dict[str, Any] = {
         name: Npy(path)  # closed when nobody refers to it any more
         for name in _ARRAYS
-        if (path := job.workspace.folder / f"coarse_{name}.npy").exists()
+        if (path := job.workspace.file(f"coarse_{name}.npy")).exists()
     }
     return Coarse(
         job.coarse.values, loaded.get("classes"), loaded.get("probabilities"),

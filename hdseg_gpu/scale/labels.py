@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.report import FileReport
 from hdseg_gpu.core.windows import Shape, Window
-from hdseg_gpu.io.create import remove, write_as
-from hdseg_gpu.io.paths import take_name
+from hdseg_gpu.io.create import write_as
+from hdseg_gpu.io.paths import take_name, writing
 from hdseg_gpu.io.source import Georeference
 from hdseg_gpu.pipeline.labels import look_up
 from hdseg_gpu.scale.job import Job
 from hdseg_gpu.scale.scene import classes_in, seeds_in
 from hdseg_gpu.scale.tasks import Step
+from hdseg_gpu.scale.workspace import Workspace
 
 _STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
 
@@ -74,17 +76,21 @@ class Labels:
         return ops.host(look_up(ops, job.coarse.values, labels, job.coarse.ignore_index))
 
 
-def write_output(
-    output: Path, labels: Labels, georeference: Georeference | None, overwrite: bool
-) -> None:
-    """Write the labels of a run within its folder, and give the complete file its name.
+def write_output(output: Path, labels: Labels, georeference: Georeference | None) -> Path:
+    """Write the labels of a run within its folder; return the complete file, or folder.
 
     Whatever stops it, all that remains is in the folder, and goes with it.
     """
-    workspace = labels.job.workspace
-    complete = workspace.folder / f"output{''.join(output.suffixes[-2:])}"
-    for left in workspace.folder.glob("output*"):  # by a run that was stopped here
-        remove(left)
-    write_as(complete, labels, georeference)
-    workspace.about_to_name(complete)
-    take_name(complete, output, overwrite)
+    complete = labels.job.workspace.begin_output(output)
+    with writing(output):
+        write_as(complete, labels, georeference)
+    return complete
+
+
+def name_output(
+    workspace: Workspace, complete: Path, output: Path, overwrite: bool, report: FileReport
+) -> None:
+    """Give a complete file the output's name, and keep until the end whose it is."""
+    workspace.about_to_name(complete, report)
+    with writing(output):
+        take_name(complete, output, overwrite)

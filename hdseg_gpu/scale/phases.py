@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.pipeline.doubt import (
@@ -29,6 +30,7 @@ from hdseg_gpu.scale import solving, tasks
 from hdseg_gpu.scale.job import Job
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.progress import Meter
+from hdseg_gpu.scale.records import is_possible
 from hdseg_gpu.scale.scene import drawn_by_network
 from hdseg_gpu.scale.schedule import Result, Scheduler, Task
 from hdseg_gpu.scale.sources import source_of
@@ -142,6 +144,7 @@ class _Runner:
                     return 0
                 self.job, self.found.doubt = replace(self.job, doubt=doubt), doubt
             tiles = [index for index in self._tiles(unknown) if index not in self.lost]
+            self.job.plane(f"classes{i + 1}").forget_all_but(tiles)
             self._skips(self.phase(f"redraw{i}", tasks.redraw, tiles, i))
         return len(WIDE) if detail < MOST_DETAIL else 0
 
@@ -158,7 +161,7 @@ class _Runner:
         results = self.phase("tiles", solving.solve, tiles, step, sorted(self.lost))
         self._skips(results)
         for _, result in sorted(results.items()):
-            self.found.tally += Tally.from_plain(result["tally"])
+            self.found.tally += restored(Tally, result["tally"])
             for name, seconds in result["seconds"].items():
                 self.found.seconds[name] = self.found.seconds.get(name, 0.0) + seconds
         self.found.step, self.found.decided = step, tuple(tiles)
@@ -176,7 +179,7 @@ class _Runner:
     def phase(self, name: str, task: Task, indices: Sequence[int], *rest: Any) -> dict[int, Result]:
         """Do what is not yet done of a phase, and return the records of all of it."""
         workspace = self.job.workspace
-        workspace.phase(name).mkdir(exist_ok=True)
+        workspace.begin(name)
         found = {i: r for i in indices if (r := self._recorded(name, i)) is not None}
         missing = [i for i in indices if i not in found]
         with self.stages.timed(name):
@@ -192,7 +195,7 @@ class _Runner:
     def _recorded(self, name: str, index: int) -> Result | None:
         """Return the record of a task that is done, if what it wrote is still whole."""
         result = self.job.workspace.recorded(name, index)
-        if result is None:
+        if result is None or not is_possible(self.job, name, index, result):
             return None
         written = (self.job.plane(plane) for plane in result.get("planes", ()))
         return result if all(plane.is_whole(index) for plane in written) else None

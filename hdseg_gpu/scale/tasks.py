@@ -10,10 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.windows import Window, between
+from hdseg_gpu.core.windows import Window
 from hdseg_gpu.pipeline.block import BLOCK
 from hdseg_gpu.pipeline.decide import redrawn
-from hdseg_gpu.pipeline.doubt import PATCH, contradictions_of, patches_of, unknown_in_patches
+from hdseg_gpu.pipeline.doubt import (
+    contradictions_of,
+    patch_at,
+    patches_of,
+    unknown_in_patches,
+)
 from hdseg_gpu.pipeline.rounds import SMOOTHING, WIDE
 from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of, seeded
 from hdseg_gpu.pipeline.survey import spread_of
@@ -38,7 +43,7 @@ def survey(job: Job, index: int, boundary: bool) -> Result:
 
 def glance(job: Job, index: int, boundary: bool) -> Result:
     """Return the same of a patch."""
-    patch = _patch(job, index)
+    patch = patch_at(job.shape, index)
     return _spreads(job, [patch], boundary) | {"pixels": patch.height * patch.width}
 
 
@@ -55,12 +60,6 @@ def _spreads(job: Job, windows: Iterable[Window], boundary: bool) -> Result:
         # A list, as the record has it: both are sorted together.
         found.append([*window[:2], spread.pixels, spread.means.tolist(), spread.squares])
     return {"blocks": found}
-
-
-def _patch(job: Job, index: int) -> Window:
-    row, column = divmod(index, patches_of(job.shape)[1])
-    top, left = row * PATCH, column * PATCH
-    return between(top, left, top + PATCH, left + PATCH, job.shape)
 
 
 def seeds(job: Job, index: int, step: Step) -> Result:
@@ -93,7 +92,7 @@ def seeds(job: Job, index: int, step: Step) -> Result:
 def measure(job: Job, index: int) -> Result:
     """Return how the colours contradict the coarse map in a patch."""
     ops = job.ops
-    patch = _patch(job, index)
+    patch = patch_at(job.shape, index)
     try:
         scene = scene_of(job, patch, WIDE[0], redrawn=0)
     except InvalidInput:

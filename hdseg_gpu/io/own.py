@@ -1,0 +1,135 @@
+"""Folders and files that a run keeps for itself: never another's that lie under their names.
+
+A name may be a link, a pipe or somebody's file. So folders are opened without following links and
+looked at before they are used, files are made where nothing is and then renamed, and what is read
+is a plain file of a bounded size.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+# Pipes are opened without waiting for whoever writes to them.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH  # who else may write
+_REASON = "belongs to someone else, or others may write to it"
+
+
+class NotOurs(PermissionError):
+    """A folder or file that we must not use as ours; the text says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.strerror = why
+
+
+def make_folder(path: Path) -> bool:
+    """Make a folder for this user alone; return whether it was not there."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def own_folder(path: Path) -> Iterator[int]:
+    """Return the descriptor of a folder of our own.
+
+    Raises NotOurs for links, for what is no folder, and where others own it or may write to it;
+    FileNotFoundError where nothing is.
+    """
+    try:
+        folder = os.open(path, _FOLDER)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise NotOurs("is a link" if path.is_symlink() else "is no folder") from error
+        if error.errno == errno.EACCES:
+            raise NotOurs(_REASON) from error
+        raise
+    try:
+        if not _is_ours(os.fstat(folder), path.parent):
+            raise NotOurs(_REASON)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _is_ours(status: os.stat_result, beside: Path) -> bool:
+    """Return whether a folder is this user's, and nobody else may write to it."""
+    found = status.st_uid, status.st_mode & _OTHERS
+    if found == (os.geteuid(), 0):
+        return True
+    # Some file systems do not tell: what we make there looks the same.
+    probe = beside / f".hdseg-{uuid4().hex[:12]}.probe"
+    try:
+        probe.mkdir(mode=0o700)
+    except OSError:
+        return False
+    try:
+        made = probe.lstat()
+    finally:
+        probe.rmdir()
+    return found == (made.st_uid, made.st_mode & _OTHERS)
+
+
+@contextmanager
+def own_file(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
+    """Open a plain file in a folder of our own for reading, of at most so many bytes.
+
+    Raises NotOurs for links, pipes, files of others, files with a second name, and larger ones.
+    """
+    with own_folder(path.parent) as folder:
+        within = os.fstat(folder)
+        try:
+            file = os.open(path.name, _FILE, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise NotOurs("is no plain file") from error
+            raise
+    with os.fdopen(file, "rb") as stream:
+        check_plain(file, within.st_uid)
+        if most is not None and os.fstat(file).st_size > most:
+            raise NotOurs(f"is larger than {most} bytes")
+        yield stream
+
+
+def check_plain(file: int, owner: int) -> None:
+    """Raise NotOurs for what is no plain file, is another's, or has a second name elsewhere."""
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != owner or status.st_nlink > 1:
+        raise NotOurs("is no plain file of our own")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name when the body succeeds and it is on the disk.
+
+    It takes the place of what has that name. The folder must be our own.
+    """
+    with own_folder(path.parent) as folder:
+        temporary = f".{path.name}.{uuid4().hex[:12]}"
+        file = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+        try:
+            with os.fdopen(file, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name when all of it is on the disk."""
+    with new_file(path) as stream:
+        stream.write(content)

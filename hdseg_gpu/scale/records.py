@@ -1,0 +1,160 @@
+"""What a task may say when it is done: a record that says anything else counts as not there.
+
+Records lie in files, which may be stale, damaged or not ours. What is read from them decides where
+memory is indexed and what is added up, so each phase's are checked against what the task could have
+found, before anything believes them.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+from hdseg_gpu.core.plain import restored
+from hdseg_gpu.core.report import Tally
+from hdseg_gpu.core.windows import Window
+from hdseg_gpu.pipeline.block import BLOCK
+from hdseg_gpu.pipeline.doubt import patch_at, patches_of
+from hdseg_gpu.scale.job import Job
+from hdseg_gpu.scale.schedule import Result
+from hdseg_gpu.scale.sources import source_of
+
+
+def is_possible(job: Job, phase: str, index: int, result: Result) -> bool:
+    """Return whether a task of a phase could have said this."""
+    kind = phase.rstrip("0123456789")
+    try:
+        _CHECKS[kind](job, phase, index, result)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return False
+    return True
+
+
+def _survey(job: Job, phase: str, index: int, result: Result) -> None:
+    """Check means and squares of blocks, or of a patch where sigma is told."""
+    whole = job.tiles.core(index) if job.sigma is None else patch_at(job.shape, index)
+    _only(result, "blocks", "pixels")
+    _equal(result["pixels"], _pixels(whole))
+    blocks = list(whole.divided(BLOCK)) if job.sigma is None else [whole]
+    places = {(b.top, b.left): _pixels(b) for b in blocks}
+    channels = 1 if phase == "edges" else source_of(job.image).channels - job.image.alpha
+    found = _list(result["blocks"])
+    _true(len(found) == len(blocks) or (job.skip and len(found) < len(blocks)))
+    for block in found:
+        top, left, pixels, means, squares = _list(block)
+        _equal(places.pop((_whole(top), _whole(left))), _whole(pixels))
+        _true(len(_list(means)) == channels and all(isfinite(_number(m)) for m in means))
+        _true(isfinite(_number(squares)) and squares >= 0)
+
+
+def _seeds(job: Job, phase: str, index: int, result: Result) -> None:
+    core = job.seed_tiles.core(index)
+    _only(result, "patches", "unknown", "before", "after", "pixels", "planes")
+    _equal(result["pixels"], _pixels(core))
+    _true(len(_list(result["planes"])) == 2)
+    cells, known = result["planes"]
+    _equal(known, f"known{phase.removeprefix('seeds')}")
+    _true(isinstance(cells, str) and cells[:5] == "cells" and cells[5:].isdecimal())
+    patches, unknown = _ascending(result["patches"]), _list(result["unknown"])
+    _true(len(patches) == len(unknown))
+    columns = patches_of(job.shape)[1]
+    for patch, count in zip(patches, unknown, strict=True):
+        _true(patch < columns * patches_of(job.shape)[0])
+        common = patch_at(job.shape, patch).common(core)
+        _true(common is not None and 0 < _whole(count) <= _pixels(common))
+    for name in ("before", "after"):
+        classes = _ascending(result[name])
+        _true(not classes or classes[-1] < job.coarse.count)
+    _true(len(result["before"]) > 0)
+
+
+def _measure(job: Job, phase: str, index: int, result: Result) -> None:
+    _only(result, "counts", "pixels")
+    size = _pixels(patch_at(job.shape, index))
+    _true(result["pixels"] == size or (job.skip and result["pixels"] == 0))
+    total, wrong = (_list(counts) for counts in _list(result["counts"]))
+    _true(len(total) == len(wrong) == job.coarse.count)
+    _true(all(0 <= _whole(w) <= _whole(t) for t, w in zip(total, wrong, strict=True)))
+    _true(sum(total) <= result["pixels"])
+
+
+def _redraw(job: Job, phase: str, index: int, result: Result) -> None:
+    _equal(result["pixels"], _pixels(job.tiles.core(index)))
+    if "skipped" in result:
+        _only(result, "skipped", "pixels")
+        _skipped(job, result)
+    else:
+        _only(result, "planes", "pixels")
+        _equal(result["planes"], [f"classes{int(phase.removeprefix('redraw')) + 1}"])
+
+
+def _tiles(job: Job, phase: str, index: int, result: Result) -> None:
+    more = ("skipped",) if "skipped" in result else ()
+    _only(result, "planes", "pixels", "tally", "seconds", *more)
+    if more:
+        _skipped(job, result)
+    size = _pixels(job.tiles.core(index))
+    _equal(result["pixels"], size)
+    _equal(result["planes"], ["labels"])
+    tally = restored(Tally, result["tally"])
+    _true(0 <= tally.unknown_pixels <= size and tally.refined_pixels >= 0)
+    _true(0 <= (tally.uncertified_pixels or 0) <= size)
+    _true(min(tally.systems, tally.right_hand_sides, tally.iterations) >= 0)
+    _true(isinstance(result["seconds"], dict))
+    _true(all(isfinite(_number(s)) and s >= 0 for s in result["seconds"].values()))
+
+
+_CHECKS: dict[str, Callable[[Job, str, int, Result], None]] = {
+    "survey": _survey,
+    "edges": _survey,
+    "seeds": _seeds,
+    "measure": _measure,
+    "redraw": _redraw,
+    "tiles": _tiles,
+}
+
+
+def _true(holds: bool) -> None:
+    if not holds:
+        raise ValueError
+
+
+def _equal(value: Any, expected: Any) -> None:
+    _true(type(value) is type(expected) and value == expected)
+
+
+def _only(result: Result, *names: str) -> None:
+    _true(result.keys() == set(names))
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:  # bools are none
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError
+    return float(value)
+
+
+def _ascending(value: Any) -> list[int]:
+    found = [_whole(v) for v in _list(value)]
+    _true(not found or found[0] >= 0)
+    _true(all(a < b for a, b in pairwise(found)))
+    return found
+
+
+def _skipped(job: Job, result: Result) -> None:
+    _true(job.skip and isinstance(result["skipped"], str))
+
+
+def _pixels(window: Window) -> int:
+    return window.height * window.width
