@@ -276,11 +276,11 @@ def test_folders_that_a_plain_user_cannot_write_to(what, tmp_path_factory):
         [sys.executable, "-P", "-c", AS_NOBODY, f"-o{tmp_path / 'first.npy'}", *line],
         env=environment(HOME="/nowhere"), capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
-    if "ModuleNotFoundError" in done.stderr or "Permission denied: '/" in done.stderr:
+    if "ModuleNotFoundError" in done.stderr:
         pytest.skip(f"a plain user cannot read the package here: {done.stderr[-300:]}")
     assert done.returncode == 2, done.stderr
     (error,) = [l for l in done.stderr.splitlines() if not l.startswith("note")]  # noqa: E741
-    assert re.search(r"^error: .*(is not writable|someone else|belongs to)", error)
+    assert re.search(r"^error: .*(is not writable|someone else|belongs to|cannot be read)", error)
     assert sorted(str(p) for p in there.rglob("*")) == before
 
 

@@ -354,7 +354,10 @@ def _appeared(path: Path) -> str:
 
 def _is_store(path: Path) -> bool:
     """Return whether a folder is a Zarr store, which may be replaced."""
-    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+    try:
+        return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+    except OSError as error:
+        raise InvalidInput(f"output {path} cannot be read: {error.strerror}.") from error
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
