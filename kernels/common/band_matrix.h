@@ -79,11 +79,17 @@ HDSEG_FN float reduced_value(const Edges& a, const float* inverse, const float* 
          (a.south[i] * b[i + down]) * inverse[i + down];
 }
 
+// w v[at]. Where no edge leads there, it is not read: it may be a red pixel of another piece, which
+// another thread may be writing.
+HDSEG_FN float from_neighbour(float w, const float* v, int64_t at) {
+  return w == 0.0f ? 0.0f : w * v[at];
+}
+
 // (A_rr^-1 (b_r - A_rb x_b))_i of a red pixel; v holds b at red pixels and x at black ones.
 HDSEG_FN float red_value(const Edges& a, const float* inverse, const float* v, int64_t i,
                          int64_t up, int64_t down) {
-  return (v[i] + a.north[i] * v[i + up] + a.east[i - 1] * v[i - 1] + a.east[i] * v[i + 1] +
-          a.south[i] * v[i + down]) *
+  return (v[i] + from_neighbour(a.north[i], v, i + up) + from_neighbour(a.east[i - 1], v, i - 1) +
+          from_neighbour(a.east[i], v, i + 1) + from_neighbour(a.south[i], v, i + down)) *
          inverse[i];
 }
 
