@@ -139,6 +139,16 @@ def test_whole_pictures_are_within_the_budget(tmp_path, name):
             assert peak - before < 20 * MIB
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_pages_of_a_large_jpeg_are_given_back(tmp_path):
+    """It is decoded into a mapped file, of more bytes than may be occupied."""
+    pytest.importorskip("imagecodecs")
+    Image.new("RGB", (9000, 9000)).save(tmp_path / "a.jpg")
+    _, peak, refused, _ = opened(tmp_path / "a.jpg", 192 * MIB)
+    assert not refused
+    assert peak < 192 * MIB
+
+
 def test_a_packed_array_is_refused_by_its_header(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", np.zeros((20_000, 20_000), np.uint8))
     before, peak, refused, _ = opened(tmp_path / "a.npz", 256 * MIB, "read")
