@@ -175,7 +175,9 @@ def private(tmp_path):
 @pytest.mark.parametrize("name", ["a.jp2", "a.img", "a.png"])
 def test_the_text_of_a_mosaic_elsewhere(tmp_path, listener, name):
     port, asked = listener
-    for source in (private(tmp_path), f"/vsicurl/http://127.0.0.1:{port}/a.tif"):
+    tifffile.imwrite(tmp_path / "beside.tif", GREY)
+    far = private(tmp_path), f"/vsicurl/http://127.0.0.1:{port}/a.tif"
+    for source in (tmp_path / "beside.tif", "beside.tif", *far):
         save_mosaic(tmp_path / name, source)
         with refused(tmp_path / name):
             open_image(tmp_path / name)
@@ -471,6 +473,16 @@ def test_codecs_that_are_not_known(tmp_path, kind):
     assert not flag.exists()
 
 
+def test_a_codec_that_zarr_knows_and_we_do_not(tmp_path):
+    pytest.importorskip("zarr")
+    numcodecs = pytest.importorskip("numcodecs")
+    content = numcodecs.Base64().encode(GREY.tobytes())
+    for changes in ({"compressor": {"id": "base64"}}, {"filters": [{"id": "base64"}]}):
+        write_v2(tmp_path / "a.zarr", content, **changes)
+        with refused(tmp_path / "a.zarr", "stored by the codec 'base64'"):
+            open_image(tmp_path / "a.zarr")
+
+
 @pytest.mark.parametrize("kind", ["zlib", "gzip", "bz2", "lzma", "zstd", "blosc", "lz4"])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_codecs_that_are_known(tmp_path, kind, shuffled):
@@ -619,6 +631,17 @@ def write_tiff(path, *changes, following=0, more=b"", size=0):
     path.write_bytes(content.ljust(4096, b"\0") + GREY.tobytes())
     if size:
         os.truncate(path, size)  # zeros that take no room
+
+
+def test_a_tag_that_is_there_twice(tmp_path):
+    path = tmp_path / "a.tif"
+    write_tiff(path)
+    content = bytearray(path.read_bytes())
+    content[10 + 12 * 6 : 10 + 12 * 6 + 12] = struct.pack("<HHII", 257, 4, 1, 3)  # for 277
+    path.write_bytes(content)
+    with open_image(path) as source:
+        assert source.levels == (source.shape,) == (size_of(path),)
+        assert read_image(path).pixels.shape == source.shape
 
 
 def test_the_page_is_one(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from hdseg_gpu import InvalidInput, open_image
+
 SIDE = 4480  # a multiple of 16, for tiles
 MIB = 1 << 20
 CODE = """
@@ -137,6 +139,23 @@ def test_whole_pictures_are_within_the_budget(tmp_path, name):
         if refused:
             assert f"of max_memory={mib * MIB}" in refused
             assert peak - before < 20 * MIB
+
+
+def test_chunks_of_an_array_are_counted():
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array({}, shape=(90_000, 90_000), dtype="u1", chunks=(30_000, 30_000))
+    with pytest.raises(InvalidInput, match=r"shape \(30000, 30000\).* MiB are left of"):
+        open_image(array, max_memory=2 << 30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_pages_of_a_large_jpeg_are_given_back(tmp_path):
+    """It is decoded into a mapped file, of more bytes than may be occupied."""
+    pytest.importorskip("imagecodecs")
+    Image.new("RGB", (9000, 9000)).save(tmp_path / "a.jpg")
+    _, peak, refused, _ = opened(tmp_path / "a.jpg", 192 * MIB)
+    assert not refused
+    assert peak < 192 * MIB
 
 
 def test_a_packed_array_is_refused_by_its_header(tmp_path):

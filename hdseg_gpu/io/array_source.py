@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
+from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.npy import TURNED, Npy
 from hdseg_gpu.io.paths import decoding
@@ -55,7 +56,7 @@ def _described(name: str, array: Any) -> tuple[Shape, int, np.dtype[Any]]:
     return (shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, dtype.newbyteorder("=")
 
 
-def open_array(array: Any, name: str = "image") -> ImageSource:
+def open_array(array: Any, name: str = "image", budget: Budget | None = None) -> ImageSource:
     """Return a source of an array's windows.
 
     Parameters
@@ -67,6 +68,8 @@ def open_array(array: Any, name: str = "image") -> ImageSource:
         the system's: if its file is cut short meanwhile, the process dies. Pass the file itself.
     name : str
         What messages call it.
+    budget : Budget, optional
+        What a chunk of a Zarr array may take.
 
     """
     if isinstance(array, np.ndarray):
@@ -75,7 +78,7 @@ def open_array(array: Any, name: str = "image") -> ImageSource:
     if library == "zarr":
         from hdseg_gpu.io.zarr_source import open_zarr
 
-        return open_zarr(array)
+        return open_zarr(array, budget=budget)
     if library == "dask" and hasattr(array, "chunksize"):
         return _of_dask(array, name)
     if library == "cupy":

@@ -75,7 +75,7 @@ def open_within(
                 f"level={shown(level)} and key={shown(key)} are for files; the image is an array, "
                 "pass neither."
             )
-        return open_array(image)
+        return open_array(image, budget=budget)
     path = validate.path("image", image)
     if is_zarr(path):
         from hdseg_gpu.io.zarr_source import open_zarr

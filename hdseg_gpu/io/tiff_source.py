@@ -86,7 +86,7 @@ def open_tiff(
                         stacklevel=2,
                     )
                 place = _place(first, tiff, sizes, level)
-                return TiffSource(path, file, page, sizes, place, as_labels, budget)
+                return TiffSource(path, file, page, sizes, level, place, as_labels, budget)
     except BaseException:
         file.close()
         raise
@@ -111,16 +111,18 @@ class TiffSource(ImageSource):
         file: Stored,
         page: Any,
         levels: tuple[Shape, ...],
+        level: int,
         georeference: Georeference | None,
         as_labels: bool,
         budget: Budget,
     ) -> None:
         self.name = str(path)
-        self.levels = levels
         self.georeference = georeference
         self._layout = layout = layout_of(page, path)
         self._colours = None if as_labels else palette(page, path)
         self.shape = layout.shape
+        # Of a tag that is there twice, tifffile may believe the other one.
+        self.levels = tuple(self.shape if i == level else s for i, s in enumerate(levels))
         self.channels = layout.channels if self._colours is None else 3
         self._stored = np.dtype(page.dtype)
         self.dtype = self._stored if self._colours is None else np.dtype(np.uint8)
