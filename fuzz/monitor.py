@@ -21,6 +21,7 @@ from fuzz.oracle import Finding, innermost_of_text
 _PORT = 48293  # the one of fuzz.formats.xml
 _PER_WORKER = 1000
 _START_SECONDS = 120.0
+_ROOM = 4 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class Monitor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.tally = settings, Tally()
-        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = Path(tempfile.mkdtemp(prefix="hdseg-fuzz-", dir=base))
+        self._folder = Path(tempfile.mkdtemp(prefix="hdseg-fuzz-", dir=_fast_folder()))
         self._workers = 0
         self._listener: socket.socket | None = None
         with suppress(OSError):  # another run listens there
@@ -156,6 +156,13 @@ class Monitor:
                     self.tally.found.append(
                         Finding("outside", "network", "", said, "whole case", case=case)
                     )
+
+
+def _fast_folder() -> str | None:
+    """Return a folder in memory, if there is one with room; files are written and synced a lot."""
+    folder = "/dev/shm"
+    roomy = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM
+    return folder if roomy else None
 
 
 def _environment() -> dict[str, str]:

@@ -63,12 +63,17 @@ class _Faulty(ArraySource):
         return np.zeros((*window.shape, 1), np.uint8) if found is None else found(window)
 
 
+class _Lines(InvalidInput):
+    def __str__(self) -> str:
+        return "one line\nanother line"
+
+
 def _raise() -> None:
     raise KeyError("planted")
 
 
 def _several_lines() -> None:
-    raise InvalidInput("one line\nanother line")
+    raise _Lines
 
 
 def _hang() -> None:

@@ -34,7 +34,7 @@ class Place:
 
 def try_everything(rng: Random, path: Path, place: Place) -> Judge:
     """Read a picture in all ways, and refine with it now and then."""
-    judge = Judge(re.compile(re.escape(path.name) + "|coarse|image|boundary|labels|shape"))
+    judge = Judge(re.compile(re.escape(path.name) + "|coarse|image|boundary|labels|max_memory"))
     size = _windows(rng, judge, path, place)
     if path.name.lower().endswith(READABLE) and (size is None or size[0] * size[1] <= _IN_MEMORY):
         _whole(rng, judge, path, size, place.budget)

@@ -41,7 +41,7 @@ def fuzzed(folder, *options):
         ("hang", "hang: time"),
         ("memory", "memory: .*MemoryError"),
         ("die", "signal: SIGSEGV"),
-        ("several lines", "message: InvalidInput.*not one line"),
+        ("several lines", "message: _Lines.*not one line"),
         ("program", "outside: a program is started"),
         ("file", "outside: a file outside is opened"),
         ("change", "outside: a file outside is opened to write"),
