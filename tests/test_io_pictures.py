@@ -8,16 +8,18 @@ import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from file_samples import RNG, refused
+from file_samples import RGB, RNG, refused
 from PIL import Image
 
-from hdseg_gpu import RefinementWarning
+from hdseg_gpu import InvalidInput, RefinementWarning, open_image
+from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Window, whole
 from hdseg_gpu.io import picture_source, png_rows
-from hdseg_gpu.io.picture_source import open_picture
+from hdseg_gpu.io.picture_source import PictureLater, open_picture
 from hdseg_gpu.io.png_jpeg import read_picture
 
 HEIGHT, WIDTH = 133, 217
@@ -264,3 +266,37 @@ def test_threads_read_at_once(tmp_path, small_limits):
 
     with open_picture(tmp_path / "a.png") as source, ThreadPoolExecutor(len(WINDOWS)) as pool:
         assert all(pool.map(look, WINDOWS))
+
+
+# ---- decoded when they are first read ------------------------------------------------------------
+
+PICTURES = sorted(p for p in (Path(__file__).parent / "data").iterdir()
+                  if p.suffix in (".png", ".jpg", ".jpeg"))  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("path", PICTURES, ids=lambda p: p.name)
+def test_a_header_tells_what_a_picture_is(path, kept, monkeypatch):
+    monkeypatch.setattr(picture_source, "_KEPT_PIXELS", 1 << 26 if kept else 0)
+    with open_image(path) as expected, PictureLater(path, budget_of(None)) as source:
+        assert (source.shape, source.channels) == (expected.shape, expected.channels)
+        assert (source.dtype, source.alpha) == (expected.dtype, expected.alpha)
+        window = whole(source.shape)
+        np.testing.assert_array_equal(source.read(window), expected.read(window))
+
+
+def test_a_picture_is_decoded_once_and_not_before_it_is_read(tmp_path, monkeypatch):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    calls = []
+    decode = picture_source._decoded
+    monkeypatch.setattr(picture_source, "_decoded", lambda *a: calls.append(a) or decode(*a))
+    with PictureLater(tmp_path / "a.png", budget_of(None)) as source:
+        assert calls == []
+        (tmp_path / "a.png").unlink()  # the file that was opened is read, whatever its name
+        for _ in range(2):
+            np.testing.assert_array_equal(source.read(whole(source.shape)), RGB)
+        assert len(calls) == 1
+    source = PictureLater(PICTURES[0], budget_of(None))
+    source.close()
+    with pytest.raises(InvalidInput, match="is closed"):
+        source.read(Window(0, 0, 1, 1))

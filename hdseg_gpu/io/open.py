@@ -63,8 +63,13 @@ def open_within(
     level: int = 0,
     key: str | None = None,
     trust_vrt: bool = False,
+    later: bool = False,
 ) -> ImageSource:
-    """Return an image as ``open_image`` does, within a budget of memory."""
+    """Return an image as ``open_image`` does, within a budget of memory.
+
+    later: whether a picture that has no random access is decoded when it is first read, and not
+    before.
+    """
     level = validate.integer("level", level, 0)
     validate.text("key", key)
     if not isinstance(image, str | os.PathLike):
@@ -86,6 +91,10 @@ def open_within(
         raise InvalidInput(
             f"{path} is no Zarr group, so it holds no array {shown(key)}; pass no key."
         )
+    if later and suffix in PICTURES and level == 0:
+        from hdseg_gpu.io.picture_source import PictureLater
+
+        return PictureLater(path, budget)
     return _by_suffix(path, suffix, level, budget, trust_vrt)
 
 

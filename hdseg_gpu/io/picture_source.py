@@ -3,14 +3,15 @@
 import os
 import tempfile
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io import jpeg_rows, png_rows
@@ -42,28 +43,93 @@ def open_picture(
     `workspace` (or the folder for temporary files): its room is given back in ``close``, however
     the process ends. What fits neither way is refused before anything is decoded.
     """
-    budget = budget or budget_of(None)
     with decoding(path), Stored(path) as file:
         head = read_head(path, file)
-        what = described(path, head)
-        small = head.shape[0] * head.shape[1] <= _KEPT_PIXELS
-        if small and head.peak <= budget.left // _KEPT_SHARE:
-            return _Kept(path, file, head)
-        need = png_rows.need_of(head) if head.png else jpeg_rows.need_of(head, file.size)
-        missing = _missing(head)
-        if missing is None and (need < head.peak or not small):
-            budget.require(need, what, _REMEDY)
-            return _transcode(path, file, head, workspace)
-        remedy = _REMEDY if missing is None else f"run `pip install 'hdseg_gpu[{missing}]'`"
-        budget.require(head.peak, what, remedy)
-        if not small:
-            warnings.warn(
-                f"{path} is held in memory whole, {head.shape[0]} x {head.shape[1]} pixels; "
-                f"{remedy} to read it in parts.",
-                RefinementWarning,
-                stacklevel=2,
+        whole = _is_kept(path, head, file.size, budget or budget_of(None))
+        return _decoded(path, file, head, whole, workspace)
+
+
+class PictureLater(ImageSource):
+    """A picture that is decoded when it is first read; its header has been held to the budget."""
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        with decoding(path), ExitStack() as stack:
+            file = stack.enter_context(Stored(path))
+            head = read_head(path, file)
+            whole = _is_kept(path, head, file.size, budget)
+            self._waiting: tuple[Stored, Head, bool] | None = (file, head, whole)
+            stack.pop_all()
+        self._path, self._lock = path, Lock()
+        self._decoded: ImageSource | None = None
+        stored = _stored_as(head)
+        self.name, self.shape = str(path), head.shape
+        self.channels, self.dtype, self.alpha = stored.channels, stored.dtype, stored.alpha
+        self.storage, self.levels, self.bytes_read = (1, 1), (head.shape,), file.size
+        if whole:
+            self.held = head.peak
+
+    def _read(self, window: Window) -> NDArray[Any]:
+        with self._lock:
+            if self._decoded is None:
+                self._decoded = self._decode()
+        return self._decoded.read(window)
+
+    def _decode(self) -> ImageSource:
+        if self._waiting is None:
+            raise InvalidInput(f"{self.name} is closed; open it again to read it.")
+        file, head, whole = self._waiting
+        with decoding(self._path):
+            found = _decoded(self._path, file, head, whole, None)
+        if (found.channels, found.dtype) != (self.channels, self.dtype):
+            found.close()
+            raise InvalidInput(
+                f"{self.name} has {self.channels} channels of {self.dtype} by its header, but is "
+                f"decoded as {found.channels} of {found.dtype}; save it as a tiled TIFF."
             )
-        return _Kept(path, file, head)
+        self._let_go()
+        return found
+
+    def _let_go(self) -> None:
+        """Close the file: what was decoded lies elsewhere."""
+        if self._waiting is not None:
+            self._waiting[0].close()
+            self._waiting = None
+
+    def close(self) -> None:
+        """Give the file and what was decoded back."""
+        with self._lock:
+            self._let_go()
+            if self._decoded is not None:
+                self._decoded.close()
+
+
+def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
+    """Return whether a picture is held in memory; refuse one that fits in no way."""
+    what = described(path, head)
+    small = head.shape[0] * head.shape[1] <= _KEPT_PIXELS
+    if small and head.peak <= budget.left // _KEPT_SHARE:
+        return True
+    need = png_rows.need_of(head) if head.png else jpeg_rows.need_of(head, size)
+    missing = _missing(head)
+    if missing is None and (need < head.peak or not small):
+        budget.require(need, what, _REMEDY)
+        return False
+    remedy = _REMEDY if missing is None else f"run `pip install 'hdseg_gpu[{missing}]'`"
+    budget.require(head.peak, what, remedy)
+    if not small:
+        warnings.warn(
+            f"{path} is held in memory whole, {head.shape[0]} x {head.shape[1]} pixels; "
+            f"{remedy} to read it in parts.",
+            RefinementWarning,
+            stacklevel=3,
+        )
+    return True
+
+
+def _decoded(
+    path: Path, file: Stored, head: Head, whole: bool, workspace: Path | None
+) -> ImageSource:
+    return _Kept(path, file, head) if whole else _transcode(path, file, head, workspace)
 
 
 def _missing(head: Head) -> str | None:
@@ -76,6 +142,27 @@ def _missing(head: Head) -> str | None:
     except ImportError:
         return "geo" if head.png else "io"
     return None
+
+
+class _Facts(NamedTuple):
+    """What a picture is once it is decoded, by its header."""
+
+    channels: int
+    dtype: np.dtype[Any]
+    alpha: bool
+    table: NDArray[Any] | None  # what stored samples mean
+    inks: bool  # whether they are cyan, magenta, yellow and black
+
+
+def _stored_as(head: Head) -> _Facts:
+    table = None if head.palette is None else palette_table(head.palette)
+    if head.png and head.depth < 8 and head.palette is None:
+        table = _grey_table(head.depth)
+    inks = not head.png and head.channels == 4
+    coloured = inks or (table is not None and table.ndim == 2)
+    dtype = np.dtype(np.uint16 if head.depth == 16 else np.uint8) if table is None else table.dtype
+    alpha = head.png and head.channels in (2, 4)
+    return _Facts(3 if coloured else head.channels, dtype, alpha, table, inks)
 
 
 class _Kept(ImageSource):
@@ -102,18 +189,13 @@ class _Transcoded(ImageSource):
     """A picture whose decoded rows lie in a file, one after the other."""
 
     def __init__(
-        self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any],
-        table: NDArray[Any] | None,
-    ) -> None:  # fmt: skip
+        self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any]
+    ) -> None:
+        stored = _stored_as(head)
         self._raw, self._stored = raw, dtype
-        self._samples, self._table = head.channels, table
-        self._inks = not head.png and head.channels == 4
-        coloured = self._inks or (table is not None and table.ndim == 2)
-        self.name = str(path)
-        self.shape = head.shape
-        self.channels = 3 if coloured else head.channels
-        self.dtype = dtype if table is None else table.dtype
-        self.alpha = head.png and head.channels in (2, 4)
+        self._samples, self._table, self._inks = head.channels, stored.table, stored.inks
+        self.name, self.shape = str(path), head.shape
+        self.channels, self.dtype, self.alpha = stored.channels, stored.dtype, stored.alpha
         self.storage = (1, 1)  # nothing is decoded any more
         self.levels = (head.shape,)
         self.bytes_read = size
@@ -159,16 +241,13 @@ def _grey_table(depth: int) -> NDArray[Any]:
 def _transcode(path: Path, file: Stored, head: Head, workspace: Path | None) -> _Transcoded:
     with opened(path, file) as picture:
         warn_if_turned(path, picture)
-    table = None if head.palette is None else palette_table(head.palette)
-    if head.png and head.depth < 8 and head.palette is None:
-        table = _grey_table(head.depth)
     folder = str(workspace or tempfile.gettempdir())
     decode = png_rows.decode_png if head.png else jpeg_rows.decode_jpeg
     raw: Any = None
     try:
         raw = tempfile.TemporaryFile(prefix="hdseg-", dir=folder)  # noqa: SIM115
         dtype = decode(path, file, raw, head, folder)
-        return _Transcoded(path, file.size, head, raw, dtype, table)
+        return _Transcoded(path, file.size, head, raw, dtype)
     except BaseException as error:
         if raw is not None:
             with suppress(OSError):  # on a full disk, what is still to be written

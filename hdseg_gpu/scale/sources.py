@@ -228,7 +228,7 @@ def _opened(given: Input) -> _Opened:
     watch = Watch(path, given.key, given.identity or identity_of(path, given.key))
     source = open_within(
         given.budget or budget_of(None), path, level=given.level, key=given.key,
-        trust_vrt=given.trust_vrt,
+        trust_vrt=given.trust_vrt, later=True,
     )  # fmt: skip
     try:
         watch.check()
