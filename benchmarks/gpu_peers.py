@@ -17,7 +17,9 @@ from benchmarks.gpu_rows import PASSES, PRESETS, Measured, assembled, classes_of
 from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Rows, Skip, Timing
 from hdseg_gpu import structuring_elements
+from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.core.windows import whole
 from hdseg_gpu.solvers import solve
 
 BETA = 130.0  # scikit-image's default, where its walker converges
@@ -116,7 +118,13 @@ def _cucim(run: Runner, mpx: float, mode: str) -> Measured:
         both = run.xp.broadcast_to(run.xp.arange(1, 3), (len(given.band.pixel), 2))
         bound = 0.0 if solution.bound is None else solution.bound
         run.ops.decide(
-            given.band, solution.x, run.xp.ascontiguousarray(both.astype(ours.dtype)), bound, ours
+            given.band,
+            solution.x,
+            run.xp.ascontiguousarray(both.astype(ours.dtype)),
+            by_run(given.band, run.xp),
+            bound,
+            whole(ours.shape),
+            ours,
         )
         del given, solution
     # From the default pool, as its users have it.

@@ -21,7 +21,7 @@ from benchmarks.gpu_runner import PATIENCE, ROUNDS, Runner
 from benchmarks.gpu_table import Rows, Skip, Timing
 from hdseg_gpu import refine, structuring_elements
 from hdseg_gpu.core import report as reports
-from hdseg_gpu.core.ops import Band, Evidence
+from hdseg_gpu.core.ops import Band, Evidence, by_run
 from hdseg_gpu.core.params import METHODS, TOLERANCE
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.solvers import System, solve
@@ -125,11 +125,19 @@ def prepare(run: Runner, side: int) -> Prepared:
 def assembled(run: Runner, given: Prepared, beta: float, gamma: float) -> System:
     """Return the system of the first class."""
     strength = beta / 255**2 / (10 * given.sigma * 3**0.5)
+    places = by_run(given.band, run.xp)
     edges, b = run.ops.assemble(
-        given.band, given.image, "intensity", strength, given.seeds, given.labels, gamma
+        given.band,
+        given.image,
+        "intensity",
+        strength,
+        given.seeds,
+        given.labels,
+        places,
+        gamma,
     )
     if gamma > 0:
-        run.ops.add_evidence(given.band, None, given.evidence, given.labels, gamma, b)
+        run.ops.add_evidence(given.band, None, given.evidence, given.labels, places, gamma, b)
     return System(given.band, edges, b)
 
 

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import splu
 
 from benchmarks.machine import data_folder, describe
 from hdseg_gpu import backends, structuring_elements
+from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.validate import label_classes
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_image, read_labels
@@ -37,7 +38,7 @@ def system(
     scaled = image / np.float32(255)
     strength = beta / (10 * float(scaled.std()) * image.shape[2] ** 0.5)
     first = np.ones((band.pixel.size, 1), seeds.dtype)
-    edges, b = ops.assemble(band, scaled, "intensity", strength, seeds, first, 0.0)
+    edges, b = ops.assemble(band, scaled, "intensity", strength, seeds, first, by_run(band), 0.0)
     matrix = ops.laplacian(band, edges)
     n = band.size
     A = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))

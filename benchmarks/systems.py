@@ -18,7 +18,7 @@ from scipy.sparse.linalg import spsolve
 
 from benchmarks.targets import ACCURACY
 from hdseg_gpu.backends.cpu import CpuEdges, CpuOps
-from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.ops import Band, by_run
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.solvers import System, solve
 
@@ -81,7 +81,9 @@ def _assemble(
     ops = CpuOps()
     band = ops.band(seeds)
     first = np.ones((band.pixel.size, 1), seeds.dtype)
-    edges, columns = ops.assemble(band, image, "intensity", strength, seeds, first, gamma)
+    edges, columns = ops.assemble(
+        band, image, "intensity", strength, seeds, first, by_run(band), gamma
+    )
     assert isinstance(edges, CpuEdges)
     return edges, columns
 

@@ -1,6 +1,7 @@
 """How good a mask is: intersection over union, and accuracy near the boundary."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +10,17 @@ from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput
 
 _RADII = 5
+_KEY_BITS = 62  # of the integers that spans are sorted by
+_SPANS = 1 << 22  # that are sorted at a time
+
+
+class PerClass(NamedTuple):
+    """The scores of all labels of two maps, labels ascending; NaN where a score does not exist."""
+
+    label: NDArray[Any]  # (K,) integers
+    iou: NDArray[np.float64]  # (K,)
+    mba: NDArray[np.float64]  # (K,)
+    in_truth: NDArray[np.bool_]  # (K,) whether the truth has the label
 
 
 def iou(
@@ -33,7 +45,7 @@ def iou(
     Raises
     ------
     InvalidInput
-        The shapes differ, or there are labels but no `label`.
+        The shapes differ, there are labels but no `label`, or `label` or `ignore` is no integer.
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
     union = int(np.count_nonzero((p | t) & counted))
@@ -59,7 +71,7 @@ def mean_boundary_accuracy(
     Raises
     ------
     InvalidInput
-        The shapes differ, or there are labels but no `label`.
+        The shapes differ, there are labels but no `label`, or `label` or `ignore` is no integer.
 
     Notes
     -----
@@ -82,6 +94,60 @@ def mean_boundary_accuracy(
     return float(np.mean(accuracies)) if accuracies else float("nan")
 
 
+def per_class(prediction: ArrayLike, truth: ArrayLike, *, ignore: int | None = None) -> PerClass:
+    """Return ``iou`` and ``mean_boundary_accuracy`` of every label of two maps, in one pass.
+
+    The numbers are those that the two functions give for each label; the time grows with the
+    pixels and with the length of the boundaries, not with the number of labels.
+
+    Parameters
+    ----------
+    prediction, truth : arrays of integers or bools, shape (H, W)
+        The label maps to compare: up to 65,536 labels each.
+    ignore : int, optional
+        Pixels whose truth is this label do not count, and it gets no scores.
+
+    Returns
+    -------
+    PerClass
+        Arrays ``label``, ``iou``, ``mba`` and ``in_truth``, one entry for each label.
+
+    Raises
+    ------
+    InvalidInput
+        The shapes differ, or `ignore` is no integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdseg_gpu import metrics
+    >>> truth = np.array([[3, 3, 3, 7], [3, 3, 3, 7]])
+    >>> prediction = np.array([[3, 3, 7, 7], [3, 3, 3, 7]])
+    >>> scores = metrics.per_class(prediction, truth)
+    >>> scores.label.tolist(), scores.iou.round(3).tolist(), scores.mba.round(3).tolist()
+    ([3, 7], [0.833, 0.667], [0.75, 0.75])
+    """
+    p, t = _maps(prediction, truth)
+    ignored = _label("ignore", ignore)
+    some, others = (validate.label_classes(n, a) for n, a in (("prediction", p), ("truth", t)))
+    in_both = {int(v) for v in (*some.values.tolist(), *others.values.tolist())}
+    labels = sorted(in_both)
+    place = {label: i for i, label in enumerate(labels)}
+    indices = []
+    for found in (some, others):
+        assert found.classes is not None
+        table = np.array([place[int(v)] for v in found.values.tolist()], np.int32)
+        indices.append(table[found.classes])
+    counted = np.ones(t.shape, np.bool_) if ignored is None else t != ignored
+    scores = _Scores(indices[0], indices[1], counted, len(labels))
+    in_truth = np.zeros(len(labels), np.bool_)
+    in_truth[[place[int(v)] for v in others.values.tolist()]] = True
+    kept = np.array([label != ignored for label in labels])
+    fits = labels[-1] <= np.iinfo(np.int64).max
+    values = np.array(labels, np.int64 if fits else np.uint64)
+    return PerClass(values[kept], scores.iou()[kept], scores.mba()[kept], in_truth[kept])
+
+
 def boundary_radii(shape: tuple[int, ...]) -> list[int]:
     """Return the radii of ``mean_boundary_accuracy`` for a picture."""
     m = max(1.0, sum(shape) / 300)
@@ -98,9 +164,8 @@ def _masks(
     prediction: ArrayLike, truth: ArrayLike, label: int | None, ignore: int | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return both masks as bools, and where they count."""
-    p, t = validate.labels("prediction", prediction), validate.labels("truth", truth)
-    if p.shape != t.shape:
-        raise InvalidInput(f"prediction has shape {p.shape}, truth has {t.shape}; they must agree.")
+    p, t = _maps(prediction, truth)
+    label, ignore = _label("label", label), _label("ignore", ignore)
     counted = np.ones(t.shape, np.bool_) if ignore is None else t != ignore
     if label is not None:
         return p == label, t == label, counted
@@ -110,6 +175,221 @@ def _masks(
             "label to compare, or bool masks."
         )
     return p, t, counted
+
+
+def _maps(prediction: ArrayLike, truth: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    p, t = validate.labels("prediction", prediction), validate.labels("truth", truth)
+    if p.shape != t.shape:
+        raise InvalidInput(f"prediction has shape {p.shape}, truth has {t.shape}; they must agree.")
+    return p, t
+
+
+def _label(name: str, value: int | None) -> int | None:
+    """Return a label as an integer; True and False are labels, too."""
+    if value is None or isinstance(value, bool | np.bool_):
+        return None if value is None else int(value)
+    return validate.integer(name, value)
+
+
+class _Scores:
+    """Counts for all classes of two maps of indices 0..K-1 at once.
+
+    Let L(q) be the classes that the structuring element around pixel q has in the truth. Near the
+    boundary of k are the pixels with k and another class in L(q). They are counted as what the
+    element makes of k, less where it sees nothing else; both are unions of spans, stretches of
+    rows, made from the stretches of one class in the truth and from its boundary.
+    """
+
+    def __init__(
+        self,
+        prediction: NDArray[np.int32],
+        truth: NDArray[np.int32],
+        counted: NDArray[np.bool_],
+        count: int,
+    ) -> None:
+        self._p, self._t, self._counted, self._count = prediction, truth, counted, count
+        self._right = prediction == truth
+
+    def iou(self) -> NDArray[np.float64]:
+        """Return the intersections over union (K,)."""
+        counted = self._counted
+        inter = self._histogram(self._t[self._right & counted])
+        union = self._histogram(self._t[counted]) + self._histogram(self._p[counted]) - inter
+        return _ratio(inter, union)
+
+    def mba(self) -> NDArray[np.float64]:
+        """Return the mean boundary accuracies (K,)."""
+        runs = _runs(self._t)
+        radii = boundary_radii(self._t.shape)
+        wrong_at = np.flatnonzero(~self._right & self._counted)
+        total, seen = np.zeros(self._count), np.zeros(self._count, np.int64)
+        for radius in sorted(set(radii)):
+            near, wrong = self._at_radius(runs, _ellipse_reach(radius), wrong_at)
+            there, times = near > 0, radii.count(radius)
+            accuracy = _ratio(near - wrong, near)
+            for _ in range(times):  # added one by one, as a mean over the radii adds them
+                total[there] += accuracy[there]
+            seen[there] += times
+        mean: NDArray[np.float64] = np.full(self._count, np.nan)
+        np.divide(total, seen, out=mean, where=seen > 0)
+        return mean
+
+    def _at_radius(
+        self, runs: "_Runs", reach: NDArray[np.int64], wrong_at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how many pixels are near the boundary of each class, and how many are wrong."""
+        uniform = ~_across_boundaries(self._t, reach)
+        near = -self._histogram(self._t[uniform & self._counted])
+        # All wrong pixels that are near a boundary are wrong for their own class.
+        own = self._t.reshape(-1)[wrong_at]
+        wrong = self._histogram(own[~uniform.reshape(-1)[wrong_at]])
+        # Sums up to each pixel of a row, so that what does not count is left out of a span.
+        before = np.zeros((self._t.shape[0], self._t.shape[1] + 1), np.int32)
+        np.cumsum(self._counted, axis=1, out=before[:, 1:])
+        rows, columns = np.divmod(wrong_at, self._t.shape[1])
+        said = self._p.reshape(-1)[wrong_at]
+        for spans in _widened(runs, reach, self._t.shape, self._count):
+            pixels = before[spans.row, spans.end] - before[spans.row, spans.first]
+            near += np.bincount(spans.label, pixels, self._count).astype(np.int64)
+            # What the prediction says wrongly of a class is wrong for it where it is near.
+            some = slice(*np.searchsorted(rows, (spans.top, spans.bottom)))
+            hit = spans.have(rows[some], said[some], columns[some])
+            wrong += self._histogram(said[some][hit])
+        return near, wrong
+
+    def _histogram(self, classes: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.bincount(classes, minlength=self._count)
+
+
+class _Runs(NamedTuple):
+    """Stretches of one class in the rows of a map, row by row."""
+
+    row: NDArray[np.int64]
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]  # one behind the last column
+    label: NDArray[np.int64]
+
+
+def _runs(classes: NDArray[np.int32]) -> _Runs:
+    begins = np.ones(classes.shape, np.bool_)
+    begins[:, 1:] = classes[:, 1:] != classes[:, :-1]
+    start = np.flatnonzero(begins)
+    row, first = np.divmod(start, classes.shape[1])
+    end = first + np.diff(start, append=classes.size)
+    return _Runs(row, first, end, classes.reshape(-1)[start].astype(np.int64))
+
+
+class _Spans:
+    """Disjoint spans of classes in rows top .. bottom - 1, sorted by row, class and column."""
+
+    def __init__(
+        self, top: int, bottom: int, count: int, bits: int, key: NDArray[np.int64]
+    ) -> None:
+        """Merge spans that meet; key: (row - top, class, first, length), sorted."""
+        self.top, self.bottom, self._bits, self._count = top, bottom, bits, count
+        begin, length = key >> bits, key & ((1 << bits) - 1)
+        # Ends of one row and class are below the begins of the next: one running maximum does.
+        until = np.maximum.accumulate(begin + length)
+        apart = np.ones(len(key), np.bool_)
+        apart[1:] = begin[1:] > until[:-1]
+        last = np.flatnonzero(np.append(apart[1:], True)) if len(key) else np.zeros(0, np.int64)
+        self._begin, self._until = begin[apart], until[last]
+        where = self._begin >> bits
+        self.row, self.label = top + where // count, where % count
+        self.first = self._begin - (where << bits)
+        self.end = self._until - (where << bits)
+
+    def have(
+        self, row: NDArray[np.int64], label: NDArray[Any], column: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return whether each of some pixels lies in a span of a class."""
+        if not len(self._begin):
+            return np.zeros(len(row), np.bool_)
+        at = (((row - self.top) * self._count + label) << self._bits) + column
+        i = np.searchsorted(self._begin, at, "right") - 1
+        found: NDArray[np.bool_] = (i >= 0) & (at < self._until[i])
+        return found
+
+
+def _widened(
+    runs: _Runs, reach: NDArray[np.int64], shape: tuple[int, ...], count: int
+) -> Iterator[_Spans]:
+    """Yield what an element makes of each class, some rows at a time."""
+    height, width = shape
+    bits = int(width).bit_length()
+    most = 1 << max(0, _KEY_BITS - 2 * bits - count.bit_length())
+    starts = np.searchsorted(runs.row, np.arange(height + 1))
+    radius = len(reach) // 2
+    top = 0
+    while top < height:
+        bottom = min(height, top + most)
+        while bottom > top + 1 and len(reach) * (starts[bottom] - starts[top]) > _SPANS:
+            bottom = (top + bottom) // 2
+        keys = []
+        for dy in range(-radius, radius + 1):
+            # Row y is made of row y + dy.
+            low, high = (min(max(y + dy, 0), height) for y in (top, bottom))
+            some = slice(starts[low], starts[high])
+            first = np.maximum(runs.first[some] - reach[dy + radius], 0)
+            end = np.minimum(runs.end[some] + reach[dy + radius], width)
+            where = (runs.row[some] - dy - top) * count + runs.label[some]
+            keys.append((((where << bits) + first) << bits) + end - first)
+        key = np.concatenate(keys)
+        key.sort()
+        yield _Spans(top, bottom, count, bits, key)
+        top = bottom
+
+
+def _across_boundaries(classes: NDArray[np.int32], reach: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where an element sees more than one class.
+
+    The part of it that lies in the picture hangs together, so then it has two neighbours of
+    different classes: beside each other, or one above the other.
+    """
+    height, width = classes.shape
+    radius = len(reach) // 2
+    change = np.zeros(height * (width + 1), np.int32)  # how many spans more cover a pixel
+    begins: list[NDArray[np.int64]] = []
+    ends: list[NDArray[np.int64]] = []
+
+    def flush() -> None:
+        for places, by in ((begins, np.add), (ends, np.subtract)):
+            if places:
+                counts = np.bincount(np.concatenate(places), minlength=change.size)
+                by(change, counts, out=change, casting="unsafe")
+                places.clear()
+
+    def cover(row: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> None:
+        inside = (row >= 0) & (row < height) & (first <= last)
+        start = row[inside] * (width + 1)
+        begins.append(start + np.maximum(first[inside], 0))
+        ends.append(start + np.minimum(last[inside] + 1, width))
+        if sum(map(len, begins)) > _SPANS:
+            flush()
+
+    rows, columns = np.nonzero(classes[:, 1:] != classes[:, :-1])
+    for dy in range(-radius, radius + 1):
+        far = reach[dy + radius]
+        cover(rows - dy, columns + 1 - far, columns + far)
+    differs = np.zeros((max(height - 1, 0), width + 2), np.bool_)
+    np.not_equal(classes[1:], classes[:-1], out=differs[:, 1:-1])
+    edges = np.flatnonzero(differs[:, 1:] != differs[:, :-1])  # begin and end in turn
+    rows, first = np.divmod(edges[::2], width + 1)
+    last = edges[1::2] % (width + 1) - 1
+    for dy in range(-radius, radius):
+        far = min(reach[dy + radius], reach[dy + radius + 1])
+        cover(rows - dy, first - far, last + far)
+    flush()
+    covered = np.cumsum(change.reshape(height, width + 1), axis=1, dtype=np.int32)
+    found: NDArray[np.bool_] = covered[:, :-1] > 0
+    return found
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return part / whole, NaN where there is nothing."""
+    ratio: NDArray[np.float64] = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _window_around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:

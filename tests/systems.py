@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from hdseg_gpu import backends
-from hdseg_gpu.core.ops import Band, Edges
+from hdseg_gpu.core.ops import EVERYWHERE, Band, Edges, Places, by_run
 from hdseg_gpu.solvers import System
 
 # Backends whose arrays are NumPy's.
@@ -68,7 +68,7 @@ def case(ops, seeds, image, strength, gamma, solved, evidence=None, rule="intens
     """
     band = ops.band(seeds)
     labels = np.tile(np.asarray(solved, seeds.dtype), (band.pixel.size, 1))
-    edges, b = ops.assemble(band, image, rule, strength, seeds, labels, gamma)
+    edges, b = ops.assemble(band, image, rule, strength, seeds, labels, by_run(band), gamma)
     if gamma > 0:
         ops.body(b)[:] += gamma * (1 / (len(solved) + 1) if evidence is None else evidence)
     weights = -as_dense(ops.laplacian(band, edges))
@@ -88,8 +88,8 @@ def seed_everything(seeds, classes, rng):
     if band.size == 0:
         return False
     component = ops.components(band)
-    touched = ops.contacts(band, seeds, component, classes).any(axis=1)
-    for c in np.flatnonzero(~touched):
+    touched, _ = ops.says(band, seeds, Places(component, EVERYWHERE), None)
+    for c in np.setdiff1d(component, touched):
         pixels = band.pixels()[np.repeat(component, np.diff(band.start)) == c]
         if pixels.size == 1:
             return False

@@ -12,7 +12,7 @@ from systems import HOSTS, as_dense
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends import cpu
-from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.ops import EVERYWHERE, Band, Places, by_run
 from hdseg_gpu.core.windows import whole
 
 # Of a weight in float32. The exponent is rounded to 2^-22 of itself, a weight's relative error
@@ -41,7 +41,7 @@ def assembled(ops, seeds, image=None, strength=4.0, gamma=0.25, columns_=2, rule
         image = np.random.default_rng(61).random((*seeds.shape, 2))
     band = ops.band(seeds)
     labels = labels_of(band, columns_, seeds.dtype)
-    return band, *ops.assemble(band, image, rule, strength, seeds, labels, gamma)
+    return band, *ops.assemble(band, image, rule, strength, seeds, labels, by_run(band), gamma)
 
 
 def schur(dense, black):
@@ -59,10 +59,10 @@ def is_black(band):
 # ---- runs ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_runs_components_and_contacts_agree(ops, reference, seeds, dtype):
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_runs_components_and_who_has_a_say_agree(ops, reference, seeds, dtype):
     seeds = seeds.astype(dtype)
-    if dtype == "uint16":
+    if dtype != "uint8":
         seeds *= 300  # also beyond a byte, and with a low byte that is not 0
     band, expected = ops.band(seeds), reference.band(seeds)
     assert band.shape == expected.shape == seeds.shape
@@ -72,11 +72,14 @@ def test_runs_components_and_contacts_agree(ops, reference, seeds, dtype):
     component = ops.components(band)
     assert component.dtype == np.int32
     np.testing.assert_array_equal(component, reference.components(band))
-    count = int(seeds.max()) + 1
-    np.testing.assert_array_equal(
-        ops.contacts(band, seeds, component, count),
-        reference.contacts(band, seeds, component, count),
-    )
+    tiles = (band.pixel // band.shape[1] // 3 * 100 - (component == 1) * 10**6).astype(np.int32)
+    for places in (Places(component, EVERYWHERE), Places(tiles, 5)):
+        for found, wanted in zip(
+            ops.says(band, seeds, places, None),
+            reference.says(band, seeds, places, None),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, wanted, strict=True)
 
 
 @pytest.mark.parametrize("backend", HOSTS)
@@ -105,9 +108,8 @@ def test_runs_and_components_by_hand(reference):
     np.testing.assert_array_equal(component, [0, 0, 1, 0, 1, 1, 2, 1])
     seeds = known.copy()
     seeds[0, 3] = 2  # beside components 0 and 1
-    np.testing.assert_array_equal(
-        reference.contacts(band, seeds, component, 3), [[1, 1, 0], [1, 1, 0], [1, 0, 0]]
-    )
+    found = reference.says(band, seeds, Places(component, EVERYWHERE), None)
+    np.testing.assert_array_equal(found, [[0, 0, 1, 1, 2], [1, 2, 1, 2, 1]])
 
 
 def test_select_keeps_the_runs_chosen(ops, reference):
@@ -171,7 +173,7 @@ def test_weights_by_hand(ops, reference):
         g = np.array([[[0.25], [0.75]]])
         labels = np.array([[1, 2]], np.uint8)
         band = backend.band(seeds)
-        edges, flux = backend.assemble(band, g, "boundary", 2.0, seeds, labels, 0.0)
+        edges, flux = backend.assemble(band, g, "boundary", 2.0, seeds, labels, by_run(band), 0.0)
         w = math.exp(-2.0) + 1e-10
         np.testing.assert_allclose(backend.body(flux), [[0], [w]], rtol=limit)
         np.testing.assert_allclose(backend.excess(edges), [w], rtol=limit)
@@ -227,7 +229,7 @@ def test_matrices_are_what_they_should_be(backend, seed, share, gamma):
     labels = np.tile(np.array([1, 2, 3], np.uint8), (band.pixel.size, 1))
     strength = 10 ** rng.uniform(0, 2)
     image = rng.random((*shape, 2))
-    edges, b = ops.assemble(band, image, "intensity", strength, seeds, labels, gamma)
+    edges, b = ops.assemble(band, image, "intensity", strength, seeds, labels, by_run(band), gamma)
     dense = as_dense(ops.laplacian(band, edges))
     np.testing.assert_array_equal(dense, dense.T)
     assert np.all(dense - np.diag(np.diag(dense)) <= 0)
@@ -286,8 +288,8 @@ def test_decisions_agree(ops, reference, columns_, dtype, bound):
         classes = rng.permuted(np.tile(classes, (band.pixel.size, 1)), axis=1)
         limit = {"nothing": 0.0, "one": 1 / 32, "each": rng.choice([0, 1 / 64, 1 / 16], n)}[bound]
         actual, expected = seeds.copy(), seeds.copy()
-        found = ops.decide(band, columns(ops, x), classes, limit, core, actual)
-        assert found == reference.decide(band, x, classes, limit, core, expected)
+        found = ops.decide(band, columns(ops, x), classes, by_run(band), limit, core, actual)
+        assert found == reference.decide(band, x, classes, by_run(band), limit, core, expected)
         np.testing.assert_array_equal(actual, expected)
         assert np.all(actual[seeds > 0] == seeds[seeds > 0])
 
@@ -296,12 +298,18 @@ def test_decisions_by_hand(ops, reference):
     seeds = np.array([[0, 0, 0, 0, 0, 3]], np.uint8)
     x = np.array([[0.5, 0.25, 0.25, 1.5, 0.25], [0.5, 0.25, 0.375, -0.5, 0.125]])
     # and the last class:  0,    0.5,   0.375, 0,  0.625
-    classes = np.array([[4, 6, 9]], np.uint8)
+    classes, band = np.array([[4, 6, 9]], np.uint8), reference.band(seeds)
     for backend in (ops, reference):
         labels = seeds.copy()
         # A gap of 0, 0.25, 0, 1 and 0.375 must be larger than three bounds.
         uncertain = backend.decide(
-            backend.band(seeds), columns(backend, x), classes, 0.1, whole((1, 6)), labels
+            band,
+            columns(backend, x),
+            classes,
+            by_run(band),
+            0.1,
+            whole((1, 6)),
+            labels,
         )
         np.testing.assert_array_equal(labels, [[4, 9, 6, 4, 9, 3]])
         assert uncertain == 3
@@ -309,7 +317,13 @@ def test_decisions_by_hand(ops, reference):
         each = np.array([0.0, 0.0, 0.0, 0.34, 0.125])
         assert (
             backend.decide(
-                backend.band(seeds), columns(backend, x), classes, each, whole((1, 6)), labels
+                band,
+                columns(backend, x),
+                classes,
+                by_run(band),
+                each,
+                whole((1, 6)),
+                labels,
             )
             == 4
         )
@@ -373,20 +387,23 @@ def test_pictures_of_more_pixels_than_32_bits_count(shape):
     far = Band(shape, pixel + first - 100, start, 299)
     component = ops.components(near)
     np.testing.assert_array_equal(ops.components(far), component)
+    places = Places(component, EVERYWHERE)
     np.testing.assert_array_equal(
-        ops.contacts(far, large, component, 2), ops.contacts(near, small, component, 2)
+        ops.says(far, large, places, None), ops.says(near, small, places, None)
     )
     classes = np.tile(np.array([1, 2], np.uint8), (pixel.size, 1))
     results = [
-        ops.assemble(band, features, "intensity", 0.1, seeds, classes[:, :1].copy(), 0.0)
+        ops.assemble(
+            band, features, "intensity", 0.1, seeds, classes[:, :1].copy(), by_run(band), 0.0
+        )
         for band, features, seeds in ((far, image, large), (near, little, small))
     ]
     assert isinstance(results[0][0], cpu.CpuEdges)
     np.testing.assert_array_equal(results[0][0].rows, results[1][0].rows)
     np.testing.assert_array_equal(results[0][1], results[1][1])
     x = columns(ops, np.random.default_rng(83).random((1, 299)))
-    found = ops.decide(far, x, classes, 0.1, whole(large.shape), large)
-    assert found == ops.decide(near, x, classes, 0.1, whole(small.shape), small)
+    found = ops.decide(far, x, classes, by_run(far), 0.1, whole(large.shape), large)
+    assert found == ops.decide(near, x, classes, by_run(near), 0.1, whole(small.shape), small)
     window = large.reshape(-1)[first - 1 : first + 300]
     np.testing.assert_array_equal(window, small.reshape(-1)[99:400])
     assert window.min() == 1

@@ -317,6 +317,20 @@ def test_evaluate_says_when_the_labels_are_other_numbers(hdseg):
     assert err.startswith("note: PRED has labels [0, 255], TRUTH has [0, 1]")
 
 
+def test_evaluate_shows_some_of_many_classes_and_json_all(hdseg):
+    truth = np.arange(400, dtype=np.uint16).repeat(4).reshape(40, 40)
+    save(truth, "t.png")
+    save(truth + np.uint16(1), "p.png")
+    code, out, err = hdseg("evaluate p.png t.png")
+    assert code == 0
+    assert "145 more: --json has all" in out  # of 401
+    assert len(out.splitlines()) < 300
+    assert "mean over TRUTH" in out
+    assert "TRUTH has [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... 400 in all]" in " ".join(err.split())
+    code, out, _ = hdseg("evaluate p.png t.png --json")
+    assert len(one_json(out)["classes"]) == 401
+
+
 @pytest.mark.parametrize("shape", [(60, 70), (53, 14), (11, 67)])
 def test_evaluate_speaks_of_its_own_arguments(shape, hdseg):
     save(np.zeros(shape, np.uint8), "p.png")

@@ -10,7 +10,7 @@ from test_evidence_ops import FAR, Scene, band_of
 from hdseg_gpu.backends import cuda_cells, cuda_source
 from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.core.ops import Evidence, Network, class_dtype
+from hdseg_gpu.core.ops import EVERYWHERE, Evidence, Network, Places, by_run, class_dtype
 from hdseg_gpu.core.windows import all_of
 
 SHAPES = [(1, 1), (33, 47), (70, 9)]
@@ -47,7 +47,6 @@ def test_classes_are_counted_alike(ordered, reference, shape, count):
         ("histogram", 65000),
         ("cell_labels", 3),
         ("cell_labels", 9),
-        ("class_boxes", count + 1),
         ("boundary_detail",),
     ):
         found, expected = (getattr(o, verb)(labels, *args) for o in (ordered, reference))
@@ -132,10 +131,10 @@ def test_models_and_evidence_are_the_processors(ordered, reference, shape, count
     processor = CpuOps("baseline")
     scene, band = scene_of(reference, shape, count, channels, dtype)
     models = scene.models(processor, missing=(2,))
-    for k in range(3):
-        np.testing.assert_allclose(
-            scene.model(ordered, k), scene.model(processor, k), rtol=1e-4, atol=1e-4
-        )
+    found = scene.models(ordered, missing=(2,))
+    for a, b in zip(found.nearby, models.nearby, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+    np.testing.assert_allclose(found.coefficients, models.coefficients, rtol=1e-4, atol=1e-4)
     planes = np.random.default_rng(151).random((count, 7, 5)).astype(np.float32)
     place = all_of(shape, (7, 5))
     for network in (
@@ -152,24 +151,26 @@ def test_models_and_evidence_are_the_processors(ordered, reference, shape, count
             np.testing.assert_array_equal(found.share, expected.share, strict=True)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_evidence_is_added(ordered, reference, shape, dtype):
     band = reference.band((np.random.default_rng(3).random(shape) < 0.4).astype(np.uint8))
     rng = np.random.default_rng(157)
     order = np.argsort(rng.random((band.size, 5)), axis=1)[:, :3]
     evidence = Evidence(order.astype(dtype), rng.random((band.size, 3)).astype(np.float32))
     component = reference.components(band)
-    np.testing.assert_array_equal(
-        *(o.evident_classes(band, evidence, component, 5) for o in (ordered, reference)),
-        strict=True,
-    )
-    labels = rng.integers(1, 5, (band.pixel.size, 2)).astype(dtype)
+    seeds, places = np.ones(shape, dtype), Places(component, EVERYWHERE)
+    for found, expected in zip(
+        *(o.says(band, seeds, places, evidence) for o in (ordered, reference)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
+    every = np.tile(np.arange(1, 5, dtype=dtype), (band.pixel.size, 1))
+    labels = rng.permuted(every, axis=1)[:, :2].copy()
     for position in (None, rng.permutation(band.size).astype(np.int32)):
         padded, b = np.zeros((2, 2, band.size + 64), np.float32)
         inside = padded[:, 32:-32]
         inside[:] = b[:, 32:-32] = 0.25
-        ordered.add_evidence(band, position, evidence, labels, 0.5, padded)
-        reference.add_evidence(band, position, evidence, labels, 0.5, b[:, 32:-32])
+        ordered.add_evidence(band, position, evidence, labels, by_run(band), 0.5, padded)
+        reference.add_evidence(band, position, evidence, labels, by_run(band), 0.5, b[:, 32:-32])
         np.testing.assert_allclose(padded, b, atol=1e-6)
 
 

@@ -12,7 +12,7 @@ from hdseg_gpu import structuring_elements
 from hdseg_gpu.backends import cpu
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges
-from hdseg_gpu.core.ops import Band
+from hdseg_gpu.core.ops import Band, by_run
 from hdseg_gpu.solvers import System, solve
 
 BANDS = ["1x1 all unknown", "1x9 half", "9x1 all unknown", "31x33 half", "31x33 few seeds",
@@ -33,7 +33,9 @@ def assembled(host, seeds, columns_=2, strength=20.0, gamma=0.01):
     image = np.random.default_rng(151).random((*seeds.shape, 1))
     band = host.band(seeds)
     labels = np.tile(np.array([1, 2, 3, 1, 2], seeds.dtype)[:columns_], (band.pixel.size, 1))
-    return band, *host.assemble(band, image, "intensity", strength, seeds, labels, gamma)
+    return band, *host.assemble(
+        band, image, "intensity", strength, seeds, labels, by_run(band), gamma
+    )
 
 
 def over(device, band, edges):
@@ -229,7 +231,7 @@ def textured(host, shape, beta, classes=3):
     band = host.band(seeds)
     table = np.tile(np.arange(1, classes, dtype=np.uint8), (band.pixel.size, 1))
     strength = beta / (10 * image.std() * 3**0.5)
-    return band, *host.assemble(band, image, "intensity", strength, seeds, table, 0.0)
+    return band, *host.assemble(band, image, "intensity", strength, seeds, table, by_run(band), 0.0)
 
 
 @pytest.mark.parametrize("beta", [0, 130, 5000])

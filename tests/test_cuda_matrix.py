@@ -10,6 +10,7 @@ from gallery import photograph
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_kernels import CudaLevel
+from hdseg_gpu.core.ops import EVERYWHERE, Evidence, Places, by_run, wall_of
 from hdseg_gpu.core.windows import Window
 
 NAMES = ("1x1 all unknown", "31x33 half", "127x40 columns", "64x65 few seeds", "400x3 rows",
@@ -55,15 +56,23 @@ def test_components_of_long_chains(cuda, cpu, make, shape):
     same(cuda.components(band), np.zeros(len(band.pixel), np.int32))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
 @pytest.mark.parametrize("name", NAMES)
-def test_components_and_contacts(cuda, cpu, name, dtype):
+def test_components_and_who_has_a_say(cuda, cpu, name, dtype):
     seeds = SEEDS[name].astype(dtype) * (1 if dtype == "uint8" else 301)
-    seeds[::3, -1] = np.iinfo(dtype).max  # walls
+    seeds[::3, -1] = wall_of(dtype)
     band = cpu.band(seeds)
     component = cpu.components(band)
     same(cuda.components(band), component)
-    same(cuda.contacts(band, seeds, component, 910), cpu.contacts(band, seeds, component, 910))
+    rng = np.random.default_rng(41)
+    label = rng.integers(0, 900, (band.size, 3)).astype(dtype)
+    evidence = Evidence(label, np.ones(label.shape, np.float32))
+    first = np.where(rng.random(len(band.pixel)) < 0.8, band.pixel // band.shape[1], -99)
+    for places in (Places(component, EVERYWHERE), Places(first.astype(np.int32), 4)):
+        for said in (None, evidence):
+            found, expected = (o.says(band, seeds, places, said) for o in (cuda, cpu))
+            for a, b in zip(found, expected, strict=True):
+                same(a, b)
 
 
 @pytest.mark.parametrize("rule", ["intensity", "boundary"])
@@ -80,7 +89,7 @@ def test_edges(cuda, cpu, dtype, channels, rule):
         run = np.arange(len(band.pixel))[:, np.newaxis]
         labels = ((run + np.arange(3)) % 3 + 1).astype(seed_dtype)[:, : channels - 1]
         labels = np.ascontiguousarray(labels)
-        given = (band, image, rule, 7.0 * unit**2, seeds, labels, 0.1)
+        given = (band, image, rule, 7.0 * unit**2, seeds, labels, by_run(band), 0.1)
         edges, flux = cuda.assemble(*given)
         expected, b = cpu.assemble(*given)
         same(edges.rows.get(), expected.rows)
@@ -104,8 +113,10 @@ def test_decisions(cuda, cpu, width, dtype):
         core = Window(1, 0, max(seeds.shape[0] - 1, 0), max(seeds.shape[1] - 2, 0))
         for bound in (0.01, rng.choice([0, 1 / 16], band.size)):
             actual, expected = seeds.copy(), seeds.copy()
-            found = cuda.decide(band, x, table.astype(dtype), bound, core, actual)
-            assert found == cpu.decide(band, x, table.astype(dtype), bound, core, expected)
+            found = cuda.decide(band, x, table.astype(dtype), by_run(band), bound, core, actual)
+            assert found == cpu.decide(
+                band, x, table.astype(dtype), by_run(band), bound, core, expected
+            )
             same(actual, expected)
 
 

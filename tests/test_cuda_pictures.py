@@ -7,6 +7,7 @@ from gallery import photograph
 
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_pictures import Picture, parts_of
+from hdseg_gpu.core.ops import by_run
 
 SHAPE = (53, 47)
 LABELS = (np.random.default_rng(5).random(SHAPE) < 0.5).astype(np.uint8)
@@ -51,11 +52,11 @@ def test_assembles_alike(cuda, dtype, keep, rule):
         (LABELS + 1) * (np.random.default_rng(7).random(SHAPE) < 0.4).astype(np.uint8)
     )
     band = cuda.band(seeds)
-    labels = xp.ones((len(band.pixel), 2), np.uint8)
-    expected = cuda.assemble(band, xp.asarray(image), rule, 1e-3, seeds, labels, 0.5)
+    labels, places = xp.ones((len(band.pixel), 2), np.uint8), by_run(band, xp)
+    expected = cuda.assemble(band, xp.asarray(image), rule, 1e-3, seeds, labels, places, 0.5)
     for rows in (1, 5, 60):
         found = cuda.assemble(
-            band, picture(cuda, image, rows, keep), rule, 1e-3, seeds, labels, 0.5
+            band, picture(cuda, image, rows, keep), rule, 1e-3, seeds, labels, places, 0.5
         )
         np.testing.assert_array_equal(found[0].rows.get(), expected[0].rows.get())
         np.testing.assert_array_equal(found[1].get(), expected[1].get())

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from gallery import blobs, photograph
 
-from hdseg_gpu.core.ops import ColourModels, NearestMap, Network, class_dtype
+from hdseg_gpu.core.ops import (
+    EVERYWHERE,
+    ColourModels,
+    Nearby,
+    NearestMap,
+    Network,
+    Places,
+    by_run,
+    class_dtype,
+)
 from hdseg_gpu.core.windows import all_of
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
@@ -37,27 +46,20 @@ class Scene:
         self.weight = np.tanh(np.minimum(self.distance, 9)).astype(np.float32)
         self.group = group
 
-    def model(self, ops, k, box=None, radii=(1, 3)):
+    def models(self, ops, missing=(), nearby=None, radii=(1, 3)):
+        if nearby is None:
+            near = (self.own, self.rival, self.shifted, self.of_shifted[1])
+            nearby = ops.nearby_classes(near, self.count, self.cell, self.group)
+        if missing:
+            kept = ~np.isin(nearby.label, missing)
+            start = np.concatenate([[0], np.cumsum(kept)])[nearby.start]
+            nearby = Nearby(start.astype(np.int64), nearby.label[kept])
         size = self.cell * self.group
-        windows = tuple(-(-n // size) for n in self.shape)
-        return ops.colour_model(
-            self.moments, self.own, self.weight, k, self.group, float(size**2),
-            box or (0, 0, *windows), radii, 0.01, 0.02,
+        models = ops.colour_models(
+            self.moments, self.own, self.weight, self.count, self.group, float(size**2), nearby,
+            radii, 0.01, 0.02,
         )  # fmt: skip
-
-    def models(self, ops, missing=(), parts=True):
-        size = self.cell * self.group
-        windows = tuple(-(-n // size) for n in self.shape)
-        first, boxes, models, entries = np.full(self.count, -1), [], [], 0
-        for k in range(self.count):
-            # Boxes that leave out a part.
-            top, left = (min(k, n - 1) if parts else 0 for n in windows)
-            box = (top, left, windows[0] - top, windows[1] - left)
-            boxes.append(box)
-            if k not in missing:
-                models.append(self.model(ops, k, box).reshape(box[2] * box[3], -1))
-                first[k], entries = entries, entries + len(models[-1])
-        return ColourModels(np.concatenate(models), first, np.array(boxes, np.int64), size)
+        return ColourModels(models, nearby, size)
 
     def maps(self, count):
         first = NearestMap(self.own, self.rival, self.distance, 0.5, 3.0)
@@ -72,6 +74,12 @@ class Scene:
         )  # fmt: skip
 
 
+def everywhere(grid):
+    """Return class 0 in all windows."""
+    entries = grid[0] * grid[1]
+    return Nearby(np.arange(entries + 1), np.zeros(entries, np.uint8))
+
+
 def band_of(ops, shape, seed=3):
     return ops.band((np.random.default_rng(seed).random(shape) < 0.4).astype(np.uint8))
 
@@ -79,10 +87,10 @@ def band_of(ops, shape, seed=3):
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (3, "uint16"), (5, "float64")])
 def test_models_agree(ops, reference, shape, channels, dtype):
     scene = Scene(reference, shape, channels=channels, dtype=dtype)
-    for k in range(scene.count):
-        np.testing.assert_allclose(
-            scene.model(ops, k), scene.model(reference, k), rtol=2e-3, atol=2e-3
-        )
+    found, expected = scene.models(ops), scene.models(reference)
+    for a, b in zip(found.nearby, expected.nearby, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+    np.testing.assert_allclose(found.coefficients, expected.coefficients, rtol=2e-3, atol=2e-3)
 
 
 def test_a_model_is_the_gaussian_of_its_class(ops):
@@ -92,13 +100,14 @@ def test_a_model_is_the_gaussian_of_its_class(ops):
     image = rng.normal(size=(40, 40, 2)) @ mixing + [3.0, -1.0]
     moments = ops.cell_moments(image, 2, np.zeros(2), 1.0)
     own, ones = np.zeros((20, 20), np.uint8), np.ones((20, 20), np.float32)
-    model = ops.colour_model(moments, own, ones, 0, 4, 64.0, (0, 0, 5, 5), (50,), 0.0, 0.0)
+    nearby = everywhere((5, 5))
+    model = ops.colour_models(moments, own, ones, 1, 4, 64.0, nearby, (50,), 0.0, 0.0)[12]
     mean, covariance = image.mean((0, 1)), np.cov(image.reshape(-1, 2).T, bias=True)
     precision = np.linalg.inv(covariance)
     linear = precision @ mean
     constant = -0.5 * (mean @ linear + np.linalg.slogdet(covariance)[1])
     expected = [constant, *linear, -precision[0, 0] / 2, -precision[0, 1], -precision[1, 1] / 2]
-    np.testing.assert_allclose(model[2, 2], expected, rtol=1e-3)
+    np.testing.assert_allclose(model, expected, rtol=1e-3)
 
 
 def test_where_a_class_is_far_its_wider_windows_speak(ops):
@@ -107,10 +116,10 @@ def test_where_a_class_is_far_its_wider_windows_speak(ops):
     image[:, 32:] = 2.0
     moments = ops.cell_moments(image, 2, np.zeros(1), 1.0)
     own, weight = np.zeros((16, 32), np.uint8), np.ones((16, 32), np.float32)
-    rest = 0, 4, 64.0, (0, 0, 4, 8)
-    local = ops.colour_model(moments, own, weight, *rest, (1, 6), 1e-3, 0.01)
+    rest = 1, 4, 64.0, everywhere((4, 8)), (1, 6), 1e-3, 0.01
+    local = ops.colour_models(moments, own, weight, *rest).reshape(4, 8, 3)
     weight[:, 16:] = 0  # now nothing is known of the right half
-    alone = ops.colour_model(moments, own, weight, *rest, (1, 6), 1e-3, 0.01)
+    alone = ops.colour_models(moments, own, weight, *rest).reshape(4, 8, 3)
     means = [-m[..., 1] / (2 * m[..., 2]) for m in (local, alone)]
     assert abs(means[0][2, 0] - 1) < 0.05
     assert abs(means[0][2, 7] - 2) < 0.05
@@ -122,7 +131,9 @@ def test_where_nothing_is_known_a_class_has_the_colours_of_the_picture(ops):
     moments = ops.cell_moments(np.full((32, 64, 2), 5.0), 2, np.zeros(2), 1.0)
     own, weight = np.zeros((16, 32), np.uint8), np.zeros((16, 32), np.float32)
     weight[:, :4] = 1  # 7 windows from the last, and the filters reach 6
-    model = ops.colour_model(moments, own, weight, 0, 4, 64.0, (0, 0, 4, 8), (1, 2), 0.1, 0.25)
+    nearby = everywhere((4, 8))
+    model = ops.colour_models(moments, own, weight, 1, 4, 64.0, nearby, (1, 2), 0.1, 0.25)
+    model = model.reshape(4, 8, 6)
     variance = 1.25
     expected = [-np.log(variance), 0, 0, -0.5 / variance, 0, -0.5 / variance]
     np.testing.assert_allclose(model[:, 7], [expected] * 4, atol=1e-6)
@@ -176,7 +187,7 @@ def test_distances_decide_where_colours_are_alike(ops):
     scene.weight = np.tanh(scene.distance)
     scene.center, scene.scale = np.full(3, 7.0), 1.0
     scene.moments = ops.cell_moments(scene.image, 2, scene.center, scene.scale)
-    models = scene.models(ops, parts=False)
+    models = scene.models(ops)
     band = ops.band(np.zeros((12, 24), np.uint8))
     found = scene.evidence(ops, band, maps=1, kept=2, models=models)
     second = np.where(found.label == 2, found.share, 0).sum(1).reshape(12, 24)
@@ -185,20 +196,22 @@ def test_distances_decide_where_colours_are_alike(ops):
     assert second[0, 11] < 0.5 < second[0, 12]
 
 
-def test_evident_classes_and_their_weight(ops, reference, shape):
+def test_who_has_evidence_and_its_weight(ops, reference, shape):
     scene = Scene(reference, shape)
     band = band_of(ops, shape)
     evidence = scene.evidence(reference, band, kept=3)
     component = reference.components(band)
+    seeds, places = np.ones(shape, evidence.label.dtype), Places(component, EVERYWHERE)
     np.testing.assert_array_equal(
-        *(o.evident_classes(band, evidence, component, scene.count) for o in (ops, reference))
+        *(o.says(band, seeds, places, evidence) for o in (ops, reference))
     )
-    labels = np.random.default_rng(9).integers(1, 4, (band.pixel.size, 2)).astype(np.uint8)
+    every = np.tile(np.arange(1, 4, dtype=np.uint8), (band.pixel.size, 1))
+    labels = np.random.default_rng(9).permuted(every, axis=1)[:, :2].copy()
     for position in (None, np.random.default_rng(9).permutation(band.size).astype(np.int32)):
         added = []
         for o in (ops, reference):
             b = o.zeros(band.size, 2)
             o.body(b)[:] = 0.25
-            o.add_evidence(band, position, evidence, labels, 0.5, b)
+            o.add_evidence(band, position, evidence, labels, by_run(band), 0.5, b)
             added.append(o.body(b).copy())
         np.testing.assert_allclose(*added, atol=1e-6)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from plain import either_way, plain
 
 from hdseg_gpu import RefinementWarning, refine
+from hdseg_gpu.core.ops import EVERYWHERE, Places, by_run
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.pipeline.ignored import continued
 
@@ -178,21 +179,22 @@ def test_no_edge_leads_to_a_wall(ops, reference, dtype):
     image = rng.random((31, 67, 3))
     band = ops.band(seeds)
     labels = np.ones((band.pixel.size, 1), dtype)
-    arguments = (image, "intensity", 3.0, seeds, labels, 0.25)
+    arguments = (image, "intensity", 3.0, seeds, labels, by_run(band), 0.25)
     edges, flux = ops.assemble(band, *arguments)
     exact, expected = reference.assemble(band, *arguments)
     np.testing.assert_allclose(ops.body(flux), expected, atol=1e-5)
     np.testing.assert_allclose(ops.excess(edges), reference.excess(exact), atol=1e-5)
     seeded = seeds.copy()
     seeded[seeds > 2] = 3
-    whole, _ = reference.assemble(band, image, "intensity", 3.0, seeded, labels, 0.25)
+    whole, _ = reference.assemble(band, image, "intensity", 3.0, seeded, labels, by_run(band), 0.25)
     to_walls = reference.assemble(
-        band, image, "intensity", 3.0, seeded, np.full_like(labels, 3), 0.25
+        band, image, "intensity", 3.0, seeded, np.full_like(labels, 3), by_run(band), 0.25
     )[1]
     np.testing.assert_allclose(
         reference.excess(exact), reference.excess(whole) - to_walls[0], atol=1e-12
     )
-    component = ops.components(band)
-    touches = ops.contacts(band, seeds, component, 2)
-    np.testing.assert_array_equal(touches, reference.contacts(band, seeds, component, 2))
-    np.testing.assert_array_equal(touches, reference.contacts(band, seeded, component, 3)[:, :2])
+    places = Places(ops.components(band), EVERYWHERE)
+    found = ops.says(band, seeds, places, None)
+    np.testing.assert_array_equal(found, reference.says(band, seeds, places, None))
+    place, label = reference.says(band, seeded, places, None)
+    np.testing.assert_array_equal(found, [place[label < 3], label[label < 3]])

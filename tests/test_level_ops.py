@@ -13,6 +13,8 @@ from gallery import blobs, photograph
 from scipy import sparse
 from systems import as_dense
 
+from hdseg_gpu.core.ops import by_run
+
 # Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
 # residual about 100. Absolute, for matrices and vectors of about 1.
 PRODUCT = 4e-6
@@ -30,7 +32,7 @@ def reduced(ops, seeds, strength=60.0, gamma=0.01, seed=89):
     image = np.random.default_rng(seed).random((*seeds.shape, 1))
     band = ops.band(seeds)
     labels = np.ones((band.pixel.size, 1), seeds.dtype)
-    edges, _ = ops.assemble(band, image, "intensity", strength, seeds, labels, gamma)
+    edges, _ = ops.assemble(band, image, "intensity", strength, seeds, labels, by_run(band), gamma)
     return ops.reduce(band, edges)
 
 
@@ -273,7 +275,7 @@ def test_weak_clusters_stay_apart(ops):
     image[:, 15:] = 1
     band = ops.band(seeds)
     labels = np.ones((band.pixel.size, 1), np.uint8)
-    edges, _ = ops.assemble(band, image, "intensity", 1e6, seeds, labels, 0.0)
+    edges, _ = ops.assemble(band, image, "intensity", 1e6, seeds, labels, by_run(band), 0.0)
     level = ops.reduce(band, edges)
     y, x = np.divmod(band.pixels(), 30)
     side = (x >= 15)[(x + y) % 2 == 0]
@@ -296,7 +298,8 @@ def digest(instruction_set):
     seeds = ((truth + 1) * (np.random.default_rng(113).random(truth.shape) < 0.05)).astype(np.uint8)
     band = ops.band(seeds)
     labels = np.tile(np.array([1, 2], np.uint8), (band.pixel.size, 1))
-    edges, b = ops.assemble(band, photograph(truth), "intensity", 1e-3, seeds, labels, 0.0)
+    arguments = photograph(truth), "intensity", 1e-3, seeds, labels, by_run(band), 0.0
+    edges, b = ops.assemble(band, *arguments)
     level = ops.reduce(band, edges)
     r = ops.reduce_columns(band, edges, level, b)
     for array in (band.pixel, band.start, ops.components(band), *ops.laplacian(band, edges), b, r):

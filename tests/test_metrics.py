@@ -1,10 +1,12 @@
 """Metrics against cases counted by hand, and mBA against its definition pixel by pixel."""
 
+import doctest
+
 import cv2
 import numpy as np
 import pytest
 from gallery import blobs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdseg_gpu import InvalidInput, metrics
@@ -94,6 +96,51 @@ def test_boundary_accuracy_is_its_definition(seed, height, width, ignored):
         assert actual == pytest.approx(right[band].mean())
     else:
         assert np.isnan(actual)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(1, 90),
+    width=st.integers(1, 2200),
+    count=st.integers(1, 40),
+    ignored=st.booleans(),
+)
+@settings(max_examples=25)
+def test_all_classes_at_once_have_the_same_scores(seed, height, width, count, ignored):
+    """With radii up to 6, and labels that only one of the maps has."""
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(1, 30))
+    squares = rng.integers(0, count, (-(-height // side), -(-width // side)))
+    truth = squares.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    prediction = np.where(rng.random(truth.shape) < 0.1, count + 1, np.roll(truth, 2, axis=1))
+    ignore = int(truth[0, 0]) if ignored else None
+    scores = metrics.per_class(prediction, truth, ignore=ignore)
+    labels = {*np.unique(truth).tolist(), *np.unique(prediction).tolist()} - {ignore}
+    assert scores.label.tolist() == sorted(labels)
+    for label, iou, mba, in_truth in zip(*scores, strict=True):
+        given_one = {"label": int(label), "ignore": ignore}
+        np.testing.assert_equal(iou, metrics.iou(prediction, truth, **given_one))
+        expected = metrics.mean_boundary_accuracy(prediction, truth, **given_one)
+        np.testing.assert_allclose(mba, expected, rtol=0, atol=1e-14)
+        assert in_truth == (label in truth)
+
+
+def test_the_examples_are_what_comes_out():
+    failed, attempted = doctest.testmod(metrics)
+    assert attempted > 0
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", ["label", "ignore"])
+@pytest.mark.parametrize("value", ["a", 1.5, [1, 2], np.array([1]), float("nan")])
+def test_labels_are_integers(name, value):
+    labels = np.zeros((4, 5), np.uint8)
+    for metric in (metrics.iou, metrics.mean_boundary_accuracy):
+        with pytest.raises(InvalidInput, match=f"{name}=.*pass an integer"):
+            metric(labels, labels, **{"label": 0, name: value})
+    if name == "ignore":
+        with pytest.raises(InvalidInput, match=r"ignore=.*pass an integer"):
+            metrics.per_class(labels, labels, ignore=value)
 
 
 def test_no_boundary_is_nan():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from systems import HOSTS, case, eliminate, last, seed_everything
 
 from hdseg_gpu import HdsegError, NotConverged, backends, structuring_elements
+from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.params import LEAST_TOLERANCE, ROUNDING, TOLERANCE
 from hdseg_gpu.solvers import System, solve
 from hdseg_gpu.solvers.pcg import pcg
@@ -232,7 +233,7 @@ def test_large_bands_are_proven(beta):
     band = ops.band(seeds)
     table = np.tile(np.array([1, 2], np.uint8), (band.pixel.size, 1))
     strength = beta / (10 * image.std() * 3**0.5)
-    edges, b = ops.assemble(band, image, "intensity", strength, seeds, table, 0.0)
+    edges, b = ops.assemble(band, image, "intensity", strength, seeds, table, by_run(band), 0.0)
     assert band.size > 60_000
     exact = solve(ops, System(band, edges, b.copy()), "direct", TOLERANCE, quiet)
     found = solve(ops, System(band, edges, b), "multigrid", TOLERANCE, quiet)
@@ -357,7 +358,9 @@ def test_nothing_to_solve(solver, backend):
     seeds[0] = 1
     band = ops.band(seeds)
     labels = np.empty((band.pixel.size, 0), np.uint8)
-    edges, b = ops.assemble(band, np.zeros((5, 6, 1)), "intensity", 1.0, seeds, labels, 0.0)
+    edges, b = ops.assemble(
+        band, np.zeros((5, 6, 1)), "intensity", 1.0, seeds, labels, by_run(band), 0.0
+    )
     solution = solve(ops, System(band, edges, b), solver, TOLERANCE, quiet)
     assert (solution.solver, solution.bound, solution.error) == ("none", 0.0, 0.0)
     assert ops.body(solution.x).shape == (0, band.size)

@@ -8,7 +8,7 @@ from gallery import blobs, photograph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdseg_gpu.core.ops import NearestMap, Network, class_dtype
+from hdseg_gpu.core.ops import Nearby, NearestMap, Network, class_dtype
 from hdseg_gpu.core.windows import Window, all_of, placed, whole
 from hdseg_gpu.pipeline.colours import Colours, colour_models
 
@@ -143,8 +143,8 @@ class Scene:
         image = np.ascontiguousarray(self.image[window.slices])
         colours = Colours(self.center, self.scale, self.cell, moments)
         models = colour_models(
-            self.ops, colours, own, weight, self.count, self.spread, self.reach,
-            tuple(one.own for one in maps),
+            self.ops, colours, own, weight, self.count, self.spread,
+            tuple(classes for one in maps for classes in (one.own, one.rival)),
         )  # fmt: skip
         seen, place = window.seen_from(outer), placed(window, self.shape, self.planes.shape[1:])
         planes = Network(part_of(self.planes, place.part), place, "cubic", 0.5, 4.0)
@@ -160,19 +160,28 @@ def scene(ops):
     return Scene(ops, (173, 211))
 
 
-@pytest.mark.parametrize("radii", [(1, 3), (2, 5), (1,), (4, 1)])
-def test_a_model_does_not_depend_on_its_box(ops, scene, radii):
-    moments, own, _, _, weight = scene.cells(whole(scene.shape))
-    group = 3
+def models_of(ops, count, arrays, group, window, radii):
+    """Return the models of all classes in a window of the grid of windows: (h, w, K, M)."""
+    moments, own, weight = map(np.ascontiguousarray, arrays)
     grid = tuple(-(-n // group) for n in own.shape)
-    rest = group, 36.0
-    for k in range(scene.count):
-        full = ops.colour_model(
-            moments, own, weight, k, *rest, (0, 0, *grid), radii, 0.01, 0.02
-        )  # fmt: skip
-        for box in (Window(7, 9, 5, 3), Window(0, 0, 1, 1), Window(*(n - 2 for n in grid), 2, 2)):
-            found = ops.colour_model(moments, own, weight, k, *rest, box, radii, 0.01, 0.02)
-            assert_same(found, full[box.slices])
+    wanted = np.zeros(grid, np.int64)
+    wanted[window.slices] = count
+    start = np.concatenate([[0], np.cumsum(wanted)])
+    label = np.tile(np.arange(count), window.height * window.width).astype(own.dtype)
+    found = ops.colour_models(
+        moments, own, weight, count, group, 36.0, Nearby(start, label), radii, 0.01, 0.02
+    )
+    return found.reshape(window.height, window.width, count, -1)
+
+
+@pytest.mark.parametrize("radii", [(1, 3), (2, 5), (1,), (4, 1)])
+def test_a_model_does_not_depend_on_what_else_is_wanted(ops, scene, radii):
+    moments, own, _, _, weight = scene.cells(whole(scene.shape))
+    grid = tuple(-(-n // 3) for n in own.shape)
+    full = models_of(ops, scene.count, (moments, own, weight), 3, whole(grid), radii)
+    for box in (Window(7, 9, 5, 3), Window(0, 0, 1, 1), Window(*(n - 2 for n in grid), 2, 2)):
+        found = models_of(ops, scene.count, (moments, own, weight), 3, box, radii)
+        assert_same(found, full[box.slices])
 
 
 @pytest.mark.parametrize(("radii", "group"), [((1, 3), 3), ((2,), 4), ((1, 2), 1)])
@@ -184,10 +193,9 @@ def test_models_are_those_of_windows(ops, scene, radii, group):
         outer = inner.grown(halo, shape).aligned(group, shape)
         box = Window(*(n // group for n in inner[:2]), *(-(-n // group) for n in inner[2:]))
         seen = box.seen_from(Window(*(n // group for n in outer)))
-        cut = (np.ascontiguousarray(a[outer.slices]) for a in (moments, own, weight))
-        there = *cut, 1, group, 16.0, seen, radii, 0.01, 0.02
-        expected = ops.colour_model(moments, own, weight, *there[3:6], box, *there[7:])
-        assert_same(ops.colour_model(*there), expected)
+        cut = [a[outer.slices] for a in (moments, own, weight)]
+        expected = models_of(ops, scene.count, (moments, own, weight), group, box, radii)
+        assert_same(models_of(ops, scene.count, cut, group, seen, radii), expected)
 
 
 @pytest.mark.parametrize("network", [False, True])

@@ -25,11 +25,12 @@ from hdseg_gpu.core.ops import (
     Evidence,
     Level,
     Mask,
+    Nearby,
     NearestMap,
     Network,
+    Places,
     channel_count,
     class_dtype,
-    component_count,
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
 from hdseg_gpu.core.windows import Placement, Window, all_of
@@ -121,6 +122,12 @@ class CpuOps(HostOps):
         self._kernels.upsample_labels(coarse, _numbers(place), fine)
         return fine
 
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        fine = np.empty(place.window.shape, coarse.dtype)
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.upsample_classes(coarse, _numbers(place), how, fine)
+        return fine
+
     def upsample_argmax(
         self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:
@@ -181,34 +188,36 @@ class CpuOps(HostOps):
         self._kernels.components(band.pixel, band.start, *band.shape, component)
         return component
 
-    def contacts(
-        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        components = component_count(component)
-        touches = np.zeros((components, count), np.bool_)
-        self._kernels.contacts(band.pixel, band.start, seeds, component, touches)
-        return touches
+    def says(
+        self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        said = np.empty((0, 0), seeds.dtype) if evidence is None else evidence.label
+        return self._kernels.says(band.pixel, band.start, seeds, *places, said)
 
-    def colour_model(
+    def nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Nearby:
+        return Nearby(*self._kernels.nearby_classes(np.stack(maps), count, cell, group))
+
+    def colour_models(
         self,
         moments: NDArray[np.float32],
         own: Classes,
         weight: NDArray[np.float32],
-        k: int,
+        count: int,
         group: int,
         area: float,
-        box: tuple[int, int, int, int],
+        nearby: Nearby,
         radii: tuple[int, ...],
         prior: float,
         ridge: float,
     ) -> NDArray[np.float32]:
-        top, left, height, width = box
-        model = np.empty((height, width, moments.shape[2]), np.float32)
-        self._kernels.colour_model(
-            moments, channel_count(moments.shape[2]), own, weight, k, group, area, top, left,
-            np.array(radii, np.int64), prior, START_SHARE * prior, ridge, model,
+        models = np.empty((nearby.label.size, moments.shape[2]), np.float32)
+        self._kernels.colour_models(
+            moments, channel_count(moments.shape[2]), own, weight, count, group, area, *nearby,
+            np.array(radii, np.int64), prior, START_SHARE * prior, ridge, models,
         )  # fmt: skip
-        return model
+        return models
 
     def class_evidence(
         self,
@@ -234,7 +243,7 @@ class CpuOps(HostOps):
         )
         self._kernels.class_evidence(
             band.pixel, band.start, image, *origin, center, scale,
-            models.coefficients, models.first, models.box, models.size, weight,
+            models.coefficients, *models.nearby, models.size, weight,
             own, np.stack([m.rival for m in maps]), np.stack([m.distance for m in maps]),
             np.array([(m.log, m.linear) for m in maps], np.float32), cell, unit,
             network.planes, _numbers(network.place), INTERPOLATIONS.index(network.interpolation),
@@ -242,25 +251,20 @@ class CpuOps(HostOps):
         )  # fmt: skip
         return found
 
-    def evident_classes(
-        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        components = component_count(component)
-        touches = np.zeros((components, count), np.bool_)
-        self._kernels.evident_classes(band.pixel, band.start, evidence.label, component, touches)
-        return touches
-
     def add_evidence(
         self,
         band: Band,
         position: NDArray[np.int32] | None,
         evidence: Evidence,
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
         b: NDArray[Any],
     ) -> None:
         every = np.empty(0, np.int32) if position is None else position
-        self._kernels.add_evidence(band.pixel, band.start, every, *evidence, labels, gamma, b)
+        self._kernels.add_evidence(
+            band.pixel, band.start, every, *evidence, labels, *places, band.shape[1], gamma, b
+        )
 
     def assemble(
         self,
@@ -270,6 +274,7 @@ class CpuOps(HostOps):
         strength: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         edges = self.zeros(band.size, 4)
@@ -278,7 +283,7 @@ class CpuOps(HostOps):
         flux = self.zeros(band.size, labels.shape[1])
         self._kernels.assemble(
             band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
-            seeds, labels, gamma, edges, flux,
+            seeds, labels, *places, gamma, edges, flux,
         )  # fmt: skip
         return CpuEdges(edges), flux
 
@@ -426,14 +431,15 @@ class CpuOps(HostOps):
         self,
         band: Band,
         x: NDArray[Any],
-        classes: NDArray[Any],
+        labels: NDArray[Any],
+        places: Places,
         bound: NDArray[Any] | float,
         core: Window,
         seeds: NDArray[Any],
     ) -> int:
         bounds = np.atleast_1d(np.asarray(bound, np.float32))
         return self._kernels.decide(
-            band.pixel, band.start, x, classes, bounds, core.top, core.left, core.bottom,
+            band.pixel, band.start, x, labels, *places, bounds, core.top, core.left, core.bottom,
             core.right, seeds,
         )  # fmt: skip
 

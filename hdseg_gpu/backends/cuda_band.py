@@ -6,10 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, runs_of, suffix
-from hdseg_gpu.core.ops import Band, Classes, component_count
+from hdseg_gpu.core.ops import Band, Classes, Evidence, Places, wall_of
 from hdseg_gpu.core.windows import Window
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
+# Entries of the table of who has a say, at first; one that is free; what labels are counted by, as
+# in kernels/cuda/components.cu.
+_HEARD = 1 << 16
+_FREE = (1 << 64) - 1
+_WALL = wall_of(np.uint32)
 
 
 class CudaBand(CudaKernels):
@@ -73,22 +78,31 @@ class CudaBand(CudaKernels):
         component: NDArray[np.int32] = (xp.cumsum(is_first, dtype=np.int32) - 1)[root]
         return component
 
-    def contacts(
-        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        components = component_count(component)
-        touches: NDArray[np.bool_] = self.xp.zeros((components, count), np.bool_)
-        self._spread(
-            "components.cu", f"contacts_{suffix(seeds)}", band.size,
-            *runs_of(band), *seeds.shape, seeds, component, count, touches,
-        )  # fmt: skip
-        return touches
+    def says(
+        self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        xp, size = self.xp, _HEARD
+        kept = 0 if evidence is None else evidence.label.shape[1]
+        label = seeds if evidence is None else evidence.label
+        while True:
+            table, full = xp.full(size, _FREE, np.uint64), xp.zeros(1, np.int32)
+            self._spread(
+                "components.cu", f"says_{suffix(seeds)}", band.size, *runs_of(band), *band.shape,
+                seeds, *places, label, kept, table, size, full,
+            )  # fmt: skip
+            if not int(full[0]):
+                break
+            size *= 8
+        keys = np.sort(self.host(table[table != _FREE])).astype(np.int64)
+        place, said = np.divmod(keys, _WALL + 1)
+        return place, said
 
     def decide(
         self,
         band: Band,
         x: NDArray[Any],
-        classes: NDArray[Any],
+        labels: NDArray[Any],
+        places: Places,
         bound: NDArray[Any] | float,
         core: Window,
         seeds: NDArray[Any],
@@ -102,7 +116,7 @@ class CudaBand(CudaKernels):
         potentials = x.astype(np.float32, copy=False)
         self._spread(
             "labels.cu", f"decide_{suffix(seeds)}", band.size,
-            *runs_of(band), potentials, *x.shape, classes, bounds, int(bounds.size > 1),
+            *runs_of(band), potentials, *x.shape, labels, *places, bounds, int(bounds.size > 1),
             *band.shape, core.top, core.left, core.bottom, core.right, seeds, uncertain,
         )  # fmt: skip
         return int(uncertain[0])

@@ -132,18 +132,6 @@ class CudaCells(CudaKernels):
         )  # fmt: skip
         return distance, rival
 
-    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
-        height, width = classes.shape
-        # Above every row and column, and below: for the least and the largest.
-        empty = np.tile(np.array([height, -1, width, -1], np.int64), (count, 1))
-        boxes = self.xp.asarray(empty)
-        self._spread(
-            "cells.cu", f"class_boxes_{suffix(classes)}", classes.size,
-            classes, height, width, boxes,
-        )  # fmt: skip
-        found = self.host(boxes)
-        return np.where(found[:, 1:2] < 0, -1, found)
-
     def certainty(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float
     ) -> NDArray[np.float32]:

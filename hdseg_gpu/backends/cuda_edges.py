@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges, CudaKernels, runs_of, suffix
 from hdseg_gpu.backends.cuda_pictures import parts_of
-from hdseg_gpu.core.ops import Band, CsrMatrix, Edges
+from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Places
 from hdseg_gpu.core.params import EDGE_RULES
 
 
@@ -22,6 +22,7 @@ class CudaAssembly(CudaKernels):
         strength: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         columns = labels.shape[1]
@@ -34,7 +35,8 @@ class CudaAssembly(CudaKernels):
                 "edges.cu", f"assemble_{suffix(features)}_{suffix(seeds)}", part.end - part.begin,
                 band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
                 part.values, part.first, features.shape[2], np.int32(EDGE_RULES.index(rule)),
-                factor, seeds, labels, columns, np.float32(gamma), rows, flux, rows.shape[1],
+                factor, seeds, labels, columns, *places, np.float32(gamma), rows, flux,
+                rows.shape[1],
             )  # fmt: skip
         return CudaEdges(rows), flux
 

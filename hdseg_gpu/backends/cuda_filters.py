@@ -30,6 +30,16 @@ class CudaFilters(CudaKernels):
         self._upsample(f"upsample_labels_{suffix(coarse)}", fine, place, coarse)
         return fine  # type: ignore[no-any-return]
 
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        fine = self.xp.empty(place.window.shape, coarse.dtype)
+        blocks = -(-fine.shape[0] // _ROWS) * -(-fine.shape[1] // _COLUMNS)
+        args = (
+            coarse, *numbers_of(place), np.int32(INTERPOLATIONS.index(interpolation)), fine,
+        )  # fmt: skip
+        kernel = f"upsample_classes_{suffix(coarse)}"
+        self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
+        return fine  # type: ignore[no-any-return]
+
     def upsample_argmax(
         self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:

@@ -103,7 +103,7 @@ class CudaKernels(Ops):
 
 
 def suffix(array: Any) -> str:
-    """Return how the kernels for arrays of this type end: u8, u16, f32 or f64."""
+    """Return how the kernels for arrays of this type end: u8, u16, u32, f32 or f64."""
     dtype = np.dtype(array.dtype)
     return f"{'f' if dtype.kind == 'f' else 'u'}{8 * dtype.itemsize}"
 

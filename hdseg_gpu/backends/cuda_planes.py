@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
 from hdseg_gpu.core.elements import NAMES, structuring_elements
-from hdseg_gpu.core.ops import Classes, Mask
+from hdseg_gpu.core.ops import Classes, Mask, wall_of
 from hdseg_gpu.core.windows import Shape
 
 _WORD = 64  # pixels
@@ -107,7 +107,7 @@ class CudaPlanes(CudaKernels):
 
     def _present(self, values: Classes) -> NDArray[np.int64]:
         """Return which values occur, in host memory."""
-        found = self.xp.zeros(np.iinfo(values.dtype).max + 1, np.uint8)
+        found = self.xp.zeros(wall_of(values.dtype) + 1, np.uint8)
         self._spread(
             "planes.cu", f"mark_present_{suffix(values)}", values.size, values, values.size, found
         )

@@ -6,11 +6,11 @@ tests/test_cuda_backend.py compares this with what is launched.
 
 _KERNELS = (
     ("cells.cu", "certainty"),
-    ("cells.cu", "class_boxes_{classes}"),
+    ("cells.cu", "small_cell_labels_{classes}"),
     ("colours.cu", "gaussians_{channels}"),
-    ("colours.cu", "box_means"),
+    ("colours.cu", "means_along_rows"),
     ("colours.cu", "window_sums_{classes}"),
-    ("components.cu", "contacts_{classes}"),
+    ("components.cu", "says_{classes}"),
     ("components.cu", "link_runs"),
     ("detail.cu", "boundary_detail_{classes}"),
     ("edges.cu", "assemble_{image}_{classes}"),
@@ -28,7 +28,7 @@ _KERNELS = (
     ("statistics.cu", "channel_sums_{image}"),
     ("statistics.cu", "histogram_{classes}"),
     ("thinning.cu", "thin_presets_1"),
-    ("upsampling.cu", "upsample_cubic_{classes}"),
+    ("upsampling.cu", "upsample_classes_{classes}"),
     ("vectors.cu", "dot_parts_f32"),
 )
 

@@ -57,16 +57,6 @@ class HostOps(Ops):
     def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
-    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
-        boxes = np.full((count, 4), -1, np.int64)
-        for axis in (0, 1):
-            for i, line in enumerate(np.moveaxis(classes, axis, 0)):
-                present = np.flatnonzero(np.bincount(line, minlength=count))
-                first = present[boxes[present, 2 * axis] < 0]
-                boxes[first, 2 * axis] = i
-                boxes[present, 2 * axis + 1] = i
-        return boxes
-
     def certainty(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float
     ) -> NDArray[np.float32]:

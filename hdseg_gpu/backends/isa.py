@@ -51,6 +51,7 @@ class Kernels(Protocol):
     ) -> None: ...
     def histogram(self, values: Classes, counts: _I64) -> None: ...
     def upsample_labels(self, coarse: Classes, place: _I64, fine: Classes) -> None: ...
+    def upsample_classes(self, coarse: Classes, place: _I64, how: int, fine: Classes) -> None: ...
     def upsample_argmax(
         self, planes: NDArray[np.float32], place: _I64, how: int, fine: Classes
     ) -> None: ...
@@ -77,20 +78,23 @@ class Kernels(Protocol):
     def components(
         self, pixel: _I64, start: _I32, height: int, width: int, component: _I32
     ) -> int: ...
-    def contacts(
+    def says(
         self,
         pixel: _I64,
         start: _I32,
         seeds: NDArray[Any],
-        component: _I32,
-        touches: NDArray[np.bool_],
-    ) -> None: ...
+        first: _I32,
+        across: int,
+        evidence: Classes,
+    ) -> tuple[_I64, _I64]: ...
     def decide(
         self,
         pixel: _I64,
         start: _I32,
         x: _F32,
         label: NDArray[Any],
+        first: _I32,
+        across: int,
         bound: _F32,
         top: int,
         left: int,
@@ -107,21 +111,26 @@ class Kernels(Protocol):
         strength: float,
         seeds: NDArray[Any],
         label: NDArray[Any],
+        first_place: _I32,
+        across: int,
         gamma: float,
         edges: _F32,
         flux: _F32,
     ) -> None: ...
-    def colour_model(
+    def nearby_classes(
+        self, maps: Classes, count: int, cell: int, group: int
+    ) -> tuple[_I64, Classes]: ...
+    def colour_models(
         self,
         moments: _F32,
         channels: int,
         own: Classes,
         weight: _F32,
-        k: int,
+        count: int,
         group: int,
         window_area: float,
-        top: int,
-        left: int,
+        first: _I64,
+        of: Classes,
         radius: _I64,
         prior: float,
         start: float,
@@ -129,14 +138,6 @@ class Kernels(Protocol):
         coefficients: _F32,
     ) -> None: ...
     def class_evidence(self, *arguments: Any) -> None: ...  # bind_evidence.cpp has the list
-    def evident_classes(
-        self,
-        pixel: _I64,
-        start: _I32,
-        label: Classes,
-        component: _I32,
-        touches: NDArray[np.bool_],
-    ) -> None: ...
     def add_evidence(
         self,
         pixel: _I64,
@@ -145,6 +146,9 @@ class Kernels(Protocol):
         label: Classes,
         share: _F32,
         columns: NDArray[Any],
+        first: _I32,
+        across: int,
+        width: int,
         gamma: float,
         b: _F32,
     ) -> None: ...

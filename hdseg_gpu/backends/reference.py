@@ -9,14 +9,16 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
 from hdseg_gpu.backends.reference_cells import ReferenceCells
-from hdseg_gpu.backends.reference_evidence import ReferenceEvidence
+from hdseg_gpu.backends.reference_evidence import ReferenceEvidence, places_of
 from hdseg_gpu.core.ops import (
     Band,
     Classes,
     CsrMatrix,
     Edges,
+    Evidence,
     Level,
     Mask,
+    Places,
     class_dtype,
     wall_of,
 )
@@ -87,6 +89,12 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         # Such an index may leave another memory order behind.
         return np.ascontiguousarray(coarse[rows][:, columns])
 
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        present = np.unique(coarse)
+        planes = (coarse == present[:, np.newaxis, np.newaxis]).astype(np.float32)
+        found: Classes = present[self.upsample_argmax(planes, place, interpolation)]
+        return found
+
     def upsample_argmax(
         self, planes: NDArray[np.float32], place: Placement, interpolation: str
     ) -> Classes:
@@ -140,16 +148,20 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         _, first, label = np.unique(label, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first)).astype(np.int32)[label][band.start[:-1]]
 
-    def contacts(
-        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        touches = np.zeros((np.unique(component).size, count), np.bool_)
-        of_pixel = np.repeat(component, np.diff(band.start))
+    def says(
+        self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        place = places_of(band, places)
+        heard = set()
         for inside, other in _neighbour_pixels(band.pixels(), band.shape):
-            label = seeds.ravel()[other].astype(np.intp)
+            label = seeds.ravel()[other].astype(np.int64)
             seeded = (label > 0) & (label < wall_of(seeds.dtype))
-            touches[of_pixel[inside][seeded], label[seeded] - 1] = True
-        return touches
+            heard |= set(zip(place[inside][seeded].tolist(), label[seeded].tolist(), strict=True))
+        for labels in () if evidence is None else evidence.label.T:
+            heard |= {(p, k) for p, k in zip(place.tolist(), labels.tolist(), strict=True) if k > 0}
+        counted = np.repeat(places.first >= 0, np.diff(band.start))
+        found = sorted(heard & {(p, k) for p in place[counted].tolist() for _, k in heard})
+        return tuple(np.array(found, np.int64).reshape(-1, 2).T.copy())  # type: ignore[return-value]
 
     def assemble(
         self,
@@ -159,6 +171,7 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         strength: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         pixels, n = band.pixels(), band.size
@@ -166,13 +179,13 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         sign = -1.0 if rule == "intensity" else 1.0
         weights = np.zeros((n, 4))
         flux = np.zeros((labels.shape[1], n))
-        of_pixel: NDArray[Any] = np.repeat(labels, np.diff(band.start), axis=0)
+        of_pixel: NDArray[Any] = labels[places_of(band, places)]
         for k, (inside, other) in enumerate(_neighbour_pixels(pixels, band.shape)):
             pairs = vectors[pixels[inside]] + sign * vectors[other]
             weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
             weights[inside, k] *= seeds.ravel()[other] != wall_of(seeds.dtype)
             for j in range(labels.shape[1]):
-                same = seeds.ravel()[other] == of_pixel[inside, j]
+                same = (seeds.ravel()[other] == of_pixel[inside, j]) & (of_pixel[inside, j] > 0)
                 flux[j, inside] += weights[inside, k] * same
         neighbours = _neighbours(band)
         row, side = np.nonzero(neighbours >= 0)
@@ -324,7 +337,8 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         self,
         band: Band,
         x: NDArray[Any],
-        classes: NDArray[Any],
+        labels: NDArray[Any],
+        places: Places,
         bound: NDArray[Any] | float,
         core: Window,
         seeds: NDArray[Any],
@@ -335,7 +349,7 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
             potentials = np.clip(np.vstack([x, 1 - np.clip(x, 0, 1).sum(axis=0)]), 0, 1)
             second, best = np.sort(potentials, axis=0)[-2:]
             certain = best - second > np.asarray(bound) * len(potentials)
-        of_pixel = np.repeat(classes, np.diff(band.start), axis=0)
+        of_pixel = labels[places_of(band, places)]
         chosen = potentials.argmax(axis=0)[:, np.newaxis]
         seeds.reshape(-1)[band.pixels()] = np.take_along_axis(of_pixel, chosen, axis=1)[:, 0]
         rows, columns = np.divmod(band.pixels(), band.shape[1])

@@ -13,8 +13,10 @@ from hdseg_gpu.core.ops import (
     Classes,
     ColourModels,
     Evidence,
+    Nearby,
     NearestMap,
     Network,
+    Places,
     channel_count,
 )
 
@@ -26,7 +28,46 @@ _LEAST_PROBABILITY = 0.01  # a network is never surer than this
 class ReferenceEvidence(HostOps):
     """The definitions, written down."""
 
-    def colour_model(
+    def nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Nearby:
+        height, width = maps[0].shape
+        grid = -(-height // group), -(-width // group)
+        needed: list[set[int]] = [set() for _ in range(grid[0] * grid[1])]
+        rows, columns = (
+            _looked(n, cell, group, windows) for n, windows in zip(maps[0].shape, grid, strict=True)
+        )
+        for y, x in np.ndindex(height, width):
+            for v in rows[y]:
+                for u in columns[x]:
+                    needed[v * grid[1] + u] |= {int(one[y, x]) for one in maps}
+        start = np.cumsum([0, *map(len, needed)], dtype=np.int64)
+        label = [k for window in needed for k in sorted(window)]
+        return Nearby(start, np.array(label, maps[0].dtype))
+
+    def colour_models(
+        self,
+        moments: NDArray[np.float32],
+        own: Classes,
+        weight: NDArray[np.float32],
+        count: int,
+        group: int,
+        area: float,
+        nearby: Nearby,
+        radii: tuple[int, ...],
+        prior: float,
+        ridge: float,
+    ) -> NDArray[np.float32]:
+        grid = tuple(-(-n // group) for n in own.shape)
+        window = np.repeat(np.arange(grid[0] * grid[1]), np.diff(nearby.start))
+        models = np.empty((window.size, moments.shape[2]), np.float32)
+        for k in np.unique(nearby.label):
+            whole = self._colour_model(moments, own, weight, k, group, area, radii, prior, ridge)
+            entries = nearby.label == k
+            models[entries] = whole.reshape(-1, moments.shape[2])[window[entries]]
+        return models
+
+    def _colour_model(
         self,
         moments: NDArray[np.float32],
         own: Classes,
@@ -34,12 +75,11 @@ class ReferenceEvidence(HostOps):
         k: int,
         group: int,
         area: float,
-        box: tuple[int, int, int, int],
         radii: tuple[int, ...],
         prior: float,
         ridge: float,
     ) -> NDArray[np.float32]:
-        top, left, height, width = box
+        """Return the models of one class in all windows."""
         grid = tuple(-(-n // group) for n in own.shape)
         cells = moments * (np.maximum(weight, 0) * (own == k))[..., np.newaxis]
         sums = np.zeros((*grid, moments.shape[2]))
@@ -55,7 +95,7 @@ class ReferenceEvidence(HostOps):
             found = _smooth(sums, radius)
             mean = (found + counts * mean) / (found[..., :1] + counts)
             counts = prior
-        return _gaussians(mean[top : top + height, left : left + width], channels, ridge)
+        return _gaussians(mean, channels, ridge)
 
     def class_evidence(
         self,
@@ -85,8 +125,8 @@ class ReferenceEvidence(HostOps):
             )
         score = np.where(classes < 0, -np.inf, 0.0)
         for k in np.unique(classes[classes >= 0]):
-            known = weight if models.first[k] >= 0 else 1.0
-            total = known * _log_likelihood(models, k, rows, columns, colour, windows)
+            known, likelihood = _log_likelihood(models, k, rows, columns, colour, windows)
+            total = np.where(known, weight * likelihood, -1e9)
             for one in maps:
                 total = total + 0.5 * _counted(one, k, corners, cell / unit)
             if network is not None:
@@ -95,26 +135,18 @@ class ReferenceEvidence(HostOps):
             score = np.where(classes == k, total[:, np.newaxis], score)
         return _ranked(classes, score, kept, maps[0].own.dtype)
 
-    def evident_classes(
-        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        touches = np.zeros((int(component.max(initial=-1)) + 1, count + 1), np.bool_)
-        of_pixel = np.repeat(component, np.diff(band.start))
-        for label in evidence.label.T:
-            touches[of_pixel, label] = True
-        return touches[:, 1:]
-
     def add_evidence(
         self,
         band: Band,
         position: NDArray[np.int32] | None,
         evidence: Evidence,
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
         b: NDArray[Any],
     ) -> None:
         rows = np.arange(band.size) if position is None else position
-        wanted = np.repeat(labels, np.diff(band.start), axis=0)
+        wanted = labels[places_of(band, places)]
         for j, column in enumerate(wanted.T):
             same = evidence.label[rows] == column[:, np.newaxis]
             b[j] += gamma * np.where(
@@ -220,16 +252,35 @@ def _log_likelihood(
     columns: NDArray[np.int64],
     colour: NDArray[np.float64],
     windows: tuple[int, ...],
-) -> NDArray[np.float64]:
-    if models.first[k] < 0:
-        return np.full(len(colour), -1e9)
-    top, left, height, width = models.box[k].tolist()
-    own = models.coefficients[models.first[k] :][: height * width].reshape(height, width, -1)
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return where all windows around a pixel have a model of the class, and what they say."""
+    start, label = models.nearby
+    entry = np.full(windows[0] * windows[1], -1)  # of the class in each window
+    of_class = np.flatnonzero(label == k)
+    entry[np.searchsorted(start, of_class, "right") - 1] = of_class
     upper = np.triu_indices(colour.shape[1])
     terms = [np.ones((len(colour), 1)), colour, colour[:, upper[0]] * colour[:, upper[1]]]
     features = np.concatenate(terms, axis=1)
-    total = np.zeros(len(colour))
+    known, total = np.ones(len(colour), np.bool_), np.zeros(len(colour))
     for y, x, share in _corners(rows, columns, models.size, windows):
-        inside = np.clip(y - top, 0, height - 1), np.clip(x - left, 0, width - 1)
-        total += share * (own[inside] * features).sum(axis=1)
-    return total
+        at = entry[y * windows[1] + x]
+        known &= (at >= 0) | (share == 0)
+        total += share * (models.coefficients[at] * features).sum(axis=1)
+    return known, total
+
+
+def _looked(cells: int, cell: int, group: int, windows: int) -> list[range]:
+    """Return the windows that pixels around each row or column of cells look at."""
+    half = (cell + 1) // 2
+    ends = np.arange(cells)[:, np.newaxis] * cell + (-half, cell - 1 + half)
+    first, second, share = _between(np.maximum(ends[:, 0], 0), cell * group, windows)
+    low = np.where(share < 1, first, second)
+    first, second, share = _between(ends[:, 1], cell * group, windows)
+    high = np.where(share > 0, second, first)
+    return [range(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+
+
+def places_of(band: Band, places: Places) -> NDArray[np.int64]:
+    """Return the place of each pixel."""
+    first: NDArray[np.int64] = np.repeat(places.first.astype(np.int64), np.diff(band.start))
+    return first + band.pixels() % band.shape[1] // places.across

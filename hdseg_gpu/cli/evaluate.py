@@ -1,5 +1,6 @@
 """``hdseg evaluate``."""
 
+from itertools import islice
 from math import isnan, nan
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,11 @@ from rich.table import Table
 from hdseg_gpu import backends, metrics
 from hdseg_gpu.cli.console import Json, Quiet, note, notes_shown, percent, say, say_json
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, listed
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_labels
+
+_MOST_ROWS = 256  # of the table: nobody reads thousands, and laying them out takes seconds
 
 
 def evaluate(
@@ -28,7 +31,8 @@ def evaluate(
 ) -> None:
     """Print IoU and mean boundary accuracy (mBA) of PRED for each class of TRUTH.
 
-    A smaller PRED is enlarged by nearest neighbour first.
+    A smaller PRED is enlarged by nearest neighbour first. The table shows up to 256 classes, --json
+    all of them.
     """
     with notes_shown(quiet):
         pred = validate.labels("PRED", read_labels(prediction))
@@ -37,18 +41,18 @@ def evaluate(
         small, pred = pred.shape, _enlarged(pred, true.shape)
         if not quiet:
             note(f"{prediction} {small} is enlarged to {true.shape} by nearest neighbour.")
-    in_pred = metrics.labels_of(pred)
-    in_truth = metrics.labels_of(true, ignore=ignore)
-    if not quiet and len(in_pred) == len(in_truth) and in_pred != in_truth:
-        note(f"PRED has labels {in_pred}, TRUTH has {in_truth}: only equal numbers are a class.")
+    scores = metrics.per_class(pred, true, ignore=ignore)
     rows = {
-        label: {
-            "iou": metrics.iou(pred, true, label=label, ignore=ignore),
-            "mba": metrics.mean_boundary_accuracy(pred, true, label=label, ignore=ignore),
-            "in_truth": label in in_truth,
-        }
-        for label in sorted({*in_pred, *in_truth} - {ignore})
+        int(label): {"iou": float(iou), "mba": float(mba), "in_truth": bool(in_truth)}
+        for label, iou, mba, in_truth in zip(*scores, strict=True)
     }
+    in_pred = metrics.labels_of(pred)
+    in_truth = [label for label, row in rows.items() if row["in_truth"]]
+    if not quiet and len(in_pred) == len(in_truth) and in_pred != in_truth:
+        note(
+            f"PRED has labels {listed(in_pred)}, TRUTH has {listed(in_truth)}: only equal numbers "
+            "are a class."
+        )
     means = {k: _mean([rows[label][k] for label in in_truth]) for k in ("iou", "mba")}
     if as_json:
         say_json({"classes": rows, "mean": means})
@@ -56,9 +60,11 @@ def evaluate(
     if quiet:
         return
     table = Table("class", "IoU [%]", "mBA [%]")
-    for label, row in rows.items():
+    for label, row in islice(rows.items(), _MOST_ROWS):
         name = str(label) if row["in_truth"] else f"{label} (not in TRUTH)"
         table.add_row(name, percent(row["iou"]), percent(row["mba"]))
+    if len(rows) > _MOST_ROWS:
+        table.add_row(f"... {len(rows) - _MOST_ROWS} more: --json has all", "", "")
     table.add_row("mean over TRUTH", percent(means["iou"]), percent(means["mba"]))
     say(table)
 

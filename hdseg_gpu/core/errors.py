@@ -1,5 +1,9 @@
 """What can go wrong, by whose fault."""
 
+from collections.abc import Sequence
+from typing import Any
+
+_MOST_LISTED = 10  # values that a message names one by one
 _SHOWN = 80  # letters of a value in a message
 
 
@@ -41,6 +45,14 @@ class NotWritten(HdsegError, OSError):
 
 class RefinementWarning(UserWarning):
     """Something was assumed, ignored or replaced; the same sentence is in ``Report.notes``."""
+
+
+def listed(values: Sequence[Any]) -> str:
+    """Return values as messages show them: all of a few, the first of many and their number."""
+    if len(values) <= _MOST_LISTED:
+        return str(list(values))
+    first = ", ".join(map(str, values[:_MOST_LISTED]))
+    return f"[{first}, ... {len(values)} in all]"
 
 
 def shown(value: object) -> str:

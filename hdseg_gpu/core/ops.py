@@ -3,9 +3,10 @@
 The pipeline is written against these verbs alone. Arguments have been checked at the door
 (``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
 pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 254 classes, else
-uint16 (``class_dtype``): a seed K fits too, and the type's largest value is left for walls. A wall
-is neither seed nor unknown, but as good as outside the picture: no edge leads to it. Columns are
-the vectors of several right-hand sides.
+uint16, from 65,535 classes on uint32 (``class_dtype``): a seed K fits too, and a value is left for
+walls (``wall_of``). A wall is neither seed nor unknown, but as good as outside the picture: no edge
+leads to it. Columns are the vectors of several right-hand sides. No verb's work or memory is
+classes times pixels, but for planes of probabilities.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.windows import Placement, Shape, Window
 
-Classes = NDArray[np.uint8 | np.uint16]
+Classes = NDArray[np.uint8 | np.uint16 | np.uint32]
 Mask = NDArray[np.bool_ | np.uint8]
 
 
@@ -26,14 +27,22 @@ Mask = NDArray[np.bool_ | np.uint8]
 START_SHARE = 1e-4
 
 
-def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
+# The most classes, as many labels as 16 bits have; and the wall where there are so many that
+# classes need 32 bits: tables of all values stay small, as in kernels/common/labels.h.
+MAX_CLASSES = 1 << 16
+_WALL_OF_MANY = (1 << 17) - 1
+
+
+def class_dtype(count: int) -> type[np.uint8] | type[np.uint16] | type[np.uint32]:
     """Return the dtype of the class indices 0..K-1, and of the seeds 0..K and walls."""
-    return np.uint8 if count < np.iinfo(np.uint8).max else np.uint16
+    if count < np.iinfo(np.uint8).max:
+        return np.uint8
+    return np.uint16 if count < np.iinfo(np.uint16).max else np.uint32
 
 
 def wall_of(dtype: Any) -> int:
-    """Return the seed of pixels that are outside for everybody."""
-    return int(np.iinfo(dtype).max)
+    """Return the seed of pixels that are outside for everybody, larger than any other."""
+    return min(int(np.iinfo(dtype).max), _WALL_OF_MANY)
 
 
 def channel_count(moments: int) -> int:
@@ -71,17 +80,43 @@ class Band(NamedTuple):
         return positions + np.repeat(self.pixel - self.start[:-1], np.diff(self.start))
 
 
-class ColourModels(NamedTuple):
-    """log N(x; mean, covariance) of each class, up to a constant, as quadratic forms in x.
+class Places(NamedTuple):
+    """Which row of a table belongs to each pixel of a band.
 
-    A window is size x size pixels, from the top left corner of the grid of cells; class k has
-    models in the windows of box[k] = top, left, height, width, row by row from
-    coefficients[first[k]] on.
+    In column x of run r it is first[r] + x // across: pixels of a run share it within strips of
+    `across` columns.
+    """
+
+    first: NDArray[np.int32]  # (runs,)
+    across: int
+
+
+EVERYWHERE = 1 << 40  # columns: wider than any picture
+
+
+def by_run(band: Band, xp: Any = np) -> Places:
+    """Return places where each run has a row of its own, as arrays of xp."""
+    return Places(xp.arange(len(band.pixel), dtype=np.int32), EVERYWHERE)
+
+
+class Nearby(NamedTuple):
+    """The classes that pixels may have whose colours are looked up in a window, ascending.
+
+    Those of window w, windows row by row, are label[start[w] : start[w + 1]].
+    """
+
+    start: NDArray[np.int64]  # (windows + 1,)
+    label: Classes  # (entries,) class indices
+
+
+class ColourModels(NamedTuple):
+    """log N(x; mean, covariance) of classes in windows, up to a constant, as quadratic forms in x.
+
+    A window is size x size pixels, from the top left corner of the grid of cells.
     """
 
     coefficients: NDArray[np.float32]  # (entries, M): of 1, x_i and x_i x_j, as in cell_moments
-    first: NDArray[np.int64]  # (K,), -1 for classes without a model
-    box: NDArray[np.int64]  # (K, 4)
+    nearby: Nearby  # the window and the class of each entry
     size: int
 
 
@@ -238,6 +273,14 @@ class Ops(ABC):
         """Return in a window the first largest of K planes of a part, interpolated."""
 
     @abstractmethod
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        """Return in a window the class whose plane is the largest when it is interpolated.
+
+        The plane of a class is 1 where a pixel of the part has it, else 0: this is
+        ``upsample_argmax`` of the planes of all classes, the lowest of which wins a tie.
+        """
+
+    @abstractmethod
     def sample_planes(
         self,
         planes: NDArray[np.float32],
@@ -285,13 +328,6 @@ class Ops(ABC):
         cells is (gh, gw), its sides shorter than 2^22. Distances are Euclidean, between the centres
         of entries that are 1 apart; the lowest of equally near classes is the rival. What is
         farther than `reach` does not count. Where nothing does: inf, and the entry's own class.
-        """
-
-    @abstractmethod
-    def class_boxes(self, classes: Classes, count: int) -> NDArray[np.int64]:
-        """Return the first and last row and the first and last column of each of the K classes.
-
-        (K, 4) in host memory; -1, -1, -1, -1 for a class that does not occur.
         """
 
     @abstractmethod
@@ -359,26 +395,42 @@ class Ops(ABC):
         """Return the 4-connected component of each run, numbered by their first pixel: (runs,)."""
 
     @abstractmethod
-    def contacts(
-        self, band: Band, seeds: NDArray[Any], component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        """Return (components, K): whether a seed of the class adjoins the component."""
+    def says(
+        self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which labels have a say at which places: (places, labels) in host memory.
+
+        A label has one where one of its seeds adjoins a pixel of the place, or where the evidence
+        of such a pixel has it. Ascending by place and label, each pair once. Runs whose first place
+        is negative do not count.
+        """
 
     @abstractmethod
-    def colour_model(
+    def nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Nearby:
+        """Return the classes for which windows of group x group cells need a model.
+
+        maps are (gh, gw) classes of cells, of `cell` pixels. A window needs those of all cells that
+        are around a pixel which looks at it: less than a window's side away from its centre, and
+        cells less than a cell's side away from the pixel, along both axes.
+        """
+
+    @abstractmethod
+    def colour_models(
         self,
         moments: NDArray[np.float32],
         own: Classes,
         weight: NDArray[np.float32],
-        k: int,
+        count: int,
         group: int,
         area: float,
-        box: tuple[int, int, int, int],
+        nearby: Nearby,
         radii: tuple[int, ...],
         prior: float,
         ridge: float,
     ) -> NDArray[np.float32]:
-        """Return the models of class k in the windows of a box, (height, width, M).
+        """Return the model of each entry of `nearby`, a class in a window: (entries, M).
 
         A window is group x group cells and `area` pixels; m is the sum of moments, weight over its
         cells with own == k, by its area. Starting from the whole picture's colours, which are
@@ -390,9 +442,9 @@ class Ops(ABC):
         windows along rows and then along columns, 0 where there are no cells. The covariance gets
         ridge I.
 
-        Windows outside the box count, too: the result for a window depends on neither the box nor
-        on cells farther away than 3 radius windows for the largest radius. Means are summed in
-        float64 in ascending order and rounded to float32.
+        A model depends neither on the other entries nor on cells farther away than 3 radius windows
+        for the largest radius. Means are summed in float64 in ascending order and rounded to
+        float32.
         """
 
     @abstractmethod
@@ -421,15 +473,9 @@ class Ops(ABC):
         x as in ``cell_moments``. Models and distances are interpolated between the centres of
         windows and cells; distances are in units of `unit` pixels. Considered are the first 8 of
         the own and rival classes of the cells around the pixel. A class that is neither lies one
-        cell beyond the boundary. A class without models has the score -1e9; shares below 1e-3 are
-        left out.
+        cell beyond the boundary. A class without a model in one of the windows has the score -1e9;
+        shares below 1e-3 are left out.
         """
-
-    @abstractmethod
-    def evident_classes(
-        self, band: Band, evidence: Evidence, component: NDArray[np.int32], count: int
-    ) -> NDArray[np.bool_]:
-        """Return (components, K): whether some pixel has evidence for the class."""
 
     @abstractmethod
     def add_evidence(
@@ -438,12 +484,13 @@ class Ops(ABC):
         position: NDArray[np.int32] | None,
         evidence: Evidence,
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
         b: NDArray[Any],
     ) -> None:
-        """Add gamma times the share of its run's label to each entry of the columns b.
+        """Add gamma times the share of its label at the pixel's place to each entry of columns b.
 
-        labels (runs, m) as in ``assemble``; pixel i has the evidence of row position[i], or row i.
+        labels (rows, m) as in ``assemble``; pixel i has the evidence of row position[i], or row i.
         """
 
     @abstractmethod
@@ -455,14 +502,16 @@ class Ops(ABC):
         strength: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
+        places: Places,
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         """Return A = L_UU + gamma I, and -L_US m as columns.
 
         features is (H, W, C). Rule "intensity": w_ij = exp(-strength sum_c (I_i - I_j)^2) + 1e-10;
         rule "boundary": w_ij = exp(-strength sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is
-        the sum of the weights of the edges from pixel i to seeds with its run's label,
-        labels[run, j]; labels (runs, m) are of the seeds' dtype.
+        the sum of the weights of the edges from pixel i to seeds with the label of column j at the
+        pixel's place, labels[place, j]; labels (rows, m) are of the seeds' dtype, 0 for none, and
+        no other twice in a row.
         """
 
     @abstractmethod
@@ -590,15 +639,17 @@ class Ops(ABC):
         self,
         band: Band,
         x: NDArray[Any],
-        classes: NDArray[Any],
+        labels: NDArray[Any],
+        places: Places,
         bound: NDArray[Any] | float,
         core: Window,
         seeds: NDArray[Any],
     ) -> int:
         """Give each pixel of the band the label of its largest potential, in seeds.
 
-        x: columns (m, n); the potential of the last class is 1 minus their sum. classes: (runs,
-        m + 1). A label is certain when the largest two potentials are further apart than their
-        errors may add up to: `bound` for each column, m bound for the last. The lowest class wins
-        a tie. Returns how many labels in the window `core` are not certain.
+        x: columns (m, n); the potential of the last class is 1 minus their sum. labels: (rows,
+        m + 1), of the pixels' places. A label is certain when the largest two potentials are
+        further apart than their errors may add up to: `bound` for each column, m bound for the
+        last. The first column wins a tie. Returns how many labels in the window `core` are not
+        certain.
         """

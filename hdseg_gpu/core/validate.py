@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
 from hdseg_gpu.core.errors import InvalidInput, shown
-from hdseg_gpu.core.ops import Mask, class_dtype
+from hdseg_gpu.core.ops import MAX_CLASSES, Mask, class_dtype
 from hdseg_gpu.core.params import (
     ASSUMED_SCALE,
     EDGE_RULES,
@@ -28,7 +28,6 @@ from hdseg_gpu.core.report import Stages
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
-MAX_CLASSES = 65534  # seeds are class + 1, and the largest value of their type is a wall
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
 MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
 MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, Ops
+from hdseg_gpu.core.ops import Band, Classes, Ops
 from hdseg_gpu.core.params import Params, Survey
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.pipeline.evidence import Surroundings
-from hdseg_gpu.pipeline.graph import Region, assemble, regions
+from hdseg_gpu.pipeline.graph import Reach, Region, assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
+from hdseg_gpu.pipeline.sharing import FEW, Sharing
 from hdseg_gpu.solvers import Solution, solve
 
 BLOCK = 2048  # pixels: the unit of solving, part of what results mean: changing it changes some
@@ -96,19 +97,27 @@ def refine_block(
     band = ops.band(seeds)
     if band.size == 0:
         return Refined(seeds, probabilities, Tally())
-    evidence = None
-    if surroundings is not None:
-        with stages.timed("evidence"):
-            evidence = surroundings.evidence(band, scope.image, scope.outer)
+    sharing = Sharing.of(params.gamma, params.tolerance) if leaving is None else None
+    side = max(scope.core.shape)
+    divisible = leaving is None and _can_be_divided(ops, scope, params)
     with stages.timed("graph"):
-        parts = regions(ops, band, seeds, count, evidence)
-    entries = sum(region.band.size * (region.labels.shape[1] - 1) for region in parts)
-    if entries > _MOST_ENTRIES and leaving is None and _can_be_divided(ops, scope, params):
-        del band, evidence, parts
+        component = ops.components(band)
+        if divisible:
+            side = _side_for_many(ops, scope, band, component, sharing)
+    evidence, parts = None, []
+    if side == max(scope.core.shape):
+        if surroundings is not None:
+            with stages.timed("evidence"):
+                evidence = surroundings.evidence(band, scope.image, scope.outer)
+        with stages.timed("graph"):
+            parts = regions(ops, band, seeds, evidence, sharing, component)
+        if divisible and sum(region.entries for region in parts) > _MOST_ENTRIES:
+            side = -(-side // 2)
+    if side < max(scope.core.shape):
+        del band, evidence, parts, component
         # Each part has fewer classes, and shorter lists of right-hand sides.
-        half = -(-max(scope.core.shape) // 2)
         return refine_in_parts(
-            ops, scope, half, count, surroundings, params, frozen, stages, share,
+            ops, scope, side, count, surroundings, params, frozen, stages, share,
             with_probabilities,
         )  # fmt: skip
     core = scope.core.seen_from(scope.outer)
@@ -128,17 +137,42 @@ def refine_block(
             if probabilities is not None:
                 write_probabilities(ops, region, ops.body(solution.x), probabilities)
             bound = 0.0 if solution.bound is None else solution.bound
+            bound = bound + region.error / region.labels.shape[1]  # all of them together
             if leaving is not None:
                 chance = _chance_to_leave(ops, region, solution, leaving, core)
                 bound, most = bound + solution.error + chance, max(most, chance)
             # The seeds become the labels: components do not touch, no other region looks here.
-            found = ops.decide(region.band, solution.x, region.labels, bound, core, seeds)
+            found = ops.decide(
+                region.band, solution.x, region.labels, region.places, bound, core, seeds
+            )
         tally += _tally(solution, found)
         solved += weight
     if params.median > 1:
         with stages.timed("labels"):
             ops.put(band, ops.majority(seeds, band, params.median), seeds)
     return Refined(seeds, probabilities, tally, most)
+
+
+def _side_for_many(
+    ops: Ops, scope: Scope, band: Band, component: NDArray[np.int32], sharing: Sharing | None
+) -> int:
+    """Return the side of smaller blocks where the seeds alone tell that so many labels meet.
+
+    What has to be divided is not looked at more closely before.
+    """
+    side = max(scope.core.shape)
+    reach = Reach.of(ops, band, scope.seeds, None, component)
+    if sharing is None or reach.counts.max(initial=0) <= FEW:
+        return side
+    if reach.entries(ops, band) <= _MOST_ENTRIES:
+        return side
+    columns = sharing.estimate(int(reach.counts.max()), scope.outer.shape)
+    while (
+        side > _SMALLEST
+        and band.size * columns * side**2 > _MOST_ENTRIES * max(scope.core.shape) ** 2
+    ):
+        side = -(-side // 2)
+    return side
 
 
 def _can_be_divided(ops: Ops, scope: Scope, params: Params) -> bool:
@@ -195,7 +229,7 @@ def _chance_to_leave(
     ops: Ops, region: Region, solution: Solution, leaving: int, core: Window
 ) -> float:
     """Return the largest potential of the label `leaving` in the core."""
-    reached = ops.of_pixels(region.band, region.labels[:, -1] == leaving)
+    reached = region.labels[:, -1][region.rows(ops)] == leaving
     rows, columns = ops.xp.divmod(ops.pixels(region.band), region.band.shape[1])
     inside = (rows >= core.top) & (rows < core.bottom)
     inside &= (columns >= core.left) & (columns < core.right)

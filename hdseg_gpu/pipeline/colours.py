@@ -42,36 +42,21 @@ def colour_models(
     weight: NDArray[np.float32],
     count: int,
     spread: float,
-    reach: int,
-    others: tuple[Classes, ...] = (),
+    near: tuple[Classes, ...],
 ) -> ColourModels:
-    """Return the models of all classes in windows with a standard deviation of `spread` pixels.
+    """Return models of the classes in windows with a standard deviation of `spread` pixels.
 
-    A cell counts for the class `own` with `weight`. A class has models wherever one of its cells,
-    in `own` or in other maps that say who is considered, is at most `reach` cells away: so a pixel
-    finds the models that it would find in the whole picture, whatever part of it is at hand.
+    A cell counts for the class `own` with `weight`. Windows have the models that pixels around them
+    may ask for, by the classes near each cell: so a pixel finds those that it would find in the
+    whole picture, whatever part of it is at hand, and a class costs nothing where it is not near.
     """
     group, radii = _windows(spread, colours.cell)
     size = group * colours.cell
-    windows = (-(-own.shape[0] // group), -(-own.shape[1] // group))
-    # So many windows have cells within reach, and a pixel looks at the next window, too.
-    cells = ops.class_boxes(own, count)
-    for other in others:
-        if other is not own:
-            cells = _around_both(cells, ops.class_boxes(other, count))
-    boxes = _boxes(cells, group, -(-reach // group) + 1, windows)
-    first, models, entries = np.full(count, -1, np.int64), [], 0
-    for k in np.flatnonzero(boxes[:, 2]).tolist():
-        top, left, height, width = boxes[k].tolist()
-        models.append(
-            ops.colour_model(
-                colours.moments, own, weight, k, group, float(size**2),
-                (top, left, height, width), radii, _PRIOR, _RIDGE,
-            ).reshape(height * width, -1)
-        )  # fmt: skip
-        first[k] = entries
-        entries += height * width
-    return ColourModels(ops.xp.concatenate(models), first, boxes, size)
+    nearby = ops.nearby_classes(near, count, colours.cell, group)
+    models = ops.colour_models(
+        colours.moments, own, weight, count, group, float(size**2), nearby, radii, _PRIOR, _RIDGE
+    )
+    return ColourModels(models, nearby, size)
 
 
 def windows_for(spread: float, lengths: Lengths) -> tuple[int, int]:
@@ -94,23 +79,3 @@ def _windows(spread: float, cell: int) -> tuple[int, tuple[int, ...]]:
 def _radius(spread: float) -> int:
     """Return the radius of three box filters that together spread so far: 4 s^2 = w^2 - 1."""
     return max(1, round((sqrt(4 * spread**2 + 1) - 1) / 2))
-
-
-def _around_both(some: NDArray[np.int64], more: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what is around two boxes, first and last row and column; -1 for none."""
-    around = np.where([True, False, True, False], np.minimum(some, more), np.maximum(some, more))
-    return np.where(some < 0, more, np.where(more < 0, some, around))
-
-
-def _boxes(
-    cells: NDArray[np.int64], group: int, margin: int, windows: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return top, left, height, width of the windows around each class's cells, 0 for none."""
-    boxes = np.zeros_like(cells)
-    for axis in (0, 1):
-        low, high = cells[:, 2 * axis], cells[:, 2 * axis + 1]
-        first = np.maximum(low // group - margin, 0)
-        last = np.minimum(high // group + margin, windows[axis] - 1)
-        boxes[:, axis], boxes[:, axis + 2] = first, last - first + 1
-    boxes[cells[:, 0] < 0] = 0
-    return boxes

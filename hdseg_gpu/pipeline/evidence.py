@@ -95,7 +95,7 @@ class Scene:
             ops.xp.copyto(weight, 0, where=self.ignored)
         models = colour_models(
             ops, self.colours, drawn.own, weight, self.coarse.count, look.spread * lengths.unit,
-            lengths.reach, tuple(one.own for one in maps),
+            tuple(classes for one in maps for classes in (one.own, one.rival)),
         )  # fmt: skip
         return Surroundings(self, models, look, maps, network)
 

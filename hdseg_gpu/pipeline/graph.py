@@ -1,58 +1,152 @@
 """The unknown band as a few independent linear systems."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Evidence, Ops
+from hdseg_gpu.core.ops import EVERYWHERE, Band, Evidence, Ops, Places, component_count
 from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.pipeline.sharing import FEW, Sharing, shared_columns
 from hdseg_gpu.solvers import System
 
 
 @dataclass(frozen=True)
 class Region:
-    """The components of the band that m classes reach: one system with m - 1 right-hand sides.
+    """Components of the band with m - 1 right-hand sides. The potentials sum to 1: m are known.
 
-    Component by component, j counts the classes that reach it, so components with different
-    classes share the matrix and its right-hand sides. The potentials sum to 1: there is none for
-    the last class.
+    Either m classes reach each of them: component by component, j counts these, so components with
+    different classes share the matrix and its right-hand sides. Or so many do that right-hand sides
+    stand for different classes in different parts of the picture (``sharing``).
     """
 
     band: Band
-    labels: NDArray[Any]  # (runs, m) for each run the labels (class + 1) that reach it, ascending
+    labels: NDArray[Any]  # (rows, m) labels (class + 1), 0 for none
+    places: Places  # the row of each pixel
     position: NDArray[np.int32] | None  # of its pixels in the whole band; None: it is the whole
+    error: float = 0.0  # what labels that share columns may add to all potentials of a pixel
+
+    @property
+    def entries(self) -> int:
+        """Return how many potentials are to be found."""
+        return self.band.size * (int(self.labels.shape[1]) - 1)
+
+    def rows(self, ops: Ops) -> NDArray[np.int64]:
+        """Return the row of each pixel."""
+        columns = ops.pixels(self.band) % self.band.shape[1]
+        found: NDArray[np.int64] = ops.of_pixels(self.band, self.places.first).astype(np.int64)
+        found += columns // self.places.across
+        return found
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The labels that reach each component of a band, one component after the other."""
+
+    component: NDArray[np.int32]  # of each run
+    counts: NDArray[np.int64]  # of labels, for each component, in host memory
+    label: NDArray[np.int64]  # ascending for each component, in host memory
+
+    @staticmethod
+    def of(
+        ops: Ops,
+        band: Band,
+        seeds: NDArray[Any],
+        evidence: Evidence | None,
+        component: NDArray[np.int32] | None = None,
+    ) -> "Reach":
+        """Return who reaches what.
+
+        A label reaches a component when one of its seeds adjoins it or, with evidence, when it has
+        some there.
+        """
+        if component is None:
+            component = ops.components(band)
+        reached, label = ops.says(band, seeds, Places(component, EVERYWHERE), evidence)
+        counts = np.bincount(reached, minlength=component_count(component))
+        return Reach(component, counts, label)
+
+    def entries(self, ops: Ops, band: Band) -> int:
+        """Return how many potentials there are if no two labels share a column."""
+        counts = ops.xp.asarray(self.counts)[self.component]
+        lengths = band.start[1:] - band.start[:-1]
+        return int((lengths * (counts - 1)).sum())
+
+    def runs_with(self, ops: Ops, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which runs are of some components."""
+        found: NDArray[np.bool_] = ops.xp.asarray(chosen)[self.component]
+        return found
 
 
 def regions(
-    ops: Ops, band: Band, seeds: NDArray[Any], count: int, evidence: Evidence | None
+    ops: Ops,
+    band: Band,
+    seeds: NDArray[Any],
+    evidence: Evidence | None,
+    sharing: Sharing | None = None,
+    component: NDArray[np.int32] | None = None,
 ) -> list[Region]:
     """Return the regions of a band.
 
-    A class reaches a component when one of its seeds adjoins it or, with evidence, when it has
-    some there. Components are independent of one another: a class costs nothing where it has no
-    say.
+    Components are independent of one another: a class costs nothing where it has no say.
     """
-    component = ops.components(band)
-    reach = ops.contacts(band, seeds, component, count)
-    if evidence is not None:
-        reach |= ops.evident_classes(band, evidence, component, count)
-    xp = ops.xp
-    counts = reach.sum(axis=1)
-    found = []
-    for m in xp.unique(counts).tolist():
-        runs = counts[component] == m
-        # Row by row, nonzero() lists the classes of one component after the other.
-        chosen = xp.flatnonzero(counts == m)
-        table = xp.empty((counts.size, m), seeds.dtype)
-        table[chosen] = (xp.nonzero(reach[chosen])[1].reshape(-1, m) + 1).astype(seeds.dtype)
-        part, position = band, None
-        if len(chosen) < counts.size:
-            part = ops.select(band, runs)
-            position = xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
-        found.append(Region(part, table[component[runs]], position))
+    reach = Reach.of(ops, band, seeds, evidence, component)
+    many = reach.counts > FEW
+    if sharing is None or not many.any():
+        return list(_alike(ops, band, seeds.dtype, reach, reach.counts))
+    found = list(_alike(ops, band, seeds.dtype, reach, np.where(many, 0, reach.counts)))
+    found.append(_shared(ops, band, seeds, evidence, reach.runs_with(ops, many), sharing))
     return found
+
+
+def _alike(
+    ops: Ops, band: Band, dtype: Any, reach: Reach, counts: NDArray[np.int64]
+) -> Iterator[Region]:
+    """Yield the regions of components with as many labels; not of those with a count of 0."""
+    start = np.cumsum(reach.counts) - reach.counts
+    for m in np.unique(counts[counts > 0]).tolist():
+        chosen = np.flatnonzero(counts == m)
+        table = reach.label[start[chosen][:, np.newaxis] + np.arange(m)].astype(dtype)
+        number = np.zeros(counts.size, np.int32)
+        number[chosen] = np.arange(chosen.size, dtype=np.int32)
+        part, component, position = band, reach.component, None
+        if chosen.size < counts.size:
+            runs = reach.runs_with(ops, counts == m)
+            part, component, position = _part(ops, band, runs, component)
+        places = Places(ops.xp.asarray(number)[component], EVERYWHERE)
+        yield Region(part, ops.xp.asarray(table), places, position)
+
+
+def _part(
+    ops: Ops, band: Band, runs: NDArray[np.bool_], component: NDArray[np.int32]
+) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
+    """Return the band of some runs, their components, and the positions of their pixels."""
+    position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
+    return ops.select(band, runs), component[runs], position
+
+
+def _shared(
+    ops: Ops,
+    band: Band,
+    seeds: NDArray[Any],
+    evidence: Evidence | None,
+    runs: NDArray[np.bool_],
+    sharing: Sharing,
+) -> Region:
+    """Return the region of some runs, whose labels share columns."""
+    grid = sharing.grid(band.shape)
+    first = (band.pixel // band.shape[1] // sharing.tile * grid[1]).astype(np.int32)
+    chosen = ops.xp.where(runs, first, -grid[0] * grid[1] - 1).astype(np.int32)
+    tiles, labels = ops.says(band, seeds, Places(chosen, sharing.tile), evidence)
+    table = shared_columns(tiles, labels, grid).astype(seeds.dtype)
+    part, first, position = _part(ops, band, runs, first)
+    whole = part.size == band.size
+    return Region(
+        part, ops.xp.asarray(table), Places(first, sharing.tile), None if whole else position,
+        sharing.error,
+    )  # fmt: skip
 
 
 def assemble(
@@ -65,11 +159,11 @@ def assemble(
     evidence: Evidence | None,
 ) -> System:
     """Return (L_UU + gamma I) x^j = -L_US m^j + gamma lambda^j on a region."""
-    band = region.band
+    band, places = region.band, region.places
     solved = ops.xp.ascontiguousarray(region.labels[:, :-1])
     edges, b = ops.assemble(
-        band, features, params.edges, frozen.strength, seeds, solved, params.gamma
+        band, features, params.edges, frozen.strength, seeds, solved, places, params.gamma
     )
     if evidence is not None and solved.shape[1] > 0:
-        ops.add_evidence(band, region.position, evidence, solved, params.gamma, b)
+        ops.add_evidence(band, region.position, evidence, solved, places, params.gamma, b)
     return System(band, edges, b)

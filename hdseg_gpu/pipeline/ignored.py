@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.pipeline.graph import Reach
 
 _VALUES = 1 << 20  # that are worked on at a time
 
@@ -71,10 +72,8 @@ def raise_walls(
     if params.gamma > 0:
         return
     band = ops.band(seeds)
-    component = ops.components(band)
-    reach = ops.contacts(band, seeds, component, int(classes.max()) + 1)
-    reached: Any = reach.any(axis=1)
-    cut_off = ops.pixels(ops.select(band, ~reached[component]))
+    reach = Reach.of(ops, band, seeds, None)
+    cut_off = ops.pixels(ops.select(band, reach.runs_with(ops, reach.counts == 0)))
     seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1
 
 

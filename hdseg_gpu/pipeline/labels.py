@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.ops import Ops, wall_of
 from hdseg_gpu.pipeline.graph import Region
 
 
 def seed_probabilities(ops: Ops, seeds: NDArray[Any], count: int) -> NDArray[np.float32]:
     """Return (K, H, W) with 1 at the seeds of each class and 0 elsewhere."""
-    probabilities: NDArray[np.float32] = ops.xp.empty((count, *seeds.shape), np.float32)
-    for k in range(count):
-        probabilities[k] = seeds == k + 1
+    probabilities: NDArray[np.float32] = ops.xp.zeros((count, *seeds.shape), np.float32)
+    flat = seeds.reshape(-1)
+    known = ops.xp.flatnonzero((flat > 0) & (flat != wall_of(seeds.dtype)))
+    probabilities.reshape(count, -1)[flat[known].astype(np.int64) - 1, known] = 1
     return probabilities
 
 
@@ -24,14 +25,18 @@ def write_probabilities(
 
     The exact potentials lie in [0, 1] and sum to 1; rounding is trimmed.
     """
-    pixels = ops.pixels(region.band)
+    pixels, rows = ops.pixels(region.band), region.rows(ops)
     flat = probabilities.reshape(len(probabilities), -1)
     rest = ops.xp.ones(pixels.size, np.float32)
     for j in range(region.labels.shape[1]):
-        classes = ops.of_pixels(region.band, region.labels[:, j]).astype(np.intp) - 1
+        labels = region.labels[:, j][rows].astype(np.int64)
         value = ops.xp.clip(x[j] if j < len(x) else rest, 0.0, 1.0)
-        flat[classes, pixels] = value
         rest -= value
+        if region.error > 0:  # not all columns stand for a class everywhere
+            there = ops.xp.flatnonzero(labels)
+            flat[labels[there] - 1, pixels[there]] = value[there]
+        else:
+            flat[labels - 1, pixels] = value
 
 
 def look_up(
@@ -46,7 +51,7 @@ def look_up(
             labels -= 1
             return labels
         ignore_index = values[-1]
-    table = np.full(np.iinfo(labels.dtype).max + 1, ignore_index, values.dtype)
+    table = np.full(wall_of(labels.dtype) + 1, ignore_index, values.dtype)
     table[1 : len(values) + 1] = values
     found: NDArray[Any] = ops.xp.empty(labels.shape, values.dtype)
     table = ops.xp.asarray(table)

@@ -5,11 +5,12 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, listed
 from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.pipeline.graph import Reach
 from hdseg_gpu.pipeline.ignored import raise_walls
 
 # The matrix has up to 5 entries a row, counted in int32.
@@ -43,7 +44,7 @@ def mark_seeds(
         seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
     if params.unsure > 0:
         clear_unsure(ops, coarse, place, seeds, params)
-        keep_lost_objects(ops, classes, seeds, coarse.count)
+        keep_lost_objects(ops, classes, seeds)
     if coarse.ignored is not None:
         raise_walls(ops, coarse.ignored, place, classes, seeds, params)
     check_band(int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0]), passes)
@@ -66,18 +67,30 @@ def clear_unsure(
         flat[pixels[tied | (best - others <= params.unsure)]] = 0
 
 
-def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes, count: int) -> None:
+def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes) -> None:
     """Make seeds of the objects (4-connected, of one class) that have none left.
 
     Thinning and pruning leave some of each; probabilities may leave a whole object unsure.
     """
-    wall = wall_of(seeds.dtype)
-    for k in range(count):
-        own = ops.xp.where(classes == k, seeds, wall).astype(seeds.dtype)
-        band = ops.band(own)
-        component = ops.components(band)
-        lost = ~ops.contacts(band, own, component, count)[:, k]
-        seeds.reshape(-1)[ops.pixels(ops.select(band, lost[component]))] = k + 1
+    xp, wall, (height, width) = ops.xp, wall_of(seeds.dtype), seeds.shape
+    # Pixels on every other row and column of a larger picture, and between them what joins them:
+    # so the classes are apart, and one search finds the objects of all.
+    apart = xp.full((2 * height - 1, 2 * width - 1), wall, seeds.dtype)
+    apart[::2, ::2] = seeds
+    for joint, one, other in (
+        (apart[::2, 1::2], np.s_[:, :-1], np.s_[:, 1:]),
+        (apart[1::2, ::2], np.s_[:-1], np.s_[1:]),
+    ):
+        unknown = (seeds[one] == 0) | (seeds[other] == 0)
+        joint[(classes[one] == classes[other]) & unknown] = 0
+    band = ops.band(apart)
+    reach = Reach.of(ops, band, apart, None)
+    y, x = xp.divmod(
+        ops.pixels(ops.select(band, reach.runs_with(ops, reach.counts == 0))), 2 * width - 1
+    )
+    inside = (y % 2 == 0) & (x % 2 == 0)
+    lost = y[inside] // 2 * width + x[inside] // 2
+    seeds.reshape(-1)[lost] = classes.reshape(-1)[lost] + 1
 
 
 def seeded(ops: Ops, seeds: Classes, count: int) -> NDArray[np.int64]:
@@ -97,15 +110,15 @@ def check_seeds(
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(
-            f"passes={passes} left no seeds: every pixel of every class {lost} became unknown; "
-            "use fewer passes or other elements."
+            f"passes={passes} left no seeds: every pixel of every class {listed(lost)} became "
+            "unknown; use fewer passes or other elements."
         )
     if lost:
         consequence = "can appear in the result only where the evidence has them"
         if gamma == 0:
             consequence = "cannot appear in the result"
         stages.notes.append(
-            f"Thinning with passes={passes} left no seeds of class {lost}: "
+            f"Thinning with passes={passes} left no seeds of class {listed(lost)}: "
             f"these classes {consequence}."
         )
 

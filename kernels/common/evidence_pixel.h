@@ -10,14 +10,29 @@ HDSEG_FN Grid windows_of(const Grid& cells, int64_t cell, int64_t size) {
   return cells_of(cells, size / cell);
 }
 
-// The models of colour_model.h, one after the other.
+// The models of colour_model.h, window by window; the classes of a window ascend.
+template <class T>
 struct ColourModels {
-  const float* coefficients;
-  const int64_t* first;  // (classes) entry of a class, -1 for none
-  const int64_t* box;    // (classes, 4) its top, left, height, width
-  int64_t size;          // pixels of a window
-  Grid windows;          // where there are cells
+  const float* coefficients;  // (entries, moments)
+  const int64_t* start;       // (windows + 1) the first entry of each window
+  const T* label;             // (entries)
+  int64_t size;               // pixels of a window
+  Grid windows;               // where there are cells
   float weight;
+
+  // The entry of class k in window w, -1 for none.
+  HDSEG_FN int64_t entry(T k, int64_t w) const {
+    int64_t low = start[w], high = start[w + 1];
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (label[middle] < k) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low < start[w + 1] && label[low] == k ? low : -1;
+  }
 };
 
 // A map of cells: the label of each, the nearest other label, and how far that is, in cells.
@@ -136,19 +151,20 @@ struct BlendedModel {
   const float* below;
   float weight;  // of the one below
 
+  HDSEG_FN bool known() const { return above != nullptr && below != nullptr; }
+
   HDSEG_FN float operator[](int64_t q) const { return blended(above[q], below[q], weight); }
 };
 
-// The model of class k in column x of the windows; outside its box, that of the nearest window.
-HDSEG_FN BlendedModel model_at(const ColourModels& models, int64_t moments, int64_t k,
+// The model of class k in column x of the windows.
+template <class T>
+HDSEG_FN BlendedModel model_at(const ColourModels<T>& models, int64_t moments, T k,
                                const Between& y, int64_t x) {
-  const int64_t* box = models.box + 4 * k;
-  const int64_t right = x - box[1] < box[3] - 1 ? x - box[1] : box[3] - 1;
-  const int64_t top = y.first - box[0] < box[2] - 1 ? y.first - box[0] : box[2] - 1;
-  const int64_t down = y.second - box[0] < box[2] - 1 ? y.second - box[0] : box[2] - 1;
-  const float* column = models.coefficients + (models.first[k] + (right < 0 ? 0 : right)) * moments;
-  return {column + (top < 0 ? 0 : top) * box[3] * moments,
-          column + (down < 0 ? 0 : down) * box[3] * moments, y.weight};
+  const int64_t above = models.entry(k, y.first * models.windows.width + x);
+  const int64_t below =
+      y.weight > 0.0f ? models.entry(k, y.second * models.windows.width + x) : above;
+  return {above < 0 ? nullptr : models.coefficients + above * moments,
+          below < 0 ? nullptr : models.coefficients + below * moments, y.weight};
 }
 
 template <class T>

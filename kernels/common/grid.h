@@ -105,4 +105,48 @@ HDSEG_FN double interpolate(const float* plane, const Grid& grid, const Taps& ro
   return sum;
 }
 
+// The class whose indicator, 1 where a pixel has it and else 0, is the largest there; the lowest
+// wins a tie. Classes that are not among the samples have 0 everywhere; as the indicators sum to 1,
+// one that is has more.
+template <class T>
+HDSEG_FN T largest_class(const T* classes, const Grid& grid, const Taps& rows,
+                         const Taps& columns) {
+  T found[4][4];
+  const T first = classes[rows.index[0] * grid.width + columns.index[0]];
+  bool alike = true;
+  for (int i = 0; i < rows.count; ++i) {
+    for (int j = 0; j < columns.count; ++j) {
+      found[i][j] = classes[rows.index[i] * grid.width + columns.index[j]];
+      alike = alike && found[i][j] == first;
+    }
+  }
+  if (alike) return first;
+  double largest = 0.0;
+  T best = first;
+  T done[16];
+  int count = 0;
+  for (int a = 0; a < rows.count; ++a) {
+    for (int b = 0; b < columns.count; ++b) {
+      const T k = found[a][b];
+      bool known = false;
+      for (int c = 0; c < count; ++c) known = known || done[c] == k;
+      if (known) continue;
+      done[count++] = k;
+      double value = 0.0;  // as interpolate() sums
+      for (int i = 0; i < rows.count; ++i) {
+        double along = 0.0;
+        for (int j = 0; j < columns.count; ++j) {
+          along += columns.weight[j] * (found[i][j] == k ? 1.0 : 0.0);
+        }
+        value += rows.weight[i] * along;
+      }
+      if (count == 1 || value > largest || (value == largest && k < best)) {
+        largest = value;
+        best = k;
+      }
+    }
+  }
+  return best;
+}
+
 }  // namespace hdseg

@@ -5,9 +5,9 @@
 
 namespace hdseg {
 
-constexpr int64_t kRank = 1 << 16;  // above every class
+constexpr int64_t kRank = 1 << 17;  // above every class
 constexpr int64_t kNoRival = int64_t{1} << 62;
-constexpr int64_t kMostReach = 1 << 23;  // farther than any two entries are apart
+constexpr int64_t kMostReach = 5931641;  // more than any two entries are apart: 2^22 sqrt(2)
 
 // The least squared rival that is too far away to count: distance^2 > reach^2.
 HDSEG_FN int64_t beyond_reach(int64_t reach) {

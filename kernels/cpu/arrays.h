@@ -48,6 +48,11 @@ inline Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32
   return {grid, pixel.data(), start.data(), extent(pixel, 0)};
 }
 
+// The places of a band's pixels from what stands for them in Python.
+inline Places places_of(const Vector<const int32_t>& first, int64_t across) {
+  return {first.data(), across};
+}
+
 // What the kernels do while other Python threads go on, and with how many of their own.
 using WithoutGil = nb::call_guard<nb::gil_scoped_release, Team>;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "common/winner.h"
 
@@ -178,25 +179,70 @@ int32_t components(const Band& band, int32_t* component) {
   return found;
 }
 
-template <class Seed>
-void contacts(const Band& band, const Seed* seeds, const int32_t* component, int32_t class_count,
-              bool* touches) {
-  const Grid& grid = band.grid;
-  for (int64_t r = 0; r < band.runs; ++r) {
-    bool* touch = touches + static_cast<int64_t>(component[r]) * class_count;
-    const int64_t first = band.pixel[r], last = first + band.length(r) - 1;
-    const auto meet = [&](int64_t pixel) {
-      if (seeds[pixel] != 0 && seeds[pixel] != kWall<Seed>) touch[seeds[pixel] - 1] = true;
-    };
-    if (first % grid.width > 0) meet(first - 1);
-    if ((last + 1) % grid.width > 0) meet(last + 1);
-    if (first >= grid.width) {
-      for (int64_t p = first; p <= last; ++p) meet(p - grid.width);
-    }
-    if (last + grid.width < grid.height * grid.width) {
-      for (int64_t p = first; p <= last; ++p) meet(p + grid.width);
-    }
+namespace {
+
+// Collects what is said, mostly once: the same few labels are said again and again.
+class Listener {
+ public:
+  explicit Listener(std::vector<Say>& heard) : heard_(heard) {}
+
+  void hear(int64_t place, int64_t label) {
+    const auto mixed =
+        static_cast<uint64_t>(place) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(label);
+    Say& last = last_[(mixed * 0xff51afd7ed558ccdu) >> (64 - kBits)];
+    if (last.place == place && last.label == label) return;
+    last = {place, label};
+    heard_.push_back(last);
   }
+
+ private:
+  static constexpr int kBits = 12;
+  std::vector<Say>& heard_;
+  std::vector<Say> last_ = std::vector<Say>(size_t{1} << kBits, Say{-1, -1});
+};
+
+}  // namespace
+
+template <class Seed>
+std::vector<Say> says(const Band& band, const Seed* seeds, const Places& places,
+                      const Seed* evidence, int64_t kept) {
+  const Grid& grid = band.grid;
+  std::vector<Say> all;
+  std::mutex adding;
+#pragma omp parallel if (band.runs > 1024)
+  {
+    std::vector<Say> heard;
+    Listener listener(heard);
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < band.runs; ++r) {
+      if (places.first[r] < 0) continue;
+      each_place(band, places, r, [&](int64_t place, int32_t begin, int32_t end) {
+        const int64_t first = band.pixel[r] + begin - band.start[r], last = first + end - begin - 1;
+        const auto meet = [&](int64_t pixel) {
+          const Seed seed = seeds[pixel];
+          if (seed != 0 && seed != kWall<Seed>) listener.hear(place, seed);
+        };
+        if (begin == band.start[r] && first % grid.width > 0) meet(first - 1);
+        if (end == band.start[r + 1] && (last + 1) % grid.width > 0) meet(last + 1);
+        if (first >= grid.width) {
+          for (int64_t p = first; p <= last; ++p) meet(p - grid.width);
+        }
+        if (last + grid.width < grid.height * grid.width) {
+          for (int64_t p = first; p <= last; ++p) meet(p + grid.width);
+        }
+        for (int64_t i = begin * kept; i < end * kept; ++i) {
+          if (evidence[i] != 0) listener.hear(place, evidence[i]);
+        }
+      });
+    }
+    std::sort(heard.begin(), heard.end());
+    heard.erase(std::unique(heard.begin(), heard.end()), heard.end());
+    const std::lock_guard<std::mutex> alone(adding);
+    all.insert(all.end(), heard.begin(), heard.end());
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
 }
 
 std::vector<Piece> link_pixels(const Band& band) {
@@ -253,29 +299,33 @@ std::vector<int64_t> chunk_pieces(const std::vector<BlackPiece>& pieces) {
 }
 
 template <class Seed>
-int64_t decide(const Band& band, const float* x, int64_t columns, int64_t stride, const Seed* label,
+int64_t decide(const Band& band, const float* x, int64_t stride, const ColumnLabels<Seed>& labels,
                const float* bound, int64_t bound_step, const Core& core, Seed* seeds) {
   int64_t uncertain = 0;
 #pragma omp parallel for schedule(dynamic, 256) reduction(+ : uncertain)
   for (int64_t r = 0; r < band.runs; ++r) {
-    const Seed* labels = label + r * (columns + 1);
-    const int64_t row = band.pixel[r] / band.grid.width, left = band.pixel[r] % band.grid.width;
-    for (int64_t i = band.start[r]; i < band.start[r + 1]; ++i) {
-      const Winner won = winner(x + i, stride, columns, bound[i * bound_step]);
-      seeds[band.pixel[r] + i - band.start[r]] = labels[won.index];
-      uncertain += !won.certain && core.has(row, left + i - band.start[r]);
-    }
+    const int64_t line = band.pixel[r] / band.grid.width, left = band.pixel[r] % band.grid.width;
+    each_place(band, labels.places, r, [&](int64_t row, int32_t begin, int32_t end) {
+      const Seed* label = labels.label + row * labels.count;
+      for (int64_t i = begin; i < end; ++i) {
+        const Winner won = winner(x + i, stride, labels.count - 1, bound[i * bound_step]);
+        seeds[band.pixel[r] + i - band.start[r]] = label[won.index];
+        uncertain += !won.certain && core.has(line, left + i - band.start[r]);
+      }
+    });
   }
   return uncertain;
 }
 
-#define HDSEG_INSTANTIATE(Seed)                                                           \
-  template OwnedRuns find_runs<Seed>(const Seed*, const Grid&);                           \
-  template int64_t decide<Seed>(const Band&, const float*, int64_t, int64_t, const Seed*, \
-                                const float*, int64_t, const Core&, Seed*);               \
-  template void contacts<Seed>(const Band&, const Seed*, const int32_t*, int32_t, bool*);
+#define HDSEG_INSTANTIATE(Seed)                                                                \
+  template OwnedRuns find_runs<Seed>(const Seed*, const Grid&);                                \
+  template int64_t decide<Seed>(const Band&, const float*, int64_t, const ColumnLabels<Seed>&, \
+                                const float*, int64_t, const Core&, Seed*);                    \
+  template std::vector<Say> says<Seed>(const Band&, const Seed*, const Places&, const Seed*,   \
+                                       int64_t);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
+HDSEG_INSTANTIATE(uint32_t)
 #undef HDSEG_INSTANTIATE
 
 }  // namespace hdseg

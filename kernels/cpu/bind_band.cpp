@@ -38,26 +38,36 @@ void bind_seeds(nb::module_& m) {
       },
       "seeds"_a.noconvert());
   m.def(
-      "contacts",
+      "says",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Matrix<const Seed>& seeds, const Vector<const int32_t>& component,
-         const Matrix<bool>& touches) {
-        contacts(band_of(pixel, start, grid_of(seeds)), seeds.data(), component.data(),
-                 static_cast<int32_t>(extent(touches, 1)), touches.data());
+         const Matrix<const Seed>& seeds, const Vector<const int32_t>& first, int64_t across,
+         const Matrix<const Seed>& evidence) {
+        std::vector<int64_t> place, label;
+        {
+          nb::gil_scoped_release release;
+          const Team team;
+          for (const Say& say :
+               says(band_of(pixel, start, grid_of(seeds)), seeds.data(), places_of(first, across),
+                    evidence.data(), extent(evidence, 1))) {
+            place.push_back(say.place);
+            label.push_back(say.label);
+          }
+        }
+        return std::make_pair(owned(std::move(place)), owned(std::move(label)));
       },
-      "pixel"_a, "start"_a, "seeds"_a.noconvert(), "component"_a, "touches"_a, WithoutGil());
+      "pixel"_a, "start"_a, "seeds"_a.noconvert(), "first"_a, "across"_a, "evidence"_a.noconvert());
   m.def(
       "decide",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Matrix<const float>& x, const Matrix<const Seed>& label,
-         const Vector<const float>& bound, int64_t top, int64_t left, int64_t bottom, int64_t right,
-         const Matrix<Seed>& seeds) {
-        return decide(band_of(pixel, start, grid_of(seeds)), x.data() + kPadding, extent(x, 0),
-                      extent(x, 1), label.data(), bound.data(), extent(bound, 0) > 1 ? 1 : 0,
-                      {top, left, bottom, right}, seeds.data());
+         const Vector<const int32_t>& first, int64_t across, const Vector<const float>& bound,
+         int64_t top, int64_t left, int64_t bottom, int64_t right, const Matrix<Seed>& seeds) {
+        return decide(band_of(pixel, start, grid_of(seeds)), x.data() + kPadding, extent(x, 1),
+                      {label.data(), extent(label, 1), places_of(first, across)}, bound.data(),
+                      extent(bound, 0) > 1 ? 1 : 0, {top, left, bottom, right}, seeds.data());
       },
-      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "bound"_a, "top"_a, "left"_a, "bottom"_a,
-      "right"_a, "seeds"_a.noconvert(), WithoutGil());
+      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "first"_a, "across"_a, "bound"_a, "top"_a,
+      "left"_a, "bottom"_a, "right"_a, "seeds"_a.noconvert(), WithoutGil());
 }
 
 template <class T, class Seed>
@@ -66,18 +76,21 @@ void bind_assemble(nb::module_& m) {
       "assemble",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Stack<const T>& features, int32_t rule, double strength,
-         const Matrix<const Seed>& seeds, const Matrix<const Seed>& label, float gamma,
+         const Matrix<const Seed>& seeds, const Matrix<const Seed>& label,
+         const Vector<const int32_t>& first_place, int64_t across, float gamma,
          const Matrix<float>& edges, const Matrix<float>& flux) {
         float* first = edges.data() + kPadding;
         const int64_t stride = extent(edges, 1);
         assemble(band_of(pixel, start, grid_of(seeds)),
                  Features<T>{features.data(), extent(features, 2), static_cast<EdgeRule>(rule),
                              strength},
-                 seeds.data(), label.data(), extent(label, 1), gamma, first, first + stride,
-                 first + 2 * stride, first + 3 * stride, flux.data() + kPadding, stride);
+                 seeds.data(), {label.data(), extent(label, 1), places_of(first_place, across)},
+                 gamma, first, first + stride, first + 2 * stride, first + 3 * stride,
+                 flux.data() + kPadding, stride);
       },
       "pixel"_a, "start"_a, "features"_a.noconvert(), "rule"_a, "strength"_a, "seeds"_a.noconvert(),
-      "label"_a.noconvert(), "gamma"_a, "edges"_a, "flux"_a, WithoutGil());
+      "label"_a.noconvert(), "first_place"_a, "across"_a, "gamma"_a, "edges"_a, "flux"_a,
+      WithoutGil());
 }
 
 }  // namespace
@@ -86,14 +99,19 @@ void bind_band(nb::module_& m) {
   m.attr("padding") = kPadding;
   bind_seeds<uint8_t>(m);
   bind_seeds<uint16_t>(m);
+  bind_seeds<uint32_t>(m);
   bind_assemble<uint8_t, uint8_t>(m);
   bind_assemble<uint8_t, uint16_t>(m);
+  bind_assemble<uint8_t, uint32_t>(m);
   bind_assemble<uint16_t, uint8_t>(m);
   bind_assemble<uint16_t, uint16_t>(m);
+  bind_assemble<uint16_t, uint32_t>(m);
   bind_assemble<float, uint8_t>(m);
   bind_assemble<float, uint16_t>(m);
+  bind_assemble<float, uint32_t>(m);
   bind_assemble<double, uint8_t>(m);
   bind_assemble<double, uint16_t>(m);
+  bind_assemble<double, uint32_t>(m);
   m.def(
       "components",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,

@@ -65,6 +65,7 @@ void bind_cells(nb::module_& m) {
   bind_images<double>(m);
   bind_classes<uint8_t>(m);
   bind_classes<uint16_t>(m);
+  bind_classes<uint32_t>(m);
 }
 
 }  // namespace hdseg

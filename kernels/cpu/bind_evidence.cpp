@@ -1,3 +1,5 @@
+#include <nanobind/stl/pair.h>
+
 #include "cpu/arrays.h"
 #include "cpu/class_evidence.h"
 #include "cpu/colour_model.h"
@@ -30,7 +32,7 @@ void bind_class_evidence(nb::module_& m) {
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Stack<const Value>& image, int64_t top, int64_t left,
          const Vector<const double>& centre, double scale, const Matrix<const float>& coefficients,
-         const Vector<const int64_t>& first, const Matrix<const int64_t>& box, int64_t window,
+         const Vector<const int64_t>& first, const Vector<const T>& of, int64_t window,
          float weight, const Stack<const T>& own, const Stack<const T>& rival,
          const Stack<const float>& distance, const Matrix<const float>& trust, int64_t cell,
          float unit, const Stack<const float>& planes, const Vector<const int64_t>& place,
@@ -38,8 +40,8 @@ void bind_class_evidence(nb::module_& m) {
         const Grid grid = grid_of(image), windows = windows_of(grid_of(own, 1), cell, window);
         const Picture<Value> picture{image.data(),     grid,          top,  left,
                                      extent(image, 2), centre.data(), scale};
-        const ColourModels models{
-            coefficients.data(), first.data(), box.data(), window, windows, weight};
+        const ColourModels<T> models{
+            coefficients.data(), first.data(), of.data(), window, windows, weight};
         const NetworkTerm network{extent(planes, 0) > 0 ? planes.data() : nullptr,
                                   placement_of(place),
                                   static_cast<Interpolation>(how),
@@ -49,7 +51,7 @@ void bind_class_evidence(nb::module_& m) {
                        extent(label, 1), label.data(), share.data());
       },
       "pixel"_a, "start"_a, "image"_a.noconvert(), "top"_a, "left"_a, "centre"_a, "scale"_a,
-      "coefficients"_a, "first"_a, "box"_a, "window"_a, "weight"_a, "own"_a.noconvert(),
+      "coefficients"_a, "first"_a, "of"_a.noconvert(), "window"_a, "weight"_a, "own"_a.noconvert(),
       "rival"_a.noconvert(), "distance"_a, "trust"_a, "cell"_a, "unit"_a, "planes"_a, "place"_a,
       "how"_a, "log"_a, "linear"_a, "label"_a.noconvert(), "share"_a, WithoutGil());
 }
@@ -61,40 +63,47 @@ void bind_classes(nb::module_& m) {
   bind_class_evidence<float, T>(m);
   bind_class_evidence<double, T>(m);
   m.def(
-      "colour_model",
-      [](const Stack<const float>& moments, int64_t channels, const Matrix<const T>& own,
-         const Matrix<const float>& weight, int64_t k, int64_t group, double window_area,
-         int64_t top, int64_t left, const Vector<const int64_t>& radius, double prior, double start,
-         double ridge, const Stack<float>& coefficients) {
-        const Box box{top, left, extent(coefficients, 0), extent(coefficients, 1)};
-        colour_model(moments.data(), channels, own.data(), weight.data(), grid_of(own),
-                     static_cast<T>(k), group, window_area, box,
-                     {radius.data(), extent(radius, 0), prior, start, ridge}, coefficients.data());
+      "nearby_classes",
+      [](const Stack<const T>& maps, int64_t count, int64_t cell, int64_t group) {
+        Nearby<T> found;
+        {
+          nb::gil_scoped_release release;
+          const Team team;
+          found =
+              nearby_classes(maps.data(), extent(maps, 0), grid_of(maps, 1), count, cell, group);
+        }
+        return std::make_pair(owned(std::move(found.start)), owned(std::move(found.label)));
       },
-      "moments"_a, "channels"_a, "own"_a.noconvert(), "weight"_a, "k"_a, "group"_a, "window_area"_a,
-      "top"_a, "left"_a, "radius"_a, "prior"_a, "start"_a, "ridge"_a, "coefficients"_a,
-      WithoutGil());
+      "maps"_a.noconvert(), "count"_a, "cell"_a, "group"_a);
   m.def(
-      "evident_classes",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Matrix<const T>& label, const Vector<const int32_t>& component,
-         const Matrix<bool>& touches) {
-        evident_classes(band_of(pixel, start, {}), label.data(), extent(label, 1), component.data(),
-                        extent(touches, 1), touches.data());
+      "colour_models",
+      [](const Stack<const float>& moments, int64_t channels, const Matrix<const T>& own,
+         const Matrix<const float>& weight, int64_t count, int64_t group, double window_area,
+         const Vector<const int64_t>& first, const Vector<const T>& of,
+         const Vector<const int64_t>& radius, double prior, double start, double ridge,
+         const Matrix<float>& coefficients) {
+        colour_models(moments.data(), channels, own.data(), weight.data(), grid_of(own), count,
+                      group, window_area, first.data(), of.data(),
+                      {radius.data(), extent(radius, 0), prior, start, ridge}, coefficients.data());
       },
-      "pixel"_a, "start"_a, "label"_a.noconvert(), "component"_a, "touches"_a, WithoutGil());
+      "moments"_a, "channels"_a, "own"_a.noconvert(), "weight"_a, "count"_a, "group"_a,
+      "window_area"_a, "first"_a, "of"_a.noconvert(), "radius"_a, "prior"_a, "start"_a, "ridge"_a,
+      "coefficients"_a, WithoutGil());
   m.def(
       "add_evidence",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
          const Vector<const int32_t>& position, const Matrix<const T>& label,
-         const Matrix<const float>& share, const Matrix<const T>& columns, float gamma,
+         const Matrix<const float>& share, const Matrix<const T>& columns,
+         const Vector<const int32_t>& first, int64_t across, int64_t width, float gamma,
          const Matrix<float>& b) {
-        add_evidence(band_of(pixel, start, {}), extent(position, 0) > 0 ? position.data() : nullptr,
-                     label.data(), share.data(), extent(label, 1), columns.data(),
-                     extent(columns, 1), gamma, b.data() + kPadding, extent(b, 1));
+        const ColumnLabels<T> wanted{columns.data(), extent(columns, 1), places_of(first, across)};
+        add_evidence(band_of(pixel, start, {0, width}),
+                     extent(position, 0) > 0 ? position.data() : nullptr, label.data(),
+                     share.data(), extent(label, 1), wanted, gamma, b.data() + kPadding,
+                     extent(b, 1));
       },
       "pixel"_a, "start"_a, "position"_a, "label"_a.noconvert(), "share"_a, "columns"_a.noconvert(),
-      "gamma"_a, "b"_a, WithoutGil());
+      "first"_a, "across"_a, "width"_a, "gamma"_a, "b"_a, WithoutGil());
 }
 
 }  // namespace
@@ -102,6 +111,7 @@ void bind_classes(nb::module_& m) {
 void bind_evidence(nb::module_& m) {
   bind_classes<uint8_t>(m);
   bind_classes<uint16_t>(m);
+  bind_classes<uint32_t>(m);
 }
 
 }  // namespace hdseg

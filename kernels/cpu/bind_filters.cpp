@@ -29,6 +29,7 @@ void bind_filters(nb::module_& m) {
 void bind_filters(nb::module_& m) {
   bind_filters<uint8_t>(m);
   bind_filters<uint16_t>(m);
+  bind_filters<uint32_t>(m);
 }
 
 }  // namespace hdseg

@@ -33,6 +33,7 @@ void bind_statistics(nb::module_& m) {
   bind_variance<double>(m);
   bind_histogram<uint8_t>(m);
   bind_histogram<uint16_t>(m);
+  bind_histogram<uint32_t>(m);
 }
 
 }  // namespace hdseg

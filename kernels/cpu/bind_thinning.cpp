@@ -45,6 +45,7 @@ void bind_thinning(nb::module_& m) {
       "mask"_a, "width"_a, "elements"_a, "passes"_a, "thinned"_a, WithoutGil());
   bind_seeds<uint8_t>(m);
   bind_seeds<uint16_t>(m);
+  bind_seeds<uint32_t>(m);
 }
 
 }  // namespace hdseg

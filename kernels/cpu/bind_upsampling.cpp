@@ -16,6 +16,14 @@ void bind_classes(nb::module_& m) {
       },
       "coarse"_a.noconvert(), "place"_a, "fine"_a.noconvert(), WithoutGil());
   m.def(
+      "upsample_classes",
+      [](const Matrix<const T>& coarse, const Vector<const int64_t>& place, int32_t how,
+         const Matrix<T>& fine) {
+        upsample_classes(coarse.data(), placement_of(place), static_cast<Interpolation>(how),
+                         fine.data());
+      },
+      "coarse"_a.noconvert(), "place"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
+  m.def(
       "upsample_argmax",
       [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,
          const Matrix<T>& fine) {
@@ -30,6 +38,7 @@ void bind_classes(nb::module_& m) {
 void bind_upsampling(nb::module_& m) {
   bind_classes<uint8_t>(m);
   bind_classes<uint16_t>(m);
+  bind_classes<uint32_t>(m);
   m.def(
       "sample_planes",
       [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,

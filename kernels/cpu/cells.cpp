@@ -17,7 +17,7 @@ class Majority {
       : width_(grid.width),
         cell_(cell),
         differs_(static_cast<size_t>(grid.width)),
-        counts_(size_t{1} << (8 * sizeof(T))) {}
+        counts_(static_cast<size_t>(kValues<T>)) {}
 
   // `labels` is the first of the row's pixels, which are `height` high.
   void take(const T* labels, int64_t height, T* found) {
@@ -79,5 +79,6 @@ void cell_labels(const T* labels, const Grid& grid, int64_t cell, T* found) {
 
 template void cell_labels<uint8_t>(const uint8_t*, const Grid&, int64_t, uint8_t*);
 template void cell_labels<uint16_t>(const uint16_t*, const Grid&, int64_t, uint16_t*);
+template void cell_labels<uint32_t>(const uint32_t*, const Grid&, int64_t, uint32_t*);
 
 }  // namespace hdseg

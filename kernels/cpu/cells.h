@@ -1,6 +1,7 @@
 // From pixels to cells; common/cells.h says what they are.
 #pragma once
 #include "common/cells.h"
+#include "common/labels.h"
 
 namespace hdseg {
 

@@ -18,7 +18,7 @@ std::vector<Between> all_between(int64_t first, int64_t pixels, int64_t size, in
 template <class T>
 class RowModels {
  public:
-  RowModels(const ColourModels& models, int64_t channels)
+  RowModels(const ColourModels<T>& models, int64_t channels)
       : models_(models), channels_(channels), count_(moment_count(channels)) {
     kept_.resize(static_cast<size_t>(2 * kConsidered * count_));
   }
@@ -31,10 +31,13 @@ class RowModels {
   // weight log N(x) of class k, less than anything where no colours of the class are known.
   // `place` is that of the class among the pixel's: neighbours mostly agree on it.
   float score(int place, T k, const float* colour, const Between& x) {
-    if (models_.first[k] < 0) return kUnknownColours;
-    const float left = density(column(place, k, x.first), colour);
+    const float* at_left = column(place, k, x.first);
+    if (at_left == nullptr) return kUnknownColours;
+    const float left = density(at_left, colour);
     if (!(x.weight > 0.0f)) return models_.weight * left;
-    const float right = density(column(place, k, x.second), colour);
+    const float* at_right = column(place, k, x.second);
+    if (at_right == nullptr) return kUnknownColours;
+    const float right = density(at_right, colour);
     return models_.weight * blended(left, right, x.weight);
   }
 
@@ -44,14 +47,16 @@ class RowModels {
     return quadratic(coefficients, colour, channels_);
   }
 
-  // Coefficients of class k in a column of windows, at this row of pixels.
+  // Coefficients of class k in a column of windows, at this row of pixels; null if not known.
   const float* column(int place, T k, int64_t x) {
     const int64_t slot = 2 * place + (x & 1);
     float* kept = kept_.data() + slot * count_;
-    if (label_[slot] == k && window_[slot] == x) return kept;
+    if (label_[slot] == k && window_[slot] == x) return known_[slot] ? kept : nullptr;
     label_[slot] = k;
     window_[slot] = x;
-    const BlendedModel model = model_at(models_, count_, static_cast<int64_t>(k), y_, x);
+    const BlendedModel model = model_at(models_, count_, k, y_, x);
+    known_[slot] = model.known();
+    if (!known_[slot]) return nullptr;
     for (int64_t q = 0; q < count_; ++q) {
       kept[q] = model[q];
     }
@@ -59,18 +64,19 @@ class RowModels {
   }
 
   static constexpr int kSlots = 2 * kConsidered;
-  const ColourModels& models_;
+  const ColourModels<T>& models_;
   int64_t channels_, count_;
   Between y_{};
   std::vector<float> kept_;
   T label_[kSlots] = {};
   int64_t window_[kSlots];
+  bool known_[kSlots] = {};
 };
 
 }  // namespace
 
 template <class Value, class T>
-void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels& models,
+void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
                     const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
                     T* label, float* share) {
   const Grid& grid = picture.grid;
@@ -108,51 +114,42 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
 }
 
 template <class T>
-void evident_classes(const Band& band, const T* label, int64_t kept, const int32_t* component,
-                     int64_t classes, bool* touches) {
-  for (int64_t r = 0; r < band.runs; ++r) {
-    bool* row = touches + component[r] * classes;
-    const int64_t last = static_cast<int64_t>(band.start[r + 1]) * kept;
-    for (int64_t i = static_cast<int64_t>(band.start[r]) * kept; i < last; ++i) {
-      if (label[i] != 0) row[label[i] - 1] = true;
-    }
-  }
-}
-
-template <class T>
 void add_evidence(const Band& band, const int32_t* position, const T* label, const float* share,
-                  int64_t kept, const T* columns, int64_t column_count, float gamma, float* b,
+                  int64_t kept, const ColumnLabels<T>& columns, float gamma, float* b,
                   int64_t stride) {
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < band.runs; ++r) {
-    const T* column = columns + r * column_count;
-    for (int32_t i = band.start[r]; i < band.start[r + 1]; ++i) {
-      const int64_t at = (position == nullptr ? i : position[i]) * kept;
-      for (int64_t m = 0; m < kept; ++m) {
-        if (label[at + m] == 0) continue;
-        for (int64_t j = 0; j < column_count; ++j) {
-          if (column[j] == label[at + m]) b[j * stride + i] += gamma * share[at + m];
+#pragma omp parallel
+  {
+    ColumnFinder<T> finder(columns);
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < band.runs; ++r) {
+      each_place(band, columns.places, r, [&](int64_t row, int32_t begin, int32_t end) {
+        for (int32_t i = begin; i < end; ++i) {
+          const int64_t at = (position == nullptr ? i : position[i]) * kept;
+          for (int64_t m = 0; m < kept; ++m) {
+            if (label[at + m] == 0) continue;
+            const int64_t j = finder.find(row, label[at + m]);
+            if (j >= 0) b[j * stride + i] += gamma * share[at + m];
+          }
         }
-      }
+      });
     }
   }
 }
 
-#define HDSEG_VALUE(Value, T)                                                                      \
-  template void class_evidence<Value, T>(const Band&, const Picture<Value>&, const ColourModels&,  \
-                                         const DistanceTerms<T>&, const NetworkTerm&, int64_t, T*, \
-                                         float*);
+#define HDSEG_VALUE(Value, T)                                                             \
+  template void class_evidence<Value, T>(const Band&, const Picture<Value>&,              \
+                                         const ColourModels<T>&, const DistanceTerms<T>&, \
+                                         const NetworkTerm&, int64_t, T*, float*);
 #define HDSEG_CLASS(T)                                                                        \
   HDSEG_VALUE(uint8_t, T)                                                                     \
   HDSEG_VALUE(uint16_t, T)                                                                    \
   HDSEG_VALUE(float, T)                                                                       \
   HDSEG_VALUE(double, T)                                                                      \
-  template void evident_classes<T>(const Band&, const T*, int64_t, const int32_t*, int64_t,   \
-                                   bool*);                                                    \
   template void add_evidence<T>(const Band&, const int32_t*, const T*, const float*, int64_t, \
-                                const T*, int64_t, float, float*, int64_t);
+                                const ColumnLabels<T>&, float, float*, int64_t);
 HDSEG_CLASS(uint8_t)
 HDSEG_CLASS(uint16_t)
+HDSEG_CLASS(uint32_t)
 #undef HDSEG_CLASS
 #undef HDSEG_VALUE
 

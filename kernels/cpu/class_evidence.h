@@ -20,20 +20,15 @@ struct Picture {
 //
 //   score_k = weight log N_k(x) + 1/2 sum_maps log_odds(signed distance to class k) + network_k
 template <class Value, class T>
-void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels& models,
+void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
                     const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
                     T* label, float* share);
 
-// touches[component, k] = true where some pixel of the component has evidence for class k.
-template <class T>
-void evident_classes(const Band& band, const T* label, int64_t kept, const int32_t* component,
-                     int64_t classes, bool* touches);
-
-// Adds gamma times the share of its run's label column to each entry of b; label and share are
-// those of the pixels position[i], or of all pixels in order (null).
+// Adds gamma times the share of its column's label at its place to each entry of b; label and share
+// are those of the pixels position[i], or of all pixels in order (null).
 template <class T>
 void add_evidence(const Band& band, const int32_t* position, const T* label, const float* share,
-                  int64_t kept, const T* columns, int64_t column_count, float gamma, float* b,
+                  int64_t kept, const ColumnLabels<T>& columns, float gamma, float* b,
                   int64_t stride);
 
 }  // namespace hdseg

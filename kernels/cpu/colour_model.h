@@ -1,15 +1,10 @@
-// Gaussian models of a class's colours, one for each window of the picture.
+// Gaussian models of the classes' colours, one for each class that may be near a window.
 #pragma once
 #include <vector>
 
 #include "common/evidence.h"
 
 namespace hdseg {
-
-// Part of the windows' grid.
-struct Box {
-  int64_t top, left, height, width;
-};
 
 struct Shrinkage {
   const int64_t* radius;  // of the box filters, in windows: narrow first
@@ -19,14 +14,28 @@ struct Shrinkage {
   double ridge;  // added to the variances
 };
 
-// The coefficients (box, moments) of log N(x; mean, covariance) as a quadratic form in x.
-//
-// moments: (cells, moments) sums over cells; class T is where own == k, and counts with `weight`.
-// A window is group x group cells; window_area is its pixels. Windows around the box count, too:
-// its models do not depend on how large it is.
+// The classes of window w are label[start[w]] .. label[start[w + 1] - 1], ascending.
 template <class T>
-void colour_model(const float* moments, int64_t channels, const T* own, const float* weight,
-                  const Grid& cells, T k, int64_t group, double window_area, const Box& box,
-                  const Shrinkage& shrinkage, float* coefficients);
+struct Nearby {
+  std::vector<int64_t> start;
+  std::vector<T> label;
+};
+
+// The classes, of those that some maps of cells have, that a pixel can have around it when its
+// colour is looked up in a window of group x group cells of `cell` pixels.
+template <class T>
+Nearby<T> nearby_classes(const T* maps, int64_t map_count, const Grid& cells, int64_t class_count,
+                         int64_t cell, int64_t group);
+
+// For each entry of `label` the coefficients (moments) of log N(x; mean, covariance) as a quadratic
+// form in x.
+//
+// moments: (cells, moments) sums over cells; class k is where own == k, and counts with `weight`.
+// A window is group x group cells; window_area is its pixels. What a model is depends on no other.
+template <class T>
+void colour_models(const float* moments, int64_t channels, const T* own, const float* weight,
+                   const Grid& cells, int64_t class_count, int64_t group, double window_area,
+                   const int64_t* start, const T* label, const Shrinkage& shrinkage,
+                   float* coefficients);
 
 }  // namespace hdseg

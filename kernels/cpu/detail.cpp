@@ -134,5 +134,6 @@ Detail boundary_detail(const T* labels, const Grid& grid) {
 
 template Detail boundary_detail<uint8_t>(const uint8_t*, const Grid&);
 template Detail boundary_detail<uint16_t>(const uint16_t*, const Grid&);
+template Detail boundary_detail<uint32_t>(const uint32_t*, const Grid&);
 
 }  // namespace hdseg

@@ -44,26 +44,21 @@ RowWeights<T> row_weights_for(const Features<T>& features) {
 }
 
 // Shares the weights of edges into pixels `other` out: to `inner` where they are unknown, to the
-// excess and to the flux of their label where they are seeds; a wall has no edges.
+// excess where they are seeds; a wall has no edges.
 template <class Seed>
-void share(const float* weight, const Seed* other, int64_t count, const Seed* label,
-           int64_t columns, float* inner, float* excess, float* flux, int64_t stride) {
+void share(const float* weight, const Seed* other, int64_t count, float* inner, float* excess) {
   for (int64_t i = 0; i < count; ++i) {
     inner[i] = other[i] == 0 ? weight[i] : 0.0f;
     excess[i] += other[i] == 0 || other[i] == kWall<Seed> ? 0.0f : weight[i];
-  }
-  for (int64_t j = 0; j < columns; ++j) {
-    float* to = flux + j * stride;
-    for (int64_t i = 0; i < count; ++i) to[i] += other[i] == label[j] ? weight[i] : 0.0f;
   }
 }
 
 }  // namespace
 
 template <class T, class Seed>
-void assemble(const Band& band, const Features<T>& features, const Seed* seeds, const Seed* label,
-              int64_t columns, float gamma, float* north, float* east, float* south, float* excess,
-              float* flux, int64_t stride) {
+void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
+              const ColumnLabels<Seed>& columns, float gamma, float* north, float* east,
+              float* south, float* excess, float* flux, int64_t stride) {
   const int64_t width = band.grid.width, channels = features.channels;
   const RowWeights<T> weigh = row_weights_for(features);
   const auto weigh_rows = [&](int64_t pixel, int64_t other, int64_t count, float* weight) {
@@ -76,44 +71,52 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds, 
   {
     std::vector<float> buffer(static_cast<size_t>(longest) + 1);
     float* weight = buffer.data();
+    ColumnFinder<Seed> finder(columns);
 #pragma omp for schedule(dynamic, 64)
     for (int64_t r = 0; r < band.runs; ++r) {
       const int64_t first = band.pixel[r], count = band.length(r), end = first + count;
       const int64_t at = band.start[r];
-      const Seed* labels = label + r * columns;
       std::fill(excess + at, excess + at + count, gamma);
-      for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t j = 0; j < columns.count; ++j) {
         std::fill(flux + j * stride + at, flux + j * stride + at + count, 0.0f);
       }
+      // Adds weights to the flux of the labels of pixels `other`, those beside begin .. end - 1.
+      const auto flow = [&](const Seed* other, int64_t begin, int64_t end, const float* weights) {
+        for (int64_t i = begin; i < end; ++i) {
+          if (other[i] == 0 || other[i] == kWall<Seed>) continue;
+          const int64_t place = (first % width + i) / columns.places.across;
+          const int64_t j = finder.find(columns.places.first[r] + place, other[i]);
+          if (j >= 0) flux[j * stride + at + i] += weights[i];
+        }
+      };
       const auto across = [&](bool exists, int64_t down, float* inner) {
         if (!exists) {
           std::fill(inner + at, inner + at + count, 0.0f);
           return;
         }
         weigh_rows(first, first + down, count, weight);
-        share(weight, seeds + first + down, count, labels, columns, inner + at, excess + at,
-              flux + at, stride);
+        const Seed* other = seeds + first + down;
+        share(weight, other, count, inner + at, excess + at);
+        flow(other, 0, count, weight);
       };
       across(first >= width, -width, north);
       across(end + width <= band.grid.height * width, width, south);
       // A run ends where the image does, at a seed or at a wall; inside, all edges are to unknown
       // pixels.
-      const auto meet = [&](int64_t seed, int64_t position, float w) {
+      const auto meet = [&](int64_t seed, int64_t i) {
         if (seeds[seed] == kWall<Seed>) return;
-        excess[position] += w;
-        for (int64_t j = 0; j < columns; ++j) {
-          if (seeds[seed] == labels[j]) flux[j * stride + position] += w;
-        }
+        excess[at + i] += weight[0];
+        flow(seeds + seed - i, i, i + 1, weight - i);
       };
       weigh_rows(first, first + 1, count - 1, east + at);
       east[at + count - 1] = 0.0f;
       if (first % width > 0) {
         weigh_rows(first - 1, first, 1, weight);
-        meet(first - 1, at, weight[0]);
+        meet(first - 1, 0);
       }
       if (end % width > 0) {
         weigh_rows(end - 1, end, 1, weight);
-        meet(end, at + count - 1, weight[0]);
+        meet(end, count - 1);
       }
     }
   }
@@ -154,11 +157,14 @@ void laplacian(const Band& band, const Edges& edges, const int32_t* row_start, i
   }
 }
 
-#define HDSEG_INSTANTIATE(T, Seed)                                                           \
-  template void assemble<T, Seed>(const Band&, const Features<T>&, const Seed*, const Seed*, \
-                                  int64_t, float, float*, float*, float*, float*, float*,    \
-                                  int64_t);
-#define HDSEG_INSTANTIATE_SEEDS(T) HDSEG_INSTANTIATE(T, uint8_t) HDSEG_INSTANTIATE(T, uint16_t)
+#define HDSEG_INSTANTIATE(T, Seed)                                                          \
+  template void assemble<T, Seed>(const Band&, const Features<T>&, const Seed*,             \
+                                  const ColumnLabels<Seed>&, float, float*, float*, float*, \
+                                  float*, float*, int64_t);
+#define HDSEG_INSTANTIATE_SEEDS(T) \
+  HDSEG_INSTANTIATE(T, uint8_t)    \
+  HDSEG_INSTANTIATE(T, uint16_t)   \
+  HDSEG_INSTANTIATE(T, uint32_t)
 HDSEG_INSTANTIATE_SEEDS(uint8_t)
 HDSEG_INSTANTIATE_SEEDS(uint16_t)
 HDSEG_INSTANTIATE_SEEDS(float)

@@ -16,12 +16,12 @@ struct Features {  // (height, width, channels) of the image
   double strength;
 };
 
-// Fills edges and flux: flux[j] is -L_US m, the weights to the seeds with label[run * columns + j],
-// for each pixel; `stride` floats from column to column.
+// Fills edges and flux: flux[j] is -L_US m, the weights to the seeds with the label of column j at
+// each pixel's place; `stride` floats from column to column.
 template <class T, class Seed>
-void assemble(const Band& band, const Features<T>& features, const Seed* seeds, const Seed* label,
-              int64_t columns, float gamma, float* north, float* east, float* south, float* excess,
-              float* flux, int64_t stride);
+void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
+              const ColumnLabels<Seed>& columns, float gamma, float* north, float* east,
+              float* south, float* excess, float* flux, int64_t stride);
 
 // The same matrix in compressed sparse rows, columns ascending. row_start has size + 1 entries and
 // is filled first by row_starts(), whose result is the length of column and value.

@@ -10,7 +10,7 @@ namespace {
 template <class T>
 class Votes {
  public:
-  Votes() : count_(static_cast<size_t>(kWall<T>) + 1) {}
+  Votes() : count_(static_cast<size_t>(kValues<T>)) {}
 
   // Whether so many pixels of the window all have the label, which is no wall.
   bool only(T label, int64_t pixels) const { return count_[label] == pixels; }
@@ -102,5 +102,6 @@ void majority(const Band& band, const T* labels, int64_t size, T* found) {
 
 template void majority<uint8_t>(const Band&, const uint8_t*, int64_t, uint8_t*);
 template void majority<uint16_t>(const Band&, const uint16_t*, int64_t, uint16_t*);
+template void majority<uint32_t>(const Band&, const uint32_t*, int64_t, uint32_t*);
 
 }  // namespace hdseg

@@ -6,7 +6,7 @@ namespace hdseg {
 
 // found[i] = the most frequent label in the size x size window around pixel i of the band; outside
 // the picture its edge pixels are repeated. The pixel's own label wins a tie, else the smallest.
-// The largest label of its type is a wall and has no vote. size is odd.
+// A wall has no vote. size is odd.
 template <class T>
 void majority(const Band& band, const T* labels, int64_t size, T* found);
 

@@ -9,7 +9,7 @@ namespace {
 // Seeds of one label beside one another in a row, all of them thick or all of them thin.
 template <class T>
 struct Stretch {
-  int64_t first, last;  // inclusive
+  int64_t row, first, last;  // inclusive
   T label;
 };
 
@@ -42,8 +42,8 @@ void find_core(const T* seeds, const Grid& grid, int64_t y, uint8_t* core) {
 // Finds the stretches of one row. A seed survives the opening iff a core lies in its 3 x 3 window,
 // because all seeds around a core have the core's label.
 template <class T>
-void find_stretches(const T* row, const uint8_t* const core[3], int64_t width, Row<T>* thick,
-                    Row<T>* thin) {
+void find_stretches(const T* row, int64_t y, const uint8_t* const core[3], int64_t width,
+                    Row<T>* thick, Row<T>* thin) {
   const auto is_core = [&](int64_t x) { return (core[0][x] | core[1][x] | core[2][x]) != 0; };
   const auto is_thick = [&](int64_t x) {
     return is_core(x) || (x > 0 && is_core(x - 1)) || (x + 1 < width && is_core(x + 1));
@@ -59,42 +59,69 @@ void find_stretches(const T* row, const uint8_t* const core[3], int64_t width, R
     while (++x < width && row[x] == label && is_thick(x) == survives) {
       if (!survives && x - first == kLongest) break;
     }
-    (survives ? thick : thin)->push_back({first, x - 1, label});
+    (survives ? thick : thin)->push_back({y, first, x - 1, label});
   }
 }
 
 template <class T>
 class Picture {
  public:
-  Picture(const T* seeds, const Grid& grid)
-      : grid_(grid),
-        thick_(static_cast<size_t>(grid.height)),
-        thin_(static_cast<size_t>(grid.height)) {
+  Picture(const T* seeds, const Grid& grid) : grid_(grid), thin_(static_cast<size_t>(grid.height)) {
     constexpr int64_t kRows = 64;
+    std::vector<Row<T>> thick(static_cast<size_t>(grid.height));
 #pragma omp parallel
     {
       std::vector<uint8_t> buffer(static_cast<size_t>(3 * grid.width));
 #pragma omp for schedule(static)
       for (int64_t top = 0; top < grid.height; top += kRows) {
-        read_rows(seeds, top, std::min(top + kRows, grid.height), buffer.data());
+        read_rows(seeds, top, std::min(top + kRows, grid.height), buffer.data(), thick);
       }
     }
+    sort_by_label(thick);
   }
 
   // Sets to 0 in `pruned`, a copy of the seeds, what of row y is a spur.
   void clear_spurs(int64_t y, int64_t length, T* pruned) const {
     for (const Stretch<T>& hair : thin_[static_cast<size_t>(y)]) {
+      if (static_cast<size_t>(hair.label) + 1 >= start_.size()) continue;  // nothing of it is thick
+      const Range of{thick_.data() + start_[hair.label], thick_.data() + start_[hair.label + 1]};
+      if (of.first == of.end) continue;
       int64_t left = hair.last - hair.first + 1;
+      const int64_t top = of.first->row, bottom = (of.end - 1)->row;
+      const int64_t nearest = std::max<int64_t>({0, top - y, y - bottom});
+      const int64_t farthest = std::min(length, std::max(y - top, bottom - y));
       // Near rows first: a spur hangs on something.
-      for (int64_t d = 0; d <= length && left > 0 && (y >= d || y + d < grid_.height); ++d) {
-        if (y >= d) left -= clear_beside(hair, y - d, length, pruned);
-        if (d > 0 && y + d < grid_.height) left -= clear_beside(hair, y + d, length, pruned);
+      for (int64_t d = nearest; d <= farthest && left > 0; ++d) {
+        if (y - d >= top) left -= clear_beside(hair, of, y - d, length, pruned);
+        if (d > 0 && y + d <= bottom) left -= clear_beside(hair, of, y + d, length, pruned);
       }
     }
   }
 
  private:
-  void read_rows(const T* seeds, int64_t top, int64_t bottom, uint8_t* buffer) {
+  struct Range {
+    const Stretch<T>*first, *end;
+  };
+
+  void sort_by_label(const std::vector<Row<T>>& thick) {
+    for (const Row<T>& row : thick) {
+      for (const Stretch<T>& s : row) {
+        const auto k = static_cast<size_t>(s.label);
+        if (start_.size() < k + 2) start_.resize(k + 2);
+        ++start_[k + 1];
+      }
+    }
+    for (size_t k = 1; k < start_.size(); ++k) start_[k] += start_[k - 1];
+    if (start_.empty()) return;
+    std::vector<int64_t> next(start_.begin(), start_.end() - 1);
+    thick_.resize(static_cast<size_t>(start_.back()));
+    for (const Row<T>& row : thick) {
+      for (const Stretch<T>& s : row) thick_[static_cast<size_t>(next[s.label]++)] = s;
+    }
+  }
+
+  void read_rows(const T* seeds, int64_t top, int64_t bottom, uint8_t* buffer,
+                 std::vector<Row<T>>& thick) {
     const auto at = [&](int64_t y) { return buffer + y % 3 * grid_.width; };
     if (top > 0) find_core(seeds, grid_, top - 1, at(top - 1));
     find_core(seeds, grid_, top, at(top));
@@ -102,19 +129,21 @@ class Picture {
       if (y + 1 < grid_.height) find_core(seeds, grid_, y + 1, at(y + 1));
       const uint8_t* core[] = {at(std::max<int64_t>(y - 1, 0)), at(y),
                                at(std::min(y + 1, grid_.height - 1))};
-      find_stretches(seeds + y * grid_.width, core, grid_.width, &thick_[static_cast<size_t>(y)],
+      find_stretches(seeds + y * grid_.width, y, core, grid_.width, &thick[static_cast<size_t>(y)],
                      &thin_[static_cast<size_t>(y)]);
     }
   }
 
-  // Clears what of a hair lies near thick seeds of row y; returns how many pixels these are.
-  int64_t clear_beside(const Stretch<T>& hair, int64_t y, int64_t length, T* row) const {
-    const Row<T>& thick = thick_[static_cast<size_t>(y)];
+  // Clears what of a hair lies near thick seeds of its label in row y; returns how many pixels
+  // these are.
+  int64_t clear_beside(const Stretch<T>& hair, const Range& of, int64_t y, int64_t length,
+                       T* row) const {
     int64_t cleared = 0;
-    const auto ends_before = [](const Stretch<T>& s, int64_t x) { return s.last < x; };
-    auto near = std::lower_bound(thick.begin(), thick.end(), hair.first - length, ends_before);
-    for (; near != thick.end() && near->first <= hair.last + length; ++near) {
-      if (near->label != hair.label) continue;
+    const auto before = [y](const Stretch<T>& s, int64_t x) {
+      return s.row < y || (s.row == y && s.last < x);
+    };
+    auto near = std::lower_bound(of.first, of.end, hair.first - length, before);
+    for (; near != of.end && near->row == y && near->first <= hair.last + length; ++near) {
       const int64_t last = std::min(hair.last, near->last + length);
       for (int64_t x = std::max(hair.first, near->first - length); x <= last; ++x) {
         cleared += row[x] != 0;
@@ -125,7 +154,10 @@ class Picture {
   }
 
   Grid grid_;
-  std::vector<Row<T>> thick_, thin_;
+  std::vector<Row<T>> thin_;
+  // The thick stretches of label k, row by row, are thick_[start_[k]] .. thick_[start_[k + 1] - 1].
+  std::vector<int64_t> start_;
+  std::vector<Stretch<T>> thick_;
 };
 
 }  // namespace
@@ -144,5 +176,6 @@ void prune(const T* seeds, const Grid& grid, int64_t length, T* pruned) {
 
 template void prune<uint8_t>(const uint8_t*, const Grid&, int64_t, uint8_t*);
 template void prune<uint16_t>(const uint16_t*, const Grid&, int64_t, uint16_t*);
+template void prune<uint32_t>(const uint32_t*, const Grid&, int64_t, uint32_t*);
 
 }  // namespace hdseg

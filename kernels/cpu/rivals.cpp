@@ -133,5 +133,6 @@ void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* d
 
 template void rival_distances<uint8_t>(const uint8_t*, const Grid&, int64_t, float*, uint8_t*);
 template void rival_distances<uint16_t>(const uint16_t*, const Grid&, int64_t, float*, uint16_t*);
+template void rival_distances<uint32_t>(const uint32_t*, const Grid&, int64_t, float*, uint32_t*);
 
 }  // namespace hdseg

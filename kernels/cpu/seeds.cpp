@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
+#include <vector>
 
 #include "common/bits.h"
 #include "cpu/thinning.h"
@@ -64,20 +64,42 @@ struct Chunk {
   }
 };
 
+// The part of a class in a tile. Tiles are those of bit planes, from the top left corner.
+template <class T>
+struct Piece {
+  T k;
+  Box box;
+};
+
+int32_t root(std::vector<int32_t>& parent, int32_t i) {
+  while (parent[static_cast<size_t>(i)] != i) {
+    int32_t& up = parent[static_cast<size_t>(i)];
+    up = parent[static_cast<size_t>(up)];  // path halving
+    i = up;
+  }
+  return i;
+}
+
+// Pieces of a class in tiles that adjoin, also at a corner, are a cluster. No element looks across
+// a tile, so clusters are thinned apart: a class that is scattered costs what its pixels cost.
 template <class T>
 class Picture {
  public:
   Picture(const T* classes, int64_t height, int64_t width)
-      : classes_(classes), height_(height), width_(width), words_((width + 63) / 64) {}
+      : classes_(classes),
+        height_(height),
+        width_(width),
+        words_((width + 63) / 64),
+        tile_rows_((height + kTileRows - 1) / kTileRows) {}
 
-  // Labels every pixel with its class + 1 and returns where the classes are.
-  std::vector<Box> label(int64_t class_count, T* seeds) const;
+  // Labels every pixel with its class + 1 and finds the clusters; returns their boxes.
+  std::vector<Box> label(int64_t class_count, T* seeds);
 
-  // The planes of these classes, inside their boxes.
-  std::vector<ThinPlane> planes(const std::vector<T>& members, const std::vector<Box>& boxes) const;
+  // Makes the planes of some of the clusters, inside their boxes.
+  std::vector<ThinPlane> planes(const std::vector<Box>& boxes, int64_t first, int64_t end) const;
 
-  // Sets to 0 what the classes have lost.
-  void clear_removed(const std::vector<T>& members, const std::vector<Box>& boxes,
+  // Sets to 0 what these clusters have lost.
+  void clear_removed(const std::vector<Box>& boxes, int64_t first,
                      const std::vector<ThinPlane>& planes, T* seeds) const;
 
  private:
@@ -85,107 +107,209 @@ class Picture {
     return {classes_ + y * width_ + 64 * w, std::min<int64_t>(64, width_ - 64 * w)};
   }
   int threads() const { return threads_for((height_ * words_) / (8 * kTileRows)); }
+  void label_tile(int64_t tile, std::vector<int32_t>& place, std::vector<Piece<T>>& found,
+                  T* seeds) const;
+  void join(int64_t tile, int64_t other, std::vector<int32_t>& parent) const;
+  std::vector<Box> cluster();
+
+  // The piece of a class that a tile has.
+  size_t piece(int64_t tile, T k) const {
+    const auto first = pieces_.begin() + start_[static_cast<size_t>(tile)];
+    const auto end = pieces_.begin() + start_[static_cast<size_t>(tile) + 1];
+    const auto found = std::lower_bound(
+        first, end, k, [](const Piece<T>& piece, T label) { return piece.k < label; });
+    return static_cast<size_t>(found - pieces_.begin());
+  }
+
+  // Calls use(tile) for those that have a piece of the clusters first .. end - 1.
+  template <class Use>
+  void each_tile(int64_t first, int64_t end, Use use) const {
+#pragma omp parallel for schedule(dynamic, 16) num_threads(threads())
+    for (int64_t tile = 0; tile < tile_rows_ * words_; ++tile) {
+      bool has = false;
+      for (int64_t i = start_[static_cast<size_t>(tile)]; i < start_[static_cast<size_t>(tile) + 1];
+           ++i) {
+        const int64_t c = cluster_[static_cast<size_t>(i)];
+        has |= first <= c && c < end;
+      }
+      if (has) use(tile);
+    }
+  }
 
   const T* classes_;
-  int64_t height_, width_, words_;
+  int64_t height_, width_, words_, tile_rows_;
+  std::vector<int64_t> start_;    // (tiles + 1) the first piece of each tile
+  std::vector<Piece<T>> pieces_;  // those of a tile ascend
+  std::vector<int32_t> cluster_;  // of each piece
 };
 
 template <class T>
-std::vector<Box> Picture<T>::label(int64_t class_count, T* seeds) const {
-  const std::vector<Box> none(static_cast<size_t>(class_count), Box{height_, -1, width_, -1});
-  std::vector<Box> boxes = none;
-  std::mutex adding;
+void Picture<T>::label_tile(int64_t tile, std::vector<int32_t>& place, std::vector<Piece<T>>& found,
+                            T* seeds) const {
+  const int64_t top = tile / words_ * kTileRows, w = tile % words_;
+  const auto before = static_cast<int32_t>(found.size());
+  const auto add = [&](T k, int64_t y, int64_t first, int64_t last) {
+    int32_t& at = place[k];
+    if (at < before || at >= static_cast<int32_t>(found.size()) ||
+        found[static_cast<size_t>(at)].k != k) {
+      at = static_cast<int32_t>(found.size());
+      found.push_back({k, {height_, -1, width_, -1}});
+    }
+    found[static_cast<size_t>(at)].box.add(y, first, last);
+  };
+  for (int64_t y = top; y < std::min(top + kTileRows, height_); ++y) {
+    const Chunk<T> c = chunk(y, w);
+    T* labels = seeds + y * width_ + 64 * w;
+    for (int64_t i = 0; i < c.count; ++i) labels[i] = static_cast<T>(c.pixels[i] + 1);
+    if (c.uniform()) {
+      add(c.pixels[0], y, 64 * w, 64 * w + c.count - 1);
+      continue;
+    }
+    for (int64_t i = 0; i < c.count;) {
+      const int64_t start = i;
+      while (i < c.count && c.pixels[i] == c.pixels[start]) ++i;
+      add(c.pixels[start], y, 64 * w + start, 64 * w + i - 1);
+    }
+  }
+  std::sort(found.begin() + before, found.end(),
+            [](const Piece<T>& a, const Piece<T>& b) { return a.k < b.k; });
+}
+
+template <class T>
+std::vector<Box> Picture<T>::label(int64_t class_count, T* seeds) {
+  std::vector<std::vector<Piece<T>>> found(static_cast<size_t>(tile_rows_));
+  std::vector<int64_t> sizes(static_cast<size_t>(tile_rows_ * words_));
 #pragma omp parallel num_threads(threads())
   {
-    std::vector<Box> found = none;
-#pragma omp for schedule(static)
-    for (int64_t y = 0; y < height_; ++y) {
+    std::vector<int32_t> place(static_cast<size_t>(class_count), -1);
+#pragma omp for schedule(dynamic)
+    for (int64_t row = 0; row < tile_rows_; ++row) {
+      std::vector<Piece<T>>& pieces = found[static_cast<size_t>(row)];
       for (int64_t w = 0; w < words_; ++w) {
-        const Chunk<T> c = chunk(y, w);
-        T* labels = seeds + y * width_ + 64 * w;
-        for (int64_t i = 0; i < c.count; ++i) labels[i] = static_cast<T>(c.pixels[i] + 1);
-        if (c.uniform()) {
-          found[c.pixels[0]].add(y, 64 * w, 64 * w + c.count - 1);
-          continue;
-        }
-        for (int64_t i = 0; i < c.count;) {
-          const int64_t start = i;
-          while (i < c.count && c.pixels[i] == c.pixels[start]) ++i;
-          found[c.pixels[start]].add(y, 64 * w + start, 64 * w + i - 1);
-        }
+        const size_t before = pieces.size();
+        label_tile(row * words_ + w, place, pieces, seeds);
+        sizes[static_cast<size_t>(row * words_ + w)] = static_cast<int64_t>(pieces.size() - before);
       }
     }
-    const std::lock_guard<std::mutex> alone(adding);
-    for (size_t k = 0; k < boxes.size(); ++k) boxes[k].add(found[k]);
   }
+  start_.assign(1, 0);
+  for (const int64_t size : sizes) start_.push_back(start_.back() + size);
+  pieces_.reserve(static_cast<size_t>(start_.back()));
+  for (const auto& pieces : found) pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+  return cluster();
+}
+
+// Links the pieces of the same classes in two tiles.
+template <class T>
+void Picture<T>::join(int64_t tile, int64_t other, std::vector<int32_t>& parent) const {
+  int64_t i = start_[static_cast<size_t>(tile)], j = start_[static_cast<size_t>(other)];
+  while (i < start_[static_cast<size_t>(tile) + 1] && j < start_[static_cast<size_t>(other) + 1]) {
+    const T a = pieces_[static_cast<size_t>(i)].k, b = pieces_[static_cast<size_t>(j)].k;
+    if (a == b) {
+      const int32_t p = root(parent, static_cast<int32_t>(i));
+      const int32_t q = root(parent, static_cast<int32_t>(j));
+      parent[static_cast<size_t>(std::max(p, q))] = std::min(p, q);
+    }
+    i += a <= b;
+    j += b <= a;
+  }
+}
+
+template <class T>
+std::vector<Box> Picture<T>::cluster() {
+  std::vector<int32_t> parent(pieces_.size());
+  for (size_t i = 0; i < parent.size(); ++i) parent[i] = static_cast<int32_t>(i);
+  for (int64_t tile = 0; tile < tile_rows_ * words_; ++tile) {
+    const int64_t w = tile % words_;
+    if (w + 1 < words_) join(tile, tile + 1, parent);
+    if (tile / words_ + 1 == tile_rows_) continue;
+    for (int64_t v = std::max<int64_t>(w - 1, 0); v <= std::min(w + 1, words_ - 1); ++v) {
+      join(tile, tile + words_ + v - w, parent);
+    }
+  }
+  std::vector<Box> boxes;
+  cluster_.resize(pieces_.size());
+  for (size_t i = 0; i < parent.size(); ++i) {
+    const auto first = static_cast<size_t>(root(parent, static_cast<int32_t>(i)));
+    if (first == i) {
+      cluster_[i] = static_cast<int32_t>(boxes.size());
+      boxes.push_back(pieces_[i].box);
+    } else {
+      cluster_[i] = cluster_[first];
+      boxes[static_cast<size_t>(cluster_[i])].add(pieces_[i].box);
+    }
+  }
+  for (Box& box : boxes) box = box.with_margin(height_, width_);
   return boxes;
 }
 
 template <class T>
-std::vector<ThinPlane> Picture<T>::planes(const std::vector<T>& members,
-                                          const std::vector<Box>& boxes) const {
+std::vector<ThinPlane> Picture<T>::planes(const std::vector<Box>& boxes, int64_t first,
+                                          int64_t end) const {
   std::vector<ThinPlane> planes;
-  std::vector<int64_t> place(boxes.size(), -1);  // of a class among the members
-  for (const T k : members) {
-    const Box& box = boxes[k];
-    place[k] = static_cast<int64_t>(planes.size());
+  planes.reserve(static_cast<size_t>(end - first));
+  for (int64_t c = first; c < end; ++c) {
+    const Box& box = boxes[static_cast<size_t>(c)];
     planes.emplace_back(box.bottom - box.top + 1, box.right - box.left + 1);
   }
-  const auto set = [&](T k, int64_t y, int64_t w, uint64_t word) {
-    if (place[k] < 0) return;
-    const Box& box = boxes[k];
-    planes[static_cast<size_t>(place[k])].plane.column(w - box.left / 64)[y - box.top] = word;
-  };
-  // Eight rows at a time: their words share a cache line.
-#pragma omp parallel for schedule(static) num_threads(threads())
-  for (int64_t top = 0; top < height_; top += 8) {
-    for (int64_t w = 0; w < words_; ++w) {
-      for (int64_t y = top; y < std::min(top + 8, height_); ++y) {
-        const Chunk<T> c = chunk(y, w);
-        if (c.uniform()) {
-          set(c.pixels[0], y, w, ~uint64_t{0});
-          continue;
-        }
-        uint64_t rest = ~uint64_t{0} >> (64 - c.count);
-        for (int64_t i = 0; rest != 0; ++i) {
-          if ((rest >> i & 1) == 0) continue;
-          const uint64_t word = c.word_of(c.pixels[i]);
-          set(c.pixels[i], y, w, word);
-          rest &= ~word;
-        }
+  each_tile(first, end, [&](int64_t tile) {
+    const int64_t top = tile / words_ * kTileRows, w = tile % words_;
+    T known = 0;
+    size_t found = pieces_.size();
+    const auto set = [&](T k, int64_t y, uint64_t word) {
+      if (found == pieces_.size() || k != known) found = piece(tile, k);
+      known = k;
+      const int64_t c = cluster_[found];
+      if (c < first || c >= end) return;
+      const Box& box = boxes[static_cast<size_t>(c)];
+      planes[static_cast<size_t>(c - first)].plane.column(w - box.left / 64)[y - box.top] = word;
+    };
+    for (int64_t y = top; y < std::min(top + kTileRows, height_); ++y) {
+      const Chunk<T> c = chunk(y, w);
+      if (c.uniform()) {
+        set(c.pixels[0], y, ~uint64_t{0});
+        continue;
+      }
+      uint64_t rest = ~uint64_t{0} >> (64 - c.count);
+      while (rest != 0) {
+        const T k = c.pixels[__builtin_ctzll(rest)];
+        const uint64_t word = c.word_of(k);
+        set(k, y, word);
+        rest &= ~word;
       }
     }
-  }
+  });
   return planes;
 }
 
 template <class T>
-void Picture<T>::clear_removed(const std::vector<T>& members, const std::vector<Box>& boxes,
+void Picture<T>::clear_removed(const std::vector<Box>& boxes, int64_t first,
                                const std::vector<ThinPlane>& planes, T* seeds) const {
-  // Row by row of tiles, not plane by plane: pixels of several planes share a cache line.
-#pragma omp parallel for schedule(dynamic) num_threads(threads())
-  for (int64_t top = 0; top < height_; top += kTileRows) {
-    for (size_t p = 0; p < planes.size(); ++p) {
-      const T k = members[p];
-      const Box& box = boxes[k];
-      const int64_t first = std::max(top, box.top);
-      const int64_t last = std::min({top + kTileRows - 1, box.bottom, height_ - 1});
-      for (int64_t w = 0; w < (first <= last ? planes[p].plane.words() : 0); ++w) {
-        for (int64_t y = first; y <= last; ++y) {
-          if (!planes[p].ever_changed(w, (y - box.top) / kTileRows)) continue;
-          const uint64_t kept = planes[p].plane.column(w)[y - box.top];
-          const Chunk<T> c = chunk(y, w + box.left / 64);
-          T* labels = seeds + (c.pixels - classes_);
-          uint64_t keep[8];
-          for (int i = 0; i < 8; ++i) keep[i] = spread(kept >> 8 * i);
-          const uint8_t* keeps = reinterpret_cast<const uint8_t*>(keep);
-          for (int64_t i = 0; i < c.count; ++i) {
-            labels[i] = c.pixels[i] == k && keeps[i] == 0 ? T{0} : labels[i];
-          }
+  const int64_t end = first + static_cast<int64_t>(planes.size());
+  each_tile(first, end, [&](int64_t tile) {
+    const int64_t w = tile % words_;
+    for (int64_t i = start_[static_cast<size_t>(tile)]; i < start_[static_cast<size_t>(tile) + 1];
+         ++i) {
+      const int64_t c = cluster_[static_cast<size_t>(i)];
+      if (c < first || c >= end) continue;
+      const Piece<T>& piece = pieces_[static_cast<size_t>(i)];
+      const Box& box = boxes[static_cast<size_t>(c)];
+      const ThinPlane& thinned = planes[static_cast<size_t>(c - first)];
+      const int64_t column = w - box.left / 64;
+      for (int64_t y = piece.box.top; y <= piece.box.bottom; ++y) {
+        if (!thinned.ever_changed(column, (y - box.top) / kTileRows)) continue;
+        const uint64_t kept = thinned.plane.column(column)[y - box.top];
+        const Chunk<T> own = chunk(y, w);
+        T* labels = seeds + (own.pixels - classes_);
+        uint64_t keep[8];
+        for (int b = 0; b < 8; ++b) keep[b] = spread(kept >> 8 * b);
+        const uint8_t* keeps = reinterpret_cast<const uint8_t*>(keep);
+        for (int64_t x = 0; x < own.count; ++x) {
+          labels[x] = own.pixels[x] == piece.k && keeps[x] == 0 ? T{0} : labels[x];
         }
       }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -193,27 +317,22 @@ void Picture<T>::clear_removed(const std::vector<T>& members, const std::vector<
 template <class T>
 void thin_classes(const T* classes, int64_t height, int64_t width, int64_t class_count,
                   const ElementSet& set, int64_t passes, T* seeds) {
-  const Picture<T> picture(classes, height, width);
-  std::vector<Box> boxes = picture.label(class_count, seeds);
-  // Classes whose boxes do not overlap cost one plane together. Where they do, batches bound the
-  // memory, at the price of reading the picture again.
+  Picture<T> picture(classes, height, width);
+  const std::vector<Box> boxes = picture.label(class_count, seeds);
+  // Clusters whose boxes do not overlap cost one plane together. Where they do, batches bound the
+  // memory, at the price of reading parts of the picture again.
   constexpr int64_t kPlanesAtOnce = 16;
   const int64_t limit = kPlanesAtOnce * BitPlane::bytes(height, width);
-  for (int64_t k = 0; k < class_count;) {
-    std::vector<T> members;
-    int64_t bytes = 0;
-    for (; k < class_count; ++k) {
-      Box& box = boxes[static_cast<size_t>(k)];
-      if (box.bottom < 0) continue;  // no pixel has this class
-      const Box wider = box.with_margin(height, width);
-      bytes += BitPlane::bytes(wider.bottom - wider.top + 1, wider.right - wider.left + 1);
-      if (bytes > limit && !members.empty()) break;
-      box = wider;
-      members.push_back(static_cast<T>(k));
+  const auto count = static_cast<int64_t>(boxes.size());
+  for (int64_t first = 0, end = 0; first < count; first = end) {
+    for (int64_t bytes = 0; end < count; ++end) {
+      const Box& box = boxes[static_cast<size_t>(end)];
+      bytes += BitPlane::bytes(box.bottom - box.top + 1, box.right - box.left + 1);
+      if (bytes > limit && end > first) break;
     }
-    std::vector<ThinPlane> planes = picture.planes(members, boxes);
+    std::vector<ThinPlane> planes = picture.planes(boxes, first, end);
     thin(planes, set, passes);
-    picture.clear_removed(members, boxes, planes, seeds);
+    picture.clear_removed(boxes, first, planes, seeds);
   }
 }
 
@@ -221,5 +340,7 @@ template void thin_classes<uint8_t>(const uint8_t*, int64_t, int64_t, int64_t, c
                                     int64_t, uint8_t*);
 template void thin_classes<uint16_t>(const uint16_t*, int64_t, int64_t, int64_t, const ElementSet&,
                                      int64_t, uint16_t*);
+template void thin_classes<uint32_t>(const uint32_t*, int64_t, int64_t, int64_t, const ElementSet&,
+                                     int64_t, uint32_t*);
 
 }  // namespace hdseg

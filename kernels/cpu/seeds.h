@@ -5,7 +5,7 @@
 namespace hdseg {
 
 // seeds = k + 1 where the pixel survives in the thinned mask of its class k, else 0.
-// T is uint8_t or uint16_t, and can hold class_count.
+// T can hold class_count.
 template <class T>
 void thin_classes(const T* classes, int64_t height, int64_t width, int64_t class_count,
                   const ElementSet& set, int64_t passes, T* seeds);

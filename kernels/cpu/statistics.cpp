@@ -147,5 +147,6 @@ template void channel_means<float>(const float*, int64_t, int64_t, double*);
 template void channel_means<double>(const double*, int64_t, int64_t, double*);
 template void histogram<uint8_t>(const uint8_t*, int64_t, int64_t, int64_t*);
 template void histogram<uint16_t>(const uint16_t*, int64_t, int64_t, int64_t*);
+template void histogram<uint32_t>(const uint32_t*, int64_t, int64_t, int64_t*);
 
 }  // namespace hdseg

@@ -122,11 +122,27 @@ void upsample_argmax(const float* planes, int64_t classes, const Placement& plac
   }
 }
 
-#define HDSEG_INSTANTIATE(T)                                        \
-  template void upsample_labels<T>(const T*, const Placement&, T*); \
+template <class T>
+void upsample_classes(const T* coarse, const Placement& place, Interpolation how, T* fine) {
+  const Grid& to = place.window;
+  const std::vector<Taps> rows = all_taps(how, place.rows, to.height);
+  const std::vector<Taps> columns = all_taps(how, place.columns, to.width);
+#pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
+  for (int64_t y = 0; y < to.height; ++y) {
+    for (int64_t x = 0; x < to.width; ++x) {
+      fine[y * to.width + x] = largest_class(coarse, place.part, rows[static_cast<size_t>(y)],
+                                             columns[static_cast<size_t>(x)]);
+    }
+  }
+}
+
+#define HDSEG_INSTANTIATE(T)                                                        \
+  template void upsample_labels<T>(const T*, const Placement&, T*);                 \
+  template void upsample_classes<T>(const T*, const Placement&, Interpolation, T*); \
   template void upsample_argmax<T>(const float*, int64_t, const Placement&, Interpolation, T*);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
+HDSEG_INSTANTIATE(uint32_t)
 #undef HDSEG_INSTANTIATE
 
 void sample_planes(const float* planes, int64_t classes, const Placement& place, Interpolation how,

@@ -4,7 +4,7 @@
 
 namespace hdseg {
 
-// Class indices T are uint8_t or uint16_t.
+// Class indices T are unsigned integers.
 
 // Nearest neighbour, half-pixel centres.
 template <class T>
@@ -14,6 +14,11 @@ void upsample_labels(const T* coarse, const Placement& place, T* fine);
 template <class T>
 void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
                      Interpolation how, T* fine);
+
+// The class whose indicator, 1 where a coarse pixel has it and else 0, is the largest when it is
+// interpolated; the lowest wins a tie.
+template <class T>
+void upsample_classes(const T* coarse, const Placement& place, Interpolation how, T* fine);
 
 // All planes interpolated at some pixels of the window: (count, classes).
 void sample_planes(const float* planes, int64_t classes, const Placement& place, Interpolation how,

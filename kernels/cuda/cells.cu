@@ -33,7 +33,7 @@ __device__ uint32_t over_lanes_sum(uint32_t value) {
 // are spread over kLanes threads, all of a warp or one.
 template <int kLanes, class T>
 __device__ T most_frequent(const CellPixels<T>& pixels) {
-  constexpr uint32_t kNone = 1u << 16;
+  constexpr uint32_t kNone = 1u << 17;
   const uint32_t lane = kLanes == 1 ? 0u : static_cast<uint32_t>(lane_of());
   uint32_t label = kNone;
   for (uint32_t i = lane; i < pixels.count; i += kLanes) {
@@ -73,20 +73,6 @@ __device__ void cell_labels(const T* labels, int64_t height, int64_t width, int6
                                static_cast<uint32_t>(tall * wide)};
     const T label = most_frequent<kLanes>(pixels);
     if (kLanes == 1 || lane_of() == 0) found[c] = label;
-  }
-}
-
-// boxes (classes, 4): least and largest row, least and largest column. Most entries find that they
-// change nothing: what they read may be old, but then it only lets too many try.
-template <class T>
-__device__ void class_boxes(const T* classes, int64_t height, int64_t width, int64_t* boxes) {
-  for (int64_t i = first_item(); i < height * width; i += item_step()) {
-    auto* box = reinterpret_cast<long long*>(boxes) + 4 * static_cast<int64_t>(classes[i]);
-    const int64_t y = i / width, x = i % width;
-    if (y < box[0]) atomicMin(box, y);
-    if (y > box[1]) atomicMax(box + 1, y);
-    if (x < box[2]) atomicMin(box + 2, x);
-    if (x > box[3]) atomicMax(box + 3, x);
   }
 }
 
@@ -141,30 +127,27 @@ __device__ void contradictions(const Runs& runs, int64_t size, const T* label, i
 
 }  // namespace hdseg
 
-#define HDSEG_CLASS_KERNELS(T, suffix)                                                             \
-  extern "C" __global__ void small_cell_labels_##suffix(const T* labels, int64_t height,           \
-                                                        int64_t width, int64_t cell, T* found) {   \
-    hdseg::cell_labels<1>(labels, height, width, cell, found);                                     \
-  }                                                                                                \
-  extern "C" __global__ void large_cell_labels_##suffix(const T* labels, int64_t height,           \
-                                                        int64_t width, int64_t cell, T* found) {   \
-    hdseg::cell_labels<hdseg::kWarp>(labels, height, width, cell, found);                          \
-  }                                                                                                \
-  extern "C" __global__ void class_boxes_##suffix(const T* classes, int64_t height, int64_t width, \
-                                                  int64_t* boxes) {                                \
-    hdseg::class_boxes(classes, height, width, boxes);                                             \
-  }                                                                                                \
-  extern "C" __global__ void contradictions_##suffix(                                              \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,      \
-      int64_t width, const T* label, int64_t kept, const T* classes, const float* distance,        \
-      int64_t cells_width, int64_t cell, int64_t top, int64_t left, float least, float below,      \
-      int64_t count, uint64_t* counts) {                                                           \
-    hdseg::contradictions({{height, width}, pixel, start, runs}, size, label, kept, classes,       \
-                          {distance, cells_width, cell, top, left}, {least, below}, count,         \
-                          counts);                                                                 \
+#define HDSEG_CLASS_KERNELS(T, suffix)                                                           \
+  extern "C" __global__ void small_cell_labels_##suffix(const T* labels, int64_t height,         \
+                                                        int64_t width, int64_t cell, T* found) { \
+    hdseg::cell_labels<1>(labels, height, width, cell, found);                                   \
+  }                                                                                              \
+  extern "C" __global__ void large_cell_labels_##suffix(const T* labels, int64_t height,         \
+                                                        int64_t width, int64_t cell, T* found) { \
+    hdseg::cell_labels<hdseg::kWarp>(labels, height, width, cell, found);                        \
+  }                                                                                              \
+  extern "C" __global__ void contradictions_##suffix(                                            \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,    \
+      int64_t width, const T* label, int64_t kept, const T* classes, const float* distance,      \
+      int64_t cells_width, int64_t cell, int64_t top, int64_t left, float least, float below,    \
+      int64_t count, uint64_t* counts) {                                                         \
+    hdseg::contradictions({{height, width}, pixel, start, runs}, size, label, kept, classes,     \
+                          {distance, cells_width, cell, top, left}, {least, below}, count,       \
+                          counts);                                                               \
   }
 HDSEG_CLASS_KERNELS(uint8_t, u8)
 HDSEG_CLASS_KERNELS(uint16_t, u16)
+HDSEG_CLASS_KERNELS(uint32_t, u32)
 #undef HDSEG_CLASS_KERNELS
 
 // tanh(log log1p(d) + linear d), d from a distance between centres of cells.

@@ -41,25 +41,55 @@ __device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
   if (below >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(below));
 }
 
-// touches[component, k] = true where a seed of class k adjoins; all threads that store, store this.
-template <class Seed>
-__device__ void meet(Seed seed, bool* touch) {
-  if (seed == 0 || seed == wall<Seed>()) return;
-  // Most have been stored before: reading costs less than writing to where everybody writes.
-  if (!touch[seed - 1]) touch[seed - 1] = true;
-}
+// Who has a say where, as a set: a table of keys, each where its hash says or a few entries on.
+// Whoever finds an entry free takes it by atomicCAS; entries are never given up, so a key that was
+// once found is there. The order of what is in the table depends on timing, what is in it does not.
+struct Heard {
+  unsigned long long* table;
+  int64_t size;   // a power of two
+  int32_t* full;  // set to 1 if a key found no entry
 
+  static constexpr unsigned long long kFree = ~0ull;
+  static constexpr int64_t kTries = 64;
+
+  __device__ void add(int64_t place, int64_t label) const {
+    const auto key = static_cast<unsigned long long>(place * int64_t{kMostLabels + 1} + label);
+    unsigned long long at = key * 0x9e3779b97f4a7c15ull;
+    at ^= at >> 29;
+    for (int64_t i = 0; i < kTries; ++i) {
+      unsigned long long* entry =
+          table + static_cast<int64_t>((at + static_cast<unsigned long long>(i)) &
+                                       static_cast<unsigned long long>(size - 1));
+      // Mostly it is there already: reading costs less than an atomic operation.
+      unsigned long long found = *static_cast<volatile unsigned long long*>(entry);
+      if (found == kFree) found = atomicCAS(entry, kFree, key);
+      if (found == kFree || found == key) return;
+    }
+    *full = 1;
+  }
+};
+
+// The labels of seeds beside the pixels of each place, and of their evidence (n, kept).
 template <class Seed>
-__device__ void contacts(const Runs& runs, int64_t size, const Seed* seeds,
-                         const int32_t* component, int64_t classes, bool* touches) {
+__device__ void says(const Runs& runs, int64_t size, const Seed* seeds, const Places& places,
+                     const Seed* evidence, int64_t kept, const Heard& heard) {
   const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
-    bool* touch = touches + component[run] * classes;
-    if (i == runs.start[run] && pixel % width > 0) meet(seeds[pixel - 1], touch);
-    if (i + 1 == runs.start[run + 1] && (pixel + 1) % width > 0) meet(seeds[pixel + 1], touch);
-    if (pixel >= width) meet(seeds[pixel - width], touch);
-    if (pixel + width < pixels) meet(seeds[pixel + width], touch);
+    if (places.first[run] < 0) continue;
+    const int64_t place = place_of(runs, places, run, pixel);
+    const auto meet = [&](int64_t other) {
+      const Seed seed = seeds[other];
+      if (seed != 0 && seed != kWall<Seed>) heard.add(place, seed);
+    };
+    if (i == runs.start[run] && pixel % width > 0) meet(pixel - 1);
+    if (i + 1 == runs.start[run + 1] && (pixel + 1) % width > 0) meet(pixel + 1);
+    if (pixel >= width) meet(pixel - width);
+    if (pixel + width < pixels) meet(pixel + width);
+    for (int64_t m = 0; m < kept; ++m) {
+      const Seed label = evidence[i * kept + m];
+      if (label != 0) heard.add(place, label);
+    }
   }
 }
 
@@ -83,14 +113,15 @@ extern "C" __global__ void find_roots(int32_t* parent, int64_t runs, int32_t* ro
   }
 }
 
-#define HDSEG_SEED_KERNELS(Seed, suffix)                                                      \
-  extern "C" __global__ void contacts_##suffix(                                               \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height, \
-      int64_t width, const Seed* seeds, const int32_t* component, int64_t classes,            \
-      bool* touches) {                                                                        \
-    hdseg::contacts({{height, width}, pixel, start, runs}, size, seeds, component, classes,   \
-                    touches);                                                                 \
+#define HDSEG_SEED_KERNELS(Seed, suffix)                                                       \
+  extern "C" __global__ void says_##suffix(                                                    \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,  \
+      int64_t width, const Seed* seeds, const int32_t* first, int64_t across,                  \
+      const Seed* evidence, int64_t kept, uint64_t* table, int64_t entries, int32_t* full) {   \
+    hdseg::says({{height, width}, pixel, start, runs}, size, seeds, {first, across}, evidence, \
+                kept, {reinterpret_cast<unsigned long long*>(table), entries, full});          \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)
+HDSEG_SEED_KERNELS(uint32_t, u32)
 #undef HDSEG_SEED_KERNELS

@@ -82,4 +82,5 @@ __device__ void boundary_detail(const T* labels, const Grid& grid, uint64_t* fou
   }
 HDSEG_DETAIL_KERNEL(uint8_t, u8)
 HDSEG_DETAIL_KERNEL(uint16_t, u16)
+HDSEG_DETAIL_KERNEL(uint32_t, u32)
 #undef HDSEG_DETAIL_KERNEL

@@ -39,12 +39,13 @@ struct Weigh {
 // is a wall, and to walls there are no edges.
 template <class Seed>
 struct Seen {
-  Seed seed = wall<Seed>();
+  Seed seed = kWall<Seed>;
   float weight = 0.0f;
 
   __device__ float inner() const { return seed == 0 ? weight : 0.0f; }
   __device__ float outer() const { return seed == 0 ? 0.0f : weight; }
-  __device__ float flux(Seed label) const { return seed == label ? weight : 0.0f; }
+  // Label 0 is none: to what is unknown there is no flux.
+  __device__ float flux(Seed label) const { return seed == label ? outer() : 0.0f; }
 };
 
 template <class Seed, class Weight>
@@ -53,7 +54,7 @@ __device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_
   Seen<Seed> edge;
   if (!inside) return edge;
   edge.seed = seeds[other];
-  if (edge.seed != wall<Seed>()) edge.weight = weigh(pixel, other);
+  if (edge.seed != kWall<Seed>) edge.weight = weigh(pixel, other);
   return edge;
 }
 
@@ -62,8 +63,9 @@ __device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_
 // the positions from `begin` on: values need to reach one row beyond their pixels.
 template <class Seed, class Weight>
 __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Weight& weigh,
-                         const Seed* seeds, const Seed* label, int64_t columns, float gamma,
-                         float* rows, float* flux, int64_t stride) {
+                         const Seed* seeds, const Seed* label, int64_t columns,
+                         const Places& places, float gamma, float* rows, float* flux,
+                         int64_t stride) {
   const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
   for (int64_t i = begin + first_item(); i < end; i += item_step()) {
     const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
@@ -81,8 +83,9 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
     column_of(rows, stride, 2)[i] = south.inner();
     column_of(rows, stride, 3)[i] =
         gamma + north.outer() + south.outer() + west.outer() + east.outer();
+    const int64_t place = place_of(runs, places, run, pixel);
     for (int64_t j = 0; j < columns; ++j) {
-      const Seed own = label[run * columns + j];
+      const Seed own = label[place * columns + j];
       column_of(flux, stride, j)[i] =
           north.flux(own) + south.flux(own) + west.flux(own) + east.flux(own);
     }
@@ -91,25 +94,31 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
 
 }  // namespace hdseg
 
-#define HDSEG_ASSEMBLE(T, suffix, Seed, seed_suffix)                                            \
-  extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                 \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,     \
-      int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,          \
-      int32_t rule, hdseg::Exact<T>::Sum strength, const Seed* seeds, const Seed* label,        \
-      int64_t columns, float gamma, float* rows, float* flux, int64_t stride) {                 \
-    const hdseg::Runs band{{height, width}, pixel, start, runs};                                \
-    const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),    \
-                                strength};                                                      \
-    hdseg::assemble(band, begin, end, weigh, seeds, label, columns, gamma, rows, flux, stride); \
+#define HDSEG_ASSEMBLE(T, suffix, Seed, seed_suffix)                                              \
+  extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                   \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,       \
+      int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,            \
+      int32_t rule, hdseg::Exact<T>::Sum strength, const Seed* seeds, const Seed* label,          \
+      int64_t columns, const int32_t* first_place, int64_t across, float gamma, float* rows,      \
+      float* flux, int64_t stride) {                                                              \
+    const hdseg::Runs band{{height, width}, pixel, start, runs};                                  \
+    const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),      \
+                                strength};                                                        \
+    hdseg::assemble(band, begin, end, weigh, seeds, label, columns, {first_place, across}, gamma, \
+                    rows, flux, stride);                                                          \
   }
 HDSEG_ASSEMBLE(uint8_t, u8, uint8_t, u8)
 HDSEG_ASSEMBLE(uint8_t, u8, uint16_t, u16)
+HDSEG_ASSEMBLE(uint8_t, u8, uint32_t, u32)
 HDSEG_ASSEMBLE(uint16_t, u16, uint8_t, u8)
 HDSEG_ASSEMBLE(uint16_t, u16, uint16_t, u16)
+HDSEG_ASSEMBLE(uint16_t, u16, uint32_t, u32)
 HDSEG_ASSEMBLE(float, f32, uint8_t, u8)
 HDSEG_ASSEMBLE(float, f32, uint16_t, u16)
+HDSEG_ASSEMBLE(float, f32, uint32_t, u32)
 HDSEG_ASSEMBLE(double, f64, uint8_t, u8)
 HDSEG_ASSEMBLE(double, f64, uint16_t, u16)
+HDSEG_ASSEMBLE(double, f64, uint32_t, u32)
 #undef HDSEG_ASSEMBLE
 
 // count[i]: the entries of row i.

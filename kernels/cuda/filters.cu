@@ -28,17 +28,17 @@ struct LabelWindow {
 template <class T>
 __device__ T most_frequent(const LabelWindow<T>& window, T own) {
   int32_t most = 0, left = 0;
-  T next = wall<T>();
+  T next = kWall<T>;
   window.each([&](T label) {
     most += label == own;
-    left += label != own && label != wall<T>();
+    left += label != own && label != kWall<T>;
     next = label != own && label < next ? label : next;
   });
   T best = own;
   while (left > most) {  // `next` is the smallest of those that are not counted yet
     const T label = next;
     int32_t votes = 0;
-    next = wall<T>();
+    next = kWall<T>;
     window.each([&](T other) {
       votes += other == label;
       next = other != own && other > label && other < next ? other : next;
@@ -72,4 +72,5 @@ __device__ void majority(const T* labels, const Runs& runs, int64_t size, int64_
   }
 HDSEG_MAJORITY(uint8_t, u8)
 HDSEG_MAJORITY(uint16_t, u16)
+HDSEG_MAJORITY(uint32_t, u32)
 #undef HDSEG_MAJORITY

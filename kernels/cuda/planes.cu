@@ -97,7 +97,7 @@ __device__ void unpack_seeds(const T* classes, int64_t height, int64_t width, co
   unpack(height, width, [&](int64_t pixel, int bit, int64_t word) {
     const T value = classes[pixel];
     for (int p = 0; p < kTogether; ++p) {
-      if (value != members.of[p]) continue;
+      if (static_cast<int32_t>(value) != members.of[p]) continue;
       seeds[pixel] = bit_at(planes + p * size, word, bit) ? static_cast<T>(value + 1) : T{0};
     }
   });
@@ -144,7 +144,8 @@ __device__ void clear_near(const T* seeds, int64_t height, int64_t width, const 
     const T label = seeds[pixel];
     if (label == 0 || bit_at(thick, word, bit)) return;
     for (int p = 0; p < kTogether; ++p) {
-      if (label == members.of[p] && bit_at(near + p * size, word, bit)) pruned[pixel] = 0;
+      if (static_cast<int32_t>(label) == members.of[p] && bit_at(near + p * size, word, bit))
+        pruned[pixel] = 0;
     }
   });
 }
@@ -216,6 +217,7 @@ __device__ void widen(const uint64_t* from, int64_t planes, int64_t height, int6
   }
 HDSEG_PLANE_KERNELS(uint8_t, u8)
 HDSEG_PLANE_KERNELS(uint16_t, u16)
+HDSEG_PLANE_KERNELS(uint32_t, u32)
 #undef HDSEG_PLANE_KERNELS
 
 extern "C" __global__ void widen(const uint64_t* from, int64_t planes, int64_t height,

@@ -134,4 +134,5 @@ __device__ void rivals_in_rows(const T* classes, const int64_t* squared, const i
   }
 HDSEG_RIVAL_KERNELS(uint8_t, u8)
 HDSEG_RIVAL_KERNELS(uint16_t, u16)
+HDSEG_RIVAL_KERNELS(uint32_t, u32)
 #undef HDSEG_RIVAL_KERNELS

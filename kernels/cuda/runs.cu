@@ -83,6 +83,7 @@ __device__ void put(const Runs& runs, int64_t size, const T* values, int64_t ste
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)
+HDSEG_SEED_KERNELS(uint32_t, u32)
 #undef HDSEG_SEED_KERNELS
 
 // run[i]: the run of position i.

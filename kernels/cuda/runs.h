@@ -1,6 +1,7 @@
 // The unknown band as runs (kernels/cpu/band.h), searched by thread.
 #pragma once
 #include "common/grid.h"
+#include "common/labels.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
@@ -62,10 +63,10 @@ __device__ inline int64_t position_of(const Runs& runs, int64_t pixel) {
   return run < 0 ? -1 : runs.start[run] + pixel - runs.pixel[run];
 }
 
-// The seed of pixels that count as outside the picture: no edge leads to them.
-template <class Seed>
-__device__ constexpr Seed wall() {
-  return static_cast<Seed>(~Seed{0});
+// The place of a pixel of a run.
+__device__ inline int64_t place_of(const Runs& runs, const Places& places, int64_t run,
+                                   int64_t pixel) {
+  return places.first[run] + pixel % runs.grid.width / places.across;
 }
 
 }  // namespace hdseg

@@ -131,6 +131,7 @@ __device__ void channel_sums(const T* image, int64_t pixels, int64_t channels, i
   }
 HDSEG_INTEGER_KERNELS(uint8_t, u8)
 HDSEG_INTEGER_KERNELS(uint16_t, u16)
+HDSEG_INTEGER_KERNELS(uint32_t, u32)
 #undef HDSEG_INTEGER_KERNELS
 
 #define HDSEG_FLOAT_KERNELS(T, suffix)                                                             \

@@ -104,12 +104,33 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Plac
   }
 }
 
+// The class whose interpolated indicator is the largest.
+template <class T>
+__device__ void upsample_classes(const T* coarse, const Placement& place, Interpolation how,
+                                 T* fine, Taps* rows) {
+  const Grid& to = place.window;
+  const Block block = block_of(to);
+  if (threadIdx.x < kRows) rows[threadIdx.x] = taps_for(how, block.top + threadIdx.x, place.rows);
+  __syncthreads();
+  if (block.x >= to.width) return;
+  const Taps columns = taps_for(how, block.x, place.columns);
+  for (int64_t y = block.top; y < block.end; ++y) {
+    fine[y * to.width + block.x] = largest_class(coarse, place.part, rows[y - block.top], columns);
+  }
+}
+
 }  // namespace hdseg
 
 #define HDSEG_UPSAMPLING(T, suffix)                                                                \
   extern "C" __global__ void upsample_labels_##suffix(const T* coarse, HDSEG_PLACEMENT, T* fine) { \
     __shared__ int64_t sources[hdseg::kRows];                                                      \
     hdseg::upsample_labels(coarse, HDSEG_PLACED, fine, sources);                                   \
+  }                                                                                                \
+  extern "C" __global__ void upsample_classes_##suffix(const T* coarse, HDSEG_PLACEMENT,           \
+                                                       int32_t how, T* fine) {                     \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
+    hdseg::upsample_classes(coarse, HDSEG_PLACED, static_cast<hdseg::Interpolation>(how), fine,    \
+                            rows);                                                                 \
   }                                                                                                \
   extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,        \
                                                       HDSEG_PLACEMENT, T* fine) {                  \
@@ -123,6 +144,7 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Plac
   }
 HDSEG_UPSAMPLING(uint8_t, u8)
 HDSEG_UPSAMPLING(uint16_t, u16)
+HDSEG_UPSAMPLING(uint32_t, u32)
 #undef HDSEG_UPSAMPLING
 
 // samples (count, classes): all planes at some pixels of the window.

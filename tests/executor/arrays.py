@@ -16,7 +16,9 @@ _FUNCTIONS = """
     searchsorted sort sqrt stack subtract take tanh unique where zeros zeros_like abs
 """
 FUNCTIONS = frozenset(_FUNCTIONS.split())
-CONSTANTS = frozenset(("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "inf"))
+CONSTANTS = frozenset(
+    ("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "inf")
+)
 
 
 def _inside(value):

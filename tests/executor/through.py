@@ -4,12 +4,21 @@ import inspect
 
 import numpy as np
 
-from hdseg_gpu.core.ops import Band, ColourModels, Evidence, NearestMap, Network, Ops
+from hdseg_gpu.core.ops import (
+    Band,
+    ColourModels,
+    Evidence,
+    Nearby,
+    NearestMap,
+    Network,
+    Ops,
+    Places,
+)
 from hdseg_gpu.core.windows import Placement, Window
 
 # What the contract keeps in host memory.
 _HOST = {"elements", "center"}
-_TUPLES = (Band, Evidence, NearestMap, Network)
+_TUPLES = (Band, ColourModels, Evidence, Nearby, NearestMap, Network, Places)
 
 
 class ThroughDevice:
@@ -57,8 +66,6 @@ class ThroughDevice:
             there = self.inner.xp.asarray(np.ascontiguousarray(value))
             carried.append((value, there))
             return there
-        if isinstance(value, ColourModels):
-            return value._replace(coefficients=self._over(value.coefficients, carried))
         if isinstance(value, _TUPLES):
             return type(value)(*(self._over(v, carried) for v in value))
         if isinstance(value, tuple) and not isinstance(value, Placement | Window):
