@@ -16,6 +16,7 @@ from hdseg_gpu.io.paths import quiet
 from hdseg_gpu.io.stored import Short, Stored
 
 _MAGIC = b"\x93NUMPY"
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
 _LONGEST = 10_000  # bytes of a header, NumPy's own limit: it is Python source that is parsed
 TURNED = 8 << 20  # bytes fetched at once where rows and columns are exchanged
 
@@ -43,10 +44,10 @@ def read_header(name: str, read: Callable[[int], bytes]) -> Header:
             "numpy.save has written."
         )
     version = start[6], start[7]
-    if version not in ((1, 0), (2, 0)):
+    if version not in _VERSIONS:
         raise InvalidInput(
             f"{name} cannot be read, it may be damaged: it is of version {version[0]}.{version[1]} "
-            "of NumPy's format; 1.0 and 2.0 are read."
+            "of NumPy's format; 1.0 to 3.0 are read."
         )
     layout = "<H" if version == (1, 0) else "<I"
     counted = read(struct.calcsize(layout))
@@ -59,6 +60,7 @@ def read_header(name: str, read: Callable[[int], bytes]) -> Header:
             f"{_LONGEST} are read at most."
         )
     stream = io.BytesIO(counted + read(length))
+    # 3.0 differs from 2.0 in the letters that names of fields may have, and numbers have no fields.
     parse = (
         np.lib.format.read_array_header_1_0
         if version == (1, 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten
+from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, RefinementWarning
 from hdseg_gpu.core.locks import RLock
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -155,7 +155,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises in the body into one line that names the file."""
     try:
         yield
-    except InvalidInput:
+    except (InvalidInput, RefinementWarning):
         raise
     except MemoryError as error:
         raise InvalidInput(

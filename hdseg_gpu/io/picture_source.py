@@ -20,7 +20,6 @@ from hdseg_gpu.io.png_jpeg import (
     Head,
     decoded,
     described,
-    opened,
     palette_table,
     read_head,
     warn_if_turned,
@@ -46,6 +45,7 @@ def open_picture(
     with decoding(path), Stored(path) as file:
         head = read_head(path, file)
         whole = _is_kept(path, head, file.size, budget or budget_of(None))
+        warn_if_turned(path, file)
         return _decoded(path, file, head, whole, workspace)
 
 
@@ -57,6 +57,7 @@ class PictureLater(ImageSource):
             file = stack.enter_context(Stored(path))
             head = read_head(path, file)
             whole = _is_kept(path, head, file.size, budget)
+            warn_if_turned(path, file)
             self._waiting: tuple[Stored, Head, bool] | None = (file, head, whole)
             stack.pop_all()
         self._path, self._lock = path, Lock()
@@ -239,8 +240,6 @@ def _grey_table(depth: int) -> NDArray[Any]:
 
 
 def _transcode(path: Path, file: Stored, head: Head, workspace: Path | None) -> _Transcoded:
-    with opened(path, file) as picture:
-        warn_if_turned(path, picture)
     folder = str(workspace or tempfile.gettempdir())
     decode = png_rows.decode_png if head.png else jpeg_rows.decode_jpeg
     raw: Any = None

@@ -126,6 +126,7 @@ def read_picture(path: Path, as_labels: bool = False, budget: Budget | None = No
         (budget or budget_of(None)).require(
             head.peak, described(path, head), "save it as a tiled TIFF"
         )
+        warn_if_turned(path, file)
         return decoded(path, file, head, as_labels)
 
 
@@ -139,7 +140,6 @@ def decoded(path: Path, file: Stored, head: Head, as_labels: bool = False) -> Pi
     with opened(path, file) as picture:
         if (picture.height, picture.width) != head.shape:
             raise InvalidInput(f"{path} cannot be read, it may be damaged: it has two sizes.")
-        warn_if_turned(path, picture)
         if not head.deep:
             picture.load()
             return _taken(picture, head, as_labels)
@@ -186,12 +186,12 @@ def size_of_picture(path: Path) -> Shape:
         return read_head(path, file).shape
 
 
-def warn_if_turned(path: Path, picture: Any) -> None:
-    """Say that a wish to be turned is not followed; a picture whose head alone is read will do."""
+def warn_if_turned(path: Path, file: Stored) -> None:
+    """Say that a wish to be turned is not followed."""
     from PIL import Image
 
     # PNG's own method would decode the picture first.
-    with quiet():
+    with opened(path, file) as picture, quiet():
         turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
     if turned != 1:
         warnings.warn(
