@@ -1,5 +1,6 @@
 """From a seed and a number to a damaged picture."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -45,7 +46,7 @@ def mutant(rng: Random) -> Mutant:
     other = _file(rng.choices(corpus.seeds(), corpus.weights())[0])
     how = []
     if seed.kind in CHANGES and kind < 0.65:
-        data = CHANGES[seed.kind](rng, data)
+        data = _changed(rng, seed.kind, data, other)
         how.append(seed.kind)
     if not how or kind < 0.1:
         data = blind.changed(rng, data, other)
@@ -55,6 +56,14 @@ def mutant(rng: Random) -> Mutant:
         how.append(f"as {name}")
     files = {**{k: v for k, v in seed.files.items() if k != seed.entry}, name: data}
     return Mutant(name, files, f"{seed.entry}: {', '.join(how)}")
+
+
+def _changed(rng: Random, kind: str, data: bytes, other: bytes) -> bytes:
+    """Return the data changed by their format, or blindly where a change has left none of it."""
+    try:
+        return CHANGES[kind](rng, data)
+    except (struct.error, ValueError, IndexError, StopIteration):
+        return blind.changed(rng, data, other)
 
 
 def _file(seed: corpus.Seed) -> bytes:

@@ -18,6 +18,7 @@ from hdseg_gpu.io.paths import LARGE, READABLE, is_zarr
 _WHOLE = 1 << 20  # pixels that are read at once
 _IN_MEMORY = 32 << 20  # pixels up to which the command reads a picture whole
 _SHAPE, _GRID = (48, 74), (12, 18)  # of pictures and coarse maps beside a mutant
+_ARGUMENTS = "coarse|image|boundary|labels|level|max_memory|PRED|TRUTH"
 _KEYS = (None, None, None, "labels/cells", "image", "probabilities", "0", "../outside", "")
 
 
@@ -34,7 +35,7 @@ class Place:
 
 def try_everything(rng: Random, path: Path, place: Place) -> Judge:
     """Read a picture in all ways, and refine with it now and then."""
-    judge = Judge(re.compile(re.escape(path.name) + "|coarse|image|boundary|labels|max_memory"))
+    judge = Judge(re.compile(re.escape(path.name) + "|" + _ARGUMENTS))
     size = _windows(rng, judge, path, place)
     if path.name.lower().endswith(READABLE) and (size is None or size[0] * size[1] <= _IN_MEMORY):
         _whole(rng, judge, path, size, place.budget)

@@ -156,7 +156,8 @@ def _field(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
     else:
         value = rng.choice((len(data) - 1, entry.at, 8, blind.interesting(rng, 32)))
         struct.pack_into(form.number, found, entry.at + struct.calcsize(form.entry), value)
-    struct.pack_into(form.entry, found, entry.at, code, kind, count)
+    most = 64 if form.big else 32
+    struct.pack_into(form.entry, found, entry.at, code, kind, count % (1 << most))
     return bytes(found)
 
 
