@@ -20,6 +20,7 @@ from hdseg_gpu import InvalidInput, Window, open_image
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io import read_image, read_labels, size_of
 from hdseg_gpu.io.paths import SLIDES
+from hdseg_gpu.io.stored import Stored
 
 # ---- windows of all kinds of sources ---------------------------------------------------------
 
@@ -642,6 +643,27 @@ def test_a_tag_that_is_there_twice(tmp_path):
     with open_image(path) as source:
         assert source.levels == (source.shape,) == (size_of(path),)
         assert read_image(path).pixels.shape == source.shape
+
+
+def test_a_width_that_is_there_twice(tmp_path):
+    path = tmp_path / "a.tif"
+    write_tiff(path)
+    content = bytearray(path.read_bytes())
+    content[10 + 12 * 6 : 10 + 12 * 6 + 12] = struct.pack("<HHII", 256, 4, 1, 0)  # for 277
+    path.write_bytes(content)
+    try:
+        with open_image(path) as source:
+            assert min(source.shape) > 0
+    except InvalidInput as error:
+        assert "a.tif" in str(error)
+
+
+def test_a_chunk_that_says_it_is_longer_than_its_file(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(GREY).save(path)
+    with Stored(path) as file, file.stream() as stream:
+        assert stream.read(8) == path.read_bytes()[:8]
+        assert stream.read(1 << 62) == path.read_bytes()[8:]  # else there is no room for it
 
 
 def test_the_page_is_one(tmp_path):

@@ -1,6 +1,7 @@
 """How much memory this process occupies, how much is free, and what may still be taken."""
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def free_memory() -> int:
             free.append(int((_GROUP / limit).read_text()) - int((_GROUP / used).read_text()))
         except (OSError, ValueError):  # no such group, or no limit: "max"
             continue
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)  # ulimit -v
+    if addresses != resource.RLIM_INFINITY:
+        free.append(addresses - _status("VmSize:"))
     return max(0, min(free))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,7 +78,8 @@ class Stored:
 
     def stream(self) -> BinaryIO:
         """Return the file as a stream from its beginning, for libraries; one at a time."""
-        stream = os.fdopen(os.dup(self._file), "rb")
+        stream = _Stream(FileIO(os.dup(self._file), "rb"))
+        stream.size = self.size
         stream.seek(0)
         return stream
 
@@ -96,6 +98,16 @@ class Stored:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Stream(BufferedReader):
+    """A stream that asks for no more room than the file has bytes, whatever a header says."""
+
+    size = 0
+
+    def read(self, count: int | None = -1) -> bytes:
+        left = max(0, self.size - self.tell())
+        return super().read(left if count is None or count < 0 else min(count, left))
 
 
 def read_within(path: Path, most: int) -> bytes:
