@@ -65,7 +65,7 @@ def layout_of(page: Any, path: Path) -> Layout:
             f"type {page.dtype}; expected a picture with the axes YX, YXS or SYX."
         )
     planes, _, height, width, samples = (int(n) for n in page.shaped)
-    if min(planes, height, width, samples) < 1:  # a tag that is there twice, with two values
+    if min(planes, height, width, samples) < 1:  # a width that is a fraction
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged: it has {height} x {width} pixels of "
             f"{planes * samples} channels."
