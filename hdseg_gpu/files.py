@@ -29,7 +29,7 @@ from hdseg_gpu.io import (
     check_output,
     read_coarse_placed,
 )
-from hdseg_gpu.io.paths import followed
+from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
@@ -197,8 +197,8 @@ def refine_file(
         given = replace(given, alpha=_alpha(source, alpha, stages))
         coarse_files = watch_of(coarse, key)
         network = validate.coarse_map(
-            read_coarse_placed(on_host("coarse", coarse), key, source, allowed), class_axis,
-            stages, ignore_index, reuse=isinstance(coarse, str | os.PathLike),
+            read_coarse_placed(on_host("coarse", coarse), key, source, allowed, class_axis),
+            class_axis, stages, ignore_index, reuse=isinstance(coarse, str | os.PathLike),
         )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
@@ -257,9 +257,10 @@ def _target(
     output: Path, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool
 ) -> tuple[Path, bool]:
     """Return where to write, and whether what is there may be replaced; else refuse."""
+    there = exists(output, "output ")
     target = followed(output) if resume or overwrite else output
     own = resume and is_own(target)
-    if resume and not own and not overwrite and target.exists():
+    if there and resume and not own and not overwrite:
         remove_remains(target)
         if not folder_for(target).exists():
             raise InvalidInput(

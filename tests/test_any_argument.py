@@ -200,12 +200,7 @@ PUBLIC = {
     mean_boundary_accuracy: hdseg_gpu.metrics.mean_boundary_accuracy,
 }
 CASES = [
-    pytest.param(
-        call,
-        name,
-        id=f"{call.__name__}-{name}",
-        marks=[pytest.mark.xfail(strict=False)] if name in ("label", "ignore") else [],
-    )
+    pytest.param(call, name, id=f"{call.__name__}-{name}")
     for call, function in PUBLIC.items()
     for name in inspect.signature(function).parameters
     if name != "self"

@@ -316,9 +316,11 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     cells = np.ones((1, 3, 3), np.int8)
     cells[0, 1, 1], cells[0, 0] = 0, -1
     hdseg_gpu.thinning(blobs((40, 40)) > 0, cells, 1, backend="cuda")
-    refine(image, planes_of(scene()[1], 2), unsure=0.1, gamma=0.0, backend="cuda")
+    planes = planes_of(scene()[1], 2)
+    refine(image, planes, unsure=0.1, gamma=0.0, backend="cuda")
+    refine(image, planes, interpolation="cubic", backend="cuda")
     wanted, launched = (
-        {re.sub(r"(_(u8|u16|f32|f64))+", "", kernel) for kernel in kernels}
+        {re.sub(r"(_(u8|u16|u32|f32|f64))+", "", kernel) for kernel in kernels}
         for kernels in (
             {kernel for file in cuda_source.names() for kernel in build.kernel_names(file)},
             {kernel for _, kernel in device.launched},

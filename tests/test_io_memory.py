@@ -97,7 +97,7 @@ FILES = {
     "chunk.zarr": zarr_of(3, chunks=(2 * SIDE, 2 * SIDE)),
     "chunk2.zarr": zarr_of(2, chunks=(2 * SIDE, 2 * SIDE)),
     "chunks.zarr": zarr_of(3, chunks=(512, 512)),
-    "shard.zarr": zarr_of(3, chunks=(500, 500), shards=(2 * SIDE, 2 * SIDE)),
+    "shard.zarr": zarr_of(3, chunks=(640, 640), shards=(2 * SIDE, 2 * SIDE)),
     "strip.tif": tiff(compression="zlib", rowsperstrip=2 * SIDE),
     "tiles.tif": tiff(compression="zlib", tile=(512, 512)),
     "plain.tif": tiff(),

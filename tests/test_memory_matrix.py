@@ -81,7 +81,8 @@ def _png(path):
 def _zarr(path):
     import zarr
 
-    zarr.create_array(path, shape=(21, SIDE // 4, SIDE // 4), chunks=(1, 512, 512), dtype="f4")
+    zarr.create_array(path, shape=(21, SIDE // 4, SIDE // 4), chunks=(1, 512, 512), dtype="f4",
+                      dimension_names=("c", "y", "x"))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -392,6 +392,7 @@ def test_clients_of_an_event_loop(cluster, inputs, output):
 
 def test_no_workers(inputs, output, caplog, monkeypatch):
     monkeypatch.setattr(here, "_NOTICE", 0.2)
+    monkeypatch.setattr(here, "_TICK", 0.1)
     with (
         distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty,
         distributed.Client(empty, set_as_default=False) as client,

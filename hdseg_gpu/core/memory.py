@@ -2,8 +2,10 @@
 
 import os
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hdseg_gpu.core.errors import InvalidInput
 
@@ -56,6 +58,15 @@ class Budget:
                 f"{what} takes {-(-need // MiB)} MiB, and {left // MiB} MiB are left of "
                 f"{self.name}; allow {-(-(self.total + need - left) // MiB)} MiB, or {remedy}."
             )
+
+
+# Returns the bytes that each value of an array will take beside itself, by its dtype and ndim.
+Cost = Callable[[Any, int], int]
+
+
+def nothing(_dtype: Any, _ndim: int) -> int:
+    """Return the cost of an array that is used as it is."""
+    return 0
 
 
 def budget_of(max_memory: int | None) -> Budget:

@@ -349,6 +349,13 @@ def label_to_ignore(value: int | None) -> int | None:
     return integer("ignore_index", value)
 
 
+def coarse_cost(class_axis: int, dtype: np.dtype[Any], ndim: int) -> int:
+    """Return the bytes that ``coarse_map`` takes for each value of an array that it may reuse."""
+    if ndim == 2:
+        return min(dtype.itemsize, 4) + 1  # classes, and what is ignored
+    return 0 if dtype == np.float32 and class_axis == 0 else 4
+
+
 def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse:
     """Return a label map without the label to ignore, and where it was.
 
@@ -372,13 +379,18 @@ def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse
             f"The coarse map's label {label} is ignored: its pixels pass through "
             "(ignore_index=False takes it for a class)."
         )
-    assert coarse.classes is not None
+    classes = coarse.classes
+    assert classes is not None
     k = int(np.flatnonzero(values == label)[0])
-    ignored = coarse.classes == k
-    classes = coarse.classes - (coarse.classes > k)
-    classes[ignored] = 0
+    ignored = np.empty(classes.shape, np.bool_)
+    for rows in _strips(classes):  # in place: they are nobody else's
+        part = classes[rows]
+        np.equal(part, k, out=ignored[rows])
+        part -= part > k
+        part[ignored[rows]] = 0
     left = np.delete(values, k)
-    return Coarse(left, classes.astype(class_dtype(len(left))), None, ignored, int(label))
+    dtype = class_dtype(len(left))
+    return Coarse(left, classes.astype(dtype, copy=False), None, ignored, int(label))
 
 
 def _probabilities(

@@ -1,5 +1,6 @@
 """The .npy and .npz files of NumPy."""
 
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.io.npy import Header, Npy, read_header
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.stored import Stored
@@ -17,12 +18,17 @@ from hdseg_gpu.io.zipped import open_member, open_zip
 _SUFFIX = ".npy"  # of the arrays in a .npz
 
 
-def read_array(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
-    """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`."""
+def read_array(
+    path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
+) -> NDArray[Any]:
+    """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`.
+
+    cost: what its values will take besides.
+    """
     budget = budget or budget_of(None)
     if path.suffix.lower() == _SUFFIX:
         with decoding(path), Npy(path) as npy:
-            _require(path, npy, budget)
+            _require(path, npy, budget, cost)
             return npy[...]
     with (
         decoding(path),
@@ -30,7 +36,7 @@ def read_array(path: Path, key: str | None = None, budget: Budget | None = None)
         file.stream() as stream,
         open_zip(path, stream, budget) as store,
     ):
-        return _member(path, store, _chosen(path, store, key), budget)
+        return _member(path, store, _chosen(path, store, key), budget, cost)
 
 
 def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
@@ -51,11 +57,11 @@ def _listed(names: list[str]) -> str:
     return f"{names}" if len(names) <= 20 else f"{names[:20]} and {len(names) - 20} more"
 
 
-def _member(path: Path, store: ZipFile, name: str, budget: Budget) -> NDArray[Any]:
+def _member(path: Path, store: ZipFile, name: str, budget: Budget, cost: Cost) -> NDArray[Any]:
     """Return an array of a .npz file: so many bytes as its header says, whatever is packed."""
     with open_member(path, store, name) as stream:
         header = read_header(f"{path}: {name}", stream.read)
-        _require(path, header, budget)
+        _require(path, header, budget, cost)
         values = np.empty(header.nbytes // max(1, header.dtype.itemsize), header.dtype)
         target, done = values.view(np.uint8).data, 0
         while done < len(target):
@@ -71,9 +77,9 @@ def _member(path: Path, store: ZipFile, name: str, budget: Budget) -> NDArray[An
     return values.reshape(header.shape, order="F" if header.fortran else "C")
 
 
-def _require(path: Path, array: Header | Npy, budget: Budget) -> None:
+def _require(path: Path, array: Header | Npy, budget: Budget, cost: Cost) -> None:
     budget.require(
-        array.nbytes,
+        array.nbytes + prod(array.shape) * cost(array.dtype, len(array.shape)),
         f"{path}: its array of the shape {array.shape} and type {array.dtype}",
         "save a smaller one",
     )

@@ -7,7 +7,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import MiB
 
 CACHE = 32 * MiB  # of decoded blocks; the default is a share of the machine's memory
-LIBRARY = 32 * MiB  # that rasterio and GDAL themselves take
+LIBRARY = 40 * MiB  # that rasterio and GDAL themselves take
 # GDAL opens what a file holds: a .jp2 with the text of a virtual mosaic reads other files.
 _DRIVERS = {
     ".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG2000"),

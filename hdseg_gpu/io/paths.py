@@ -50,7 +50,7 @@ def is_large_format(path: Path) -> bool:
 def existing_suffix(path: Path, readable: tuple[str, ...] = READABLE) -> str:
     """Return the lower-case extension of a file that exists and can be read by its extension."""
     suffix = path.suffix.lower()
-    if not _exists(path):
+    if not exists(path):
         raise InvalidInput(f"{path} does not exist.")
     if not path.is_file():
         raise InvalidInput(f"{path} is not a file.")
@@ -79,7 +79,7 @@ def check_output(
 
     Returns where it is written: the same path, or with `overwrite` where a link there leads to.
     """
-    there = _exists(path) or path.is_symlink()  # a link to nothing is something, too
+    there = exists(path, "output ") or path.is_symlink()  # a link to nothing is something, too
     target = followed(path) if overwrite else path
     if path.suffix.lower() not in writable:
         lossy = " (JPEG would change the labels)" if path.suffix.lower() in JPEGS else ""
@@ -98,7 +98,7 @@ def check_output(
         what = "a folder, but no Zarr store" if is_zarr(target) else "a folder"
         raise InvalidInput(f"output {path} is {what}; name a file in it, or another.")
     for source in inputs:
-        if there and _exists(source) and path.exists() and path.samefile(source):
+        if there and exists(source) and path.exists() and path.samefile(source):
             raise InvalidInput(f"output {path} is an input too; name another file.")
     if there and not overwrite:
         raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
@@ -143,11 +143,12 @@ def _check_replaceable(path: Path, target: Path) -> None:
         raise InvalidInput(f"output {path} belongs to someone else and cannot be replaced.")
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path, what: str = "") -> bool:
+    """Return whether there is something; what: "output " say, before the name in messages."""
     try:
         return path.exists()
-    except OSError as error:  # a name that is too long, say
-        raise InvalidInput(f"{path} cannot be a file: {error.strerror}.") from error
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InvalidInput(f"{what}{path} cannot be a file: {error.strerror}.") from error
 
 
 @contextmanager

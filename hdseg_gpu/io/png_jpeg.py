@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
-from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.jpeg_head import jpeg_head
 from hdseg_gpu.io.paths import JPEGS, decoding, quiet
@@ -119,12 +119,18 @@ def opened(path: Path, file: Stored) -> Iterator[Any]:
         Image.MAX_IMAGE_PIXELS = guard
 
 
-def read_picture(path: Path, as_labels: bool = False, budget: Budget | None = None) -> Picture:
-    """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices."""
+def read_picture(
+    path: Path, as_labels: bool = False, budget: Budget | None = None, cost: Cost = nothing
+) -> Picture:
+    """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices.
+
+    cost: what its values will take besides.
+    """
     with decoding(path), Stored(path) as file:
         head = read_head(path, file)
+        later = head.shape[0] * head.shape[1] * (head.decoded + cost(np.dtype(np.uint16), 2))
         (budget or budget_of(None)).require(
-            head.peak, described(path, head), "save it as a tiled TIFF"
+            max(head.peak, later), described(path, head), "save it as a tiled TIFF"
         )
         warn_if_turned(path, file)
         return decoded(path, file, head, as_labels)

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
-from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
+from hdseg_gpu.core.validate import coarse_cost
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.open import open_within
@@ -31,14 +33,19 @@ def read_image(path: Path, key: str | None = None, budget: Budget | None = None)
     return read_picture(path, budget=budget)
 
 
-def read_labels(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
-    """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey."""
+def read_labels(
+    path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
+) -> NDArray[Any]:
+    """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey.
+
+    cost: what its values will take besides.
+    """
     suffix = existing_suffix(path)
     _check_key(path, key)
     if suffix in TIFFS:
-        pixels = read_tiff(path, True, budget).pixels
+        pixels = read_tiff(path, True, budget, cost).pixels
     elif suffix in PICTURES:
-        pixels = read_picture(path, True, budget).pixels
+        pixels = read_picture(path, True, budget, cost).pixels
         if suffix in JPEGS:
             warnings.warn(
                 f"{path} is a JPEG, which does not keep labels exactly; save label maps as PNG.",
@@ -46,7 +53,7 @@ def read_labels(path: Path, key: str | None = None, budget: Budget | None = None
                 stacklevel=2,
             )
     else:
-        pixels = read_array(path, key, budget)
+        pixels = read_array(path, key, budget, cost)
     if pixels.ndim != 2:
         raise InvalidInput(
             f"{path}: a label map has one channel, this file has shape {pixels.shape}; "
@@ -55,16 +62,23 @@ def read_labels(path: Path, key: str | None = None, budget: Budget | None = None
     return pixels
 
 
-def read_coarse(path: Path, key: str | None = None, budget: Budget | None = None) -> NDArray[Any]:
+def read_coarse(
+    path: Path, key: str | None = None, budget: Budget | None = None, class_axis: int = 0
+) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz)."""
+    cost = partial(coarse_cost, class_axis)
     if existing_suffix(path) in ARRAYS:
         _check_key(path, key)
-        return read_array(path, key, budget)
-    return read_labels(path, key, budget)
+        return read_array(path, key, budget, cost)
+    return read_labels(path, key, budget, cost)
 
 
 def read_coarse_placed(
-    coarse: Any, key: str | None, image: ImageSource, budget: Budget | None = None
+    coarse: Any,
+    key: str | None,
+    image: ImageSource,
+    budget: Budget | None = None,
+    class_axis: int = 0,
 ) -> NDArray[Any]:
     """Return a coarse map from a file or array; one that lies elsewhere is refused.
 
@@ -83,15 +97,18 @@ def read_coarse_placed(
 
         with open_within(budget, path) as placed:
             check_same_place(image, placed)
-    return read_coarse(path, key, budget)
+    return read_coarse(path, key, budget, class_axis)
 
 
 def _read_zarr(path: Path, key: str | None, budget: Budget) -> NDArray[Any]:
     """Return labels, or probabilities with the classes first."""
     with open_within(budget, path, key=key) as source:
-        size = source.shape[0] * source.shape[1] * source.channels * source.dtype.itemsize
+        many = source.channels > 1
+        each = source.dtype.itemsize + coarse_cost(-1 if many else 0, source.dtype, 2 + many)
         budget.require(
-            size + source.decoding, f"{source.name}: the whole array", "pass a smaller one"
+            source.shape[0] * source.shape[1] * source.channels * each + source.decoding,
+            f"{source.name}: the whole array",
+            "pass a smaller one",
         )
         pixels = source.read(whole(source.shape))
     return pixels[..., 0] if source.channels == 1 else np.moveaxis(pixels, -1, 0)

@@ -6,19 +6,24 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.tiff_source import open_tiff
 
 
-def read_tiff(path: Path, as_labels: bool = False, budget: Budget | None = None) -> Picture:
-    """Return the first page, channels last; `as_labels` returns a palette's indices."""
+def read_tiff(
+    path: Path, as_labels: bool = False, budget: Budget | None = None, cost: Cost = nothing
+) -> Picture:
+    """Return the first page, channels last; `as_labels` returns a palette's indices.
+
+    cost: what its values will take besides.
+    """
     budget = budget or budget_of(None)
     with open_tiff(path, as_labels=as_labels, budget=budget) as source:
         pixels = source.shape[0] * source.shape[1] * source.channels
         budget.require(
-            pixels * source.dtype.itemsize + source.decoding,
+            pixels * (source.dtype.itemsize + cost(source.dtype, 2)) + source.decoding,
             f"{path}: its {source.shape[0]} x {source.shape[1]} pixels in memory",
             "pass a smaller one",
         )

@@ -48,7 +48,7 @@ class Input:
 
 def input_of(
     image: Any,
-    budget: Budget,
+    budget: Budget | None = None,
     level: int = 0,
     key: str | None = None,
     trust_vrt: bool = False,
