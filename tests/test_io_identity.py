@@ -256,6 +256,19 @@ def test_mosaics_of_mosaics(tmp_path):
 # ---- arrays ----------------------------------------------------------------------------------
 
 
+def test_memory_maps_by_their_files(tmp_path, rng):
+    path = tmp_path / "a.npy"
+    np.save(path, rng.integers(0, 255, (5000, 3000), np.uint8))
+    found = [content_of(open_image(np.load(path, mmap_mode="r")), path) for _ in range(2)]
+    assert found[0] == found[1]
+    half = np.load(path, mmap_mode="r")[2500:]
+    assert content_of(open_image(half), path) != found[0]
+    with path.open("r+b") as stream:
+        stream.seek(7777)
+        stream.write(b"\0")
+    assert content_of(open_image(np.load(path, mmap_mode="r")), path) != found[0]
+
+
 def test_arrays_by_their_values(rng, monkeypatch):
     monkeypatch.setattr(identity, "_STRIP", 1000)
     array = rng.integers(0, 255, (70, 50, 3), np.uint8)

@@ -37,7 +37,7 @@ class Budget:
         """Return what messages call it."""
         if self.given:
             return f"max_memory={self.total} ({self.total // MiB} MiB)"
-        return f"max_memory (by default half of what is free, {self.total // MiB} MiB)"
+        return f"half of the free memory ({self.total // MiB} MiB)"
 
     def require(self, need: int, what: str, remedy: str) -> None:
         """Refuse what takes more bytes than are left.
@@ -54,17 +54,20 @@ class Budget:
         """
         left = self.left
         if need > left:
+            more = (
+                f"allow {-(-(self.total + need - left) // MiB)} MiB" if self.given else "free some"
+            )
             raise InvalidInput(
-                f"{what} takes {-(-need // MiB)} MiB, and {left // MiB} MiB are left of "
-                f"{self.name}; allow {-(-(self.total + need - left) // MiB)} MiB, or {remedy}."
+                f"{what} needs {-(-need // MiB)} MiB of memory, and {left // MiB} MiB are left of "
+                f"{self.name}; {more}, or {remedy}."
             )
 
 
-# Returns the bytes that each value of an array will take beside itself, by its dtype and ndim.
-Cost = Callable[[Any, int], int]
+# Returns the bytes that an array will take beside itself, by its shape and dtype; may refuse it.
+Cost = Callable[[tuple[int, ...], Any], int]
 
 
-def nothing(_dtype: Any, _ndim: int) -> int:
+def nothing(_shape: tuple[int, ...], _dtype: Any) -> int:
     """Return the cost of an array that is used as it is."""
     return 0
 

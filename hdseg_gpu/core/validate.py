@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from math import inf, isfinite, nan
+from math import inf, isfinite, nan, prod
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -349,11 +349,30 @@ def label_to_ignore(value: int | None) -> int | None:
     return integer("ignore_index", value)
 
 
-def coarse_cost(class_axis: int, dtype: np.dtype[Any], ndim: int) -> int:
-    """Return the bytes that ``coarse_map`` takes for each value of an array that it may reuse."""
-    if ndim == 2:
-        return min(dtype.itemsize, 4) + 1  # classes, and what is ignored
-    return 0 if dtype == np.float32 and class_axis == 0 else 4
+def coarse_cost(
+    shape: tuple[int, int], class_axis: int, coarse: tuple[int, ...], dtype: np.dtype[Any]
+) -> int:
+    """Return the bytes that ``coarse_map`` takes beside an array that it may reuse.
+
+    What is larger than an image of `shape` is refused, for a file's header tells so much.
+    """
+    values = prod(coarse)
+    if len(coarse) == 2:
+        _require_smaller(coarse, shape)
+        # Classes, and what is ignored; bools are copied.
+        return values * (min(int(dtype.itemsize), 4) + 1 + (dtype.kind == "b"))
+    axis = class_axis if isinstance(class_axis, Integral) else 0
+    if len(coarse) == 3 and -3 <= axis < 3:
+        _require_smaller(tuple(np.delete(coarse, axis).tolist()), shape)
+    return 0 if dtype == np.float32 and axis == 0 else values * 4
+
+
+def _require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
+    if coarse[0] > shape[0] or coarse[1] > shape[1]:
+        raise InvalidInput(
+            f"coarse is larger than the image: {coarse} against {shape}; "
+            "are the two arguments swapped, or is class_axis or channel_axis wrong?"
+        )
 
 
 def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse:
@@ -450,11 +469,7 @@ def scale_of(
 ) -> float:
     """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
     h, w = coarse.shape
-    if h > shape[0] or w > shape[1]:
-        raise InvalidInput(
-            f"coarse is larger than the image: {coarse.shape} against {shape}; "
-            "are the two arguments swapped, or is class_axis or channel_axis wrong?"
-        )
+    _require_smaller(coarse.shape, shape)
     if not same_aspect(coarse.shape, shape):
         raise InvalidInput(
             f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "

@@ -28,12 +28,12 @@ class ArraySource(ImageSource):
         self.shape, self.channels, self.dtype = _described(name, array)
         self.storage = int(storage[0]), int(storage[1])
         self.levels = (self.shape,)
-        self._cut = cut
+        self.cut = cut
         self._lock = Lock()
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return a copy of the window, (height, width, C)."""
-        pixels = self._cut(window.slices)
+        pixels = self.cut(window.slices)
         # a copy also of what is contiguous already: a caller may write on it
         copy = np.array(pixels, dtype=self.dtype, order="C", copy=True)
         with self._lock:

@@ -1,6 +1,5 @@
 """The .npy and .npz files of NumPy."""
 
-from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -23,7 +22,7 @@ def read_array(
 ) -> NDArray[Any]:
     """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`.
 
-    cost: what its values will take besides.
+    cost: what it will take besides.
     """
     budget = budget or budget_of(None)
     if path.suffix.lower() == _SUFFIX:
@@ -79,7 +78,7 @@ def _member(path: Path, store: ZipFile, name: str, budget: Budget, cost: Cost) -
 
 def _require(path: Path, array: Header | Npy, budget: Budget, cost: Cost) -> None:
     budget.require(
-        array.nbytes + prod(array.shape) * cost(array.dtype, len(array.shape)),
+        array.nbytes + cost(array.shape, array.dtype),
         f"{path}: its array of the shape {array.shape} and type {array.dtype}",
         "save a smaller one",
     )

@@ -20,11 +20,13 @@ from time import perf_counter
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.io.array_source import ArraySource
 from hdseg_gpu.io.members import METADATA, Member, members_of
-from hdseg_gpu.io.source import ImageSource
 
 _WHOLE = 1 << 20  # bytes of a file up to which all of them are in the sample
 _END = 1 << 16  # bytes at its beginning, and at its end, of a larger one
@@ -263,12 +265,19 @@ def _at(nanoseconds: Any) -> str:
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest:09d}"
 
 
-def content_of(source: ImageSource) -> str:
-    """Return a hash of all values of a picture that has no files."""
+def content_of(source: ArraySource, mapped: Path | None = None) -> str:
+    """Return a hash of all values of an array.
+
+    mapped: the file that a memory map shows, of which the identity and some values are enough.
+    """
     digest = sha256(f"{source.shape} {source.channels} {source.dtype.str}".encode())
     height, width = source.shape
     rows = max(1, _STRIP // (width * source.channels * source.dtype.itemsize))
-    for top in range(0, height, rows):
-        strip = source.read(Window(top, 0, min(rows, height - top), width))
-        digest.update(strip.data)
+    tops = range(0, height, rows)
+    if mapped is not None:
+        digest.update(repr(sorted(identity_of(mapped).plain().items())).encode())
+        rows, tops = 1, range(0, height, -(-height // _SPREAD))
+    for top in tops:
+        window = Window(top, 0, min(rows, height - top), width)
+        digest.update(np.ascontiguousarray(source.cut(window.slices), source.dtype).data)
     return digest.hexdigest()[:32]

@@ -124,11 +124,12 @@ def read_picture(
 ) -> Picture:
     """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices.
 
-    cost: what its values will take besides.
+    cost: what they will take besides.
     """
     with decoding(path), Stored(path) as file:
         head = read_head(path, file)
-        later = head.shape[0] * head.shape[1] * (head.decoded + cost(np.dtype(np.uint16), 2))
+        dtype = np.dtype(np.uint16 if head.depth == 16 else np.uint8)
+        later = head.shape[0] * head.shape[1] * head.decoded + cost(head.shape, dtype)
         (budget or budget_of(None)).require(
             max(head.peak, later), described(path, head), "save it as a tiled TIFF"
         )

@@ -3,6 +3,7 @@
 import os
 import warnings
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_labels(
 ) -> NDArray[Any]:
     """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey.
 
-    cost: what its values will take besides.
+    cost: what it will take besides.
     """
     suffix = existing_suffix(path)
     _check_key(path, key)
@@ -63,10 +64,9 @@ def read_labels(
 
 
 def read_coarse(
-    path: Path, key: str | None = None, budget: Budget | None = None, class_axis: int = 0
+    path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
 ) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz)."""
-    cost = partial(coarse_cost, class_axis)
     if existing_suffix(path) in ARRAYS:
         _check_key(path, key)
         return read_array(path, key, budget, cost)
@@ -90,23 +90,26 @@ def read_coarse_placed(
         found: NDArray[Any] = coarse
         return found
     path, budget = Path(coarse), budget or budget_of(None)
+    cost = partial(coarse_cost, image.shape, class_axis)
     if is_zarr(path):
-        return _read_zarr(path, key, budget)
+        return _read_zarr(path, key, budget, cost)
     if path.suffix.lower() in TIFFS and image.georeference is not None:
         from hdseg_gpu.io.georeference import check_same_place
 
         with open_within(budget, path) as placed:
             check_same_place(image, placed)
-    return read_coarse(path, key, budget, class_axis)
+    return read_coarse(path, key, budget, cost)
 
 
-def _read_zarr(path: Path, key: str | None, budget: Budget) -> NDArray[Any]:
+def _read_zarr(path: Path, key: str | None, budget: Budget, cost: Cost) -> NDArray[Any]:
     """Return labels, or probabilities with the classes first."""
     with open_within(budget, path, key=key) as source:
-        many = source.channels > 1
-        each = source.dtype.itemsize + coarse_cost(-1 if many else 0, source.dtype, 2 + many)
+        shape = source.shape if source.channels == 1 else (source.channels, *source.shape)
+        turned = 0 if source.channels == 1 else 4  # bytes of a value, as the classes come last
         budget.require(
-            source.shape[0] * source.shape[1] * source.channels * each + source.decoding,
+            prod(shape) * (source.dtype.itemsize + turned)
+            + source.decoding
+            + cost(shape, source.dtype),
             f"{source.name}: the whole array",
             "pass a smaller one",
         )

@@ -17,13 +17,13 @@ def read_tiff(
 ) -> Picture:
     """Return the first page, channels last; `as_labels` returns a palette's indices.
 
-    cost: what its values will take besides.
+    cost: what they will take besides.
     """
     budget = budget or budget_of(None)
     with open_tiff(path, as_labels=as_labels, budget=budget) as source:
         pixels = source.shape[0] * source.shape[1] * source.channels
         budget.require(
-            pixels * (source.dtype.itemsize + cost(source.dtype, 2)) + source.decoding,
+            pixels * source.dtype.itemsize + source.decoding + cost(source.shape, source.dtype),
             f"{path}: its {source.shape[0]} x {source.shape[1]} pixels in memory",
             "pass a smaller one",
         )

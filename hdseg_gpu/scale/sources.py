@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.io import open_image
-from hdseg_gpu.io.array_source import open_array
+from hdseg_gpu.io.array_source import ArraySource, open_array
 from hdseg_gpu.io.identity import Changed, Identity, Watch, content_of, difference, identity_of
 from hdseg_gpu.io.open import open_within
 from hdseg_gpu.io.source import ImageSource
@@ -35,6 +37,7 @@ class Input:
     alpha: bool = False  # whether the last channel is to be ignored
     identity: Identity | None = None  # of its files when the run began
     content: str | None = None  # hash of an array's values, None where they are not in memory
+    mapped: Path | None = None  # the file that an array shows, if it is a memory map
     trust_vrt: bool = False  # whether a virtual mosaic may read whatever it names
     budget: Budget | None = field(default=None, compare=False)  # of the process that reads
 
@@ -64,8 +67,16 @@ def input_of(
         return Input(Path(image), level, key, identity=identity, trust_vrt=trust_vrt, budget=budget)
     is_image = name == "image"
     source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
-    lazy = type(image).__module__.partition(".")[0] in _LAZY
-    return Input(source, content=None if lazy else content_of(source))
+    mapped = getattr(image, "filename", None) if isinstance(image, np.memmap) else None
+    given = Input(source, mapped=None if mapped is None else Path(mapped))
+    if type(image).__module__.partition(".")[0] in _LAZY:
+        return given
+    return replace(given, content=_content_of(given))
+
+
+def _content_of(given: Input) -> str:
+    assert isinstance(given.where, ArraySource)
+    return content_of(given.where, given.mapped)
 
 
 def watch_of(where: Any, key: str | None) -> Watch | None:
@@ -80,7 +91,7 @@ def check_values(**inputs: Input | None) -> None:
     for name, given in inputs.items():
         if given is None or given.content is None or not isinstance(given.where, ImageSource):
             continue
-        if content_of(given.where) != given.content:
+        if _content_of(given) != given.content:
             raise Changed(
                 f"{name}: the array was changed while the run read it; begin anew with --overwrite."
             )
