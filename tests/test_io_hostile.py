@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from PIL import Image
 
 from hdseg_gpu import InvalidInput, Window, open_image
 from hdseg_gpu.core.windows import whole
-from hdseg_gpu.io import read_image, read_labels, size_of
+from hdseg_gpu.io import read_image, read_labels, size_of, slide_source
 from hdseg_gpu.io.paths import SLIDES
 from hdseg_gpu.io.stored import Stored
 
@@ -858,3 +859,11 @@ def test_headers_of_arrays(tmp_path):
         if "|V9" not in text:
             with refused(path):
                 read_image(path)
+
+
+def test_a_level_of_another_aspect():
+    full = (150, 140)
+    for here in ((75, 70), (38, 35), (37, 35), (19, 18), (1, 1)):
+        slide_source._check_aspect(Path("a.svs"), full, here, 1)
+    with refused(Path("a.svs"), "another aspect"):
+        slide_source._check_aspect(Path("a.svs"), full, (28295, 35), 1)

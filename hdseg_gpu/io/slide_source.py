@@ -68,6 +68,7 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
             if not 0 <= level < len(levels):
                 known = ", ".join(f"{i} ({h} x {w})" for i, (h, w) in enumerate(levels))
                 raise InvalidInput(f"{path} has no level {level}; its levels are {known}.")
+            _check_aspect(path, levels[0], levels[level], level)
             return SlideSource(path, slide, levels, level, budget or budget_of(None))
     except BaseException:
         slide.close()
@@ -189,6 +190,15 @@ def _on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(colours)
     part = alpha.astype(np.uint16)
     return ((colours * part + 255 * (255 - part) + 127) // 255).astype(np.uint8)
+
+
+def _check_aspect(path: Path, full: Shape, here: Shape, level: int) -> None:
+    """Refuse a level that shows something else: OpenSlide places its pixels by the first level."""
+    if abs(here[1] * full[0] - here[0] * full[1]) > 2 * sum(full):  # pixels are whole, or rounded
+        raise InvalidInput(
+            f"{path} may be damaged: level {level} has {here[0]} x {here[1]} pixels, which is "
+            f"another aspect than {full[0]} x {full[1]}; pass another level."
+        )
 
 
 def _place(properties: Any, levels: tuple[Shape, ...], level: int) -> Georeference | None:
