@@ -669,6 +669,37 @@ def test_filters_are_given_no_more_than_a_chunk(tmp_path):
             open_image(tmp_path / name).read(whole((41, 57)))
 
 
+@NUMCODECS
+def test_a_filter_of_whose_type_zarr_does_not_know(tmp_path):
+    """It takes the stored values for those before the filter, which then are four times as many."""
+    pytest.importorskip("zarr")
+    settings = {"digits": 1, "dtype": "<f8", "astype": "<f2"}
+    codecs = [{"name": "numcodecs.quantize", "configuration": settings}, BYTES]
+    path = tmp_path / "a.zarr"
+    write_v3(path, codecs, bytes(8 * GREY.size))
+    told = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps({**told, "data_type": "float64"}))
+    with refused(path, "must hold takes"):
+        open_image(path).read(whole((41, 57)))
+
+
+def test_chunks_of_a_pixel_are_counted(tmp_path):
+    pytest.importorskip("zarr")
+    budget = resident() + (500 << 20)
+    about = {"shape": [3000, 3000], "chunks": [1, 1]}
+    write_v2(tmp_path / "a.zarr", **about)
+    with refused(tmp_path / "a.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+        open_image(tmp_path / "a.zarr", max_memory=budget)
+    write_v2(tmp_path / "a.zarr", b"\0", **{**about, "shape": [100, 100]})  # which are few
+    with open_image(tmp_path / "a.zarr", max_memory=budget) as source:
+        source.read(whole((100, 100)))
+    told = shard([BYTES])
+    told[0]["configuration"]["chunk_shape"] = [1, 1]
+    write_v3(tmp_path / "b.zarr", told, b"", (3000, 3000), (3000, 3000))
+    with refused(tmp_path / "b.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+        open_image(tmp_path / "b.zarr", max_memory=budget + (500 << 20))
+
+
 def test_an_index_that_names_the_whole_shard_again_and_again(tmp_path):
     pytest.importorskip("zarr")
     told = shard([BYTES])

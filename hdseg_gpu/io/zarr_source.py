@@ -22,6 +22,7 @@ _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
 _MOST_CHANNELS = 16  # of an axis that nothing says to be the channels
 _INDEX = 64  # bytes of memory for each chunk that a shard's index names
+_TASK = 3 << 10  # for each chunk that is read at once
 _LIBRARY = 4 * MiB
 
 
@@ -59,7 +60,10 @@ class ZarrSource(ImageSource):
         self._pixel = _pixel_bytes(array, self.channels, self.storage)
         stored = part_bytes(self.storage, self._pixel)
         # Parts as they are stored, decoded, put together and turned; the index of their shards.
-        self.decoding = 4 * stored + _LIBRARY
+        size = prod(array.chunks) * dtype.itemsize
+        in_all = prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
+        several = min(-(-stored // size), in_all)  # chunks at once
+        self.decoding = 4 * stored + several * _TASK + _LIBRARY
         shard = _chunks_in_shard(array)
         if shard:
             self.decoding += _INDEX * shard
@@ -67,8 +71,6 @@ class ZarrSource(ImageSource):
             from hdseg_gpu.io.zarr_codecs import bounded
 
             chunk = bounded(name, array)
-            size = prod(array.chunks) * dtype.itemsize
-            several = -(-stored // size)  # chunks that are decoded at once
             self.decoding += several * max(0, chunk.decoding - 2 * size)
             store.most = chunk.stored * (several if shard else 1) + _INDEX * shard
             array = chunk.array
