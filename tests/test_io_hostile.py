@@ -18,10 +18,12 @@ from file_samples import GREY, RGB, refused
 from PIL import Image
 
 from hdseg_gpu import InvalidInput, Window, open_image
+from hdseg_gpu.core.memory import resident
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io import read_image, read_labels, size_of, slide_source
 from hdseg_gpu.io.paths import SLIDES
 from hdseg_gpu.io.stored import Stored
+from hdseg_gpu.io.zarr_source import open_zarr
 
 # ---- windows of all kinds of sources ---------------------------------------------------------
 
@@ -551,6 +553,187 @@ def test_filters_to_types_that_are_no_numbers(tmp_path):
         write_v2(tmp_path / "a.zarr", GREY.tobytes(), filters=[config])
         with refused(tmp_path / "a.zarr", config["id"]):
             open_image(tmp_path / "a.zarr")
+
+
+def growing(kind):
+    """Return filters that would yield more than the chunk of bytes that it is for."""
+    wide = {"id": "astype", "encode_dtype": "|u1", "decode_dtype": "<f8"}
+    return {
+        "packbits": [{"id": "packbits"}],
+        "packbits, again and again": [{"id": "packbits"}] * 3,
+        "astype": [wide],
+        "astype, again and again": [wide] * 3,
+        "astype of another kind": [{**wide, "decode_dtype": "|i1"}],
+        "delta": [{"id": "delta", "dtype": "<f8", "astype": "|u1"}],
+        "fixedscaleoffset": [
+            {"id": "fixedscaleoffset", "scale": 1, "offset": 0, "dtype": "<f8", "astype": "|u1"}
+        ],
+        "many offsets": [
+            {"id": "fixedscaleoffset", "scale": 1, "offset": [[0]] * 99, "dtype": "|u1",
+             "astype": "|u1"}
+        ],
+        "shuffle twice": [{"id": "shuffle", "elementsize": 1}] * 2,
+    }[kind]  # fmt: skip
+
+
+GROWING = (
+    "packbits", "packbits, again and again", "astype", "astype, again and again",
+    "astype of another kind", "delta", "fixedscaleoffset", "many offsets", "shuffle twice",
+)  # fmt: skip
+
+
+@NUMCODECS
+@pytest.mark.parametrize("kind", GROWING)
+@pytest.mark.parametrize("where", ["v2", "v2 compressor", "v3", "shard"])
+def test_filters_that_yield_more(tmp_path, kind, where):
+    pytest.importorskip("zarr")
+    filters, path = growing(kind), tmp_path / "a.zarr"
+    if where == "v2 compressor":
+        write_v2(path, GREY.tobytes(), filters=filters[1:], compressor=filters[0])
+    elif where == "v2":
+        write_v2(path, GREY.tobytes(), filters=filters)
+    else:
+        codecs = [
+            {"name": f"numcodecs.{each['id']}",
+             "configuration": {k: v for k, v in each.items() if k != "id"}}
+            for each in filters
+        ]  # fmt: skip
+        codecs = [BYTES, *codecs] if "shuffle" in kind else [*codecs, BYTES]
+        write_v3(path, codecs if where == "v3" else shard(codecs), GREY.tobytes())
+    with refused(path, "which is not read|Packbits filter requires bool"):
+        open_image(path)
+
+
+BOTH = {
+    "packbits": (np.bool_, {}),
+    "astype": (np.float64, {"encode_dtype": "<f4", "decode_dtype": "<f8"}),
+    "delta": (np.uint16, {"dtype": "<u2", "astype": "<i8"}),
+    "fixedscaleoffset": (
+        np.float64, {"scale": 2, "offset": -1.5, "dtype": "<f8", "astype": "<u2"}
+    ),
+    "bitround": (np.float32, {"keepbits": 23}),
+}  # fmt: skip
+
+
+@NUMCODECS
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_filters_that_are_known(tmp_path, kind, version, sharded):
+    zarr = pytest.importorskip("zarr")
+    numcodecs = pytest.importorskip("numcodecs")
+    if sharded and version == 2:
+        pytest.skip("shards came with version 3")
+    dtype, settings = BOTH[kind]
+    pixels = (GREY % 2 if kind == "packbits" else GREY).astype(dtype)
+    if version == 2:
+        filters = [numcodecs.get_codec({"id": kind, **settings})]
+        packed = numcodecs.get_codec({"id": "zlib"})
+    else:
+        own = pytest.importorskip("zarr.codecs.numcodecs")
+        names = {each.lower(): each for each in dir(own)}
+        filters, packed = [getattr(own, names[kind])(**settings)], own.Zlib()
+    options = {"shards": (32, 32)} if sharded else {}
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(41, 57), chunks=(16, 16), dtype=dtype,
+                              zarr_format=version, filters=filters, compressors=packed,
+                              **options)  # fmt: skip
+    array[...] = pixels
+    with open_image(tmp_path / "a.zarr") as source:
+        np.testing.assert_array_equal(source.read(whole((41, 57)))[..., 0], pixels)
+
+
+def test_what_filters_need_is_counted(tmp_path):
+    pytest.importorskip("zarr")
+    side = 4096
+    about = {"shape": [side, side], "chunks": [side, side]}
+    budget = resident() + (250 << 20)
+    write_v2(tmp_path / "a.zarr", **about, filters=[{"id": "delta", "dtype": "|u1"}])
+    with open_image(tmp_path / "a.zarr", max_memory=budget) as source:
+        plain = source.decoding
+    wide = [{"id": "delta", "dtype": "|u1", "astype": "<i8"}]
+    write_v2(tmp_path / "a.zarr", **about, filters=wide, compressor={"id": "zlib"})
+    with open_image(tmp_path / "a.zarr") as source:
+        assert source.decoding >= plain + 14 * side**2  # twice, packed and not
+    with refused(tmp_path / "a.zarr", "decoding a chunk of the shape .* MiB are left"):
+        open_image(tmp_path / "a.zarr", max_memory=budget)
+
+
+@NUMCODECS
+def test_filters_are_given_no_more_than_a_chunk(tmp_path):
+    pytest.importorskip("zarr")
+    filters = [{"id": "delta", "dtype": "|u1", "astype": "<i4"}]
+    much = bytes(8 * GREY.size)
+    write_v2(tmp_path / "a.zarr", much, filters=filters)
+    write_v2(tmp_path / "b.zarr", zlib.compress(much), filters=filters, compressor={"id": "zlib"})
+    write_v2(tmp_path / "c.zarr", much, filters=[*filters, {"id": "shuffle"}])
+    for name in ("a.zarr", "b.zarr", "c.zarr"):
+        assert_too_long(tmp_path / name)
+
+
+def assert_too_long(path):
+    """Check that the store gives no chunk that is too long, and that no codec takes it."""
+    for most in (None, 1 << 40):
+        with open_zarr(path) as source:
+            if most is not None:
+                source._store.most = most
+            with refused(path, "must hold takes|unpacks to more than"):
+                source.read(whole((41, 57)))
+
+
+@NUMCODECS
+def test_a_filter_of_whose_type_zarr_does_not_know(tmp_path):
+    """It takes the stored values for those before the filter, which then are four times as many."""
+    pytest.importorskip("zarr")
+    settings = {"digits": 1, "dtype": "<f8", "astype": "<f2"}
+    codecs = [{"name": "numcodecs.quantize", "configuration": settings}, BYTES]
+    path = tmp_path / "a.zarr"
+    write_v3(path, codecs, bytes(8 * GREY.size))
+    told = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps({**told, "data_type": "float64"}))
+    assert_too_long(path)
+
+
+def test_chunks_of_a_pixel_are_counted(tmp_path):
+    pytest.importorskip("zarr")
+    budget = resident() + (500 << 20)
+    about = {"shape": [3000, 3000], "chunks": [1, 1]}
+    write_v2(tmp_path / "a.zarr", **about)
+    with refused(tmp_path / "a.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+        open_image(tmp_path / "a.zarr", max_memory=budget)
+    write_v2(tmp_path / "a.zarr", b"\0", **{**about, "shape": [100, 100]})  # which are few
+    with open_image(tmp_path / "a.zarr", max_memory=budget) as source:
+        source.read(whole((100, 100)))
+    told = shard([BYTES])
+    told[0]["configuration"]["chunk_shape"] = [1, 1]
+    write_v3(tmp_path / "b.zarr", told, b"", (3000, 3000), (3000, 3000))
+    with refused(tmp_path / "b.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+        open_image(tmp_path / "b.zarr", max_memory=budget + (500 << 20))
+
+
+def test_an_index_that_names_the_whole_shard_again_and_again(tmp_path):
+    pytest.importorskip("zarr")
+    told = shard([BYTES])
+    told[0]["configuration"]["chunk_shape"] = [4, 4]
+    content = bytes(64 * 16)
+    index = struct.pack("<QQ", 0, len(content)) * 64
+    write_v3(tmp_path / "a.zarr", told, content + index, (32, 32), (32, 32))
+    for window in (whole((32, 32)), Window(0, 0, 9, 9)):
+        with refused(tmp_path / "a.zarr", "1024 bytes, and what it must hold takes 16 at most"):
+            open_image(tmp_path / "a.zarr").read(window)
+
+
+def test_keys_of_many_characters(tmp_path):
+    key = "k\n" * 10_000
+    np.savez(tmp_path / "a.npz", a=GREY, b=GREY)
+    np.save(tmp_path / "a.npy", GREY)
+    for name in ("a.npz", "a.npy"):
+        with refused(tmp_path / name, r"holds no array '.*\.\.\.") as caught:
+            read_labels(tmp_path / name, key)
+        assert len(str(caught.value)) < 500
+    save_zarr(tmp_path / "a.zarr")
+    with refused(tmp_path / "a.zarr", r"holds no array '.*\.\.\.") as caught:
+        open_image(tmp_path / "a.zarr", key=key)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(

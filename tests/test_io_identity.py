@@ -280,3 +280,82 @@ def test_arrays_by_their_values(rng, monkeypatch):
         assert content_of(open_image(other)) != found
     assert content_of(open_image(array.reshape(50, 70, 3))) != found
     assert content_of(open_image(array.view(np.int8))) != found
+
+
+# ---- links within folders --------------------------------------------------------------------
+
+
+def differs(before, path, key=None):
+    return before.difference(identity_of(path, key)) != ""
+
+
+def test_links_that_lead_in_circles(store):
+    before = identity_of(store)
+    for name in ("x", "y", "z"):
+        (store / name).symlink_to(".")
+        (store / "0" / name).symlink_to("../0/c")
+    found = identity_of(store)
+    assert found.files == before.files + 6
+    assert found.size < before.size + 100  # nothing twice
+
+
+@pytest.mark.parametrize("what", ["/usr", "/proc", "/", "/dev", "outside"])
+def test_links_out_of_a_folder_are_not_followed(store, what):
+    outside = store.parent / "outside"
+    outside.mkdir()
+    (outside / "a").write_bytes(b"a")
+    before = identity_of(store)
+    (store / "x").symlink_to(outside if what == "outside" else what)
+    (store / "file").symlink_to(outside / "a")
+    found = identity_of(store)
+    assert found.files == before.files + 2
+    (outside / "a").write_bytes(b"bc")
+    assert not differs(found, store)
+    with pytest.raises(InvalidInput, match=r"the key 'x' leads out of the folder"):
+        identity_of(store, "x")
+
+
+def test_links_to_other_arrays_of_a_store(store):
+    """What a key's array consists of may lie elsewhere in the store; it counts once."""
+    for name in ("one", "two"):
+        (store / name).mkdir()
+        (store / name / "chunk").write_bytes(b"chunk" * 9)
+    alone = identity_of(store, "0").files
+    (store / "0/x").symlink_to("../one")
+    (store / "0/y").symlink_to("../one")
+    before = identity_of(store, "0")
+    assert before.files == alone + 2 + 1
+    (store / "two/chunk").write_bytes(b"other")
+    assert not differs(before, store, "0")
+    (store / "one/chunk").write_bytes(b"other")
+    assert differs(before, store, "0")
+    before = identity_of(store, "0")
+    (store / "0/y").unlink()
+    (store / "0/y").symlink_to("../two")
+    assert differs(before, store, "0")
+
+
+def test_a_link_in_a_folder_that_leads_elsewhere(store):
+    shutil.copytree(store / "0", store / "1")
+    (store / "x").symlink_to("0")
+    watch = Watch(store, None, identity_of(store))
+    watch.check()
+    (store / "x").unlink()
+    (store / "x").symlink_to("1")
+    with pytest.raises(Changed, match=r"image\.zarr"):
+        watch.check(thoroughly=True)
+
+
+def test_pipes_in_a_folder_are_not_read(store):
+    os.mkfifo(store / "pipe")
+    (store / "link").symlink_to("pipe")
+    Watch(store, None, identity_of(store)).check(thoroughly=True)
+
+
+def test_folders_of_too_many_files(store, monkeypatch):
+    monkeypatch.setattr("hdseg_gpu.io.members._MOST", 425)
+    assert identity_of(store).files == 402  # and 22 folders
+    (store / "a").write_bytes(b"")
+    (store / "b").write_bytes(b"")
+    with pytest.raises(InvalidInput, match=r"image\.zarr has more than 425 files; .* the key\.$"):
+        identity_of(store)

@@ -89,6 +89,9 @@ PLANTED = {
     "a stranger's notes": folder_with("run.json.bak"),
     "hidden files": folder_with(".git/config"),
     "other outputs": folder_with("output.tif"),
+    "a folder called like an output": folder_with("output.npy/thesis.txt"),
+    "a folder called like what is not complete": folder_with(".hdseg-0123456789ab.part/thesis.txt"),
+    "a folder called like a probe": folder_with(".hdseg-0123456789ab.probe/thesis.txt"),
 }
 
 
@@ -164,8 +167,8 @@ NAMES = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_planted_in_a_workspace_is_left_alone(name, kind, mode, output, victim, unfinished):
-    if kind in ("folder", "hard link") and name.startswith("output"):
-        pytest.skip("an output can be a folder, and is given its name by a hard link")
+    if kind == "hard link" and name.startswith("output"):
+        pytest.skip("an output is given its name by a hard link")
     shutil.copytree(unfinished, workspace_of(output))
     path = workspace_of(output) / name
     path.unlink(missing_ok=True)
@@ -197,10 +200,50 @@ def test_a_zarr_store_with_links_in_it_is_removed_and_not_followed(mode, tmp_pat
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["output.zarr", "output.ome.zarr", ".hdseg-0123456789ab.part"])
+@pytest.mark.parametrize("plan", [None, b"", b"deadbeef {}", {}, {"run": "x"}])
+def test_a_store_that_no_plan_speaks_of_is_left_alone(plan, name, mode, tmp_path):
+    output = tmp_path / "here" / "out.zarr"
+    folder = workspace_of(output)
+    (folder / name).mkdir(parents=True)
+    folder.chmod(0o700)
+    (folder / name / "thesis.txt").write_text("years of work")
+    if plan is not None:
+        (folder / "run.json").write_bytes(plan if isinstance(plan, bytes) else _sealed(plan))
+    before = everything(tmp_path)
+    with pytest.raises(InvalidInput, match=r"\.out\.zarr\.hdseg holds .*remove it yourself"):
+        run(output, **MODES[mode])
+    assert everything(tmp_path) == before
+
+
+def test_the_plan_is_removed_last(tmp_path, monkeypatch):
+    """A run that is killed while it removes its folder leaves what the next one knows as ours."""
+    pytest.importorskip("zarr")
+    output = tmp_path / "out.zarr"
+    folder = stopped(output)
+    (folder / "output.zarr" / "0").mkdir(parents=True)
+    removed = []
+
+    def noted(remove):
+        def removing(path, *rest, **options):
+            if "dir_fd" in options:
+                removed.append(str(path))
+            return remove(path, *rest, **options)
+
+        return removing
+
+    for module, name in ((os, "unlink"), (shutil, "rmtree")):
+        monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    run(output, overwrite=True)
+    assert removed.index("run.json") > removed.index("output.zarr")
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_what_a_run_leaves_that_was_killed_at_its_start(mode, output, undisturbed):
     """Neither the empty folder, nor the lock, nor half a plan is in the way of the next run."""
     for left in ((), ("lock",), ("lock", ".run.json.0123456789ab")):
         workspace_of(output).mkdir(mode=0o700)
+        (workspace_of(output) / ".hdseg-0123456789ab.probe").mkdir()  # of own_folder, say
         for name in left:
             (workspace_of(output) / name).write_bytes(b"")
         if mode == "plain":

@@ -7,7 +7,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.io.npy import Header, Npy, read_header
 from hdseg_gpu.io.paths import decoding
@@ -48,7 +48,7 @@ def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
             "or save it alone."
         )
     if key is not None and key not in files:
-        raise InvalidInput(f"{path} holds no array {key!r}; choose one of {_listed(names)}.")
+        raise InvalidInput(f"{path} holds no array {shown(key)}; choose one of {_listed(names)}.")
     return files[names[0] if key is None else key]
 
 

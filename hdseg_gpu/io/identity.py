@@ -75,6 +75,8 @@ def identity_of(path: Path, key: str | None = None) -> Identity:
     """
     try:
         return _looked_at(path, key)[0]
+    except InvalidInput:
+        raise
     except FileNotFoundError as error:
         raise InvalidInput(f"{error.filename or path} does not exist.") from error
     except OSError as error:
@@ -141,7 +143,9 @@ class Watch:
         self._expected = now  # on this machine nothing may differ any more
         self._many = now.files > _FEW
         folder = self._path.parent
-        self._glance = {folder / name: _numbers(status) for name, status in first}
+        self._glance = {
+            folder / name: _numbers(s) for name, s in first if not stat.S_ISLNK(s.st_mode)
+        }
         self._glance[self._path] = _numbers(main)
         self._when = perf_counter()
         self._cost = self._when - began

@@ -4,13 +4,15 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator
+from heapq import heappop, heappush
 from html import unescape
 from pathlib import Path
 
-from hdseg_gpu.io.paths import is_zarr
+from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.io.paths import is_zarr, real_within
 
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
-_DEEPEST = 32  # folders within folders
+_MOST = 10_000_000  # files and folders of a store
 _LONGEST = 64 << 20  # bytes of a file that names others, at most
 _MOST_SOURCES = 100_000
 _SIDES = (".ige", ".rrd", ".ovr", ".aux")  # beside rasters: what may hold pixels
@@ -40,34 +42,66 @@ def members_of(path: Path, key: str | None = None) -> Iterator[Member]:
 def _in_store(path: Path, key: str | None) -> Iterator[Member]:
     if key is None or not (path / key).is_dir():
         # Labels lie within the picture that they are for, and may be what is being written.
-        yield from _walked(path, path.name, 0, ("labels",) if _is_picture(path) else ())
+        yield from _walked(path, path, path.name, ("labels",) if _is_picture(path) else ())
         return
+    if real_within(os.path.realpath(path), path / key) is None:
+        raise InvalidInput(f"{path}: the key {shown(key)} leads out of the folder; name another.")
     above = path
     for part in Path(key).parts:  # whose metadata say what the array is
         for name in METADATA:
             if (above / name).is_file():
                 yield os.path.relpath(above / name, path.parent), (above / name).stat()
         above = above / part
-    yield from _walked(above, f"{path.name}/{key}", 0, ())
+    yield from _walked(path, above, f"{path.name}/{key}", ())
 
 
 def _is_picture(path: Path) -> bool:
     return any(b'"multiscales"' in _content(path / name) for name in ("zarr.json", ".zattrs"))
 
 
-def _walked(folder: Path | str, name: str, depth: int, but: Collection[str]) -> Iterator[Member]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name in but or entry.name.endswith(".hdseg") or depth > _DEEPEST:
+def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator[Member]:
+    """Yield what is in a folder of a store, each folder once.
+
+    Links to folders are followed only within the store, after all else: so what is found does not
+    depend on the order in which it is. They, and links that lead out, count as files themselves.
+    but: names in the folder that do not count.
+    """
+    root, seen, count = os.path.realpath(store), set[tuple[int, int]](), 0
+    folders, links = [(name, str(top))], list[tuple[str, str]]()
+    while folders or links:
+        above, folder = folders.pop() if folders else heappop(links)
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            inner = f"{name}/{entry.name}"
-            try:
-                if entry.is_dir():
-                    yield from _walked(entry.path, inner, depth + 1, ())
-                else:
-                    yield inner, entry.stat()
-            except FileNotFoundError:  # a link to nothing, or what came and went
-                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = os.scandir(folder)
+        except FileNotFoundError:  # it came and went
+            continue
+        with entries:
+            for entry in entries:
+                if (folder == str(top) and entry.name in but) or entry.name.endswith(".hdseg"):
+                    continue
+                count += 1
+                if count > _MOST:
+                    raise InvalidInput(
+                        f"{store} has more than {_MOST} files; save it with larger chunks, or name "
+                        "an array in it as the key."
+                    )
+                inner = f"{above}/{entry.name}"
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((inner, entry.path))
+                    elif not entry.is_symlink():
+                        yield inner, entry.stat(follow_symlinks=False)
+                    else:
+                        real = real_within(root, entry.path)
+                        whole = real is not None and not os.path.isdir(real)
+                        yield inner, entry.stat(follow_symlinks=whole)
+                        if real is not None and not whole:
+                            heappush(links, (inner, real))
+                except FileNotFoundError:  # a link to nothing, or what came and went
+                    continue
 
 
 def _beside(path: Path) -> list[Path]:

@@ -42,6 +42,12 @@ def is_zarr(path: Path) -> bool:
     return path.name.lower().endswith((".zarr", ".zarr.zip"))
 
 
+def real_within(root: str, path: str | os.PathLike[str]) -> str | None:
+    """Return where a path leads, None if that is not in `root`, which is a real path."""
+    real = os.path.realpath(path)
+    return real if real.startswith(root.rstrip(os.sep) + os.sep) else None
+
+
 def is_large_format(path: Path) -> bool:
     """Return whether only ``open_image`` reads a file, window by window."""
     return is_zarr(path) or path.suffix.lower() in SLIDES + RASTERS

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.core.validate import coarse_cost
 from hdseg_gpu.core.windows import whole
@@ -86,7 +86,7 @@ def read_coarse_placed(
     """
     if not isinstance(coarse, str | os.PathLike):
         if key is not None:
-            raise InvalidInput(f"key={key!r} is for files; the coarse map is an array.")
+            raise InvalidInput(f"key={shown(key)} is for files; the coarse map is an array.")
         found: NDArray[Any] = coarse
         return found
     path, budget = Path(coarse), budget or budget_of(None)
@@ -119,4 +119,6 @@ def _read_zarr(path: Path, key: str | None, budget: Budget, cost: Cost) -> NDArr
 
 def _check_key(path: Path, key: str | None) -> None:
     if key is not None and path.suffix.lower() != ".npz":
-        raise InvalidInput(f"{path} is no .npz file, so it holds no array {key!r}; pass no key.")
+        raise InvalidInput(
+            f"{path} is no .npz file, so it holds no array {shown(key)}; pass no key."
+        )

@@ -1,9 +1,12 @@
-"""The codecs of Zarr arrays that are read, each with a bound on what it yields.
+"""The codecs of Zarr arrays that are read, each with a bound on what it is given and yields.
 
-This module is imported late, as it needs zarr and numcodecs.
+What a chunk has at each step of its way back from the store follows from its shape, its type and
+the metadata, so it is known before anything is decoded. This module is imported late, as it needs
+zarr and numcodecs.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, NoReturn
@@ -11,89 +14,169 @@ from typing import Any, NoReturn
 import numpy as np
 import zarr
 from numcodecs.abc import Codec as Numcodec
-from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 from zarr.codecs import ShardingCodec
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.io import unpack
 
 _PREFIX = "numcodecs."  # of Zarr 3's names
 _PACKED = ("zlib", "gzip", "bz2", "lzma", "zstd", "blosc", "lz4")
-# What these yield follows from what they are given.
-_FIXED = (
-    "shuffle", "crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3",
-    "delta", "fixedscaleoffset", "quantize", "astype", "packbits", "bitround",
-    "bytes", "endian", "transpose",
-)  # fmt: skip
-_TYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")  # options that name one
+_SUMS = ("crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3")  # of 4 bytes
+_TYPED = ("delta", "fixedscaleoffset", "quantize", "astype")  # from one type to another
+_SAME = ("shuffle", "bitround", "bytes", "endian", "transpose")  # of as many bytes
+_READ = (*_PACKED, "shuffle", *_SUMS, *_TYPED, "packbits", "bitround", "sharding_indexed",
+         "transpose")  # fmt: skip
 _WIDEST = 16  # bytes of a number
+_BYTES = np.dtype(np.uint8)
+_INDEX = 64  # bytes of memory for each chunk that a shard's index names
 
 
-def bounded(name: str, array: Any) -> Any:
+@dataclass(frozen=True)
+class Bounded:
+    """An array, and what its chunks need, in bytes."""
+
+    array: Any
+    stored: int  # as it is stored, at most
+    decoding: int  # while it is decoded, with what it is before and after
+
+
+def bounded(name: str, array: Any) -> Bounded:
     """Return the array with codecs that yield no more than a chunk; others are refused."""
     metadata = array.metadata
     if metadata.zarr_format == 2:
-        filters = tuple(_checked(name, each, each.get_config()) for each in metadata.filters or ())
-        compressor = metadata.compressor
-        if compressor is not None:
-            compressor = _checked(name, compressor, compressor.get_config())
-        if isinstance(compressor, Numcodec) and compressor.codec_id in _PACKED:
-            width = max(array.dtype.itemsize, _WIDEST if filters else 0)
-            compressor = _Bounded2(compressor, _room(prod(metadata.chunks) * width))
-        filters = tuple(
-            _Bounded2(each, _room(prod(metadata.chunks) * max(array.dtype.itemsize, _WIDEST)))
-            if each.codec_id in _PACKED
-            else each
-            for each in filters
-        )
+        chain = _Chain(name, array.dtype, prod(metadata.chunks))
+        filters = tuple(chain.codec2(each) for each in metadata.filters or ())
+        compressor = metadata.compressor and chain.codec2(metadata.compressor)
         changed = replace(metadata, filters=filters or None, compressor=compressor)
     else:
-        changed = replace(metadata, codecs=_of_array(name, metadata.codecs))
-    return zarr.Array(zarr.AsyncArray(changed, array.store_path))
+        chain = _Chain(name, array.dtype, prod(metadata.chunk_grid.chunk_shape))
+        changed = replace(metadata, codecs=chain.codecs3(metadata.codecs))
+        if len(metadata.codecs) == 1 and chain.inner is not None:
+            chain = chain.inner  # a shard's chunks are read one by one
+    wrapped = zarr.Array(zarr.AsyncArray(changed, array.store_path))
+    return Bounded(wrapped, chain.size, chain.decoding)
+
+
+class _Chain:
+    """What becomes of a chunk, codec by codec, on its way into the store."""
+
+    def __init__(self, name: str, dtype: Any, count: int) -> None:
+        self.dtype = np.dtype(dtype)
+        self.size = count * self.dtype.itemsize  # bytes, at most
+        self.decoding = self.size  # bytes of all steps together
+        self.inner: _Chain | None = None  # of the chunks in a shard
+        self._name, self._kinds = name, set[str]()
+
+    def codec2(self, codec: Any) -> "_Bounded2":
+        """Go on by a codec of Zarr 2, which is returned within its bounds."""
+        yields = self.size
+        self._step(codec.get_config())
+        return _Bounded2(codec, self.size, yields)
+
+    def codecs3(self, codecs: Iterable[Any]) -> tuple[Any, ...]:
+        """Go on by some of Zarr 3."""
+        return tuple(self._codec3(codec) for codec in codecs)
+
+    def _codec3(self, codec: Any) -> Any:
+        if isinstance(codec, ShardingCodec):
+            return self._sharded(codec)
+        told = codec.to_dict()
+        kind = str(told["name"]).removeprefix(_PREFIX)
+        yields = self.size
+        self._step({**dict(told.get("configuration") or {}), "id": kind})
+        if kind in _PACKED:
+            return _Bounded3(codec, kind, self.size, yields)
+        return _Typed3(codec, self.size) if kind in (*_TYPED, "packbits") else codec
+
+    def _sharded(self, codec: Any) -> Any:
+        """Go on by a shard: so many chunks, and the index of where they are."""
+        self._check_kind("sharding_indexed")
+        count = prod(codec.chunk_shape)
+        if count < 1:
+            _refuse(self._name, f"sharding_indexed with chunks of the shape {codec.chunk_shape}")
+        self.inner = _Chain(self._name, self.dtype, count)
+        chunks = -(-self.size // self.inner.size)
+        codecs = self.inner.codecs3(codec.codecs)
+        index = _Chain(self._name, np.uint64, 2 * chunks)
+        index_codecs = index.codecs3(codec.index_codecs)
+        self._becomes(chunks * self.inner.size + index.size, _BYTES)
+        self.decoding += chunks * (self.inner.decoding + _INDEX)
+        return ShardingCodec(
+            chunk_shape=codec.chunk_shape,
+            codecs=codecs,
+            index_codecs=[
+                _Index3(each, self.inner.size) if isinstance(each, ArrayBytesCodec) else each
+                for each in index_codecs
+            ],
+            index_location=codec.index_location,
+        )
+
+    def _step(self, config: dict[str, Any]) -> None:
+        """Go on by a codec that is known, with options that are."""
+        kind = str(config.get("id"))
+        self._check_kind(kind)
+        if kind in _PACKED:
+            self._becomes(_room(self.size), _BYTES)
+        elif kind in _SUMS:
+            self._becomes(self.size + 4, _BYTES)
+        elif kind in _TYPED:
+            self._typed(kind, config)
+        elif kind == "packbits":
+            if self.dtype != np.bool_:
+                _refuse(self._name, f"packbits of the type {self.dtype}")
+            self._becomes(1 + -(-self.size // 8), _BYTES)
+        elif kind in _SAME:
+            self._becomes(self.size, _BYTES if kind in ("bytes", "shuffle") else self.dtype)
+        else:
+            _refuse(self._name, kind)
+
+    def _check_kind(self, kind: str) -> None:
+        if kind in self._kinds:
+            _refuse(self._name, f"{kind} twice")
+        self._kinds.add(kind)
+
+    def _typed(self, kind: str, config: dict[str, Any]) -> None:
+        first, then = ("dtype", "astype") if kind != "astype" else ("decode_dtype", "encode_dtype")
+        before = self._type(kind, config.get(first) or self.dtype)
+        after = self._type(kind, config.get(then) or before)
+        same = before.newbyteorder("=") == self.dtype.newbyteorder("=")
+        if before.itemsize != self.dtype.itemsize or (kind == "astype" and not same):
+            _refuse(self._name, f"{kind} of the type {before} where it is {self.dtype}")
+        count = self.size // before.itemsize
+        if kind == "fixedscaleoffset":
+            for option in ("scale", "offset"):  # of arrays many more values would come
+                if type(config.get(option)) not in (int, float):
+                    _refuse(self._name, f"{kind} with the {option} {shown(config.get(option))}")
+            self.decoding += 2 * count * max(8, after.itemsize)  # as floats
+        self._becomes(count * after.itemsize, after)
+
+    def _type(self, kind: str, told: Any) -> "np.dtype[Any]":
+        dtype: np.dtype[Any] = np.dtype(told)
+        if dtype.kind not in "buif" or not 0 < dtype.itemsize <= _WIDEST:
+            _refuse(self._name, f"{kind} to the type {shown(str(dtype))}")
+        return dtype
+
+    def _becomes(self, size: int, dtype: "np.dtype[Any]") -> None:
+        self.size, self.dtype = size, dtype
+        self.decoding += size
 
 
 def _room(size: int) -> int:
-    """Return the bytes that data may have before the last step: what cannot be packed grows."""
+    """Return the bytes of packed data: what cannot be packed grows."""
     return size + size // 8 + 1024
 
 
-def _checked(name: str, codec: Any, config: dict[str, Any]) -> Any:
-    """Return a codec that is known, with options that are."""
-    kind = str(config.get("id"))
-    if kind not in _PACKED + _FIXED:
-        _refuse(name, kind)
-    for option in _TYPES:
-        if config.get(option) is not None:
-            dtype = np.dtype(config[option])
-            if dtype.kind not in "buif" or dtype.itemsize > _WIDEST:
-                _refuse(name, f"{kind} to the type {dtype}")
-    return codec
-
-
-def _of_array(name: str, codecs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(_bounded3(name, codec) for codec in codecs)
-
-
-def _bounded3(name: str, codec: Any) -> Any:
-    """Return a codec of Zarr 3 within bounds."""
-    if isinstance(codec, ShardingCodec):
-        return ShardingCodec(
-            chunk_shape=codec.chunk_shape,
-            codecs=_of_array(name, codec.codecs),
-            index_codecs=_of_array(name, codec.index_codecs),
-            index_location=codec.index_location,
-        )
-    told = codec.to_dict()
-    kind = str(told["name"]).removeprefix(_PREFIX)
-    _checked(name, codec, {**dict(told.get("configuration") or {}), "id": kind})
-    return _Bounded3(codec, kind) if kind in _PACKED else codec
+def _check_given(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f"it has {size} bytes, and what it must hold takes {limit} at most")
 
 
 def _refuse(name: str, kind: str) -> NoReturn:
     raise InvalidInput(
-        f"{name} is stored by the codec {kind!r}, which is not read; the codecs that are: "
-        f"{', '.join(_PACKED + _FIXED[:-4])}, sharding_indexed, transpose. Save it with one of "
-        "these, or pass the opened zarr.Array if you trust the store."
+        f"{name} is stored by the codec {shown(kind)}, which is not read; the codecs that are, "
+        f"each once: {', '.join(_READ)}. Save it with one of these, or pass the opened zarr.Array "
+        "if you trust the store."
     )
 
 
@@ -119,20 +202,23 @@ def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
 
 
 class _Bounded2(Numcodec):  # type: ignore[misc]
-    """A codec of Zarr 2."""
+    """A codec of Zarr 2, which is given and yields so many bytes at most."""
 
     codec_id = "bounded"  # Zarr asks the class for one
 
-    def __init__(self, codec: Any, limit: int) -> None:
-        self._codec, self._limit = codec, limit
+    def __init__(self, codec: Any, given: int, yields: int) -> None:
+        self._codec, self._given, self._yields = codec, given, yields
 
     def encode(self, buf: Any) -> Any:
         """Return what the codec itself does."""
         return self._codec.encode(buf)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return the unpacked bytes."""
-        return _unpacked(self._codec.codec_id, self._codec, bytes(buf), self._limit)
+        """Return what the codec does of data that are not too long."""
+        _check_given(memoryview(buf).nbytes, self._given)
+        if self._codec.codec_id in _PACKED:
+            return _unpacked(self._codec.codec_id, self._codec, bytes(buf), self._yields)
+        return self._codec.decode(buf)
 
     def get_config(self) -> dict[str, Any]:
         """Return that of the codec."""
@@ -140,12 +226,10 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
         return config
 
 
-@dataclass(frozen=True)
-class _Bounded3(BytesBytesCodec):  # type: ignore[misc]
-    """A codec of Zarr 3."""
+class _Around:
+    """What a codec of Zarr 3 around another one leaves to it."""
 
     codec: Any
-    kind: str
     is_fixed_size = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,24 +237,70 @@ class _Bounded3(BytesBytesCodec):  # type: ignore[misc]
         told: dict[str, Any] = self.codec.to_dict()
         return told
 
-    def evolve_from_array_spec(self, array_spec: Any) -> "_Bounded3":
+    def evolve_from_array_spec(self, array_spec: Any) -> Any:
         """Return the same around the codec for an array."""
-        return _Bounded3(self.codec.evolve_from_array_spec(array_spec), self.kind)
+        return replace(self, codec=self.codec.evolve_from_array_spec(array_spec))  # type: ignore[type-var]
+
+    def resolve_metadata(self, chunk_spec: Any) -> Any:
+        """Return what the codec makes of a chunk."""
+        return self.codec.resolve_metadata(chunk_spec)
+
+    def validate(self, **about: Any) -> None:
+        """Let the codec do it."""
+        self.codec.validate(**about)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Return that of the codec."""
         size: int = self.codec.compute_encoded_size(input_byte_length, chunk_spec)
         return size
 
+
+@dataclass(frozen=True)
+class _Bounded3(_Around, BytesBytesCodec):  # type: ignore[misc]
+    """A codec of Zarr 3 that packs."""
+
+    codec: Any
+    kind: str
+    given: int
+    yields: int
+
     def _decode_sync(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
-        dtype = chunk_spec.dtype
-        native = dtype if isinstance(dtype, np.dtype) else dtype.to_native_dtype()
-        limit = _room(prod(chunk_spec.shape) * native.itemsize)
-        found = _unpacked(self.kind, _plain(self.codec), chunk_bytes.to_bytes(), limit)
+        _check_given(len(chunk_bytes), self.given)
+        found = _unpacked(self.kind, _plain(self.codec), chunk_bytes.to_bytes(), self.yields)
         return chunk_spec.prototype.buffer.from_bytes(bytes(found))
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
         return await asyncio.to_thread(self._decode_sync, chunk_bytes, chunk_spec)
+
+
+@dataclass(frozen=True)
+class _Typed3(_Around, ArrayArrayCodec):  # type: ignore[misc]
+    """One that goes from one type to another."""
+
+    codec: Any
+    given: int
+
+    async def _decode_single(self, chunk_array: Any, chunk_spec: Any) -> Any:
+        _check_given(chunk_array.as_ndarray_like().nbytes, self.given)
+        (found,) = await self.codec.decode([(chunk_array, chunk_spec)])
+        return found
+
+
+@dataclass(frozen=True)
+class _Index3(_Around, ArrayBytesCodec):  # type: ignore[misc]
+    """The index of a shard, which names no chunk that is longer than it can be."""
+
+    codec: Any
+    longest: int
+    is_fixed_size = True
+
+    async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
+        (found,) = await self.codec.decode([(chunk_bytes, chunk_spec)])
+        starts, lengths = np.moveaxis(found.as_numpy_array(), -1, 0)
+        nothing = np.iinfo(np.uint64).max
+        there = lengths[(starts != nothing) | (lengths != nothing)]
+        _check_given(int(there.max(initial=0)), self.longest)
+        return found
 
 
 def _plain(codec: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB, budget_of
 from hdseg_gpu.core.windows import Shape, Window
@@ -22,6 +22,7 @@ _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
 _MOST_CHANNELS = 16  # of an axis that nothing says to be the channels
 _INDEX = 64  # bytes of memory for each chunk that a shard's index names
+_TASK = 3 << 10  # for each chunk that is read at once
 _LIBRARY = 4 * MiB
 
 
@@ -59,20 +60,25 @@ class ZarrSource(ImageSource):
         self._pixel = _pixel_bytes(array, self.channels, self.storage)
         stored = part_bytes(self.storage, self._pixel)
         # Parts as they are stored, decoded, put together and turned; the index of their shards.
-        self.decoding = 4 * stored + _LIBRARY
+        size = prod(array.chunks) * dtype.itemsize
+        in_all = prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
+        several = min(-(-stored // size), in_all)  # chunks at once
+        self.decoding = 4 * stored + several * _TASK + _LIBRARY
         shard = _chunks_in_shard(array)
         if shard:
             self.decoding += _INDEX * shard
+        if store is not None:
+            from hdseg_gpu.io.zarr_codecs import bounded
+
+            chunk = bounded(name, array)
+            self.decoding += several * max(0, chunk.decoding - 2 * size)
+            store.most = chunk.stored * (several if shard else 1) + _INDEX * shard
+            array = chunk.array
         (budget or budget_of(None)).require(
             self.decoding,
             f"{name}: decoding a chunk of the shape {tuple(array.chunks)} and type {dtype}",
             "save it with smaller chunks",
         )
-        if store is not None:
-            from hdseg_gpu.io.zarr_codecs import bounded
-
-            array = bounded(name, array)
-            store.most = 2 * stored + _INDEX * shard + MiB
         self._array = array
         self._store = store
         self._lock = Lock()
@@ -213,8 +219,8 @@ def _picture(
     for path, array in zip(picture.paths, arrays, strict=True):
         if _is_group(array) or len(array.shape) != len(picture.axes):
             raise InvalidInput(
-                f"{name}: level {path!r} is no array with the axes {list(picture.axes)} that the "
-                "metadata promise; name an array as the key."
+                f"{name}: level {shown(path)} is no array with the axes {list(picture.axes)} that "
+                "the metadata promise; name an array as the key."
             )
     y, x = picture.axes.index("y"), picture.axes.index("x")
     levels = tuple((int(a.shape[y]), int(a.shape[x])) for a in arrays)
@@ -242,8 +248,8 @@ def _check_lengths(name: str, shape: tuple[int, ...], axes: Sequence[str]) -> No
     for axis, length in zip(axes, shape, strict=True):
         if axis not in ("y", "x", "c") and length != 1:
             raise InvalidInput(
-                f"{name} has {length} planes along the axis {axis!r}; one picture is refined at a "
-                f"time, save a store with one of them, or pass array[{_example(axes, axis)}]."
+                f"{name} has {length} planes along the axis {shown(axis)}; one picture is refined "
+                f"at a time, save a store with one of them, or pass array[{_example(axes, axis)}]."
             )
 
 
@@ -269,10 +275,10 @@ def _member(node: Any, name: str, key: str) -> Any:
             return node[key]
         except Exception as error:  # KeyError, or metadata that cannot be parsed
             raise InvalidInput(
-                f"{name} holds no array or group {key[:200]!r} that can be opened "
+                f"{name} holds no array or group {shown(key)} that can be opened "
                 f"({reason_of(error)}); it holds: {_listed(node)}."
             ) from error
-    raise InvalidInput(f"{name} is an array, so it holds no array {key!r}; pass no key.")
+    raise InvalidInput(f"{name} is an array, so it holds no array {shown(key)}; pass no key.")
 
 
 def _listed(node: Any) -> str:

@@ -22,6 +22,7 @@ from zarr.abc.store import (
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB
+from hdseg_gpu.io.paths import real_within
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
 
@@ -46,8 +47,8 @@ class Folder:
 
     def open(self, key: str) -> _File | None:
         """Return a file of the store, None where there is none."""
-        path = os.path.realpath(os.path.join(self._root, key))
-        if not path.startswith(self._root + os.sep):
+        path = real_within(self._root, os.path.join(self._root, key))
+        if path is None:
             raise InvalidInput(
                 f"{self.name}: {key} is a link that leads out of the folder; copy what it leads "
                 "to into the store."
@@ -56,8 +57,11 @@ class Folder:
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield what is in a folder of the store."""
+        path = os.path.join(self._root, prefix)
+        if prefix and real_within(self._root, path) is None:
+            return
         try:
-            with os.scandir(os.path.join(self._root, prefix)) as entries:
+            with os.scandir(path) as entries:
                 yield from (entry.name for entry in entries)
         except (FileNotFoundError, NotADirectoryError):
             return

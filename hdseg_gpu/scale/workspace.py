@@ -32,7 +32,7 @@ from hdseg_gpu.io.own import (
     own_folder,
     write_whole,
 )  # fmt: skip
-from hdseg_gpu.io.paths import format_of, synced_folder
+from hdseg_gpu.io.paths import format_of, is_zarr, synced_folder
 from hdseg_gpu.pipeline.block import BLOCK
 
 _PLAN = "run.json"
@@ -195,7 +195,7 @@ def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
     with _usable(folder):
         try:
             with own_folder(folder) as descriptor:
-                _check_content(descriptor, _complete(output), folder)
+                _check_content(descriptor, _Complete.of(output), folder)
         except FileNotFoundError:
             return
     if not resume and not anew:
@@ -229,13 +229,29 @@ def _usable(folder: Path) -> Iterator[None]:
         raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
 
 
-def _complete(output: Path) -> str:
-    """Return what names of complete outputs begin with; without a plan it must be this output."""
-    planned = Workspace(folder_for(output)).kept(_PLAN) is not None
-    return f"{_COMPLETE}{'.' if planned else format_of(output)}"
+@dataclass(frozen=True)
+class _Complete:
+    """What may be there of an output that was being written."""
+
+    files: str  # what their names begin with; without a plan they must be this output's
+    folder: str | None  # a store, of which a plan says that a run has written it
+
+    @classmethod
+    def of(cls, output: Path) -> "_Complete":
+        planned = _key_of(recorded_plan(output)) is not None
+        name = f"{_COMPLETE}{format_of(output)}"
+        return cls(
+            f"{_COMPLETE}." if planned else name, name if planned and is_zarr(output) else None
+        )
 
 
-def _check_content(folder: int, complete: str, within: Path | None = None) -> None:
+def _key_of(plan: dict[str, Any]) -> str | None:
+    """Return the key of a plan's run, None where it is no plan of ours."""
+    key = plan.get("run")
+    return key if isinstance(key, str) and re.fullmatch("[0-9a-f]{32}", key) else None
+
+
+def _check_content(folder: int, complete: _Complete, within: Path | None = None) -> None:
     """Raise NotOurs if a folder holds what no run writes: links above all.
 
     within: the folder's path, for those of the phases to be looked into.
@@ -243,7 +259,7 @@ def _check_content(folder: int, complete: str, within: Path | None = None) -> No
     owner = os.fstat(folder).st_uid
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not _is_written_by_runs(entry, owner, complete):
+            if not (_is_written_by_runs(entry, owner, complete) or _is_probe(folder, entry)):
                 raise NotOurs(f"holds {entry.name!r}, which no run has written")
             if within is not None and _FOLDERS.fullmatch(entry.name):
                 with suppress(FileNotFoundError), own_folder(within / entry.name) as inner:
@@ -257,15 +273,30 @@ def _check_phase(folder: int, phase: str, owner: int) -> None:
                 raise NotOurs(f"holds {f'{phase}/{entry.name}'!r}, which no run has written")
 
 
-def _is_written_by_runs(entry: os.DirEntry[str], owner: int, complete: str) -> bool:
+def _is_written_by_runs(entry: os.DirEntry[str], owner: int, complete: _Complete) -> bool:
     name = entry.name
     if _FOLDERS.fullmatch(name):
         return entry.is_dir(follow_symlinks=False)
-    if name.startswith((complete, _TEMPORARY)):
-        # An output that was being written: as a Zarr store it is a folder, and when it is complete
-        # it has the output's name, too.
-        return entry.is_dir(follow_symlinks=False) or _is_plain(entry, owner, names=2)
+    if name.startswith((complete.files, _TEMPORARY)):
+        if entry.is_dir(follow_symlinks=False):
+            own = name == complete.folder or name.startswith(_TEMPORARY)
+            return complete.folder is not None and own
+        return _is_plain(entry, owner, names=2)  # when it is complete it has the output's name, too
     return _FILES.fullmatch(name) is not None and _is_plain(entry, owner)
+
+
+def _is_probe(folder: int, entry: os.DirEntry[str]) -> bool:
+    """Return whether it is an empty folder that was made to see whose it would be."""
+    if not (entry.name.startswith(_TEMPORARY) and entry.is_dir(follow_symlinks=False)):
+        return False
+    try:
+        inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    try:
+        return not os.listdir(inner)
+    finally:
+        os.close(inner)
 
 
 def _is_plain(entry: os.DirEntry[str], owner: int, names: int = 1) -> bool:
@@ -323,7 +354,7 @@ def _opened(output: Path, *, make: bool) -> Iterator[int]:
             if make:
                 make_folder(path)
             folder = stack.enter_context(own_folder(path))
-            _check_content(folder, _complete(output))
+            _check_content(folder, _Complete.of(output))
             lock = stack.enter_context(_lock_of(folder))
         if not _locked(lock, folder, path):
             raise InvalidInput(
@@ -361,9 +392,9 @@ def _locked(lock: BinaryIO, folder: int, path: Path) -> bool:
 def _settled(workspace: Workspace, folder: int, output: Path, plan: dict[str, Any]) -> Workspace:
     """Return the workspace with the key of its run, whose plan must still be the same."""
     plan = json.loads(json.dumps(plan))
-    before = workspace.kept(_PLAN)
-    key = (before or {}).get("run")
-    if before is None or not isinstance(key, str) or not re.fullmatch("[0-9a-f]{32}", key):
+    before = workspace.kept(_PLAN) or {}
+    key = _key_of(before)
+    if key is None:
         _empty(folder)
         key = uuid4().hex
         workspace.keep(_PLAN, {**plan, "run": key})
@@ -429,8 +460,11 @@ def _remove(folder: int, path: Path) -> None:
 
 
 def _empty(folder: int, stays: Callable[[str], bool] = lambda name: name == _LOCK) -> None:
-    """Remove what runs write, and nothing else; no link is followed."""
-    for name in os.listdir(folder):
+    """Remove what runs write, and nothing else; no link is followed.
+
+    The plan goes last: it says that the rest is ours.
+    """
+    for name in sorted(os.listdir(folder), key=lambda name: name == _PLAN):
         if stays(name) or not _NAMES.match(name):
             continue
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
