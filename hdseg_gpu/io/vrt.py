@@ -6,10 +6,10 @@ way, and nothing changes in between.
 """
 
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget
@@ -175,7 +175,7 @@ class _Making:
         if tag == "SourceFilename":
             self._name, self._relative = [], _is_relative(attributes)
             attributes = {"relativeToVRT": "0"}
-        told = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items())
+        told = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
         self._write(f"<{tag}{told}>")
 
     def data(self, text: str) -> None:
@@ -184,7 +184,7 @@ class _Making:
         if self._name is not None:
             self._name.append(text)
         else:
-            self._write(escape(text))
+            self._write(escape(text, quote=False))
 
     def end(self, tag: str) -> None:
         if self._without:
@@ -194,7 +194,7 @@ class _Making:
             name = "".join(self._name)
             found, length = _source(self._state, name, self._relative, self._folder, self._depth)
             self._state.grow(length)
-            self.made += escape(found).encode()
+            self.made += escape(found, quote=False).encode()
             self._name = None
         self._inner -= 1
         self._write(f"</{tag}>")
