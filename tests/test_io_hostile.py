@@ -18,9 +18,10 @@ from file_samples import GREY, RGB, refused
 from PIL import Image
 
 from hdseg_gpu import InvalidInput, Window, open_image
-from hdseg_gpu.core.memory import resident
+from hdseg_gpu.core.memory import budget_of, resident
 from hdseg_gpu.core.windows import whole
-from hdseg_gpu.io import read_image, read_labels, size_of, slide_source
+from hdseg_gpu.io import read_image, read_labels, size_of, slide_source, vrt
+from hdseg_gpu.io.members import members_of
 from hdseg_gpu.io.paths import SLIDES
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zarr_source import open_zarr
@@ -206,7 +207,7 @@ def test_side_files_are_not_read(tmp_path, listener, name):
                 assert source.levels == levels
                 np.testing.assert_array_equal(source.read(whole((41, 57))), expected)
         except InvalidInput as error:
-            assert "does not lie beside it" in str(error)  # noqa: PT017
+            assert f"{other.name} beside it, which is no TIFF" in str(error)  # noqa: PT017
             assert name == "a.img"
         assert not asked
         other.unlink()
@@ -273,7 +274,7 @@ def test_a_mosaic_stays_in_its_folder(tmp_path, listener):
     count = 0
     for path in mosaics(tmp_path, port):
         count += 1
-        with refused(path, "trust_vrt=True"):
+        with refused(path, "trust_vrt=True|mosaics within mosaics"):
             open_image(path)
     assert count == 31
     assert not asked
@@ -297,6 +298,160 @@ def test_mosaics_that_are_harmless(tmp_path):
         save_mosaic(tmp_path / "m.vrt", source)
         with open_image(tmp_path / "m.vrt") as found:
             np.testing.assert_array_equal(found.read(whole((41, 57)))[..., 0], GREY)
+
+
+@pytest.mark.timeout(20)
+def test_comments_before_a_source(tmp_path):
+    """Each could end at many places; a pattern that tries them all does not come to an end."""
+    pytest.importorskip("rasterio")
+    (tmp_path / "a.tif").write_bytes(b"<!---->" * 9000 + b"x")
+    (tmp_path / "b.vrt").write_bytes(b"<!---->" * 500_000 + b"x")
+    for name, reason in (("a.tif", "is no TIFF"), ("b.vrt", "it is no XML")):
+        save_mosaic(tmp_path / "m.vrt", name)
+        with pytest.raises(InvalidInput, match=reason):
+            open_image(tmp_path / "m.vrt")
+
+
+def test_a_mosaic_that_is_within_another_many_times(tmp_path, monkeypatch):
+    """Its text stands for each of them, and is counted before it is written."""
+    pytest.importorskip("rasterio")
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    save_mosaic(tmp_path / "b.vrt", "a.tif", f"<Description>{'<![CDATA[&]]>' * 5000}</Description>")
+    written = []
+    monkeypatch.setattr(vrt, "escape", lambda text, quote=True: written.append(text) or text)
+    monkeypatch.setattr(vrt, "_LONGEST", 200_000)
+    source = '<SimpleSource><SourceFilename relativeToVRT="1">b.vrt</SourceFilename></SimpleSource>'
+    (tmp_path / "m.vrt").write_text(
+        f'<VRTDataset rasterXSize="57" rasterYSize="41"><VRTRasterBand dataType="Byte" band="1">'
+        f"{source * 2000}</VRTRasterBand></VRTDataset>"
+    )
+    with refused(tmp_path / "m.vrt", "its text has more than 200000 bytes"):
+        open_image(tmp_path / "m.vrt")
+    assert sum(map(len, written)) < 200_000
+
+
+def test_elements_within_elements(tmp_path):
+    pytest.importorskip("rasterio")
+    (tmp_path / "m.vrt").write_text("<VRTDataset>" * 100_000 + "</VRTDataset>" * 100_000)
+    with refused(tmp_path / "m.vrt", "elements within elements, more than 100"):
+        open_image(tmp_path / "m.vrt")
+
+
+def test_a_doctype_in_another_encoding(tmp_path):
+    pytest.importorskip("rasterio")
+    text = '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE a [<!ENTITY b "c">]><VRTDataset/>'
+    (tmp_path / "m.vrt").write_bytes(text.encode("utf-16"))
+    with refused(tmp_path / "m.vrt", "DOCTYPE"):
+        open_image(tmp_path / "m.vrt")
+
+
+def save_large(path, kind):
+    """Save pixels that compress well, and of which one needs all; return their number."""
+    pixels = np.zeros((6000, 6000, 3), np.uint8)
+    if kind == "tile":
+        tifffile.imwrite(path, pixels, photometric="rgb", tile=pixels.shape[:2], compression="zlib")
+    elif kind == "strip":
+        tifffile.imwrite(path, pixels, photometric="rgb", rowsperstrip=6000, compression="zlib")
+    elif kind == "page":  # a later one
+        with tifffile.TiffWriter(path) as writer:
+            writer.write(GREY)
+            writer.write(pixels, photometric="rgb", tile=pixels.shape[:2], compression="zlib")
+    elif kind == "jpeg":
+        Image.fromarray(pixels).save(path, "JPEG", progressive=True)
+    elif kind == "jp2":
+        head = struct.pack(">HHH8IH", 0xFF51, 47, 0, 6000, 6000, 0, 0, 6000, 6000, 0, 0, 3)
+        path.write_bytes(b"\xff\x4f" + head + bytes(100))
+    else:
+        header = struct.pack(">IIBBBBB", 6000, 6000, 8, 2, 0, 0, 1)  # interlaced
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    return pixels.size
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("kind", ["tile", "strip", "page", "jpeg", "jp2", "png"])
+def test_tiles_behind_a_mosaic(tmp_path, kind):
+    """What its sources' headers say that a tile takes is held against the budget."""
+    pytest.importorskip("rasterio")
+    need = save_large(tmp_path / "a.tif", kind)
+    save_mosaic(tmp_path / "m.vrt")
+    with refused(tmp_path / "m.vrt", r"decoding a tile of \S*a\.tif takes"):
+        open_image(tmp_path / "m.vrt", max_memory=resident() + need - 1)
+    state = vrt.checked_mosaic(tmp_path / "m.vrt", budget_of(8 << 30))
+    assert need <= state.decoding <= 9 * need
+
+
+def test_small_tiles_behind_a_mosaic(tmp_path):
+    """Pictures of which a tile, a strip or a line is decoded at once take next to nothing."""
+    pytest.importorskip("rasterio")
+    pixels = np.zeros((3000, 3000, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", tile=(256, 256))
+    tifffile.imwrite(tmp_path / "b.tif", pixels, photometric="rgb", rowsperstrip=16)
+    Image.fromarray(pixels).save(tmp_path / "c.jpg")
+    Image.fromarray(pixels).save(tmp_path / "d.png")
+    for name in ("a.tif", "b.tif", "c.jpg", "d.png"):
+        save_mosaic(tmp_path / "m.vrt", name)
+        assert vrt.checked_mosaic(tmp_path / "m.vrt", budget_of(None)).decoding < 1 << 20
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("side", ["picture9.ige", "picture9.rrd", "another9.rrd"])
+def test_pipes_beside_an_img(tmp_path, side):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "picture9.img"
+    save_raster(path, "HFA", np.tile(GREY, (9, 9)), USE_SPILL="YES" if "ige" in side else "NO")
+    if "rrd" in side:
+        with rasterio.Env(HFA_USE_RRD="YES"), rasterio.open(path, "r+") as raster:
+            raster.build_overviews([2])
+    with open_image(path) as source:
+        assert len(source.levels) == 1 + ("rrd" in side)
+    (tmp_path / f"picture9{side[-4:]}").unlink()
+    path.write_bytes(path.read_bytes().replace(b"picture9.rrd", b"another9.rrd"))
+    os.mkfifo(tmp_path / side)
+    for read in (open_image, size_of):
+        with refused(path, side):
+            read(path)
+    assert [name for name, _ in members_of(path)][:1] == [path.name]
+
+
+@pytest.mark.parametrize("side", [".ige", ".rrd"])
+def test_an_img_whose_other_file_has_another_name(tmp_path, side):
+    """It would not be noticed that this file changes."""
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "picture9.img"
+    save_raster(path, "HFA", np.tile(GREY, (9, 9)), USE_SPILL="YES" if side == ".ige" else "NO")
+    if side == ".rrd":
+        with rasterio.Env(HFA_USE_RRD="YES"), rasterio.open(path, "r+") as raster:
+            raster.build_overviews([2])
+    before, after = (f"{name}{side}".encode() for name in ("picture9", "another9"))
+    path.with_suffix(side).rename(tmp_path / after.decode())
+    for name in (before, after):
+        path.write_bytes(path.read_bytes().replace(name, after))
+    with refused(path, "another9"):
+        open_image(path)
+
+
+def test_overviews_in_files_beside_a_raster(tmp_path):
+    """Those of an .img are read, belong to it, and are held against the budget."""
+    pixels = np.tile(GREY, (9, 9))
+    for name, driver in (("a.img", "HFA"), ("a.jp2", "JP2OpenJPEG")):
+        save_raster(tmp_path / name, driver, pixels)
+        with open_image(tmp_path / name) as source:
+            before = source.levels
+        side = tmp_path / f"{name}.ovr"
+        tifffile.imwrite(side, 255 - pixels[::2, ::2], subfiletype=1)
+        read = name == "a.img"
+        with open_image(tmp_path / name, level=int(read)) as source:
+            assert source.levels == (((369, 513), (185, 257)) if read else before)
+            found = source.read(whole(source.shape))[..., 0]
+            assert np.array_equal(found, 255 - pixels[::2, ::2]) == read
+        assert (side.name in [name for name, _ in members_of(tmp_path / name)]) == read
+        side.unlink()
+    save_large(tmp_path / "a.img.ovr", "tile")
+    with refused(tmp_path / "a.img", r"decoding a tile of a\.img\.ovr takes"):
+        open_image(tmp_path / "a.img", max_memory=resident() + 6000 * 6000 * 3)
 
 
 def test_an_img_that_names_a_file_elsewhere(tmp_path):

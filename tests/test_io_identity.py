@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hdseg_gpu import InvalidInput
-from hdseg_gpu.io import identity, open_image
+from hdseg_gpu.io import identity, open_image, vrt
 from hdseg_gpu.io.identity import Changed, Watch, content_of, identity_of
+from hdseg_gpu.io.members import members_of
 
 SIZE = 3 << 20  # more than is sampled
 
@@ -212,8 +213,7 @@ def test_folders_that_contain_themselves(store):
 # The picture -> its other files.
 COMPANIONS = {
     "a.vrt": ["b.tif", "c & d.tif"],
-    "a.img": ["a.ige"],
-    "a.jp2": ["a.jp2.ovr"],
+    "a.img": ["a.ige", "a.rrd", "a.img.ovr"],
     "a.mrxs": ["a/Slidedat.ini", "a/Data0000.dat"],
     "a.dcm": ["b.dcm"],
     "a.vms": ["b.jpg"],
@@ -246,11 +246,65 @@ def test_pictures_of_several_files(name, other, tmp_path):
 
 
 def test_mosaics_of_mosaics(tmp_path):
-    for name, source in (("a", "b.vrt"), ("b", "c.tif"), ("b", "a.vrt")):
-        with (tmp_path / f"{name}.vrt").open("a") as stream:
-            stream.write(f"<SourceFilename>{source}</SourceFilename>")
+    mosaic(tmp_path / "a.vrt", "b.vrt")
+    mosaic(tmp_path / "b.vrt", "c.tif", "a.vrt", "b.vrt")
     (tmp_path / "c.tif").write_bytes(bytes(9))
     assert identity_of(tmp_path / "a.vrt").files == 3
+
+
+def mosaic(path, *sources):
+    names = (f"<SourceFilename relativeToVRT='1'>{s}</SourceFilename>" for s in sources)
+    path.write_text(f"<VRTDataset>{''.join(names)}</VRTDataset>")
+
+
+def test_names_as_mosaics_that_are_trusted_write_them(tmp_path, monkeypatch):
+    """However they are written, the files are those that GDAL opens."""
+    for name in ("cdata.tif", "c & d.tif", "case.tif", "warped.tif", "hidden.tif", "here.tif"):
+        (tmp_path / name).write_bytes(bytes(9))
+    (tmp_path / "a.vrt").write_text(
+        "<VRTDataset><SourceFilename relativeToVRT='1'><![CDATA[cdata.tif]]></SourceFilename>"
+        "<SourceFilename relativeToVRT='1'>c &#38; d.ti<!-- -->f</SourceFilename>"
+        "<sourcefilename relativeToVRT='1'>case.tif</sourcefilename>"
+        "<SourceDataset relativeToVRT='1'>warped.tif</SourceDataset>"
+        "<!-- <SourceFilename relativeToVRT='1'>hidden.tif</SourceFilename> -->"
+        "<SourceFilename>here.tif</SourceFilename></VRTDataset>"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert [name for name, _ in members_of(tmp_path / "a.vrt")] == [
+        "a.vrt", "cdata.tif", "c & d.tif", "case.tif", "warped.tif", "here.tif",
+    ]  # fmt: skip
+
+
+def test_limits_of_mosaics(tmp_path, monkeypatch):
+    for i in range(10):
+        mosaic(tmp_path / f"{i}.vrt", f"{i + 1}.vrt")
+    with pytest.raises(InvalidInput, match=r"0\.vrt: it has mosaics within mosaics, more than 8"):
+        identity_of(tmp_path / "0.vrt")
+    assert identity_of(tmp_path / "1.vrt").files == 9
+    monkeypatch.setattr(vrt, "_MOST", 5)
+    mosaic(tmp_path / "m.vrt", *["1.vrt"] * 6)
+    with pytest.raises(InvalidInput, match=r"m\.vrt: it names more than 5 sources"):
+        identity_of(tmp_path / "m.vrt")
+    monkeypatch.setattr(vrt, "_LONGEST", 200)
+    with pytest.raises(InvalidInput, match=r"2\.vrt: with the mosaics in it .* more than 200"):
+        identity_of(tmp_path / "2.vrt")
+
+
+@pytest.mark.timeout(20)
+def test_mosaics_that_would_keep_us_waiting(tmp_path):
+    """Tags that do not end, without a limit on how many: each was looked for to the end."""
+    (tmp_path / "a.vrt").write_text("<SourceFilename " * 500_000)
+    with pytest.raises(InvalidInput, match=r"a\.vrt cannot be read.* it is no XML"):
+        identity_of(tmp_path / "a.vrt")
+
+
+def test_a_mosaic_that_is_damaged_in_the_meantime(tmp_path):
+    path = tmp_path / "a.vrt"
+    mosaic(path, "b.tif")
+    watch = Watch(path, None, identity_of(path))
+    path.write_text("<VRTDataset>")
+    with pytest.raises(Changed, match=r"a\.vrt is not what it was .* it is no XML"):
+        watch.check()
 
 
 # ---- arrays ----------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Label maps as cloud-optimised GeoTIFF, by GDAL: first tiled, then in the order of a COG."""
 
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io.paths import quiet
 from hdseg_gpu.io.pyramid import strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
@@ -20,7 +20,6 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
     try:
         import rasterio
         import rasterio.shutil
-        from rasterio.errors import NotGeoreferencedWarning
         from rasterio.transform import Affine
         from rasterio.windows import Window
     except ImportError as error:
@@ -42,9 +41,10 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
         if georeference.transform is not None:
             profile["transform"] = Affine(*georeference.transform)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(tiled, "w", **profile) as output:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+            with quiet():  # that it lies nowhere
+                output = rasterio.open(tiled, "w", **profile)
+            with output:
                 top = 0
                 for strip in strips(labels, _TILE):
                     rows, columns = strip.shape

@@ -17,7 +17,8 @@ _DRIVERS = {
 }
 _OPTIONS = {
     "GDAL_CACHEMAX": CACHE,
-    # The picture, not what lies beside it: side files are opened by whatever they hold, too.
+    # The picture, not what lies beside it: side files are opened by whatever they hold, too. Only
+    # the driver of .img asks for an .ovr and a .msk all the same.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": False,  # nor may anything be written there
     "GDAL_VRT_ENABLE_PYTHON": "NO",

@@ -82,6 +82,8 @@ def identity_of(path: Path, key: str | None = None) -> Identity:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
+    except InvalidInput:
+        raise
     except ValueError as error:  # a null byte
         raise InvalidInput(f"{str(path)!r} cannot be the name of a file: {error}.") from error
 
@@ -135,6 +137,10 @@ class Watch:
         except OSError as error:
             reason = error.strerror or str(error)
             raise Changed(f"{error.filename or self._path}: {reason}; {_REMEDY}.") from error
+        except InvalidInput as error:  # a mosaic that no longer is one
+            raise Changed(
+                f"{self._path} is not what it was when the run began: {error} Otherwise {_REMEDY}."
+            ) from error
         differs = self._expected.difference(now)
         if differs:
             raise Changed(

@@ -5,17 +5,16 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from heapq import heappop, heappush
-from html import unescape
 from pathlib import Path
 
 from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.io.img import sides_of
 from hdseg_gpu.io.paths import is_zarr, real_within
+from hdseg_gpu.io.vrt import named_files
 
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _MOST = 10_000_000  # files and folders of a store
 _LONGEST = 64 << 20  # bytes of a file that names others, at most
-_MOST_SOURCES = 100_000
-_SIDES = (".ige", ".rrd", ".ovr", ".aux")  # beside rasters: what may hold pixels
 
 Member = tuple[str, os.stat_result]  # the name as seen from the picture's folder
 
@@ -108,10 +107,10 @@ def _beside(path: Path) -> list[Path]:
     """Return the other files of a picture that is a file."""
     suffix = path.suffix.lower()
     if suffix == ".vrt":
-        return list(_sources(path, {path.resolve()}))
-    if suffix in (".img", ".jp2"):
-        sides = [path.with_suffix(side) for side in _SIDES]
-        return [*sides, *(path.with_name(path.name + side) for side in _SIDES)]
+        folder = path.parent.resolve()  # as the names are
+        return [path.parent / os.path.relpath(other, folder) for other in named_files(path)]
+    if suffix == ".img":
+        return sides_of(path)
     if suffix == ".mrxs" and path.with_suffix("").is_dir():
         return sorted(path.with_suffix("").iterdir())
     if suffix == ".dcm":  # a slide's files are those of its series in the folder
@@ -121,23 +120,6 @@ def _beside(path: Path) -> list[Path]:
         names = {os.path.basename(os.fsdecode(value.strip())) for value in values}
         return [path.with_name(n) for n in sorted(names - {"", path.name})]
     return []
-
-
-def _sources(path: Path, seen: set[Path]) -> Iterator[Path]:
-    """Yield the files that a virtual mosaic names, and what those name if they are mosaics."""
-    named = re.findall(rb"<Source(?:Filename|Dataset)\b[^>]*>([^<]*)<", _content(path))
-    for name in named:
-        source = path.parent / unescape(os.fsdecode(name)).strip()
-        try:
-            real = source.resolve()
-            known = real in seen or not source.is_file() or len(seen) > _MOST_SOURCES
-        except (OSError, ValueError, RuntimeError):  # no name of a file
-            continue
-        if not known:
-            seen.add(real)
-            yield source
-            if source.suffix.lower() == ".vrt":
-                yield from _sources(source, seen)
 
 
 def _content(path: Path) -> bytes:

@@ -1,7 +1,6 @@
 """Opening images of any size, by extension: windows are read as they are needed."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,16 @@ from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape
-from hdseg_gpu.io.paths import LARGE, PICTURES, RASTERS, SLIDES, TIFFS, existing_suffix, is_zarr
+from hdseg_gpu.io.paths import (
+    LARGE,
+    PICTURES,
+    RASTERS,
+    SLIDES,
+    TIFFS,
+    existing_suffix,
+    is_zarr,
+    quiet,
+)  # fmt: skip
 from hdseg_gpu.io.source import ImageSource
 
 
@@ -106,10 +114,9 @@ def size_of(path: Path, budget: Budget | None = None, trust_vrt: bool = False) -
         from hdseg_gpu.io.png_jpeg import size_of_picture
 
         return size_of_picture(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # who opens it to read says it again
-        with open_within(budget or budget_of(None), path, trust_vrt=trust_vrt) as source:
-            return source.shape
+    # Who opens it to read says again what there is to warn of.
+    with quiet(), open_within(budget or budget_of(None), path, trust_vrt=trust_vrt) as source:
+        return source.shape
 
 
 def _by_suffix(path: Path, suffix: str, level: int, budget: Budget, trust_vrt: bool) -> ImageSource:

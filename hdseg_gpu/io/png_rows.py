@@ -1,7 +1,6 @@
 """Decoding large PNG files strip by strip, by rasterio."""
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
-from hdseg_gpu.io.paths import decoding
+from hdseg_gpu.io.paths import decoding, quiet
 from hdseg_gpu.io.png_jpeg import Head
 from hdseg_gpu.io.stored import Stored
 
@@ -35,9 +34,8 @@ def decode_png(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str)
     """
     import rasterio
 
-    with warnings.catch_warnings(), environment():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with decoding(path):
+    with environment():
+        with decoding(path), quiet():  # that it lies nowhere
             dataset = rasterio.open(path, driver=driver_for(path))
         with dataset:
             found = (dataset.height, dataset.width, dataset.count)

@@ -14,6 +14,7 @@ from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
+from hdseg_gpu.io.img import check_files, check_sides
 from hdseg_gpu.io.jp2_head import decoding_of
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import decoding, quiet, reason_of
@@ -76,11 +77,14 @@ class RasterSource(ImageSource):
         self._trusted = mosaic and trust_vrt
         self._driver = driver_for(path)
         with decoding(path):
-            # A mosaic that is not trusted is given to GDAL as a text of our own.
-            self._what = checked_mosaic(path, budget) if mosaic and not trust_vrt else self.name
-            if not mosaic:
+            self._what = self.name
+            if mosaic and not trust_vrt:  # given to GDAL as a text of our own
+                self._what, self.decoding = checked_mosaic(path, budget)
+            elif not mosaic:
                 with Stored(path) as file:  # no pipe, nor device
                     self.decoding = decoding_of(file)
+                if path.suffix.lower() == ".img":
+                    self.decoding = check_sides(path, budget)
         try:
             # GDAL opens overviews and masks when it is asked for them.
             with decoding(path), environment(self._trusted):
@@ -92,7 +96,7 @@ class RasterSource(ImageSource):
     def _describe(self, level: int, as_labels: bool, budget: Budget) -> None:
         finest = self._handle()
         if not self._trusted and self._driver != "VRT":
-            _check_files(self._path, finest.files)
+            check_files(self._path, finest.files)
         full = (int(finest.height), int(finest.width))
         factors = finest.overviews(1)
         # GDAL rounds the sizes of overviews up.
@@ -195,17 +199,6 @@ class RasterSource(ImageSource):
         # A picture that lies nowhere, of which rasterio warns, is a picture all the same.
         with decoding(self._path), environment(self._trusted), quiet():
             return rasterio.open(self._what, driver=self._driver, **chosen)
-
-
-def _check_files(path: Path, files: list[str]) -> None:
-    """Refuse a raster whose header names files elsewhere than beside it."""
-    folder = path.parent.resolve()
-    for name in files:
-        if Path(name).resolve().parent != folder and Path(name).resolve() != path.resolve():
-            raise InvalidInput(
-                f"{path} names the file {name}, which does not lie beside it; convert it to "
-                "GeoTIFF."
-            )
 
 
 def _one_type(raster: Any, name: str) -> np.dtype[Any]:

@@ -14,8 +14,12 @@ MOST_PAGES = 1000  # that are looked at
 _MOST_TAGS = 4096
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
+# Of one number; signed ones count as well, as libtiff takes them.
+_FORMS = {1: "B", 3: "H", 4: "I", 6: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 _SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE, _CHILDREN = 254, 256, 257, 277, 322, 330
-_ASKED = {_SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE}
+_BITS, _ROWS, _PLANES, _TILE_ROWS = 258, 278, 284, 323
+_ASKED = {_SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE, _BITS, _ROWS, _PLANES, _TILE_ROWS}
+_MOST_BITS = 64  # of a sample, where that is not to be found
 # What is read of a page, whole: sizes of samples, texts, tables of segments, JPEG's tables, colours
 # and georeferences.
 _READ = {258, 270, 273, 277, 279, 282, 283, 292, 305, 320, 324, 325, 330, 338, 339, 347, 513, 514,
@@ -36,6 +40,7 @@ class Directory(NamedTuple):
     mask: bool  # it says what is valid in another one
     children: tuple[int, ...]  # offsets of pages that belong to it
     memory: int  # bytes that reading it takes
+    segment: int  # bytes of a tile or strip that is decoded, at most
 
 
 class TiffHead(NamedTuple):
@@ -80,6 +85,16 @@ def tiff_head(file: Stored, budget: Budget) -> TiffHead:
     return TiffHead(pages, children, more)
 
 
+def _segment(values: dict[int, int]) -> int:
+    width, height = values.get(_WIDTH, 0), values.get(_HEIGHT, 0)
+    if _TILE in values:
+        pixels = values[_TILE] * values.get(_TILE_ROWS, height)
+    else:
+        pixels = width * min(height, values.get(_ROWS, height))
+    samples = 1 if values.get(_PLANES, 1) == 2 else values.get(_SAMPLES, 1)
+    return pixels * samples * max(1, -(-values.get(_BITS, 1) // 8))  # a byte at least
+
+
 class _Reader:
     """Where and how wide everything is, in the two forms of TIFF."""
 
@@ -114,15 +129,20 @@ class _Reader:
             size = _SIZES.get(kind, 0) * number
             if code in _READ and size <= self._file.size:  # others are not read
                 memory += number * (_TEXT if kind in (2, 7) else _VALUE)
+            if code in values:  # libraries believe the first one
+                continue
             if code in _ASKED and number == 1:
                 values[code] = self._value(kind, entry[4 + word :])
+            elif code == _BITS:
+                each = self._numbers(kind, min(number, MOST_PAGES), entry[4 + word :], size)
+                values[code] = max(each, default=_MOST_BITS)
             elif code == _CHILDREN and number:
                 children = self._numbers(kind, min(number, MOST_PAGES), entry[4 + word :], size)
         (following,) = struct.unpack_from(self._word, entries, count * self._entry)
         kinds = values.get(_SUBFILE, 0)
         page = Directory(
             at, values.get(_HEIGHT, 0), values.get(_WIDTH, 0), values.get(_SAMPLES, 1),
-            _TILE in values, bool(kinds & 1), bool(kinds & 4), children, memory,
+            _TILE in values, bool(kinds & 1), bool(kinds & 4), children, memory, _segment(values),
         )  # fmt: skip
         return page, following
 
@@ -133,14 +153,14 @@ class _Reader:
         return found
 
     def _value(self, kind: int, field: bytes) -> int:
-        form = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
+        form = _FORMS.get(kind)
         if form is None or struct.calcsize(form) > len(field):
             return 0
         return int(struct.unpack_from(f"{self._order}{form}", field)[0])
 
     def _numbers(self, kind: int, count: int, field: bytes, size: int) -> tuple[int, ...]:
         """Return the numbers of a tag, which lie in its field if there is room."""
-        form = {4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
+        form = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
         if form is None:
             return ()
         wanted = count * struct.calcsize(form)

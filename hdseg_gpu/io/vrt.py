@@ -5,21 +5,24 @@ with the full paths of sources that have been looked at; so it cannot understand
 way, and nothing changes in between.
 """
 
-import re
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget
+from hdseg_gpu.io.source_need import is_picture, need_of_source
 from hdseg_gpu.io.stored import Stored, read_within
 
-_LONGEST = 32 << 20  # bytes of a mosaic's text, and of all that it is made of
-_TREE = 30  # bytes of memory for each byte of text
+_LONGEST = 32 << 20  # bytes of a mosaic's text with those in it, as it is read and made anew
+_TREE = 30  # bytes of GDAL's memory for each byte of text
 _DEEPEST = 8  # mosaics within mosaics
+_INNER = 100  # elements within elements
 _MOST = 100_000  # sources
+_SHOWN = 200  # characters of a name in messages
+_REMEDY = "make a GeoTIFF of it, with gdal_translate say"
 _PLACE = ("xOff", "yOff", "xSize", "ySize")
 # What each element may have as attributes. Nothing here reads anything but SourceFilename.
 _KNOWN: dict[str, tuple[str, ...]] = {
@@ -39,13 +42,13 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _LEFT_OUT = ("Metadata", "Histograms", "GCPList")  # of no use here
 _CLASSES = ("VRTDataset", "VRTSourcedRasterBand")  # those that only copy pixels
-_PICTURES = (
-    b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff",
-    b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
-)  # fmt: skip
-_NESTED = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<VRTDataset\b", re.DOTALL)
-_ELSEWHERE = re.compile(rb"<(VRTDataset|GDAL|[A-Za-z]*TileIndex)")  # what other drivers look for
-_LOOK = 1 << 16
+
+
+class Mosaic(NamedTuple):
+    """What GDAL is told instead of a file."""
+
+    text: str
+    decoding: int  # bytes that decoding a tile of a source takes, the largest one
 
 
 @dataclass
@@ -56,100 +59,238 @@ class _Checked:
     root: Path  # the folder that everything must be in
     budget: Budget
     sources: int = 0
-    bytes: int = 0
-    known: dict[Path, str] = field(default_factory=dict)  # what stands for a file in the new text
+    bytes: int = 0  # of all texts made
+    decoding: int = 0
+    # What stands for a file in the new text, and its length there.
+    known: dict[Path, tuple[str, int]] = field(default_factory=dict)
+
+    def grow(self, count: int) -> None:
+        """Count bytes before they are written."""
+        self.bytes += count
+        if self.bytes > _LONGEST:
+            _too_large(self.path, f"with the mosaics in it its text has more than {_LONGEST} bytes")
 
 
-def checked_mosaic(path: Path, budget: Budget) -> str:
-    """Return the text of a mosaic that names only pictures in its own folder and below.
+def checked_mosaic(path: Path, budget: Budget) -> Mosaic:
+    """Return a mosaic that names only pictures in its own folder and below.
 
-    Links are followed: they must lead there, too. Raises ``InvalidInput`` for what else it says.
+    Links are followed: they must lead there, too. Raises ``InvalidInput`` for what else it says,
+    and for sources whose tiles do not fit into the budget.
     """
     state = _Checked(path, path.parent.resolve(), budget)
-    return _text_of(state, path, 0)
+    return Mosaic(_text_of(state, path, 0), state.decoding)
 
 
-def _text_of(state: _Checked, path: Path, depth: int) -> str:
-    if depth > _DEEPEST:
-        _refuse(state, f"it has mosaics within mosaics, more than {_DEEPEST}")
-    text = read_within(path, _LONGEST)
-    state.budget.require(_TREE * len(text), f"{path}: its text", "divide the mosaic")
-    if b"<!DOCTYPE" in text:
-        _refuse(state, "it has a DOCTYPE")
+def named_files(path: Path) -> list[Path]:
+    """Return the files that a mosaic names, trusted or not, and those of the mosaics among them.
+
+    Links are followed, and what is no local file is left out. Raises ``InvalidInput`` for a mosaic
+    that is no XML, or beyond the limits.
+    """
+    found: dict[Path, None] = {path.resolve(): None}  # in their order
+    names = size = 0
+    left = [(path, path.parent.resolve(), 0)]
+    for mosaic, folder, depth in left:  # which grows
+        if depth > _DEEPEST:
+            _too_large(path, f"it has mosaics within mosaics, more than {_DEEPEST}")
+        text = read_within(mosaic, _LONGEST)
+        size += len(text)
+        if size > _LONGEST:
+            _too_large(path, f"with the mosaics in it its text has more than {_LONGEST} bytes")
+        reader = _Names(path, _MOST - names)
+        _parse(mosaic, text, reader)
+        names += len(reader.found)
+        for name, relative in reader.found:
+            source = _place(folder, name, relative)
+            if source is None or source in found or not source.is_file():
+                continue
+            found[source] = None
+            if _is_mosaic(source):
+                left.append((source, source.parent, depth + 1))
+    return list(found)[1:]
+
+
+class _Names:
+    """Called with the parts of a mosaic: keeps the names of files, and whether they are relative.
+
+    As for GDAL, whose mosaics may say much else, the case of letters does not matter.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.found: list[tuple[str, bool]] = []
+        self._path, self._most = path, most
+        self._name: list[str] | None = None
+        self._relative = False
+
+    def doctype(self, *_: object) -> None:
+        _refuse(self._path, "it has a DOCTYPE")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag.rpartition("}")[2].lower() in ("sourcefilename", "sourcedataset"):
+            self._name, self._relative = [], _is_relative(attributes)
+
+    def data(self, text: str) -> None:
+        if self._name is not None:
+            self._name.append(text)
+
+    def end(self, _tag: str) -> None:
+        if self._name is not None:
+            if len(self.found) >= self._most:
+                _too_large(self._path, f"it names more than {_MOST} sources")
+            self.found.append(("".join(self._name).strip(), self._relative))
+            self._name = None
+
+
+class _Making:
+    """Called with the parts of a mosaic that is not trusted: writes its text anew."""
+
+    def __init__(self, state: _Checked, path: Path, depth: int) -> None:
+        self.made = bytearray()
+        self._state, self._folder, self._depth = state, path.parent.resolve(), depth
+        self._inner = 0
+        self._without = 0  # elements that are left out and not closed yet
+        self._name: list[str] | None = None  # of a source
+        self._relative = False
+
+    def doctype(self, *_: object) -> None:
+        _refuse(self._state.path, "it has a DOCTYPE")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        path = self._state.path
+        if not self.made and tag != "VRTDataset":
+            _refuse(path, f"its text is a <{tag[:_SHOWN]}>, no <VRTDataset>")
+        if self._without or tag in _LEFT_OUT:
+            self._without += 1
+            return
+        known = _KNOWN.get(tag)
+        if known is None or self._name is not None:
+            _refuse(path, f"it has the element <{tag[:_SHOWN]}>")
+        for name, value in attributes.items():
+            if name not in known or (name == "subClass" and value not in _CLASSES):
+                what = f'{name[:_SHOWN]}="{value[:_SHOWN]}"'
+                _refuse(path, f"<{tag}> has the attribute {what}")
+        self._inner += 1
+        if self._inner > _INNER:
+            _refuse(path, f"it has elements within elements, more than {_INNER}")
+        if tag == "SourceFilename":
+            self._name, self._relative = [], _is_relative(attributes)
+            attributes = {"relativeToVRT": "0"}
+        told = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
+        self._write(f"<{tag}{told}>")
+
+    def data(self, text: str) -> None:
+        if self._without:
+            return
+        if self._name is not None:
+            self._name.append(text)
+        else:
+            self._write(escape(text, quote=False))
+
+    def end(self, tag: str) -> None:
+        if self._without:
+            self._without -= 1
+            return
+        if self._name is not None:
+            name = "".join(self._name)
+            found, length = _source(self._state, name, self._relative, self._folder, self._depth)
+            self._state.grow(length)
+            self.made += escape(found, quote=False).encode()
+            self._name = None
+        self._inner -= 1
+        self._write(f"</{tag}>")
+
+    def _write(self, text: str) -> None:
+        content = text.encode()
+        self._state.grow(len(content))
+        self.made += content
+
+
+def _parse(path: Path, text: bytes, reader: _Names | _Making) -> None:
+    """Go through a mosaic without building a tree of it."""
+    target: Any = reader
+    parser = ElementTree.XMLParser(target=target)
     try:
-        root = ElementTree.fromstring(text)
+        parser.feed(text)
+        parser.close()
     except ElementTree.ParseError as error:
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged or cut short: it is no XML ({error})."
         ) from error
-    if root.tag != "VRTDataset":
-        _refuse(state, f"its text is a <{root.tag}>, no <VRTDataset>")
-    made = ElementTree.tostring(_made(state, root, path.parent.resolve(), depth), "unicode")
-    state.bytes += len(made)
-    if state.bytes > _LONGEST:
-        _refuse(state, f"with the mosaics in it its text has more than {_LONGEST} characters")
-    return made
 
 
-def _made(state: _Checked, given: Element, folder: Path, depth: int) -> Element:
-    """Return an element made anew, with those in it."""
-    known = _KNOWN.get(given.tag)
-    if known is None:
-        _refuse(state, f"it has the element <{given.tag}>")
-    for name, value in given.attrib.items():
-        if name not in known or (name == "subClass" and value not in _CLASSES):
-            _refuse(state, f'<{given.tag}> has the attribute {name}="{value}"')
-    if given.tag == "SourceFilename":
-        made = Element(given.tag, {"relativeToVRT": "0"})
-        made.text = _source(state, given, folder, depth)
-        return made
-    made = Element(given.tag, given.attrib)
-    made.text = given.text
-    for child in given:
-        if child.tag not in _LEFT_OUT:
-            made.append(_made(state, child, folder, depth))
-    return made
+def _text_of(state: _Checked, path: Path, depth: int) -> str:
+    if depth > _DEEPEST:
+        _too_large(state.path, f"it has mosaics within mosaics, more than {_DEEPEST}")
+    text = read_within(path, _LONGEST)
+    state.budget.require(_TREE * len(text), f"{path}: its text", "divide the mosaic")
+    reader = _Making(state, path, depth)
+    _parse(path, text, reader)
+    what = f"{path}: its text with that of the mosaics in it"
+    state.budget.require(_TREE * len(reader.made), what, "divide the mosaic")
+    return reader.made.decode()
 
 
-def _source(state: _Checked, given: Element, folder: Path, depth: int) -> str:
-    """Return the path of a source, or the text of a mosaic that is one."""
+def _source(
+    state: _Checked, name: str, relative: bool, folder: Path, depth: int
+) -> tuple[str, int]:
+    """Return the path of a source, or the text of a mosaic that is one, and its length there."""
     state.sources += 1
     if state.sources > _MOST:
-        _refuse(state, f"it names more than {_MOST} sources")
-    name = given.text or ""
-    relative = given.get("relativeToVRT", given.get("relativetoVRT", "0")) == "1"
-    try:
-        path = ((folder if relative else Path()) / name).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
-        _refuse(state, f"it names {name[:200]!r}, which is no file here")
+        _too_large(state.path, f"it names more than {_MOST} sources")
+    path = _place(folder, name, relative)
+    if path is None:
+        _refuse(state.path, f"it names {name[:_SHOWN]!r}, which is no file here")
     if not path.is_relative_to(state.root):
-        _refuse(state, f"it names {name[:200]!r}, which is not in its folder {state.root}")
+        reason = f"it names {name[:_SHOWN]!r}, which is not in its folder {state.root}"
+        _refuse(state.path, reason)
     if path not in state.known:
-        state.known[path] = _stand_in(state, path, depth)
-    found = state.known[path]
-    if found.startswith("<"):
-        state.bytes += len(found)
-    return found
+        found = _stand_in(state, path, depth)
+        more = 4 * found.count("&") + 3 * (found.count("<") + found.count(">"))
+        state.known[path] = found, len(found.encode()) + more
+    return state.known[path]
 
 
 def _stand_in(state: _Checked, path: Path, depth: int) -> str:
     """Return what GDAL is told instead of a file: a mosaic's text, else its path."""
     if not path.is_file():
-        _refuse(state, f"it names {path}, which is no file")
-    with Stored(path) as file:
-        start = file.start(_LOOK)
-    if _NESTED.match(start):
+        _refuse(state.path, f"it names {path}, which is no file")
+    if _is_mosaic(path):
         return _text_of(state, path, depth + 1)
-    if not start.startswith(_PICTURES):
-        _refuse(state, f"it names {path}, which is no TIFF, PNG, JPEG or JPEG 2000")
-    if _ELSEWHERE.search(start):
-        _refuse(state, f"it names {path}, which begins as two formats")
+    with Stored(path) as file:
+        if not is_picture(file):
+            what = "is no TIFF, PNG, JPEG or JPEG 2000, or something else as well"
+            _refuse(state.path, f"it names {path}, which {what}")
+        need = need_of_source(file, state.budget)
+    what = f"{state.path}: decoding a tile of {path}"
+    state.budget.require(need, what, "save that with smaller tiles")
+    state.decoding = max(state.decoding, need)
     return str(path)
 
 
-def _refuse(state: _Checked, reason: str) -> NoReturn:
+def _is_mosaic(path: Path) -> bool:
+    """Return whether the extension says so, which decides what a file is read as."""
+    return path.suffix.lower() == ".vrt"
+
+
+def _is_relative(attributes: dict[str, str]) -> bool:
+    return attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) == "1"
+
+
+def _place(folder: Path, name: str, relative: bool) -> Path | None:
+    """Return the file of a name, links followed; None where there is none."""
+    try:
+        return ((folder if relative else Path()) / name).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before 3.13
+        return None
+
+
+def _too_large(path: Path, reason: str) -> NoReturn:
+    raise InvalidInput(f"{path}: {reason}; {_REMEDY}.")
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
     raise InvalidInput(
-        f"{state.path}: {reason}; a mosaic may name the pictures in its folder and below, and say "
+        f"{path}: {reason}; a mosaic may name the pictures in its folder and below, and say "
         "how they are placed. Pass trust_vrt=True (--trust-vrt) if you trust it to read any file "
         "and address."
     )
