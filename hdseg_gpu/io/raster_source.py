@@ -80,7 +80,7 @@ class RasterSource(ImageSource):
             self._what = checked_mosaic(path, budget) if mosaic and not trust_vrt else self.name
             if not mosaic:
                 with Stored(path) as file:  # no pipe, nor device
-                    self.decoding = decoding_of(file)
+                    self.decoding = decoding_of(file) if path.suffix.lower() == ".jp2" else 0
         try:
             # GDAL opens overviews and masks when it is asked for them.
             with decoding(path), environment(self._trusted):

@@ -73,7 +73,7 @@ def _text_of(state: _Checked, path: Path, depth: int) -> str:
     if depth > _DEEPEST:
         _refuse(state, f"it has mosaics within mosaics, more than {_DEEPEST}")
     text = read_within(path, _LONGEST)
-    state.budget.require(_TREE * len(text), f"{path}: its text", "divide the mosaic")
+    state.budget.require(_TREE * len(text), f"{path}: reading its text", "divide the mosaic")
     if b"<!DOCTYPE" in text:
         _refuse(state, "it has a DOCTYPE")
     try:

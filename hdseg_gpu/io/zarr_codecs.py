@@ -29,8 +29,29 @@ _TYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")  # options that nam
 _WIDEST = 16  # bytes of a number
 
 
-def bounded(name: str, array: Any) -> Any:
-    """Return the array with codecs that yield no more than a chunk; others are refused."""
+def has_dictionary(array: Any) -> bool:
+    """Return whether chunks are unpacked by LZMA, which keeps what it has unpacked beside it."""
+    metadata = array.metadata
+    if metadata.zarr_format == 2:
+        codecs = (metadata.compressor, *(metadata.filters or ()))
+        return any(getattr(codec, "codec_id", "") == "lzma" for codec in codecs)
+    return _has_lzma(metadata.codecs)
+
+
+def _has_lzma(codecs: tuple[Any, ...]) -> bool:
+    return any(
+        _has_lzma(codec.codecs)
+        if isinstance(codec, ShardingCodec)
+        else str(codec.to_dict()["name"]).removeprefix(_PREFIX) == "lzma"
+        for codec in codecs
+    )
+
+
+def bounded(name: str, array: Any, memory: int) -> Any:
+    """Return the array with codecs that yield no more than a chunk; others are refused.
+
+    memory: bytes that the dictionary of LZMA may have.
+    """
     metadata = array.metadata
     if metadata.zarr_format == 2:
         filters = tuple(_checked(name, each, each.get_config()) for each in metadata.filters or ())
@@ -39,16 +60,17 @@ def bounded(name: str, array: Any) -> Any:
             compressor = _checked(name, compressor, compressor.get_config())
         if isinstance(compressor, Numcodec) and compressor.codec_id in _PACKED:
             width = max(array.dtype.itemsize, _WIDEST if filters else 0)
-            compressor = _Bounded2(compressor, _room(prod(metadata.chunks) * width))
+            compressor = _Bounded2(compressor, _room(prod(metadata.chunks) * width), memory)
+        widest = max(array.dtype.itemsize, _WIDEST)
         filters = tuple(
-            _Bounded2(each, _room(prod(metadata.chunks) * max(array.dtype.itemsize, _WIDEST)))
+            _Bounded2(each, _room(prod(metadata.chunks) * widest), memory)
             if each.codec_id in _PACKED
             else each
             for each in filters
         )
         changed = replace(metadata, filters=filters or None, compressor=compressor)
     else:
-        changed = replace(metadata, codecs=_of_array(name, metadata.codecs))
+        changed = replace(metadata, codecs=_of_array(name, metadata.codecs, memory))
     return zarr.Array(zarr.AsyncArray(changed, array.store_path))
 
 
@@ -70,23 +92,23 @@ def _checked(name: str, codec: Any, config: dict[str, Any]) -> Any:
     return codec
 
 
-def _of_array(name: str, codecs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(_bounded3(name, codec) for codec in codecs)
+def _of_array(name: str, codecs: tuple[Any, ...], memory: int) -> tuple[Any, ...]:
+    return tuple(_bounded3(name, codec, memory) for codec in codecs)
 
 
-def _bounded3(name: str, codec: Any) -> Any:
+def _bounded3(name: str, codec: Any, memory: int) -> Any:
     """Return a codec of Zarr 3 within bounds."""
     if isinstance(codec, ShardingCodec):
         return ShardingCodec(
             chunk_shape=codec.chunk_shape,
-            codecs=_of_array(name, codec.codecs),
-            index_codecs=_of_array(name, codec.index_codecs),
+            codecs=_of_array(name, codec.codecs, memory),
+            index_codecs=_of_array(name, codec.index_codecs, memory),
             index_location=codec.index_location,
         )
     told = codec.to_dict()
     kind = str(told["name"]).removeprefix(_PREFIX)
     _checked(name, codec, {**dict(told.get("configuration") or {}), "id": kind})
-    return _Bounded3(codec, kind) if kind in _PACKED else codec
+    return _Bounded3(codec, kind, memory) if kind in _PACKED else codec
 
 
 def _refuse(name: str, kind: str) -> NoReturn:
@@ -97,8 +119,8 @@ def _refuse(name: str, kind: str) -> NoReturn:
     )
 
 
-def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
-    """Return what a codec unpacks, `limit` bytes at most."""
+def _unpacked(kind: str, codec: Any, data: bytes, limit: int, memory: int) -> Any:
+    """Return what a codec unpacks, `limit` bytes at most, by a dictionary of `memory` at most."""
     if kind in ("zlib", "gzip"):
         return unpack.inflated(data, limit, 15 if kind == "zlib" else 31)
     if kind == "bz2":
@@ -106,11 +128,10 @@ def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
     if kind == "lzma":
         config = codec.get_config()
         raw = int(config.get("format", 1)) == unpack.RAW
-        return unpack.from_lzma(data, limit, config.get("filters") if raw else None)
+        filters = config.get("filters") if raw else None
+        return unpack.from_lzma(data, limit, filters, memory=memory)
     if kind == "zstd" and not unpack.check_zstd(data, limit):
-        import imagecodecs  # the frame does not say, so room is made for all that it may be
-
-        return imagecodecs.zstd_decode(data, out=limit)
+        return unpack.from_zstd(data, limit)
     if kind == "blosc":
         unpack.check_blosc(data, limit)
     if kind == "lz4":
@@ -123,8 +144,8 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
 
     codec_id = "bounded"  # Zarr asks the class for one
 
-    def __init__(self, codec: Any, limit: int) -> None:
-        self._codec, self._limit = codec, limit
+    def __init__(self, codec: Any, limit: int, memory: int) -> None:
+        self._codec, self._limit, self._memory = codec, limit, memory
 
     def encode(self, buf: Any) -> Any:
         """Return what the codec itself does."""
@@ -132,7 +153,7 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the unpacked bytes."""
-        return _unpacked(self._codec.codec_id, self._codec, bytes(buf), self._limit)
+        return _unpacked(self._codec.codec_id, self._codec, bytes(buf), self._limit, self._memory)
 
     def get_config(self) -> dict[str, Any]:
         """Return that of the codec."""
@@ -146,6 +167,7 @@ class _Bounded3(BytesBytesCodec):  # type: ignore[misc]
 
     codec: Any
     kind: str
+    memory: int
     is_fixed_size = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,7 +177,7 @@ class _Bounded3(BytesBytesCodec):  # type: ignore[misc]
 
     def evolve_from_array_spec(self, array_spec: Any) -> "_Bounded3":
         """Return the same around the codec for an array."""
-        return _Bounded3(self.codec.evolve_from_array_spec(array_spec), self.kind)
+        return _Bounded3(self.codec.evolve_from_array_spec(array_spec), self.kind, self.memory)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Return that of the codec."""
@@ -166,7 +188,8 @@ class _Bounded3(BytesBytesCodec):  # type: ignore[misc]
         dtype = chunk_spec.dtype
         native = dtype if isinstance(dtype, np.dtype) else dtype.to_native_dtype()
         limit = _room(prod(chunk_spec.shape) * native.itemsize)
-        found = _unpacked(self.kind, _plain(self.codec), chunk_bytes.to_bytes(), limit)
+        data = chunk_bytes.to_bytes()
+        found = _unpacked(self.kind, _plain(self.codec), data, limit, self.memory)
         return chunk_spec.prototype.buffer.from_bytes(bytes(found))
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:

@@ -17,6 +17,7 @@ from hdseg_gpu.io.ome_zarr_metadata import Multiscale, georeference, multiscale
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
+from hdseg_gpu.io.unpack import LZMA_MEMORY
 
 _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
@@ -63,15 +64,18 @@ class ZarrSource(ImageSource):
         shard = _chunks_in_shard(array)
         if shard:
             self.decoding += _INDEX * shard
-        (budget or budget_of(None)).require(
+        if store is not None:
+            from hdseg_gpu.io.zarr_codecs import bounded, has_dictionary
+
+            self.decoding += stored * has_dictionary(array)
+        budget = budget or budget_of(None)
+        budget.require(
             self.decoding,
             f"{name}: decoding a chunk of the shape {tuple(array.chunks)} and type {dtype}",
             "save it with smaller chunks",
         )
         if store is not None:
-            from hdseg_gpu.io.zarr_codecs import bounded
-
-            array = bounded(name, array)
+            array = bounded(name, array, min(LZMA_MEMORY, budget.left))
             store.most = 2 * stored + _INDEX * shard + MiB
         self._array = array
         self._store = store
