@@ -81,6 +81,7 @@ def test_a_codestream_far_from_the_beginning(tmp_path):
         jp2(struct.pack(">I4sQ", 1, b"free", 15), box(b"jp2c", codestream(64, 64))),
         jp2(box(b"free", b"") * 10_001, box(b"jp2c", codestream(64, 64))),
     ],
+    ids=lambda content: f"{len(content)} bytes",
 )  # fmt: skip
 def test_what_is_no_jpeg_2000_is_refused(tmp_path, content):
     with pytest.raises(Unclear):
@@ -91,7 +92,7 @@ def test_what_is_no_jpeg_2000_is_refused(tmp_path, content):
         decoding_of(file)
 
 
-@pytest.mark.parametrize("where", [lambda p: box(b"jp2h", p), lambda p: p])
+@pytest.mark.parametrize("where", [lambda p: box(b"jp2h", p), bytes], ids=["jp2h", "alone"])
 def test_a_palette_within_a_tiff_is_refused(where):
     """OpenJPEG would make up to 255 components of the one that the codestream has."""
     content = jp2(where(box(b"pclr", bytes(9))), box(b"jp2c", codestream(64, 64)))
@@ -188,7 +189,9 @@ def test_what_follows_the_pixels_of_a_png_counts(png):
 
 
 @pytest.mark.parametrize(
-    "filler", [b"\xff\xe0\0\2", b"\xff\xd8", b"\xff\xff\xe0\0\2", b"\0\xff\xe0\0\2", b"\xff\1"]
+    "filler",
+    [b"\xff\xe0\0\2", b"\xff\xd8", b"\xff\xff\xe0\0\2", b"\0\xff\xe0\0\2", b"\xff\1"],
+    ids=bytes.hex,
 )
 def test_segments_without_end(tmp_path, filler):
     path = tmp_path / "a.jpg"
