@@ -991,6 +991,12 @@ def test_a_width_that_is_a_fraction(tmp_path):
         open_image(path)
 
 
+def test_complex_numbers(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 8), np.complex64))
+    with refused(tmp_path / "a.tif", "complex64"):
+        open_image(tmp_path / "a.tif")
+
+
 def test_a_chunk_that_says_it_is_longer_than_its_file(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(GREY).save(path)

@@ -4,8 +4,12 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hdseg_gpu.io.boxes import Unclear, boxes
 from hdseg_gpu.io.jp2_head import jp2_head
 from hdseg_gpu.io.jpeg_head import jpeg_head
+
+_JPEGXL = b"\xff\x0a"  # what its code begins with
+_MOST_SAMPLES = 65_535  # of a pixel
 
 
 class Coded(NamedTuple):
@@ -16,27 +20,23 @@ class Coded(NamedTuple):
     samples: int
 
 
-class Unclear(ValueError):
-    """A code that does not say how large its picture is."""
-
-
 def of_jpeg(data: bytes) -> Coded:
     """Return the size of a JPEG, (0, 0) of one that leaves it to its container."""
-    head = jpeg_head("it", lambda at, count: data[at : at + count], len(data))
+    head = jpeg_head("it", _reader(data), len(data))
     return Coded(*head.shape, head.channels)
 
 
 def of_jpeg2000(data: bytes) -> Coded:
     """Return the size of a JPEG 2000."""
-    head = jp2_head(data)
-    if head is None:
-        raise Unclear("it holds no JPEG 2000")
+    head = jp2_head(_reader(data), len(data))
+    if head.palette:
+        raise Unclear("it has a palette")
     return Coded(*head.shape, head.components)
 
 
 def of_png(data: bytes) -> Coded:
     """Return the size of a PNG."""
-    if data[:4] != b"\x89PNG" or len(data) < 26:
+    if data[:4] != b"\x89PNG" or data[12:16] != b"IHDR" or len(data) < 26:
         raise Unclear("it holds no PNG")
     width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
     return Coded(height, width, {0: 1, 2: 3, 3: 3, 4: 2}.get(colour, 4))
@@ -60,20 +60,32 @@ def of_webp(data: bytes) -> Coded:
 
 
 def of_lerc(data: bytes) -> Coded:
-    """Return the size of a picture of Esri's."""
-    if data[:6] != b"Lerc2 " or len(data) < 30:
+    """Return the size of a picture of Esri's, whose bands may follow one another."""
+    at, rows, columns, samples = 0, 0, 0, 0
+    while data[at : at + 6] == b"Lerc2 ":
+        if len(data) < at + 38:
+            raise Unclear("it is cut short")
+        (version,) = struct.unpack_from("<i", data, at + 6)
+        sizes = struct.unpack_from("<6i", data, at + (14 if version >= 3 else 10))
+        values, length = (sizes[2], sizes[5]) if version >= 4 else (1, sizes[4])
+        if min(*sizes[:2], values, length - 34) < 0:
+            raise Unclear("it has a negative size")
+        rows, columns = max(rows, sizes[0]), max(columns, sizes[1])
+        samples += max(1, values)
+        if samples > _MOST_SAMPLES:
+            raise Unclear(f"it has more than {_MOST_SAMPLES} bands")
+        at += length
+    if not samples:
         raise Unclear("it holds no LERC of version 2")
-    (version,) = struct.unpack_from("<i", data, 6)
-    rows, columns, values = struct.unpack_from("<iii", data, 14 if version >= 3 else 10)
-    return Coded(rows, columns, values if version >= 4 else 1)
+    return Coded(rows, columns, samples)
 
 
 def of_jpegxl(data: bytes) -> Coded:
     """Return the size of a JPEG XL of one frame."""
-    at = data.find(b"\xff\x0a") if data[:2] != b"\xff\x0a" else 0
-    if at < 0:
+    data = _jpegxl_code(data)
+    if data[:2] != _JPEGXL:
         raise Unclear("it holds no JPEG XL")
-    read = _bits(data[at + 2 : at + 66])
+    read = _bits(data[2:])
     rows, columns = _jpegxl_size(read)
     extra = 0
     if not read(1):  # not all default
@@ -89,6 +101,22 @@ def of_jpegxl(data: bytes) -> Coded:
         read(1)
         extra = _number(read, (0, 0), (1, 0), (2, 4), (1, 12))
     return Coded(rows, columns, 1 + extra)  # of grey or of colours: that is said elsewhere
+
+
+def _jpegxl_code(data: bytes) -> bytes:
+    """Return the beginning of the code, which may lie in a box, or in parts in several."""
+    if data[:2] == _JPEGXL:
+        return data[:66]
+    if data[4:8] != b"JXL ":
+        raise Unclear("it holds no JPEG XL")
+    for kind, begin, end in boxes(_reader(data), 0, len(data)):
+        if kind == b"jxlc":
+            return data[begin : min(end, begin + 66)]
+        if kind == b"jxlp":
+            if data[begin : begin + 4] not in (bytes(4), b"\x80\0\0\0"):  # the last one, alone
+                break
+            return data[begin + 4 : min(end, begin + 70)]
+    raise Unclear("it holds no JPEG XL")
 
 
 def _jpegxl_size(read: Callable[[int], int]) -> tuple[int, int]:
@@ -121,6 +149,10 @@ def _bits(data: bytes) -> Callable[[int], int]:
         return found
 
     return read
+
+
+def _reader(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda at, count: data[at : at + count]
 
 
 def _little(data: bytes, at: int, count: int) -> int:

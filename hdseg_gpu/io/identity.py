@@ -82,8 +82,6 @@ def identity_of(path: Path, key: str | None = None) -> Identity:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
-    except InvalidInput:
-        raise
     except ValueError as error:  # a null byte
         raise InvalidInput(f"{str(path)!r} cannot be the name of a file: {error}.") from error
 

@@ -3,11 +3,13 @@
 import struct
 from typing import NamedTuple
 
+from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.boxes import Read, Unclear, boxes
 from hdseg_gpu.io.stored import Stored
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC and SIZ
-_LOOK = 1 << 20
+_SIGNATURE = b"jP  "  # the first box
 _SAMPLE = 8  # bytes that OpenJPEG takes for a sample of a tile: a whole number, and wavelets of it
 
 
@@ -17,6 +19,7 @@ class Jp2Head(NamedTuple):
     shape: Shape
     tile: Shape
     components: int
+    palette: bool  # decoders may make up to 255 components of one
 
     @property
     def decoding(self) -> int:
@@ -24,23 +27,50 @@ class Jp2Head(NamedTuple):
         return self.tile[0] * self.tile[1] * self.components * _SAMPLE
 
 
-def jp2_head(code: bytes) -> Jp2Head | None:
-    """Return what the first codestream in some bytes says, None where there is none."""
-    at = code.find(_CODESTREAM)
-    if at < 0 or len(code) < at + 42:
-        return None
+def jp2_head(read: Read, size: int) -> Jp2Head:
+    """Return what the codestream says that decoders take; `read` gives some of `size` bytes.
+
+    Raises ``Unclear`` where there is none.
+    """
+    at, palette = _codestream(read, size)
+    code = read(at, 42)
+    if code[:4] != _CODESTREAM or len(code) < 42:
+        raise Unclear("it holds no JPEG 2000")
     right, bottom, left, top, wide, high, tile_left, tile_top, components = struct.unpack_from(
-        ">8IH", code, at + 8
+        ">8IH", code, 8
     )
-    size = max(0, bottom - top), max(0, right - left)
     return Jp2Head(
-        size,
+        (max(0, bottom - top), max(0, right - left)),
         (min(high, max(0, bottom - tile_top)), min(wide, max(0, right - tile_left))),
         components,
+        palette,
     )
+
+
+def _codestream(read: Read, size: int) -> tuple[int, bool]:
+    """Return where the codestream begins, and whether a palette comes before it."""
+    start = read(0, 8)
+    if start[:4] == _CODESTREAM:
+        return 0, False
+    palette = False
+    if start[4:] == _SIGNATURE:
+        for kind, begin, end in boxes(read, 0, size):
+            # GDAL takes JP2C for it, too.
+            if kind.lower() == b"jp2c":
+                if kind != b"jp2c":
+                    break
+                return begin, palette
+            if kind == b"jp2h":
+                palette |= any(inner.kind == b"pclr" for inner in boxes(read, begin, end))
+            palette |= kind == b"pclr"  # OpenJPEG takes it here, too
+    raise Unclear("it holds no JPEG 2000")
 
 
 def decoding_of(file: Stored) -> int:
-    """Return the bytes that a tile of a .jp2 takes; 0 of other files."""
-    head = jp2_head(file.start(_LOOK))
-    return 0 if head is None else head.decoding
+    """Return the bytes that a tile of a .jp2 takes."""
+    try:
+        return jp2_head(file.some, file.size).decoding
+    except Unclear as error:
+        raise InvalidInput(
+            f"{file.name} cannot be read, it may be damaged or cut short: {error}."
+        ) from error

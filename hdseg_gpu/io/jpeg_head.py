@@ -15,6 +15,7 @@ _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
 _SCAN, _END = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what pixels' codes cannot contain
 _BLOCK = 1 << 20
+_MOST_SEGMENTS = 10_000  # each of 64 KiB at most
 MOST_SCANS = 100  # a scan of a few bytes goes over all pixels; encoders write up to some 20
 
 
@@ -39,15 +40,19 @@ def jpeg_head(name: str, read: Callable[[int, int], bytes], size: int) -> JpegHe
     if read(0, 2) != b"\xff\xd8":
         raise InvalidInput(f"{name} cannot be read, it may be damaged: it holds no JPEG.")
     shape, depth, channels, progressive = (0, 0), 8, 0, False
-    at, scans, before, ended = 2, 0, 0, False
+    at, scans, before, ended, steps = 2, 0, 0, False, 0
     while at + 4 <= size:
         marker = read(at, 4)
-        if marker[0] != 0xFF:  # bytes between segments, which decoders skip
-            at = _next(read, at, size)
-            continue
+        if len(marker) < 4:
+            break
+        steps += 1
+        if steps > _MOST_SEGMENTS:
+            raise InvalidInput(
+                f"{name} cannot be read: it has more than {_MOST_SEGMENTS} segments; save it anew."
+            )
         kind = marker[1]
-        if kind == 0xFF:
-            at += 1
+        if marker[0] != 0xFF or kind == 0xFF:  # bytes between segments, which decoders skip
+            at = _next(read, at, size)
         elif kind in _ALONE:
             at += 2
         elif kind == _END:
@@ -76,12 +81,14 @@ def jpeg_head(name: str, read: Callable[[int, int], bytes], size: int) -> JpegHe
 
 def _next(read: Callable[[int, int], bytes], at: int, size: int) -> int:
     """Return where the next marker is that is no part of the pixels' code; `size` without one."""
+    count = 1 << 12
     while at < size - 1:
-        block = read(at, min(_BLOCK, size - at))
+        block = read(at, min(count, size - at))
         found = _MARKER.search(block)
         if found is not None:
             return at + found.start()
         if len(block) < 2:
             break
         at += len(block) - 1  # a marker may lie across
+        count = min(2 * count, _BLOCK)
     return size

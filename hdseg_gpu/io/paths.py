@@ -127,7 +127,7 @@ def followed(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
-        raise InvalidInput(f"output {path} is a link that leads nowhere; remove it.") from error
+        raise InvalidInput(f"output {path} is a link in a circle of links; remove it.") from error
 
 
 def _check_replaceable(path: Path, target: Path) -> None:

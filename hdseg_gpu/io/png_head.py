@@ -1,13 +1,15 @@
 """What a PNG says of itself before its pixels."""
 
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.stored import Stored
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MOST_CHUNKS = 10_000  # that hold no pixels
+_LEAST_PIXELS = 1024  # bytes of a chunk of pixels on average, where there are many; libpng: 8192
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
 
 
@@ -36,20 +38,45 @@ def png_head(file: Stored) -> PngHead:
             f"pixels of colour type {colour}."
         )
     shape = int(height), int(width)
-    colours, aside = _before_pixels(file)
+    colours, aside = _aside(file)
     palette = (colours or b"") if colour == 3 else None
     return PngHead(shape, depth, palette, _CHANNELS[colour], bool(interlaced), aside)
 
 
-def _before_pixels(file: Stored) -> tuple[bytes | None, int]:
-    """Return the palette and the bytes of the longest chunk; chunks behind pixels are not read."""
-    colours, longest, at = None, 0, 8
+def _aside(file: Stored) -> tuple[bytes | None, int]:
+    """Return the palette, and the bytes of the longest chunk that holds no pixels.
+
+    Those behind the pixels count: Pillow keeps them, too.
+    """
+    colours, longest, at, others, pixels = None, 0, 8, 0, 0
+    most_pixels = _MOST_CHUNKS + file.size // _LEAST_PIXELS
     while at + 8 <= file.size:
-        length, kind = struct.unpack(">I4s", file.fetch(at, 8))
-        if kind == b"IDAT":
+        head = file.some(at, 8)
+        if len(head) < 8:
             break
-        if kind == b"PLTE":
-            colours = file.some(at + 8, min(length, 768))
-        longest = max(longest, min(length, file.size - at))
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            break
+        if not kind.isalpha():
+            if pixels:  # what follows the picture, which decoders leave alone
+                break
+            raise InvalidInput(
+                f"{file.name} cannot be read, it may be damaged: at byte {at} there is no chunk."
+            )
+        if kind == b"IDAT":
+            pixels += 1
+            if pixels > most_pixels:
+                _refuse(file, f"{most_pixels} chunks of pixels, which are nearly empty")
+        else:
+            others += 1
+            if others > _MOST_CHUNKS:
+                _refuse(file, f"{_MOST_CHUNKS} chunks that hold no pixels")
+            if kind == b"PLTE" and not pixels:
+                colours = file.some(at + 8, min(length, 768))
+            longest = max(longest, min(length, file.size - at))
         at += 12 + length
     return colours, longest
+
+
+def _refuse(file: Stored, what: str) -> NoReturn:
+    raise InvalidInput(f"{file.name} cannot be read: it has more than {what}; save it anew.")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.locks import RLock
 from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.jpeg_head import jpeg_head
@@ -107,16 +108,31 @@ def opened(path: Path, file: Stored) -> Iterator[Any]:
     """Open a picture by Pillow, in the format of its extension; its pixels are not decoded yet."""
     from PIL import Image
 
-    # Large pictures are the purpose here, so the guard against them is lifted while reading.
-    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with decoding(path), file.stream() as stream:
-            with quiet():
-                picture = Image.open(stream, formats=_FORMATS[path.suffix.lower()])
-            with picture:
-                yield picture
-    finally:
-        Image.MAX_IMAGE_PIXELS = guard
+    with decoding(path), file.stream() as stream:
+        with quiet(), _any_size():
+            picture = Image.open(stream, formats=_FORMATS[path.suffix.lower()])
+        with picture:
+            yield picture
+
+
+_guard = RLock()
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Lift Pillow's guard against large pictures, which are the purpose here.
+
+    It belongs to all threads: without the lock, one would take another's lifted guard for the
+    user's, and restore that.
+    """
+    from PIL import Image
+
+    with _guard:
+        guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = guard
 
 
 def read_picture(
@@ -176,7 +192,8 @@ def _copied(picture: Any, mode: str | None, table: NDArray[Any] | None) -> NDArr
     step = max(1, _STRIP // picture.width)
     for top in range(0, picture.height, step):
         bottom = min(top + step, picture.height)
-        strip = picture.crop((0, top, picture.width, bottom))
+        with _any_size():
+            strip = picture.crop((0, top, picture.width, bottom))
         values = np.asarray(strip if mode is None else strip.convert(mode))
         if table is not None:
             values = table[values]

@@ -82,7 +82,7 @@ class RasterSource(ImageSource):
                 self._what, self.decoding = checked_mosaic(path, budget)
             elif not mosaic:
                 with Stored(path) as file:  # no pipe, nor device
-                    self.decoding = decoding_of(file)
+                    self.decoding = decoding_of(file) if path.suffix.lower() == ".jp2" else 0
                 if path.suffix.lower() == ".img":
                     self.decoding = check_sides(path, budget)
         try:

@@ -24,7 +24,7 @@ def read_tiff(
         pixels = source.shape[0] * source.shape[1] * source.channels
         budget.require(
             pixels * source.dtype.itemsize + source.decoding + cost(source.shape, source.dtype),
-            f"{path}: its {source.shape[0]} x {source.shape[1]} pixels in memory",
+            f"{path}: reading {source.shape[0]} x {source.shape[1]} pixels",
             "pass a smaller one",
         )
         found = source.read(whole(source.shape))

@@ -11,7 +11,8 @@ from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.io.stored import Stored
 
 MOST_PAGES = 1000  # that are looked at
-_MOST_TAGS = 4096
+_MOST_TAGS = 4096  # of a page
+_MOST_IN_ALL = 200_000  # tags: pages may share theirs, so that a small file has any number
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
 # Of one number; signed ones count as well, as libtiff takes them.
@@ -23,7 +24,8 @@ _MOST_BITS = 64  # of a sample, where that is not to be found
 # What is read of a page, whole: sizes of samples, texts, tables of segments, JPEG's tables, colours
 # and georeferences.
 _READ = {258, 270, 273, 277, 279, 282, 283, 292, 305, 320, 324, 325, 330, 338, 339, 347, 513, 514,
-         530, 33550, 33628, 33922, 34264, 34735, 34736, 34737, 42113, 50838, 50839}  # fmt: skip
+         530, 33550, 33628, 33922, 34264, 34735, 34736, 34737, 42113, 50674, 50838,
+         50839}  # fmt: skip
 # Bytes of memory for a character, of which XML may be made, and for a number.
 _TEXT, _VALUE = 24, 48
 
@@ -71,8 +73,8 @@ def tiff_head(file: Stored, budget: Budget) -> TiffHead:
         pages.append(page)
         if len(pages) == 1:
             budget.require(
-                page.memory, f"{file.name}: the tables of its first page", "save it with larger "
-                "tiles or strips",
+                page.memory, f"{file.name}: reading the tables of its first page",
+                "save it with larger tiles or strips",
             )  # fmt: skip
     if not pages:
         raise InvalidInput(f"{file.name} cannot be read, it may be damaged: it has no pages.")
@@ -109,6 +111,7 @@ class _Reader:
         self._file, self._order, self._big = file, order, version == 43
         self._word = f"{order}Q" if self._big else f"{order}I"
         self._count, self._entry = (f"{order}Q", 20) if self._big else (f"{order}H", 12)
+        self._tags = 0
         (self.first,) = struct.unpack_from(self._word, start, 8 if self._big else 4)
 
     def directory(self, at: int) -> tuple[Directory, int]:
@@ -118,6 +121,9 @@ class _Reader:
         (count,) = struct.unpack(self._count, self._some(at, head))
         if not 0 < count <= _MOST_TAGS:
             raise ValueError(f"it has a page of {count} tags, at {at}")
+        self._tags += count
+        if self._tags > _MOST_IN_ALL:
+            raise ValueError(f"its pages have more than {_MOST_IN_ALL} tags")
         entries = self._some(at + head, count * self._entry + word)
         values: dict[int, int] = {}
         children: tuple[int, ...] = ()

@@ -64,6 +64,10 @@ def layout_of(page: Any, path: Path) -> Layout:
             f"{path}: the page has the axes {page.axes}, the shape {str(page.shape)[:100]} and the "
             f"type {page.dtype}; expected a picture with the axes YX, YXS or SYX."
         )
+    if page.dtype.kind not in "buif":
+        raise InvalidInput(
+            f"{path} holds {page.dtype}; convert it to whole numbers or floats first."
+        )
     planes, _, height, width, samples = (int(n) for n in page.shaped)
     if min(planes, height, width, samples) < 1:  # a width that is a fraction
         raise InvalidInput(

@@ -22,13 +22,22 @@ from hdseg_gpu.io.stored import Short, Stored
 from hdseg_gpu.io.tiff_head import tiff_head
 from hdseg_gpu.io.tiff_layout import Segment, layout_of
 from hdseg_gpu.io.tiff_page import has_alpha, has_more_pages, levels_of, palette
-from hdseg_gpu.io.unpack import TooLong, from_lzma, inflated
+from hdseg_gpu.io.unpack import (
+    LZMA_MEMORY,
+    TooLong,
+    check_lzma,
+    from_lzma,
+    from_zstd,
+    inflated,
+)
 
 _REMEMBERED = 64 << 20  # bytes of decoded segments, if the budget has eight times as many left
 _BLOCK = 8 << 20  # bytes fetched at once of pixels that are stored as they are
 # Rows are fetched whole, and columns that nobody asked for thrown away, where this is not more than
 # so many times what was asked for, or the row is not longer than a page of memory.
 _WASTE, _SHORT_ROW = 4, 4096
+_DEFLATE, _LZMA, _LERC = (8, 32946, 50013), 34925, 34887
+_LERC_PARAMETERS = 50674  # version, and how LERC is packed once more: not, by deflate or Zstandard
 # Codes of Compression: what holds pictures of its own size, and the bytes that their decoders take
 # for a sample beside the result.
 _JPEG, _JPEG2000 = (codestreams.of_jpeg, 3), (codestreams.of_jpeg2000, 12)
@@ -37,10 +46,9 @@ _CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
     **dict.fromkeys((33003, 33004, 33005, 34712), _JPEG2000),
     **dict.fromkeys((50002, 52546), (codestreams.of_jpegxl, 16)),
     **dict.fromkeys((34927, 50001), (codestreams.of_webp, 6)),
-    34887: (codestreams.of_lerc, 8), 34933: (codestreams.of_png, 2),
+    _LERC: (codestreams.of_lerc, 8), 34933: (codestreams.of_png, 2),
 }  # fmt: skip
 # Those that are told how much they may yield.
-_DEFLATE, _LZMA = (8, 32946, 50013), 34925
 _TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
 # What tifffile would look for in other pages or beside the file.
 _KINDS = ("lsm", "scanimage", "ndpi", "micromanager", "mmstack", "ndtiff", "stk")
@@ -74,7 +82,7 @@ def open_tiff(
                 first = page = tiff.pages.first
                 if level:
                     budget.require(
-                        levels[level].memory, f"{path}: the tables of level {level}",
+                        levels[level].memory, f"{path}: reading the tables of level {level}",
                         "save it with larger tiles or strips",
                     )  # fmt: skip
                     stream.seek(levels[level].offset)
@@ -138,6 +146,7 @@ class TiffSource(ImageSource):
                 f"{path} is compressed by the method {page.compression!r}, which is not read; save "
                 "it with deflate, LZW, Zstandard, LZMA, JPEG, JPEG 2000, JPEG XL, WebP or LERC."
             )
+        self._packed = _lerc_packing(page, path) if self._compression == _LERC else 0
         self.held = 0 if layout.plain is not None else min(_REMEMBERED, budget.left // 8)
         self.decoding = self._needed(file.size)
         budget.require(
@@ -145,6 +154,7 @@ class TiffSource(ImageSource):
             f"{path}: decoding a {layout.noun} of {layout.segment[0]} x {layout.segment[1]} pixels",
             "save it with smaller tiles",
         )
+        self._dictionary = min(LZMA_MEMORY, budget.left)
         self._recent = Recent(self.held)
         self._file = file
 
@@ -163,7 +173,17 @@ class TiffSource(ImageSource):
         samples = layout.segment[0] * layout.segment[1] * layout.samples
         coded = _CODED.get(self._compression)
         each = 3 * item if coded is None else coded[1] + 2 * item
-        return 2 * encoded + int(samples * each)
+        if self._compression == _LZMA:
+            each += item  # its dictionary holds what it has unpacked
+        unpacked = self._lerc_room if self._packed else 0
+        return 2 * (encoded + unpacked) + int(samples * each)
+
+    @property
+    def _lerc_room(self) -> int:
+        """Return the bytes that a segment's LERC has at most: values as they are, and masks."""
+        layout = self._layout
+        values = layout.segment[0] * layout.segment[1] * layout.samples
+        return values * int(self._stored.itemsize) + values // 4 + 128 * layout.samples + 1024
 
     def _read(self, window: Window) -> NDArray[Any]:
         """Return the pixels of a window."""
@@ -224,6 +244,10 @@ class TiffSource(ImageSource):
         """Return a segment's pixels (rows, columns, samples)."""
         layout = self._layout
         data = bytes(self._file.fetch(int(layout.offsets[index]), int(layout.sizes[index])))
+        if self._packed == 1:
+            data = inflated(data, self._lerc_room, 15)
+        elif self._packed:
+            data = from_zstd(data, self._lerc_room)
         self._check_size(data)
         pixels, _, _ = self._decode(data, index, **self._headers)
         if self._stored == np.bool_:
@@ -250,10 +274,12 @@ class TiffSource(ImageSource):
                     f"it holds {found.rows} x {found.columns} pixels of {found.samples} samples, "
                     f"its place has {rows} x {columns} of {self._layout.samples}"
                 )
-        elif not _has_imagecodecs() and self._compression in (*_DEFLATE, _LZMA):
+        elif self._compression == _LZMA:
+            check_lzma(data, self._dictionary)
+        if not _has_imagecodecs() and self._compression in (*_DEFLATE, _LZMA):
             limit = most * self._stored.itemsize
             if self._compression == _LZMA:
-                from_lzma(data, limit)
+                from_lzma(data, limit, memory=self._dictionary)
             else:
                 inflated(data, limit, 15)
 
@@ -279,6 +305,19 @@ class TiffSource(ImageSource):
             if whole_rows:
                 pixels = pixels[:, part.left : part.right]
             target[top - part.top : top - part.top + rows] = pixels
+
+
+def _lerc_packing(page: Any, path: Path) -> int:
+    """Return how LERC is packed once more: 0 not, 1 by deflate, 2 by Zstandard."""
+    found = page.tags.valueof(_LERC_PARAMETERS)
+    if found is None:
+        return 0
+    if not isinstance(found, tuple) or len(found) < 2 or found[1] not in (0, 1, 2):
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged: its parameters of LERC are "
+            f"{str(found)[:100]}."
+        )
+    return int(found[1])
 
 
 def _has_imagecodecs() -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 RAW = lzma.FORMAT_RAW
-_LZMA_MEMORY = 256 << 20  # bytes that its dictionary may take
+# Bytes that LZMA's dictionary may have. No more of it is touched than is unpacked.
+LZMA_MEMORY = 256 << 20
+_HEADER = 4096  # bytes in which LZMA says how large its dictionary is
 _MOST_PARTS = 1000  # streams one after the other, each of which may be empty
 _ZSTD = 0xFD2FB528
 _SKIPPED = range(0x184D2A50, 0x184D2A60)  # frames that hold no data
@@ -31,14 +33,37 @@ def from_bz2(data: Any, limit: int) -> bytes:
     return _all(bz2.BZ2Decompressor, data, limit)
 
 
-def from_lzma(data: Any, limit: int, filters: Any = None) -> bytes:
-    """Return what LZMA has compressed; `filters` say how, where there is no container."""
+def from_lzma(data: Any, limit: int, filters: Any = None, *, memory: int = LZMA_MEMORY) -> bytes:
+    """Return what LZMA has compressed; `filters` say how, where there is no container.
+
+    `memory` bounds the dictionary.
+    """
     if filters is None:
-        return _all(lambda: lzma.LZMADecompressor(lzma.FORMAT_AUTO, _LZMA_MEMORY), data, limit)
+        check_lzma(data, memory)
+        return _all(lambda: lzma.LZMADecompressor(lzma.FORMAT_AUTO, memory), data, limit)
     for each in filters:
-        if int(each.get("dict_size", 0)) > _LZMA_MEMORY:
-            raise ValueError(f"its dictionary has more than {_LZMA_MEMORY} bytes")
+        if int(each.get("dict_size", 0)) > memory:
+            raise ValueError(f"its dictionary has more than {memory} bytes")
     return _all(lambda: lzma.LZMADecompressor(RAW, None, filters), data, limit)
+
+
+def check_lzma(data: Any, memory: int) -> None:
+    """Refuse what has a dictionary of more bytes, by its header."""
+    try:
+        lzma.LZMADecompressor(lzma.FORMAT_AUTO, memory).decompress(bytes(data[:_HEADER]), 1)
+    except lzma.LZMAError as error:
+        if "limit" not in str(error):
+            raise
+        raise ValueError(f"its dictionary has more than {memory} bytes") from error
+
+
+def from_zstd(data: bytes, limit: int) -> bytes:
+    """Return what Zstandard has compressed."""
+    import imagecodecs  # Python itself knows it from 3.14 on
+
+    check_zstd(data, limit)
+    # Not all frames say how long they are, so there is room for as much as may be.
+    return bytes(imagecodecs.zstd_decode(data, out=limit))
 
 
 def _all(make: Callable[[], Any], data: Any, limit: int) -> bytes:

@@ -117,6 +117,8 @@ class _Chain:
         kind = str(config.get("id"))
         self._check_kind(kind)
         if kind in _PACKED:
+            if kind == "lzma":  # its dictionary keeps what has been unpacked
+                self.decoding += self.size
             self._becomes(_room(self.size), _BYTES)
         elif kind in _SUMS:
             self._becomes(self.size + 4, _BYTES)
@@ -189,11 +191,10 @@ def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
     if kind == "lzma":
         config = codec.get_config()
         raw = int(config.get("format", 1)) == unpack.RAW
-        return unpack.from_lzma(data, limit, config.get("filters") if raw else None)
+        filters = config.get("filters") if raw else None
+        return unpack.from_lzma(data, limit, filters)
     if kind == "zstd" and not unpack.check_zstd(data, limit):
-        import imagecodecs  # the frame does not say, so room is made for all that it may be
-
-        return imagecodecs.zstd_decode(data, out=limit)
+        return unpack.from_zstd(data, limit)
     if kind == "blosc":
         unpack.check_blosc(data, limit)
     if kind == "lz4":

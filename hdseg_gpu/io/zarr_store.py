@@ -206,7 +206,9 @@ class Guarded(Store):  # type: ignore[misc]
                 "at most. Name an array in the store instead."
             )
         self._budget.require(
-            _TREE * count, f"{self._files.name}: its metadata {key}", "name an array in it"
+            _TREE * count,
+            f"{self._files.name}: reading its metadata {key}",
+            "name an array in it",
         )
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:

@@ -18,7 +18,7 @@ def open_zip(path: Path, stream: BinaryIO, budget: Budget) -> zipfile.ZipFile:
     """Return the open zip file, when its table of contents fits into memory."""
     table = _table_size(stream)
     budget.require(
-        3 * table + table // _ENTRY * _OBJECT, f"{path}: its table of contents", "unpack it"
+        3 * table + table // _ENTRY * _OBJECT, f"{path}: reading its table of contents", "unpack it"
     )
     return zipfile.ZipFile(stream)
 
