@@ -57,7 +57,7 @@ HOMES = {
     "io/cog.py": {"rasterio"},
     "io/gdal.py": {"rasterio"},
     "io/raster_source.py": {"rasterio"},
-    "io/picture_source.py": {"PIL", "rasterio", "imagecodecs"},
+    "io/picture_source.py": {"PIL"},
     "io/png_rows.py": {"rasterio"},
     "io/jpeg_rows.py": {"imagecodecs"},
     "io/slide_source.py": {"openslide"},

@@ -1,9 +1,11 @@
 """Windows of PNG and JPEG pictures, which offer no random access of their own."""
 
 import os
+import sys
 import tempfile
 import warnings
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -135,14 +137,10 @@ def _decoded(
 
 def _missing(head: Head) -> str | None:
     """Return the extra without which a picture cannot be decoded row by row."""
-    try:
-        if head.png:
-            import rasterio  # noqa: F401
-        else:
-            import imagecodecs  # noqa: F401
-    except ImportError:
-        return "geo" if head.png else "io"
-    return None
+    library, extra = ("rasterio", "geo") if head.png else ("imagecodecs", "io")
+    # To import it only to see would take 20 MiB of the budget.
+    there = sys.modules[library] if library in sys.modules else find_spec(library)
+    return extra if there is None else None
 
 
 class _Facts(NamedTuple):

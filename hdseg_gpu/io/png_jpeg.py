@@ -31,7 +31,7 @@ _OTHERS = (  # by what they begin with
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
 )  # fmt: skip
 _STRIP = 1 << 20  # pixels that are copied at once
-_READ = 4 << 20  # bytes that Pillow and its decoders take beside the pixels
+_READ = 6 << 20  # bytes that Pillow and its decoders take beside the pixels
 
 
 @dataclass(frozen=True)
