@@ -144,13 +144,21 @@ def test_models_of_many_classes_agree(ops, reference, make, group):
     np.testing.assert_allclose(*models, rtol=2e-3, atol=2e-3)
 
 
+# Pixels between the same samples are made together: one to fifty of them side by side.
+@pytest.mark.parametrize(
+    ("grid", "shape"),
+    [((23, 31), size) for size in [(24, 33), (46, 62), (70, 100), (101, 130), (161, 217)]]
+    + [((4, 5), (170, 250))],
+)
+@pytest.mark.parametrize(("count", "cell"), [(300, 2), (2, 7), (3, 1)])
 @pytest.mark.parametrize("how", ["linear", "cubic"])
-def test_labels_are_interpolated_as_planes(ops, reference, how):
-    coarse = scattered((23, 31), 300, 2).astype(np.uint16)
+def test_labels_are_interpolated_as_planes(ops, reference, grid, shape, count, cell, how):
+    coarse = scattered(grid, count, cell).astype(np.uint16)
     present = np.unique(coarse)
     planes = (coarse == present[:, None, None]).astype(np.float32)
-    whole = all_of((101, 130), coarse.shape)
-    for place in (whole, whole._replace(window=Window(11, 60, 50, 33))):
+    whole = all_of(shape, grid)
+    y, x = shape[0] // 9, shape[1] // 2
+    for place in (whole, whole._replace(window=Window(y, x, shape[0] // 2, shape[1] // 3))):
         expected = present[reference.upsample_argmax(planes, place, how)]
         for o in (ops, reference):
             np.testing.assert_array_equal(o.upsample_classes(coarse, place, how), expected)

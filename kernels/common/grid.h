@@ -105,45 +105,65 @@ HDSEG_FN double interpolate(const float* plane, const Grid& grid, const Taps& ro
   return sum;
 }
 
+// The classes of the samples around a pixel, as many rows and columns as its taps have.
+template <class T>
+struct NearbyClasses {
+  T at[4][4];
+  int rows, columns;
+  T first;
+  bool alike;  // all are the first
+
+  HDSEG_FN NearbyClasses(const T* classes, const Grid& grid, const Taps& down, const Taps& along)
+      : rows(down.count),
+        columns(along.count),
+        first(classes[down.index[0] * grid.width + along.index[0]]),
+        alike(true) {
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < columns; ++j) {
+        at[i][j] = classes[down.index[i] * grid.width + along.index[j]];
+        alike = alike && at[i][j] == first;
+      }
+    }
+  }
+
+  // Writes each of them once, as they come, and returns how many there are.
+  HDSEG_FN int distinct(T found[16]) const {
+    int count = 0;
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < columns; ++j) {
+        const T k = at[i][j];
+        bool known = false;
+        for (int c = 0; c < count; ++c) known = known || found[c] == k;
+        if (known) continue;
+        found[count++] = k;
+      }
+    }
+    return count;
+  }
+};
+
 // The class whose indicator, 1 where a pixel has it and else 0, is the largest there; the lowest
 // wins a tie. Classes that are not among the samples have 0 everywhere; as the indicators sum to 1,
 // one that is has more.
 template <class T>
-HDSEG_FN T largest_class(const T* classes, const Grid& grid, const Taps& rows,
-                         const Taps& columns) {
-  T found[4][4];
-  const T first = classes[rows.index[0] * grid.width + columns.index[0]];
-  bool alike = true;
-  for (int i = 0; i < rows.count; ++i) {
-    for (int j = 0; j < columns.count; ++j) {
-      found[i][j] = classes[rows.index[i] * grid.width + columns.index[j]];
-      alike = alike && found[i][j] == first;
-    }
-  }
-  if (alike) return first;
+HDSEG_FN T largest_class(const NearbyClasses<T>& near, const Taps& rows, const Taps& columns) {
+  if (near.alike) return near.first;
+  T found[16];
+  const int count = near.distinct(found);
   double largest = 0.0;
-  T best = first;
-  T done[16];
-  int count = 0;
-  for (int a = 0; a < rows.count; ++a) {
-    for (int b = 0; b < columns.count; ++b) {
-      const T k = found[a][b];
-      bool known = false;
-      for (int c = 0; c < count; ++c) known = known || done[c] == k;
-      if (known) continue;
-      done[count++] = k;
-      double value = 0.0;  // as interpolate() sums
-      for (int i = 0; i < rows.count; ++i) {
-        double along = 0.0;
-        for (int j = 0; j < columns.count; ++j) {
-          along += columns.weight[j] * (found[i][j] == k ? 1.0 : 0.0);
-        }
-        value += rows.weight[i] * along;
+  T best = found[0];
+  for (int c = 0; c < count; ++c) {
+    double value = 0.0;  // as interpolate() sums
+    for (int i = 0; i < rows.count; ++i) {
+      double along = 0.0;
+      for (int j = 0; j < columns.count; ++j) {
+        along += columns.weight[j] * (near.at[i][j] == found[c] ? 1.0 : 0.0);
       }
-      if (count == 1 || value > largest || (value == largest && k < best)) {
-        largest = value;
-        best = k;
-      }
+      value += rows.weight[i] * along;
+    }
+    if (c == 0 || value > largest || (value == largest && found[c] < best)) {
+      largest = value;
+      best = found[c];
     }
   }
   return best;

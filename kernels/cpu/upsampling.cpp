@@ -122,17 +122,136 @@ void upsample_argmax(const float* planes, int64_t classes, const Placement& plac
   }
 }
 
+namespace {
+
+constexpr int64_t kLanes = 8;  // columns at once, so many that their sums stay in registers
+
+// Where the fine samples begin that lie between the same coarse ones, at most so many together;
+// the last entry is the end of all.
+std::vector<int64_t> stretches(const std::vector<Taps>& taps, int64_t most) {
+  const auto count = static_cast<int64_t>(taps.size());
+  std::vector<int64_t> starts;
+  for (int64_t i = 0; i < count; ++i) {
+    const Taps& own = taps[static_cast<size_t>(i)];
+    if (i == 0 || i - starts.back() == most ||
+        !std::equal(own.index, own.index + own.count, taps[static_cast<size_t>(i - 1)].index)) {
+      starts.push_back(i);
+    }
+  }
+  starts.push_back(count);
+  return starts;
+}
+
+// Up to kLanes columns between the same coarse ones.
+struct Columns {
+  int64_t begin, end;
+  const Taps* taps;          // of the first one
+  double weight[4][kLanes];  // of each; 0 in lanes without a column
+
+  Columns(const std::vector<Taps>& all, int64_t begin, int64_t end)
+      : begin(begin), end(end), taps(&all[static_cast<size_t>(begin)]), weight{} {
+    for (int64_t x = 0; x < end - begin; ++x) {
+      for (int j = 0; j < taps->count; ++j) weight[j][x] = taps[x].weight[j];
+    }
+  }
+};
+
+// For pixels of some rows and columns between the same samples: largest_class(), with the same
+// sums, but those along rows are shared.
+template <int64_t lanes, class T>
+void fill_lanes(const NearbyClasses<T>& near, const Taps* rows, int64_t height,
+                const Columns& columns, T* fine, int64_t stride) {
+  T found[16];
+  const int count = near.distinct(found);
+  double along[16][4][lanes];
+  for (int c = 0; c < count; ++c) {
+    for (int i = 0; i < near.rows; ++i) {
+      double sum[lanes] = {};
+      for (int j = 0; j < near.columns; ++j) {
+        const double indicator = near.at[i][j] == found[c] ? 1.0 : 0.0;
+        for (int64_t x = 0; x < lanes; ++x) sum[x] += columns.weight[j][x] * indicator;
+      }
+      std::copy_n(sum, lanes, along[c][i]);
+    }
+  }
+  for (int64_t y = 0; y < height; ++y) {
+    double largest[lanes];
+    int64_t best[lanes];  // as wide as what is compared
+    for (int c = 0; c < count; ++c) {
+      const auto k = static_cast<int64_t>(found[c]);
+      double value[lanes] = {};
+      for (int i = 0; i < near.rows; ++i) {
+        for (int64_t x = 0; x < lanes; ++x) value[x] += rows[y].weight[i] * along[c][i][x];
+      }
+      for (int64_t x = 0; x < lanes; ++x) {
+        const bool larger =
+            c == 0 || value[x] > largest[x] || (value[x] == largest[x] && k < best[x]);
+        largest[x] = larger ? value[x] : largest[x];
+        best[x] = larger ? k : best[x];
+      }
+    }
+    T* out = fine + y * stride + columns.begin;
+    for (int64_t x = 0; x < columns.end - columns.begin; ++x) out[x] = static_cast<T>(best[x]);
+  }
+}
+
+// The same, with as few lanes as there are columns.
+template <class T>
+void fill_mixed(const NearbyClasses<T>& near, const Taps* rows, int64_t height,
+                const Columns& columns, T* fine, int64_t stride) {
+  const int64_t width = columns.end - columns.begin;
+  if (width > 4) {
+    fill_lanes<kLanes>(near, rows, height, columns, fine, stride);
+  } else if (width > 2) {
+    fill_lanes<4>(near, rows, height, columns, fine, stride);
+  } else if (width > 1) {
+    fill_lanes<2>(near, rows, height, columns, fine, stride);
+  } else {
+    for (int64_t y = 0; y < height; ++y) {
+      fine[y * stride + columns.begin] = largest_class(near, rows[y], *columns.taps);
+    }
+  }
+}
+
+template <class T>
+void fill_alike(T k, int64_t height, int64_t begin, int64_t end, T* fine, int64_t stride) {
+  for (int64_t y = 0; y < height; ++y) {
+    std::fill(fine + y * stride + begin, fine + y * stride + end, k);
+  }
+}
+
+}  // namespace
+
 template <class T>
 void upsample_classes(const T* coarse, const Placement& place, Interpolation how, T* fine) {
   const Grid& to = place.window;
+  constexpr int64_t kRows = 32;
   const std::vector<Taps> rows = all_taps(how, place.rows, to.height);
-  const std::vector<Taps> columns = all_taps(how, place.columns, to.width);
-#pragma omp parallel for schedule(static) if (to.height * to.width > kSmall)
-  for (int64_t y = 0; y < to.height; ++y) {
-    for (int64_t x = 0; x < to.width; ++x) {
-      fine[y * to.width + x] = largest_class(coarse, place.part, rows[static_cast<size_t>(y)],
-                                             columns[static_cast<size_t>(x)]);
+  const std::vector<Taps> taps = all_taps(how, place.columns, to.width);
+  const std::vector<int64_t> tops = stretches(rows, kRows), lefts = stretches(taps, kLanes);
+  std::vector<Columns> columns;
+  for (size_t i = 0; i + 1 < lefts.size(); ++i) columns.emplace_back(taps, lefts[i], lefts[i + 1]);
+  // Boundaries take the time, and they may be anywhere.
+#pragma omp parallel for schedule(dynamic) if (to.height * to.width > kSmall)
+  for (size_t i = 0; i < tops.size() - 1; ++i) {
+    const Taps* down = &rows[static_cast<size_t>(tops[i])];
+    const int64_t height = tops[i + 1] - tops[i];
+    T* out = fine + tops[i] * to.width;
+    int64_t begin = 0, end = 0;  // columns where one class is all around, not yet written
+    T alone = 0;
+    for (const Columns& some : columns) {
+      const NearbyClasses<T> near(coarse, place.part, *down, *some.taps);
+      if (!near.alike || near.first != alone) {
+        fill_alike(alone, height, begin, end, out, to.width);
+        begin = some.begin;
+        alone = near.first;
+      }
+      end = some.end;
+      if (near.alike) continue;
+      fill_mixed(near, down, height, some, out, to.width);
+      begin = some.end;
     }
+    fill_alike(alone, height, begin, end, out, to.width);
   }
 }
 

@@ -115,7 +115,9 @@ __device__ void upsample_classes(const T* coarse, const Placement& place, Interp
   if (block.x >= to.width) return;
   const Taps columns = taps_for(how, block.x, place.columns);
   for (int64_t y = block.top; y < block.end; ++y) {
-    fine[y * to.width + block.x] = largest_class(coarse, place.part, rows[y - block.top], columns);
+    const Taps& around = rows[y - block.top];
+    const NearbyClasses<T> near(coarse, place.part, around, columns);
+    fine[y * to.width + block.x] = largest_class(near, around, columns);
   }
 }
 
