@@ -161,7 +161,7 @@ def test_pages_of_a_large_jpeg_are_given_back(tmp_path):
 def test_a_packed_array_is_refused_by_its_header(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", np.zeros((20_000, 20_000), np.uint8))
     before, peak, refused, _ = opened(tmp_path / "a.npz", 256 * MIB, "read")
-    assert "needs 382 MiB" in refused
+    assert "takes 382 MiB" in refused
     assert peak - before < 20 * MIB
 
 

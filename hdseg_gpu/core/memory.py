@@ -58,7 +58,7 @@ class Budget:
                 f"allow {-(-(self.total + need - left) // MiB)} MiB" if self.given else "free some"
             )
             raise InvalidInput(
-                f"{what} needs {-(-need // MiB)} MiB of memory, and {left // MiB} MiB are left of "
+                f"{what} takes {-(-need // MiB)} MiB, and {left // MiB} MiB are left of "
                 f"{self.name}; {more}, or {remedy}."
             )
 

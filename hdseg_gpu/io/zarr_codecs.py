@@ -41,16 +41,19 @@ class Bounded:
     decoding: int  # while it is decoded, with what it is before and after
 
 
-def bounded(name: str, array: Any) -> Bounded:
-    """Return the array with codecs that yield no more than a chunk; others are refused."""
+def bounded(name: str, array: Any, memory: int) -> Bounded:
+    """Return the array with codecs that yield no more than a chunk; others are refused.
+
+    memory: bytes that the dictionary of LZMA may have.
+    """
     metadata = array.metadata
     if metadata.zarr_format == 2:
-        chain = _Chain(name, array.dtype, prod(metadata.chunks))
+        chain = _Chain(name, array.dtype, prod(metadata.chunks), memory)
         filters = tuple(chain.codec2(each) for each in metadata.filters or ())
         compressor = metadata.compressor and chain.codec2(metadata.compressor)
         changed = replace(metadata, filters=filters or None, compressor=compressor)
     else:
-        chain = _Chain(name, array.dtype, prod(metadata.chunk_grid.chunk_shape))
+        chain = _Chain(name, array.dtype, prod(metadata.chunk_grid.chunk_shape), memory)
         changed = replace(metadata, codecs=chain.codecs3(metadata.codecs))
         if len(metadata.codecs) == 1 and chain.inner is not None:
             chain = chain.inner  # a shard's chunks are read one by one
@@ -61,18 +64,18 @@ def bounded(name: str, array: Any) -> Bounded:
 class _Chain:
     """What becomes of a chunk, codec by codec, on its way into the store."""
 
-    def __init__(self, name: str, dtype: Any, count: int) -> None:
+    def __init__(self, name: str, dtype: Any, count: int, memory: int) -> None:
         self.dtype = np.dtype(dtype)
         self.size = count * self.dtype.itemsize  # bytes, at most
         self.decoding = self.size  # bytes of all steps together
         self.inner: _Chain | None = None  # of the chunks in a shard
-        self._name, self._kinds = name, set[str]()
+        self._name, self._kinds, self._memory = name, set[str](), memory
 
     def codec2(self, codec: Any) -> "_Bounded2":
         """Go on by a codec of Zarr 2, which is returned within its bounds."""
         yields = self.size
         self._step(codec.get_config())
-        return _Bounded2(codec, self.size, yields)
+        return _Bounded2(codec, self.size, yields, self._memory)
 
     def codecs3(self, codecs: Iterable[Any]) -> tuple[Any, ...]:
         """Go on by some of Zarr 3."""
@@ -86,7 +89,7 @@ class _Chain:
         yields = self.size
         self._step({**dict(told.get("configuration") or {}), "id": kind})
         if kind in _PACKED:
-            return _Bounded3(codec, kind, self.size, yields)
+            return _Bounded3(codec, kind, self.size, yields, self._memory)
         return _Typed3(codec, self.size) if kind in (*_TYPED, "packbits") else codec
 
     def _sharded(self, codec: Any) -> Any:
@@ -95,10 +98,10 @@ class _Chain:
         count = prod(codec.chunk_shape)
         if count < 1:
             _refuse(self._name, f"sharding_indexed with chunks of the shape {codec.chunk_shape}")
-        self.inner = _Chain(self._name, self.dtype, count)
+        self.inner = _Chain(self._name, self.dtype, count, self._memory)
         chunks = -(-self.size // self.inner.size)
         codecs = self.inner.codecs3(codec.codecs)
-        index = _Chain(self._name, np.uint64, 2 * chunks)
+        index = _Chain(self._name, np.uint64, 2 * chunks, self._memory)
         index_codecs = index.codecs3(codec.index_codecs)
         self._becomes(chunks * self.inner.size + index.size, _BYTES)
         self.decoding += chunks * (self.inner.decoding + _INDEX)
@@ -182,8 +185,8 @@ def _refuse(name: str, kind: str) -> NoReturn:
     )
 
 
-def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
-    """Return what a codec unpacks, `limit` bytes at most."""
+def _unpacked(kind: str, codec: Any, data: bytes, limit: int, memory: int) -> Any:
+    """Return what a codec unpacks, `limit` bytes at most, by a dictionary of `memory` at most."""
     if kind in ("zlib", "gzip"):
         return unpack.inflated(data, limit, 15 if kind == "zlib" else 31)
     if kind == "bz2":
@@ -192,7 +195,7 @@ def _unpacked(kind: str, codec: Any, data: bytes, limit: int) -> Any:
         config = codec.get_config()
         raw = int(config.get("format", 1)) == unpack.RAW
         filters = config.get("filters") if raw else None
-        return unpack.from_lzma(data, limit, filters)
+        return unpack.from_lzma(data, limit, filters, memory=memory)
     if kind == "zstd" and not unpack.check_zstd(data, limit):
         return unpack.from_zstd(data, limit)
     if kind == "blosc":
@@ -207,8 +210,8 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
 
     codec_id = "bounded"  # Zarr asks the class for one
 
-    def __init__(self, codec: Any, given: int, yields: int) -> None:
-        self._codec, self._given, self._yields = codec, given, yields
+    def __init__(self, codec: Any, given: int, yields: int, memory: int) -> None:
+        self._codec, self._given, self._yields, self._memory = codec, given, yields, memory
 
     def encode(self, buf: Any) -> Any:
         """Return what the codec itself does."""
@@ -218,7 +221,8 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
         """Return what the codec does of data that are not too long."""
         _check_given(memoryview(buf).nbytes, self._given)
         if self._codec.codec_id in _PACKED:
-            return _unpacked(self._codec.codec_id, self._codec, bytes(buf), self._yields)
+            kind, limit = self._codec.codec_id, self._yields
+            return _unpacked(kind, self._codec, bytes(buf), limit, self._memory)
         return self._codec.decode(buf)
 
     def get_config(self) -> dict[str, Any]:
@@ -264,10 +268,12 @@ class _Bounded3(_Around, BytesBytesCodec):  # type: ignore[misc]
     kind: str
     given: int
     yields: int
+    memory: int
 
     def _decode_sync(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
         _check_given(len(chunk_bytes), self.given)
-        found = _unpacked(self.kind, _plain(self.codec), chunk_bytes.to_bytes(), self.yields)
+        data = chunk_bytes.to_bytes()
+        found = _unpacked(self.kind, _plain(self.codec), data, self.yields, self.memory)
         return chunk_spec.prototype.buffer.from_bytes(bytes(found))
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:

@@ -17,6 +17,7 @@ from hdseg_gpu.io.ome_zarr_metadata import Multiscale, georeference, multiscale
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import quiet, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
+from hdseg_gpu.io.unpack import LZMA_MEMORY
 
 _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
@@ -59,6 +60,7 @@ class ZarrSource(ImageSource):
         self._axes = tuple(axes)
         self._pixel = _pixel_bytes(array, self.channels, self.storage)
         stored = part_bytes(self.storage, self._pixel)
+        budget = budget or budget_of(None)
         # Parts as they are stored, decoded, put together and turned; the index of their shards.
         size = prod(array.chunks) * dtype.itemsize
         in_all = prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
@@ -70,11 +72,11 @@ class ZarrSource(ImageSource):
         if store is not None:
             from hdseg_gpu.io.zarr_codecs import bounded
 
-            chunk = bounded(name, array)
+            chunk = bounded(name, array, min(LZMA_MEMORY, budget.left))
             self.decoding += several * max(0, chunk.decoding - 2 * size)
             store.most = chunk.stored * (several if shard else 1) + _INDEX * shard
             array = chunk.array
-        (budget or budget_of(None)).require(
+        budget.require(
             self.decoding,
             f"{name}: decoding a chunk of the shape {tuple(array.chunks)} and type {dtype}",
             "save it with smaller chunks",
