@@ -138,7 +138,7 @@ def per_class(prediction: ArrayLike, truth: ArrayLike, *, ignore: int | None = N
         assert found.classes is not None
         table = np.array([place[int(v)] for v in found.values.tolist()], np.int32)
         indices.append(table[found.classes])
-    counted = np.ones(t.shape, np.bool_) if ignored is None else t != ignored
+    counted = ~_where(t, ignored)
     scores = _Scores(indices[0], indices[1], counted, len(labels))
     in_truth = np.zeros(len(labels), np.bool_)
     in_truth[[place[int(v)] for v in others.values.tolist()]] = True
@@ -166,15 +166,25 @@ def _masks(
     """Return both masks as bools, and where they count."""
     p, t = _maps(prediction, truth)
     label, ignore = _label("label", label), _label("ignore", ignore)
-    counted = np.ones(t.shape, np.bool_) if ignore is None else t != ignore
+    counted = ~_where(t, ignore)
     if label is not None:
-        return p == label, t == label, counted
+        return _where(p, label), _where(t, label), counted
     if p.dtype.kind != "b" or t.dtype.kind != "b":
         raise InvalidInput(
             f"prediction has dtype {p.dtype}, truth has {t.dtype}: pass label= to say which "
             "label to compare, or bool masks."
         )
     return p, t, counted
+
+
+def _where(labels: NDArray[Any], label: int | None) -> NDArray[np.bool_]:
+    """Return where a map has a label, which its type need not be able to hold."""
+    values = (0, 1) if labels.dtype.kind == "b" else np.iinfo(labels.dtype)
+    lowest, highest = values if isinstance(values, tuple) else (values.min, values.max)
+    if label is None or not lowest <= label <= highest:
+        return np.zeros(labels.shape, np.bool_)
+    found: NDArray[np.bool_] = labels == label
+    return found
 
 
 def _maps(prediction: ArrayLike, truth: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -169,3 +169,13 @@ def test_opencv_agrees():
         band = cv2.morphologyEx(truth.astype(np.uint8), cv2.MORPH_GRADIENT, ellipse) > 0
         accuracies.append((prediction == truth)[band].mean())
     assert metrics.mean_boundary_accuracy(prediction, truth) == pytest.approx(np.mean(accuracies))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.uint64])
+@pytest.mark.parametrize("label", [-1, 2, 255, 2**63, -(2**63), 2**70])
+def test_a_label_that_the_type_cannot_hold_is_nowhere(dtype, label):
+    mask = np.zeros((5, 13), dtype)
+    mask[1:3, 2:9] = 1
+    assert np.isnan(metrics.iou(mask, mask, label=label))
+    assert metrics.iou(mask, mask, label=1, ignore=label) == 1.0
+    assert metrics.per_class(mask, mask, ignore=label).label.tolist() == [0, 1]
