@@ -22,6 +22,7 @@ OF_PIXELS = re.compile(
 # The same words for other things.
 OTHERWISE = {
     ("aggregation.cpp", "other"),  # an aggregate
+    ("grid.h", "rows"),  # of taps
     ("level.cpp", "top"),  # the bits of a float
     ("multigrid.h", "down"),  # from a position in the band to another
     ("thinning.cpp", "tile_row"),  # counts tiles

@@ -42,9 +42,7 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
             profile["transform"] = Affine(*georeference.transform)
     try:
         with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-            with quiet():  # that it lies nowhere
-                output = rasterio.open(tiled, "w", **profile)
-            with output:
+            with _opened(tiled, "w", **profile) as output:
                 top = 0
                 for strip in strips(labels, _TILE):
                     rows, columns = strip.shape
@@ -52,24 +50,32 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
                     sums.append(zlib.crc32(values.data))
                     output.write(values, 1, window=Window(0, top, columns, rows))
                     top += rows
-            rasterio.shutil.copy(
-                tiled, path, driver="COG", compress="deflate", blocksize=_TILE,
-                resampling="nearest", overview_resampling="nearest", bigtiff="if_safer",
-                num_threads="all_cpus",
-            )  # fmt: skip
+            with quiet():
+                rasterio.shutil.copy(
+                    tiled, path, driver="COG", compress="deflate", blocksize=_TILE,
+                    resampling="nearest", overview_resampling="nearest", bigtiff="if_safer",
+                    num_threads="all_cpus",
+                )  # fmt: skip
             _check(path, sums)
     finally:
         tiled.unlink(missing_ok=True)
 
 
+def _opened(path: Path, mode: str = "r", **options: Any) -> Any:
+    """Open a raster that may lie nowhere, which is no news."""
+    import rasterio
+
+    with quiet():
+        return rasterio.open(path, mode, **options)
+
+
 def _check(path: Path, sums: list[int]) -> None:
     """Read the file, as GDAL does not say whether its last bytes found a place on the disk."""
-    import rasterio
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
     try:
-        with rasterio.open(path, driver="GTiff") as found:
+        with _opened(path, driver="GTiff") as found:
             levels = len(found.overviews(1))
             for i, expected in enumerate(sums):
                 rows = min(_TILE, found.height - i * _TILE)
@@ -77,7 +83,7 @@ def _check(path: Path, sums: list[int]) -> None:
                 if zlib.crc32(values.data) != expected:
                     raise OSError("what was written is not what is read; is the disk full?")
         for level in range(levels):
-            with rasterio.open(path, driver="GTiff", overview_level=level) as found:
+            with _opened(path, driver="GTiff", overview_level=level) as found:
                 for _, window in found.block_windows(1):
                     found.read(1, window=window)
     except RasterioError as error:

@@ -132,7 +132,7 @@ def planned(
     smallest = need.of_tile(sizes[-1]) * (workers or 1)
     if budget < smallest:
         raise InvalidInput(
-            f"{allowed.name} is not enough: {used // MiB} MiB are used already, and "
+            f"{allowed.name if allowed.given else f'max_memory, {allowed.name}'} is not enough: {used // MiB} MiB are used already, and "
             f"{workers or 1} tile(s) of {sizes[-1]} pixels take {smallest // MiB} MiB; allow "
             f"{(used + smallest) // MiB + 1} MiB."
         )
