@@ -131,9 +131,10 @@ def planned(
     sizes = TILES if tile is None else (tile,)
     smallest = need.of_tile(sizes[-1]) * (workers or 1)
     if budget < smallest:
+        name = allowed.name if allowed.given else f"max_memory, {allowed.name},"
         raise InvalidInput(
-            f"{allowed.name if allowed.given else f'max_memory, {allowed.name}'} is not enough: {used // MiB} MiB are used already, and "
-            f"{workers or 1} tile(s) of {sizes[-1]} pixels take {smallest // MiB} MiB; allow "
+            f"{name} is not enough: {used // MiB} MiB are used already, and {workers or 1} tile(s) "
+            f"of {sizes[-1]} pixels take {smallest // MiB} MiB; allow "
             f"{(used + smallest) // MiB + 1} MiB."
         )
     for size in sizes:
