@@ -26,7 +26,8 @@ DOUBLES = re.compile(
     r"|assemble_f(32|64)"  # features that are floats of any size
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
     r"|start_means|means_along_(rows|columns)|shrink_means|gaussians_\d+"  # differences of moments
-    r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes|class_evidence"  # weights of samples
+    r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes"  # weights of samples
+    r"|class_evidence"
     r"|rivals_in_rows"  # the root of an integer
     r")(_(u8|u16|u32|f32|f64|1|3|any))*"
 )
