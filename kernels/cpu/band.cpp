@@ -5,18 +5,10 @@
 #include <mutex>
 
 #include "common/winner.h"
+#include "cpu/union_find.h"
 
 namespace hdseg {
 namespace {
-
-int32_t root(std::vector<int32_t>& parent, int32_t i) {
-  while (parent[static_cast<size_t>(i)] != i) {
-    int32_t& up = parent[static_cast<size_t>(i)];
-    up = parent[static_cast<size_t>(up)];  // path halving
-    i = up;
-  }
-  return i;
-}
 
 template <class Seed>
 void find_runs_of_rows(const Seed* seeds, const Grid& grid, int64_t top, int64_t bottom,
@@ -164,16 +156,13 @@ std::vector<Span> pixel_spans(const Band& band) {
 }  // namespace
 
 int32_t components(const Band& band, int32_t* component) {
-  std::vector<int32_t> parent(static_cast<size_t>(band.runs));
-  for (size_t r = 0; r < parent.size(); ++r) parent[r] = static_cast<int32_t>(r);
+  UnionFind sets(static_cast<size_t>(band.runs));
   for_each_overlap(pixel_spans(band), 1, 0, [&](size_t r, size_t s) {
-    const int32_t a = root(parent, static_cast<int32_t>(r));
-    const int32_t b = root(parent, static_cast<int32_t>(s));
-    parent[static_cast<size_t>(std::max(a, b))] = std::min(a, b);
+    sets.unite(static_cast<int32_t>(r), static_cast<int32_t>(s));
   });
   int32_t found = 0;
   for (int32_t r = 0; r < static_cast<int32_t>(band.runs); ++r) {
-    const int32_t first = root(parent, r);  // a root is its component's first run
+    const int32_t first = sets.root(r);  // a root is its component's first run
     component[r] = first == r ? found++ : component[first];
   }
   return found;

@@ -6,6 +6,7 @@
 
 #include "common/bits.h"
 #include "cpu/thinning.h"
+#include "cpu/union_find.h"
 
 namespace hdseg {
 namespace {
@@ -71,15 +72,6 @@ struct Piece {
   Box box;
 };
 
-int32_t root(std::vector<int32_t>& parent, int32_t i) {
-  while (parent[static_cast<size_t>(i)] != i) {
-    int32_t& up = parent[static_cast<size_t>(i)];
-    up = parent[static_cast<size_t>(up)];  // path halving
-    i = up;
-  }
-  return i;
-}
-
 // Pieces of a class in tiles that adjoin, also at a corner, are a cluster. No element looks across
 // a tile, so clusters are thinned apart: a class that is scattered costs what its pixels cost.
 template <class T>
@@ -109,7 +101,7 @@ class Picture {
   int threads() const { return threads_for((height_ * words_) / (8 * kTileRows)); }
   void label_tile(int64_t tile, std::vector<int32_t>& place, std::vector<Piece<T>>& found,
                   T* seeds) const;
-  void join(int64_t tile, int64_t other, std::vector<int32_t>& parent) const;
+  void join(int64_t tile, int64_t other, UnionFind& sets) const;
   std::vector<Box> cluster();
 
   // The piece of a class that a tile has.
@@ -201,15 +193,11 @@ std::vector<Box> Picture<T>::label(int64_t class_count, T* seeds) {
 
 // Links the pieces of the same classes in two tiles.
 template <class T>
-void Picture<T>::join(int64_t tile, int64_t other, std::vector<int32_t>& parent) const {
+void Picture<T>::join(int64_t tile, int64_t other, UnionFind& sets) const {
   int64_t i = start_[static_cast<size_t>(tile)], j = start_[static_cast<size_t>(other)];
   while (i < start_[static_cast<size_t>(tile) + 1] && j < start_[static_cast<size_t>(other) + 1]) {
     const T a = pieces_[static_cast<size_t>(i)].k, b = pieces_[static_cast<size_t>(j)].k;
-    if (a == b) {
-      const int32_t p = root(parent, static_cast<int32_t>(i));
-      const int32_t q = root(parent, static_cast<int32_t>(j));
-      parent[static_cast<size_t>(std::max(p, q))] = std::min(p, q);
-    }
+    if (a == b) sets.unite(static_cast<int32_t>(i), static_cast<int32_t>(j));
     i += a <= b;
     j += b <= a;
   }
@@ -217,20 +205,19 @@ void Picture<T>::join(int64_t tile, int64_t other, std::vector<int32_t>& parent)
 
 template <class T>
 std::vector<Box> Picture<T>::cluster() {
-  std::vector<int32_t> parent(pieces_.size());
-  for (size_t i = 0; i < parent.size(); ++i) parent[i] = static_cast<int32_t>(i);
+  UnionFind sets(pieces_.size());
   for (int64_t tile = 0; tile < tile_rows_ * words_; ++tile) {
     const int64_t w = tile % words_;
-    if (w + 1 < words_) join(tile, tile + 1, parent);
+    if (w + 1 < words_) join(tile, tile + 1, sets);
     if (tile / words_ + 1 == tile_rows_) continue;
     for (int64_t v = std::max<int64_t>(w - 1, 0); v <= std::min(w + 1, words_ - 1); ++v) {
-      join(tile, tile + words_ + v - w, parent);
+      join(tile, tile + words_ + v - w, sets);
     }
   }
   std::vector<Box> boxes;
   cluster_.resize(pieces_.size());
-  for (size_t i = 0; i < parent.size(); ++i) {
-    const auto first = static_cast<size_t>(root(parent, static_cast<int32_t>(i)));
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const auto first = static_cast<size_t>(sets.root(static_cast<int32_t>(i)));
     if (first == i) {
       cluster_[i] = static_cast<int32_t>(boxes.size());
       boxes.push_back(pieces_[i].box);
