@@ -3,6 +3,8 @@
 What is not here, we do not use; tests/test_cuda_check.py compares the names with CuPy's own.
 """
 
+from collections import Counter
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,52 @@ CONSTANTS = frozenset(
     ("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "inf")
 )
 
+# What is counted, by name and types:
+# "allocation"  memory from the pool
+# "compiled"    an operation that CuPy compiles when a process first asks for it
+# "operation"   one that it has at hand: a copy, a fill with zeros, CUB's scans, Thrust's sorts
+# "wait"        the host, until the device has come so far
+_counts = None
+_AT_HAND = frozenset(("array", "asarray", "argsort", "cumsum", "lexsort", "sort", "zeros",
+                      "zeros_like", "ascontiguousarray", "copy", "from host"))  # fmt: skip
+# CuPy asks the device how large their results are.
+_WAITING = frozenset(("bincount", "flatnonzero", "nonzero", "unique"))
+
+
+@contextmanager
+def counted():
+    """Yield a Counter of (kind, name, types) of all that is asked of the device until the end."""
+    global _counts  # noqa: PLW0603
+    before, _counts = _counts, Counter()
+    try:
+        yield _counts
+    finally:
+        _counts = before
+
+
+def count(kind, name, *values):
+    """Count something, if anybody asked."""
+    if _counts is not None:
+        types = " ".join(str(v.dtype) for v in values if hasattr(v, "dtype"))
+        _counts[kind, name, types] += 1
+
+
+def _count_operation(name, *values):
+    count("operation" if name in _AT_HAND else "compiled", name, *values)
+
+
+def _made(name, found, sources):
+    """Return what a function has found as arrays of the device; counted unless they are views."""
+    arrays = [np.asarray(v) for v in (found if isinstance(found, tuple) else (found,))]
+    sources = [s for s in sources if isinstance(s, np.ndarray)]
+    fresh = [a for a in arrays if a.size and not any(np.may_share_memory(a, s) for s in sources)]
+    if fresh and name not in ("empty", "empty_like"):
+        _count_operation(name, *sources, *fresh)
+    for array in fresh:
+        count("allocation", name, array)
+    wrapped = tuple(map(DeviceArray, arrays))
+    return wrapped if isinstance(found, tuple) else wrapped[0]
+
 
 def _inside(value):
     """Return what NumPy computes with; arrays in host memory are refused, as CuPy refuses them."""
@@ -29,14 +77,6 @@ def _inside(value):
         raise TypeError(f"an array in host memory, shape {value.shape}, meets one of the device")
     if isinstance(value, (tuple, list)):
         return type(value)(map(_inside, value))
-    return value
-
-
-def _outside(value):
-    if isinstance(value, (np.ndarray, np.generic)):
-        return DeviceArray(np.asarray(value))
-    if isinstance(value, tuple):
-        return tuple(map(_outside, value))
     return value
 
 
@@ -59,11 +99,13 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if method != "__call__" or kwargs.keys() - {"dtype"}:
             raise TypeError(f"{ufunc.__name__}.{method} with {sorted(kwargs)}")
-        if out is not None:
-            kwargs["out"] = tuple(map(_inside, out))
+        inputs = tuple(map(_inside, inputs))
         with np.errstate(all="ignore"):  # a device does not warn
-            found = ufunc(*map(_inside, inputs), **kwargs)
-        return out[0] if out is not None else _outside(found)
+            if out is not None:
+                _count_operation(ufunc.__name__, *inputs, *map(_inside, out))
+                ufunc(*inputs, out=tuple(map(_inside, out)), **kwargs)
+                return out[0]
+            return _made(ufunc.__name__, ufunc(*inputs, **kwargs), ())
 
     @property
     def __cuda_array_interface__(self):
@@ -83,83 +125,105 @@ class DeviceArray(NDArrayOperatorsMixin):
     T = property(lambda self: DeviceArray(self.values.T))
 
     def get(self):
+        count("wait", "get", self)
         return self.values.copy()
 
     def __len__(self):
         return len(self.values)
 
     def __iter__(self):
-        return (DeviceArray(np.asarray(v)) for v in self.values)
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
-        return DeviceArray(np.asarray(self.values[_index(index)]))
+        index = _index(index)
+        if _has_mask(index):
+            count("wait", "mask", self)
+        found = self.values[index]
+        if isinstance(found, np.generic):  # a view of one value, as on a device
+            found = self.values[(*index, ...)]
+        return _made("getitem", found, (self.values,))
 
     def __setitem__(self, index, value):
-        self.values[_index(index)] = _inside(value)
+        index, value = _index(index), _inside(value)
+        if _has_mask(index) and np.ndim(value) > 0:
+            count("wait", "mask", self)
+        target = self.values[index]
+        alike = isinstance(value, np.ndarray) and value.dtype == self.dtype
+        contiguous = alike and value.flags.c_contiguous and target.flags.c_contiguous
+        _count_operation("copy" if contiguous else "setitem", self.values, value)
+        self.values[index] = value
 
     def __int__(self):
-        return int(self.values)
+        return int(self.item())
 
     def __float__(self):
-        return float(self.values)
+        return float(self.item())
 
     def __bool__(self):
-        return bool(self.values)
+        return bool(self.item())
 
     __index__ = __int__
 
     def item(self):
+        count("wait", "item", self)
         return self.values.item()
 
     def tolist(self):
+        count("wait", "tolist", self)
         return self.values.tolist()
 
     def reshape(self, *shape):
-        return DeviceArray(self.values.reshape(*shape))
+        return _made("copy", self.values.reshape(*shape), (self.values,))
 
     def ravel(self):
-        return DeviceArray(self.values.ravel())
+        return _made("copy", self.values.ravel(), (self.values,))
 
     def transpose(self, *axes):
         return DeviceArray(self.values.transpose(*axes))
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
         with np.errstate(all="ignore"):
-            return DeviceArray(self.values.astype(dtype, order=order, copy=copy))
+            found = self.values.astype(dtype, order=order, copy=copy)
+        return _made("copy" if found.dtype == self.dtype else "astype", found, (self.values,))
 
     def view(self, dtype):
         return DeviceArray(self.values.view(dtype))
 
     def copy(self):
-        return DeviceArray(self.values.copy())
+        return _made("copy", self.values.copy(), ())
 
     def fill(self, value):
+        _count_operation("fill", self.values)
         self.values.fill(value)
 
     # With CuPy's arguments: no initial=, no where=.
     def sum(self, axis=None, dtype=None, out=None, keepdims=False):
-        return _outside(self.values.sum(axis=axis, dtype=dtype, keepdims=keepdims))
+        return _made("sum", self.values.sum(axis=axis, dtype=dtype, keepdims=keepdims), ())
 
     def mean(self, axis=None, dtype=None, out=None, keepdims=False):
-        return _outside(self.values.mean(axis=axis, dtype=dtype, keepdims=keepdims))
+        return _made("mean", self.values.mean(axis=axis, dtype=dtype, keepdims=keepdims), ())
 
     def max(self, axis=None, out=None, keepdims=False):
-        return _outside(self.values.max(axis=axis, keepdims=keepdims))
+        return _made("max", self.values.max(axis=axis, keepdims=keepdims), ())
 
     def min(self, axis=None, out=None, keepdims=False):
-        return _outside(self.values.min(axis=axis, keepdims=keepdims))
+        return _made("min", self.values.min(axis=axis, keepdims=keepdims), ())
 
     def any(self, axis=None, out=None, keepdims=False):
-        return _outside(np.asarray(self.values.any(axis=axis, keepdims=keepdims)))
+        return _made("any", self.values.any(axis=axis, keepdims=keepdims), ())
 
     def all(self, axis=None, out=None, keepdims=False):
-        return _outside(np.asarray(self.values.all(axis=axis, keepdims=keepdims)))
+        return _made("all", self.values.all(axis=axis, keepdims=keepdims), ())
 
     def argmax(self, axis=None, dtype=None, out=None, keepdims=False):
-        return _outside(self.values.argmax(axis=axis, keepdims=keepdims))
+        return _made("argmax", self.values.argmax(axis=axis, keepdims=keepdims), ())
 
     def argsort(self, axis=-1):
-        return _outside(self.values.argsort(axis=axis, kind="stable"))
+        return _made("argsort", self.values.argsort(axis=axis, kind="stable"), ())
+
+
+def _has_mask(index):
+    return any(isinstance(i, np.ndarray) and i.dtype == bool for i in index)
 
 
 def _index(index):
@@ -184,25 +248,25 @@ class _Namespace:
 
         def on_device(*args, **kwargs):
             if arriving and isinstance(args[0], np.ndarray):
-                return DeviceArray(np.array(args[0], *args[1:], **kwargs))
+                return _made("from host", np.array(args[0], *args[1:], **kwargs), ())
             args = tuple(map(_inside, args))
             kwargs = stable | {key: _inside(value) for key, value in kwargs.items()}
-            if name in ("empty", "empty_like"):
-                return _poisoned(function(*args, **kwargs))
+            if name in _WAITING or (name == "where" and len(args) == 1):
+                count("wait", name, *args)
             with np.errstate(all="ignore"):
-                return _outside(function(*args, **kwargs))
+                found = function(*args, **kwargs)
+            if found is None:  # copyto
+                _count_operation(name, *args)
+                return None
+            if name in ("empty", "empty_like"):
+                found.reshape(-1).view(np.uint8).fill(0xA5)  # not to be taken for a result
+            return _made(name, found, args)
 
         return on_device
 
     @staticmethod
     def asnumpy(array):
         return array.get()
-
-
-def _poisoned(values):
-    """Return fresh memory with what should not be taken for a result."""
-    values.reshape(-1).view(np.uint8).fill(0xA5)
-    return DeviceArray(values)
 
 
 namespace = _Namespace()

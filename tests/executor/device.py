@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from executor import build
-from executor.arrays import DeviceArray, namespace
+from executor.arrays import DeviceArray, count, namespace
 
 ORDERS = ("forward", "reverse", "shuffled")
 SHARED_LIMIT = 48 << 10  # bytes for each block, without asking for more
@@ -44,6 +44,7 @@ class ExecutorDevice:
         )
         self._seed += 1
         self.launched.add((file, kernel))
+        count("launch", kernel)
         library.executor_launch(
             kernel.encode(), *dims, ctypes.c_size_t(shared), pointers,
             ctypes.c_int32(self.order), ctypes.c_uint(self._seed % 2**32),
