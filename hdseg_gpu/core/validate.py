@@ -386,7 +386,8 @@ def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse
     if index is None:
         binary = values.dtype.kind == "b" or not np.setdiff1d(values, (0, IGNORED)).size
         label = None if binary or values[-1] != IGNORED else IGNORED
-    if label is None or label is False or not (values == label).any():
+    # Among Python's integers: NumPy's comparisons fail with some that are out of range.
+    if label is None or label is False or label not in (known := values.tolist()):
         return coarse
     if len(values) == 1:
         raise InvalidInput(
@@ -400,7 +401,7 @@ def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse
         )
     classes = coarse.classes
     assert classes is not None
-    k = int(np.flatnonzero(values == label)[0])
+    k = known.index(label)
     ignored = np.empty(classes.shape, np.bool_)
     for rows in _strips(classes):  # in place: they are nobody else's
         part = classes[rows]
