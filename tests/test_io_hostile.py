@@ -961,6 +961,7 @@ def test_keys_of_many_characters(tmp_path):
           "datasets": [{"path": "0", "coordinateTransformations": [
               {"type": "scale", "scale": [1, 1]}]}]}]},
         {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "../../etc"}]}]},
+        {"multiscales": [{"axes": ["y", 100_000 * "x"], "datasets": []}]},
     ],
 )  # fmt: skip
 def test_odd_metadata(tmp_path, attributes):
