@@ -251,7 +251,7 @@ def refine(
     result = outcome.result
     note_precision(result.tally, params.tolerance, stages)
     _warn(stages)
-    with ops.here():  # a device that has failed says so when results are fetched
+    with ops.here(budget):  # a device that has failed says so when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
         if with_probabilities:
             assert result.probabilities is not None
