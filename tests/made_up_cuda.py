@@ -199,7 +199,7 @@ def cuda(monkeypatch, streams=None, card=None):
         "runtime": types.SimpleNamespace(
             CUDARuntimeError=Error,
             hostAllocPortable=1,
-            memGetInfo=lambda: card.info(),
+            memGetInfo=None if card is None else card.info,
             deviceSynchronize=lambda: None,
         ),
         "compiler": types.SimpleNamespace(CompileException=type("Compile", (Exception,), {})),

@@ -165,14 +165,18 @@ def asked(monkeypatch):
     """What is asked of a CuPy that has two devices, by name."""
     found = Counter()
     cupy(monkeypatch, 2)
-    runtime = sys.modules["cupy.cuda.runtime"]
-    for owner, name in ((metadata, "distributions"), (runtime, "getDeviceProperties")):
 
-        def counted(*arguments, name=name, inner=getattr(owner, name)):
+    def count(owner, name):
+        inner = getattr(owner, name)
+
+        def counted(*arguments):
             found[name] += 1
             return inner(*arguments)
 
         monkeypatch.setattr(owner, name, counted)
+
+    count(metadata, "distributions")
+    count(sys.modules["cupy.cuda.runtime"], "getDeviceProperties")
     return found
 
 

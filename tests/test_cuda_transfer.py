@@ -124,7 +124,7 @@ def test_results_of_any_type(made_up, dtype):
 
 
 def test_pinned_memory_is_used_again_and_goes_back(made_up):
-    streams, xp, pinned = made_up
+    _, xp, pinned = made_up
     image = image_of(40, np.random.default_rng(37))
     for rows in (8, 4, 8, 16, 2):
         for strip in cuda_transfer.sent(xp, [image[:rows], image[rows : 2 * rows]], None):
@@ -144,7 +144,7 @@ def test_pinned_memory_is_used_again_and_goes_back(made_up):
 
 
 def test_without_pinned_memory_it_is_slower(made_up, monkeypatch):
-    streams, xp, pinned = made_up
+    _, xp, _ = made_up
 
     def refused(size, flags):
         raise made_up_cuda.Error("cudaErrorMemoryAllocation: out of memory", 2)
