@@ -39,6 +39,7 @@ pytestmark = [
 ]
 SHAPE = (301, 203)
 SCALE = 4.3
+RUNS = 5
 
 
 def scene(
@@ -204,9 +205,9 @@ def test_seeds_and_thinning():
 
 
 def runs(image, coarse, **options):
-    """Return labels and probabilities of five calls."""
+    """Return labels and probabilities of several calls."""
     call = partial(refine, image, coarse, backend="cuda", return_probabilities=True, **options)
-    return [call() for _ in range(5)]
+    return [call() for _ in range(RUNS)]
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
