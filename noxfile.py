@@ -34,6 +34,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    # What only a machine with a GPU runs: its names and arguments are right before that.
+    session.run("mypy", "tests/test_gpu.py", "tests/test_gpu_arrays.py")
     session.run(
         "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
         "xargs clang-format --dry-run --Werror", external=True,
