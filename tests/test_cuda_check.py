@@ -22,8 +22,9 @@ SPILLS = {}
 # float64 by contract, whatever the types.
 DOUBLES = re.compile(
     r"(laplacian|place_black_f64|rows_submatrix|stencil_submatrix"  # what is float64 in the end
-    r"|dot_parts_f32|add_parts|combine_f32|advance_f32|ratio"  # sums and steps of the iteration
-    r"|(stencil|sparse)_(apply|residual)"
+    r"|find_conjugate|conjugate|advance"  # sums and steps of the iteration
+    r"|(stencil|sparse)_(look_ahead|residual|refresh)"
+    r"|(stencil|rows)_inverse|multiply|small_cycle"  # the inverse of the coarsest matrix
     r"|assemble_f(32|64)"  # features that are floats of any size
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
     r"|start_means|means_along_(rows|columns)|shrink_means|gaussians_\d+"  # differences of moments
