@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--megapixels", nargs="+", type=float, default=[16, 64, 256, 1024])
     parser.add_argument("--backend", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
-    parser.add_argument("--anew", action="store_true", help="forget what the file has")
+    parser.add_argument("--again", action="store_true", help="measure what has figures, too")
     parser.add_argument("-o", "--output", type=Path, metavar="result.json", help="default: by date")
     given = parser.parse_args(arguments)
     reason = backends.reason_against(given.backend)
@@ -52,15 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = given.output or Path(__file__).parent / "results" / f"{date.today()}-gpu.json"
     run = Runner(given.backend)
     described = describe(run)
-    rows = Rows([] if given.anew else earlier(output, described))
+    rows = Rows(earlier(output, described), given.again)
     rows.changed = lambda: save(output, result(described, rows))
     measure(run, rows, given.megapixels, given.only)
     rows.changed()
     print(text(result(described, rows)))
+    failed = sum(row.failed for row in rows.rows)
+    figures = sum(row.measured for row in rows.rows)
+    print(f"\n{output}: {figures} of {len(rows.rows)} rows have figures, {failed} failed")
+    sys.exit(1 if failed else 0)
 
 
 def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
-    """Return the rows of an earlier run of the same card and version, or end the program."""
+    """Return the rows of an earlier run on the same card with the same sources.
+
+    A file of another card or version makes room for a new one.
+    """
     try:
         found = json.loads(file.read_text())
         rows = [Row(**row) for row in found["rows"]]
@@ -68,13 +75,16 @@ def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        sys.exit(f"{file} is not a result of this benchmark ({error!r}): move it away, or --anew")
-    if theirs != ours:
-        differ = ", ".join(f"{k} {theirs[k]}, not {ours[k]}" for k in ours if theirs[k] != ours[k])
-        sys.exit(f"{file} has figures of {differ}: name another with -o, or begin --anew")
-    kept = sum(row.measured for row in rows)
-    print(f"{file}: {kept} rows have figures and are kept", file=sys.stderr)
-    return rows
+        sys.exit(f"{file} is not a result of this benchmark ({error!r}): move it away")
+    if theirs == ours:
+        kept = sum(row.measured for row in rows)
+        print(f"{file} has {kept} rows with figures", file=sys.stderr)
+        return rows
+    differ = ", ".join(f"{k} {theirs[k]}, now {ours[k]}" for k in ours if theirs[k] != ours[k])
+    old = file.with_suffix(f".{theirs['source']}.json")
+    os.replace(file, old)
+    print(f"begins anew: {file} has figures of {differ}; it is {old} now", file=sys.stderr)
+    return []
 
 
 def save(file: Path, found: dict[str, Any]) -> None:

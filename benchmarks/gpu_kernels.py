@@ -90,27 +90,33 @@ def summed(heard: Iterable[Heard]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda of: -of["seconds"])
 
 
-def markdown(rows: Iterable[Row], copy: float | None) -> str:
+def markdown(rows: Iterable[Row], copy: float | None, least: float = 0.0) -> str:
     """Return the table of the largest picture whose kernels are known; empty if none is.
 
-    copy: GB/s that the card copies, read and written bytes counted.
+    copy: GB/s that the card copies, read and written bytes counted. Kernels that take less than the
+    share `least` of all are one line.
     """
     known = [row for row in rows if row.kernels]
     if not known:
         return ""
     row = max(known, key=lambda row: row.mpx or 0)
-    all_of_it = sum(of["seconds"] for of in row.kernels) or 1.0
+    total = sum(of["seconds"] for of in row.kernels) or 1.0
+    shown = [of for of in row.kernels if of["seconds"] >= least * total]
+    rest = [of for of in row.kernels if of["seconds"] < least * total]
+    if rest:
+        sums = {key: sum(of[key] for of in rest) for key in ("calls", "seconds", "bytes")}
+        shown.append({"kernel": f"{len(rest)} others", **sums})
     lines = []
-    for of in row.kernels:
+    for of in shown:
         rate = of["bytes"] / of["seconds"] / 1e9 if of["seconds"] else 0.0
         lines.append([
             of["kernel"],
             str(of["calls"]),
             number(1e3 * of["seconds"]),
-            f"{100 * of['seconds'] / all_of_it:.1f} %",
+            f"{100 * of['seconds'] / total:.1f} %",
             number(of["bytes"] / 1e6),
             number(rate),
-            "-" if not copy else f"{100 * rate / copy:.0f} %",
+            "-" if not copy else f"{100 * rate / copy:.1f} %",
         ])  # fmt: skip
     head = [f"kernel, {number(row.mpx or 0)} Mpx", "launches", "ms", "of all kernels", "MB",
             "GB/s", "of copy bandwidth"]  # fmt: skip

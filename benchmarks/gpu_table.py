@@ -1,7 +1,7 @@
 """The rows of benchmarks.gpu: measured, or skipped for a reason, and the table they make."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -63,15 +63,15 @@ class Timing:
 class Rows:
     """All rows so far. A measurement that fails is a row with the reason; the others go on.
 
-    Rows of an earlier run that have figures are kept; the others are measured again. `changed` is
-    called before and after each measurement, so that a run that is killed leaves all it knew.
+    Rows of an earlier run that have figures are kept, unless all are to be measured `again`; those
+    that have none are measured. `changed` is called before and after each measurement, so that a
+    run that is killed leaves all it knew.
     """
 
-    def __init__(
-        self, earlier: Iterable[Row] = (), changed: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, earlier: Sequence[Row] = (), again: bool = False) -> None:
         self.rows = list(earlier)
-        self.changed = changed
+        self.stale = list(earlier) if again else []
+        self.changed: Callable[[], None] = lambda: None
 
     def measure(
         self,
@@ -82,9 +82,10 @@ class Rows:
     ) -> Row:
         """Add what `function` returns: the time, and fields of the row or remarks by name."""
         place, row = self._place(section, name, mpx)
-        if row.measured or row.unfinished >= _TRIES:
+        stale = any(row is old for old in self.stale)
+        if not stale and (row.measured or row.unfinished >= _TRIES):
             return row
-        unfinished = row.unfinished
+        unfinished = 0 if stale else row.unfinished
         row = Row(section, name, mpx, skipped=_ENDED, unfinished=unfinished + 1)
         self.rows[place] = row
         self.changed()

@@ -199,6 +199,7 @@ def install() -> None:
     def set_values(self: Any, values: Any, stream: Stream | None = None) -> None:
         self.values[...] = values
 
+    DeviceArray.__module__ = "cupy"  # by which they are known
     if not hasattr(DeviceArray, "set"):
         DeviceArray.set = set_values
     device = ExecutorDevice("forward")
