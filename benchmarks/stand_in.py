@@ -54,6 +54,10 @@ class Stream:
         """Wait for nothing."""
 
 
+def _current() -> Stream:
+    return Stream()
+
+
 class Event:
     """A moment of the host's clock."""
 
@@ -165,7 +169,7 @@ def modules() -> dict[str, ModuleType]:
     nvrtc = _Module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0))
     cuda = _Module(
         "cupy.cuda", Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream,
-        get_current_stream=Stream, get_elapsed_time=lambda a, b: 1000 * (b.moment - a.moment),
+        get_current_stream=_current, get_elapsed_time=lambda a, b: 1000 * (b.moment - a.moment),
         nvrtc=nvrtc, runtime=runtime,
     )  # fmt: skip
     ndimage_of_cupyx = _Module(
