@@ -29,7 +29,7 @@ CARD_ONLY = {
     "test_the_readmes_example": "torch sees no device",
 }
 SMALL = 140, 180  # instead of a module's SHAPE that is far larger
-PATIENCE = 3.0  # seconds of the processor
+PATIENCE = 1.5  # seconds of the processor
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -83,6 +83,17 @@ class MemoryPool:
         """Give nothing back."""
 
 
+class Memory:
+    """Memory that nobody asks for: the executor's arrays are NumPy's."""
+
+    def __init__(self, size: int) -> None:
+        raise NotOnExecutor("the executor has no memory of its own")
+
+
+class MemoryPointer:
+    """A place in it."""
+
+
 class Runtime:
     """cupy.cuda.runtime."""
 
@@ -168,7 +179,8 @@ def modules() -> dict[str, ModuleType]:
     runtime, pool = Runtime(), MemoryPool()
     nvrtc = _Module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0))
     cuda = _Module(
-        "cupy.cuda", Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream,
+        "cupy.cuda", Device=Device, Event=Event, Memory=Memory, MemoryPointer=MemoryPointer,
+        MemoryPool=MemoryPool, Stream=Stream,
         get_current_stream=_current, get_elapsed_time=lambda a, b: 1000 * (b.moment - a.moment),
         nvrtc=nvrtc, runtime=runtime,
     )  # fmt: skip
