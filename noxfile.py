@@ -120,7 +120,14 @@ def accuracy(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Test and measure the backend cuda on this machine's GPU; options as in benchmarks/README."""
+    """Prove and measure the backend cuda on this machine's GPU; calls as in docs/gpu.md."""
     session.install("-e", ".[test,bench,cuda13]")
-    session.run("pytest", "-m", "gpu", "-n", "0", env=ENVIRONMENT)
-    session.run("python", "-m", "benchmarks.gpu", *session.posargs)
+    session.run("benchmarks/gpu_proof.sh", "--no-install", *session.posargs, external=True)
+
+
+@nox.session
+def gpu_dry(session: nox.Session) -> None:
+    """Go the same ways on the tests' executor, without a GPU: two minutes."""
+    session.install("-c", "constraints-cpu.txt", ".[test]")
+    into = f"{session.create_tmp()}/gpu-proof"
+    session.run("benchmarks/gpu_proof.sh", "--dry-run", "--into", into, external=True)
