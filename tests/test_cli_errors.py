@@ -49,7 +49,10 @@ WRONG = {
     ),
     "negative in PNG": ("refine image.png negative.npy -o out.png", ["PNG", "-3", ".npy"]),
     "float labels": ("refine image.png floats.npy -o out.png", ["coarse", "float32"]),
-    "empty labels": ("refine image.png empty.npy -o out.png", ["coarse is empty", "(0, 5)"]),
+    "empty labels": (
+        "refine image.png empty.npy -o out.png",
+        ["empty.npy holds no pixels", "(0, 5)"],
+    ),
     "image key": ("refine image.png coarse.png -o out.png --image-key a", ["image.png", "'a'"]),
     "damaged": ("refine cut.png coarse.png -o out.png", ["cut.png cannot be read"]),
     "seeds missing": ("seeds no.png -o out.png", ["no.png does not exist"]),

@@ -438,6 +438,20 @@ def test_tiles_behind_a_mosaic(tmp_path, kind):
     assert need <= state.decoding <= 9 * need
 
 
+def test_a_tile_that_reaches_far_beyond_the_picture(tmp_path):
+    """GDAL makes room for all of it."""
+    save_raster(tmp_path / "a.jp2", "JP2OpenJPEG")
+    content = bytearray((tmp_path / "a.jp2").read_bytes())
+    at = content.find(b"\xff\x4f\xff\x51") + 24  # the tiles' width and height
+    struct.pack_into(">II", content, at, 1 << 26, 41)
+    (tmp_path / "a.jp2").write_bytes(content)
+    with refused(tmp_path / "a.jp2", "decoding a tile of 41 x 67108864 pixels takes .* MiB"):
+        open_image(tmp_path / "a.jp2", max_memory=1 << 30)
+    save_mosaic(tmp_path / "m.vrt", "a.jp2")
+    with refused(tmp_path / "m.vrt", r"decoding a tile of \S*a\.jp2 takes .* MiB"):
+        open_image(tmp_path / "m.vrt", max_memory=1 << 30)
+
+
 def test_small_tiles_behind_a_mosaic(tmp_path):
     """Pictures of which a tile, a strip or a line is decoded at once take next to nothing."""
     pytest.importorskip("rasterio")

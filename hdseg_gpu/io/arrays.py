@@ -28,14 +28,18 @@ def read_array(
     if path.suffix.lower() == _SUFFIX:
         with decoding(path), Npy(path) as npy:
             _require(path, npy, budget, cost)
-            return npy[...]
-    with (
-        decoding(path),
-        Stored(path) as file,
-        file.stream() as stream,
-        open_zip(path, stream, budget) as store,
-    ):
-        return _member(path, store, _chosen(path, store, key), budget, cost)
+            found: NDArray[Any] = npy[...]
+    else:
+        with (
+            decoding(path),
+            Stored(path) as file,
+            file.stream() as stream,
+            open_zip(path, stream, budget) as store,
+        ):
+            found = _member(path, store, _chosen(path, store, key), budget, cost)
+    if found.size == 0:
+        raise InvalidInput(f"{path} holds no pixels, its shape is {found.shape}.")
+    return found
 
 
 def _chosen(path: Path, store: ZipFile, key: str | None) -> str:

@@ -20,11 +20,12 @@ class Jp2Head(NamedTuple):
     tile: Shape
     components: int
     palette: bool  # decoders may make up to 255 components of one
+    block: int  # bytes of a tile as GDAL has it, also where that is larger than the picture
 
     @property
     def decoding(self) -> int:
         """Return the bytes that decoding one tile takes."""
-        return self.tile[0] * self.tile[1] * self.components * _SAMPLE
+        return self.tile[0] * self.tile[1] * self.components * _SAMPLE + self.block
 
 
 def jp2_head(read: Read, size: int) -> Jp2Head:
@@ -33,17 +34,19 @@ def jp2_head(read: Read, size: int) -> Jp2Head:
     Raises ``Unclear`` where there is none.
     """
     at, palette = _codestream(read, size)
-    code = read(at, 42)
+    code = read(at, 43)
     if code[:4] != _CODESTREAM or len(code) < 42:
         raise Unclear("it holds no JPEG 2000")
     right, bottom, left, top, wide, high, tile_left, tile_top, components = struct.unpack_from(
         ">8IH", code, 8
     )
+    bits = (code[42] & 0x7F) + 1 if len(code) > 42 else 8  # of the first component
     return Jp2Head(
         (max(0, bottom - top), max(0, right - left)),
         (min(high, max(0, bottom - tile_top)), min(wide, max(0, right - tile_left))),
         components,
         palette,
+        high * wide * components * (1 if bits <= 8 else 2 if bits <= 16 else 4),
     )
 
 

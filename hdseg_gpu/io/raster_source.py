@@ -2,6 +2,7 @@
 
 import os
 import sys
+from math import prod
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -121,12 +122,13 @@ class RasterSource(ImageSource):
         self.georeference = place and _scaled(place, full, self.shape)
         self.held = CACHE
         pixel = self._bands * self._stored.itemsize
-        block = self.storage[0] * self.storage[1] * pixel
-        self.decoding += 2 * part_bytes(self.storage, pixel) + block
+        tile = max((tuple(map(int, shape)) for shape in raster.block_shapes), key=prod)
+        # GDAL decodes whole tiles, also those that reach far beyond the picture.
+        self.decoding += 2 * part_bytes(self.storage, pixel) + prod(tile) * pixel
         library = 0 if "rasterio" in sys.modules else LIBRARY
         budget.require(
             self.held + self.decoding + library,
-            f"{self.name}: decoding a tile of {self.storage[0]} x {self.storage[1]} pixels",
+            f"{self.name}: decoding a tile of {tile[0]} x {tile[1]} pixels",
             "save it with smaller tiles",
         )
 
