@@ -11,6 +11,7 @@ from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel, blocks_of_sums
 from hdseg_gpu.core.ops import CsrMatrix, Level, SmallCycle, Work
 
+_PROOF = "certificate.cu"
 # Columns that a thread has, as in kernels/cuda/level.cu.
 _TOGETHER = 4
 # Entries of a level that one block goes through about as fast as kernels are started for it, and
@@ -114,7 +115,7 @@ class CudaLevels(CudaKernels):
                 columns=len(r),
             )  # fmt: skip
             return
-        rest = self.xp.empty(r.shape, np.float32)
+        rest = level.room(self.xp, len(r))
         self._on_columns(
             "stencil_descend", n, *level.parts, n, level.inverse, r, x, rest, columns=len(r)
         )
@@ -149,6 +150,60 @@ class CudaLevels(CudaKernels):
             blocks = min(-(-count // BLOCK), self.device.most_blocks)
             grid = (blocks, -(-columns // _TOGETHER))
             self.device.launch("level.cu", kernel, grid, (BLOCK,), (*args, columns))
+
+    # ---- proofs ------------------------------------------------------------------------------
+
+    def lagging(self, level: Level, r: NDArray[Any], least: float, mask: NDArray[np.bool_]) -> int:
+        assert isinstance(level, CudaLevel)
+        count = self.xp.zeros(1, np.int32)
+        args = (level.inverse, r, level.size, np.float32(least), mask, count)
+        self._spread(_PROOF, "find_lagging", level.size, *args)
+        return int(count[0])
+
+    def doubtful(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        longest: float,
+        least: float,
+        mask: NDArray[np.bool_],
+    ) -> int:
+        assert isinstance(level, CudaLevel)
+        count = self.xp.zeros(1, np.int32)
+        self._prove("doubtful", level, level.inverse, v, float(longest), least, mask, count)
+        return int(count[0])
+
+    def factor(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        mask: NDArray[np.bool_],
+    ) -> float:
+        assert isinstance(level, CudaLevel)
+        bits = self.xp.zeros(1, np.uint64)
+        self._prove("factor", level, v, w, r, mask, bits, len(r))
+        (found,) = self.host(bits).view(np.float64)
+        return float(found)
+
+    def bound(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        factor: float,
+    ) -> NDArray[np.float64] | None:
+        assert isinstance(level, CudaLevel)
+        bound: NDArray[np.float64] = self.xp.empty(level.size)
+        failed = self.xp.zeros(1, np.int32)
+        self._prove("bound", level, v, w, r, factor, bound, failed, len(r))
+        return None if int(failed[0]) else bound
+
+    def _prove(self, verb: str, level: CudaLevel, *args: Any) -> None:
+        kernel = f"{level.kind}_{verb}"
+        self._spread(_PROOF, kernel, level.size, *level.parts, level.size, *args)
 
     def inverse(self, level: Level) -> NDArray[np.float64]:
         assert isinstance(level, CudaLevel)
