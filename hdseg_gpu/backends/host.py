@@ -112,7 +112,8 @@ class HostOps(Ops):
         """Return A v of one column, (n,), computed in float64."""
         nothing, out = (self.zeros(level.size, 1) for _ in range(2))
         self.residual(level, nothing, v, out)
-        return -self.body(out)[0].astype(np.float64)
+        product: NDArray[np.float64] = -self.body(out)[0].astype(np.float64)
+        return product
 
     def inverse(self, level: Level) -> NDArray[np.float64]:
         """By Gauss & Jordan: an M-matrix needs no pivots."""
