@@ -128,6 +128,77 @@ def test_refresh_is_the_residual_with_its_squares(ops, level, width):
     assert squares.dtype == np.float64
 
 
+# ---- what a proof asks -----------------------------------------------------------------------
+
+
+def test_lagging(ops, level):
+    (r,) = vectors(level, 1, 1)
+    mask = np.ones(level.size, bool)  # overwritten
+    found = ops.lagging(level, columns(ops, r), 0.25, mask)
+    share = r[0] / np.diag(whole(ops, level))
+    sure = np.abs(share - 0.25) > SUM
+    np.testing.assert_array_equal(mask[sure], (share > 0.25)[sure])
+    assert found == mask.sum()
+
+
+def test_doubtful(ops, level):
+    """Not above 0, too long, or with too small a product: one fault at a time."""
+    matrix, n = whole(ops, level), level.size
+    if n < 4:
+        pytest.skip("has too few rows")
+    good = np.linalg.solve(matrix, np.diag(matrix))  # A v = D 1
+    longest = 2 * good.max()
+    for row, value in ((n // 2, 0.0), (1, -1.0), (n - 1, 2 * longest), (None, None)):
+        v, mask = good.copy(), np.zeros(n, bool)
+        mask[3] = True  # it stays
+        if row is not None:
+            v[row] = value
+        time = columns64(ops, v[np.newaxis])
+        found = ops.doubtful(level, time, longest, 0.5, mask)
+        short = matrix @ v < 0.5 * np.diag(matrix)
+        near = np.abs(matrix @ v - 0.5 * np.diag(matrix)) < 1e-3 * np.abs(matrix).sum(axis=1)
+        expected = short | ~((v > 0) & (v <= longest))
+        expected[3] = True
+        np.testing.assert_array_equal(mask[~near], expected[~near])
+        assert found == mask.sum() >= 1 + (row is not None and row != 3)
+    v, mask = good.copy(), np.zeros(n, bool)
+    v[0] = np.nan
+    ops.doubtful(level, columns64(ops, v[np.newaxis]), longest, 0.5, mask)
+    assert mask[0]
+
+
+def test_factors_and_bounds(ops, level, width):
+    matrix, n = whole(ops, level), level.size
+    if n < 4:
+        pytest.skip("has too few rows")
+    (r,) = vectors(level, width, 1)
+    v = np.linalg.solve(matrix, np.diag(matrix))[np.newaxis]
+    w = np.random.default_rng(91).uniform(0, 1e-3, (1, n))
+    mask = np.zeros(n, bool)
+    mask[2] = True
+    time, more, rest = columns64(ops, v), columns64(ops, w), columns(ops, r)
+    ahead, sent, most = matrix @ v[0], matrix @ w[0], np.abs(r).max(axis=0)
+    ratios = (most - sent) / ahead
+    factor = ops.factor(level, time, more, rest, mask)
+    assert factor == pytest.approx(ratios[~mask].max(), rel=1e-5)
+    # Multiplied, they bound the error of S^-1 r, unless a masked row says no.
+    factor *= 1.001
+    bound = ops.bound(level, time, more, rest, factor)
+    if (ratios[mask] > 1.0001 * factor).any():
+        assert bound is None
+    elif (ratios[mask] < factor / 1.0001).all():
+        expected = np.minimum(factor * v[0] + w[0], 1.0)
+        np.testing.assert_allclose(bound, expected, rtol=1e-12)
+        exact = np.abs(np.linalg.solve(matrix, r.T)).max(axis=1)
+        assert np.all((bound >= 1) | (exact <= bound * (1 + 1e-9)))
+    assert ops.bound(level, time, more, rest, 0.5 * ratios.max()) is None
+    # Where v proves nothing.
+    assert ops.factor(level, columns64(ops, -v), more, rest, mask) == np.inf
+    ops.body(rest)[-1, n - 1] = np.nan
+    assert np.isnan(ops.factor(level, time, more, rest, mask))
+    assert ops.bound(level, time, more, rest, factor) is None
+
+
 def test_dominance(ops, level):
     matrix = whole(ops, level)
     shares = ops.row_sums(level) / np.diag(matrix)

@@ -56,6 +56,7 @@ class CudaLevel(Level):
     members: tuple[Any, Any] | None = None
 
     _sums: Sums | None = None
+    _room: Any = None
 
     @property
     def size(self) -> int:
@@ -67,6 +68,12 @@ class CudaLevel(Level):
             parts = xp.empty((2, columns, blocks_of_sums(self)))
             self._sums = Sums(parts, xp.zeros(columns, np.uint32), xp.empty(columns))
         return self._sums
+
+    def room(self, xp: Any, columns: int) -> Any:
+        """Return columns for what nobody reads later, made once."""
+        if self._room is None or len(self._room) < columns:
+            self._room = xp.empty((columns, self.size + 2 * PADDING), np.float32)
+        return self._room[:columns]
 
 
 def blocks_of_sums(level: Level) -> int:

@@ -11,11 +11,14 @@ from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel, blocks_of_sums
 from hdseg_gpu.core.ops import CsrMatrix, Level, SmallCycle, Work
 
+_PROOF = "certificate.cu"
 # Columns that a thread has, as in kernels/cuda/level.cu.
 _TOGETHER = 4
 # Entries of a level that one block goes through about as fast as kernels are started for it, and
 # the threads of this block, as in kernels/cuda/level.cu.
 _SMALL, _SMALL_BLOCK = 4096, 512
+# Neighbours of an entry of the finest level. Sparse levels of so few entries have some room left.
+_NEIGHBOURS, _FEW_ENTRIES = 8, 1 << 18
 # Handshakes until what has no partner must join others or stay alone.
 _ROUNDS = 4
 
@@ -30,6 +33,12 @@ class _Graph:
     tied: Any
     inner: Any
     diagonal: Any
+    leader: Any  # of each entry's pair, as yet
+
+    @property
+    def edges(self) -> int:
+        """Return how many entries the rows have at most."""
+        return _NEIGHBOURS * self.size if self.kind == "stencil" else len(self.parts[2])
 
 
 class CudaLevels(CudaKernels):
@@ -114,7 +123,7 @@ class CudaLevels(CudaKernels):
                 columns=len(r),
             )  # fmt: skip
             return
-        rest = self.xp.empty(r.shape, np.float32)
+        rest = level.room(self.xp, len(r))
         self._on_columns(
             "stencil_descend", n, *level.parts, n, level.inverse, r, x, rest, columns=len(r)
         )
@@ -149,6 +158,60 @@ class CudaLevels(CudaKernels):
             blocks = min(-(-count // BLOCK), self.device.most_blocks)
             grid = (blocks, -(-columns // _TOGETHER))
             self.device.launch("level.cu", kernel, grid, (BLOCK,), (*args, columns))
+
+    # ---- proofs ------------------------------------------------------------------------------
+
+    def lagging(self, level: Level, r: NDArray[Any], least: float, mask: NDArray[np.bool_]) -> int:
+        assert isinstance(level, CudaLevel)
+        count = self.xp.zeros(1, np.int32)
+        args = (level.inverse, r, level.size, np.float32(least), mask, count)
+        self._spread(_PROOF, "find_lagging", level.size, *args)
+        return int(count[0])
+
+    def doubtful(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        longest: float,
+        least: float,
+        mask: NDArray[np.bool_],
+    ) -> int:
+        assert isinstance(level, CudaLevel)
+        count = self.xp.zeros(1, np.int32)
+        self._prove("doubtful", level, level.inverse, v, float(longest), least, mask, count)
+        return int(count[0])
+
+    def factor(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        mask: NDArray[np.bool_],
+    ) -> float:
+        assert isinstance(level, CudaLevel)
+        bits = self.xp.zeros(1, np.uint64)
+        self._prove("factor", level, v, w, r, mask, bits, len(r))
+        (found,) = self.host(bits).view(np.float64)
+        return float(found)
+
+    def bound(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        factor: float,
+    ) -> NDArray[np.float64] | None:
+        assert isinstance(level, CudaLevel)
+        bound: NDArray[np.float64] = self.xp.empty(level.size)
+        failed = self.xp.zeros(1, np.int32)
+        self._prove("bound", level, v, w, r, factor, bound, failed, len(r))
+        return None if int(failed[0]) else bound
+
+    def _prove(self, verb: str, level: CudaLevel, *args: Any) -> None:
+        kernel = f"{level.kind}_{verb}"
+        self._spread(_PROOF, kernel, level.size, *level.parts, level.size, *args)
 
     def inverse(self, level: Level) -> NDArray[np.float64]:
         assert isinstance(level, CudaLevel)
@@ -196,71 +259,70 @@ class CudaLevels(CudaKernels):
     def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
         assert isinstance(level, CudaLevel)
         xp, n = self.xp, level.size
-        leader, diagonal = xp.empty(n, np.int32), xp.empty(n, np.float32)
-        self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal)
-        graph = _Graph(*_weights(level), n, self.row_sums(level), xp.zeros(n, np.float32), diagonal)
+        leader, (diagonal, inner) = xp.empty(n, np.int32), xp.empty((2, n), np.float32)
+        self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal, inner)
+        graph = _Graph(*_weights(level), n, self.row_sums(level), inner, diagonal, leader)
         # Pairs, and pairs of pairs; the finer graph goes, which has 50 bytes for each entry.
-        pair, graph = self._halved(graph, leader)
-        quad, graph = self._halved(graph, xp.full(graph.size, -1, np.int32))
-        # Entries that are left out have the pair -1, which takes what is appended.
-        aggregate = xp.concatenate((quad, xp.full(1, -1, np.int32)))[pair]
-        level.members = self._members(aggregate, graph.size)
+        pair, graph = self._halved(graph)
+        quad, graph = self._halved(graph)
+        aggregate, members = xp.empty(n, np.int32), xp.zeros(n + 1, np.int32)
+        self._each("compose", n, pair, quad, n, aggregate, members)
+        level.members = self._members(aggregate, members, graph.size)
         return aggregate, self._rescaled(graph, level.members[0])
 
-    def _halved(self, graph: _Graph, leader: Any) -> tuple[Any, _Graph]:
+    def _halved(self, graph: _Graph) -> tuple[Any, _Graph]:
         """Return the group of each entry, -1 for those left out, and the graph of the groups."""
-        group, groups = self._pair_up(graph, leader)
-        return group, self._gather(graph, group, self._members(group, groups))
-
-    def _pair_up(self, graph: _Graph, leader: Any) -> tuple[Any, int]:
-        """Return the group of each entry, and how many groups there are."""
         xp, n = self.xp, graph.size
-        strongest, choice = xp.empty(n, np.float32), xp.empty(n, np.int32)
-        self._on_graph("strongest", graph, leader, strongest)
+        strongest, leader = xp.empty(n, np.float32), graph.leader
+        choice, first, group = xp.empty((3, n), np.int32)
+        self._on_graph("strongest", graph, leader, strongest, first)
         for i in range(_ROUNDS):
             self._on_graph("choose", graph, leader, graph.diagonal, strongest, i, choice)
             self._each("shake_hands", n, choice, n, leader)
-        root, first = choice, xp.arange(n, dtype=np.int32)
+        root = choice
         self._on_graph("join", graph, leader, graph.diagonal, root, first)
         self._each("mark_first", n, root, first, n, leader)
-        count, group = xp.cumsum(leader, dtype=np.int32), leader
-        self._each("number_groups", n, root, first, count, n, group)
-        return group, int(count[-1]) if n else 0
+        count, members = xp.cumsum(leader, dtype=np.int32), xp.zeros(n + 1, np.int32)
+        self._each("number_groups", n, root, first, count, n, group, members)
+        groups = int(count[-1]) if n else 0
+        return group, self._gather(graph, group, self._members(group, members, groups))
 
-    def _members(self, group: Any, groups: int) -> tuple[Any, Any]:
-        """Return where each group begins, (groups + 1,), in its entries, group by group."""
-        xp, n = self.xp, len(group)
-        # The method is stable, here and in the tests: the entries of a group ascend.
-        member = xp.where(group < 0, np.int32(groups), group).argsort().astype(np.int32)
-        start = xp.zeros(groups + 1, np.int32)
-        self._each("find_starts", n, member, group, n, groups, start)
+    def _members(self, group: Any, members: Any, groups: int) -> tuple[Any, Any]:
+        """Return where each group begins, (groups + 1,), in its entries, group by group.
+
+        members[1 + g]: how many entries group g has; what else is there is 0, and used up.
+        """
+        start = self.xp.cumsum(members[: groups + 1], dtype=np.int32)
+        member, n = self.xp.empty(len(group), np.int32), len(group)
+        self._each("place_members", n, group, n, groups, start, members, member)
+        self._each("sort_members", groups, start, groups, member)
         return start, member
 
     def _gather(self, graph: _Graph, group: Any, members: tuple[Any, Any]) -> _Graph:
         """Return the sums over groups as a graph whose rows have gaps between them."""
         xp, groups = self.xp, len(members[0]) - 1
-        degree = xp.empty(groups, np.int32)
+        degree = self._degrees(groups)
         self._on_graph("count_edges", graph, *members, group, groups, degree, count=groups)
-        place = self._starts(degree)
-        edges = int(place[-1])
+        place = xp.cumsum(degree, dtype=np.int32)
+        edges = self._entries(place, graph.edges)
         column, weight = xp.empty(edges, np.int32), xp.empty(edges, np.float32)
-        tied, inner, diagonal = (xp.empty(groups, np.float32) for _ in range(3))
+        end, leader = xp.empty((2, groups), np.int32)
+        tied, inner, diagonal = xp.empty((3, groups), np.float32)
         self._on_graph(
             "gather", graph, *members, group, groups, graph.tied, graph.inner, graph.diagonal,
-            place, degree, column, weight, tied, inner, diagonal, count=groups,
+            place, end, leader, column, weight, tied, inner, diagonal, count=groups,
         )  # fmt: skip
-        begin = place[:-1]
-        rows = (begin, begin + degree, column, weight)
-        return _Graph("rows", rows, groups, tied, inner, diagonal)
+        rows = (place[:-1], end, column, weight)
+        return _Graph("rows", rows, groups, tied, inner, diagonal, leader)
 
     def _rescaled(self, graph: _Graph, start: Any) -> CudaLevel:
         """Return the coarse matrix; start: of the finer level's members."""
         xp, n = self.xp, graph.size
         begin, end, to, total = graph.parts
-        resistance = xp.empty(n, np.float32)
-        self._each("find_resistances", n, start, graph.inner, n, resistance)
-        row_start = self._starts(end - begin)
-        entries = int(row_start[-1])
+        resistance, degree = xp.empty(n, np.float32), self._degrees(n)
+        self._each("find_resistances", n, start, graph.inner, begin, end, n, resistance, degree)
+        row_start = xp.cumsum(degree, dtype=np.int32)
+        entries = self._entries(row_start, graph.edges)
         column, weight = xp.empty(entries, np.int32), xp.empty(entries, np.float32)
         excess, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
         self._each(
@@ -268,6 +330,14 @@ class CudaLevels(CudaKernels):
             begin, to, total, graph.tied, resistance, n, row_start, column, weight, excess, inverse,
         )  # fmt: skip
         return CudaLevel("sparse", (row_start, column, weight, excess), inverse, n)
+
+    def _degrees(self, rows: int) -> Any:
+        """Return room for how many entries each row has, after a 0 that kernels write, too."""
+        return self.xp.empty(rows + 1, np.int32) if rows else self.xp.zeros(1, np.int32)
+
+    def _entries(self, starts: Any, most: int) -> int:
+        """Return the entries of rows with such starts; few are not worth waiting for the number."""
+        return most if most <= _FEW_ENTRIES else int(starts[-1])
 
     def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
         assert isinstance(level, CudaLevel)

@@ -635,6 +635,54 @@ class Ops(ABC):
         For each column, with sums in float64; a is 0 where energy is not above 0: x is exact there.
         """
 
+    # What a proof asks of a level; `mask`, (n,) of bool, has the rows of clusters.
+
+    @abstractmethod
+    def lagging(self, level: Level, r: NDArray[Any], least: float, mask: NDArray[np.bool_]) -> int:
+        """Set mask to where the one column r exceeds least a_ii; return how often it does."""
+
+    @abstractmethod
+    def doubtful(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        longest: float,
+        least: float,
+        mask: NDArray[np.bool_],
+    ) -> int:
+        """Add rows to mask where v_i is not in (0, longest], or (A v)_i < least a_ii.
+
+        v is one column. Returns how many rows the mask has then.
+        """
+
+    @abstractmethod
+    def factor(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        mask: NDArray[np.bool_],
+    ) -> float:
+        """Return the least c >= 0 with c (A v)_i >= max_j abs(r_ij) - (A w)_i outside the mask.
+
+        Infinity where (A v)_i is not above 0 there; NaN where something is.
+        """
+
+    @abstractmethod
+    def bound(
+        self,
+        level: Level,
+        v: NDArray[np.float64],
+        w: NDArray[np.float64],
+        r: NDArray[Any],
+        factor: float,
+    ) -> NDArray[np.float64] | None:
+        """Return c v + w within [0, 1], (n,), with c = factor.
+
+        None unless c (A v)_i + (A w)_i >= max_j abs(r_ij) everywhere: then it bounds nothing.
+        """
+
     @abstractmethod
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         """Set out = D^-1 r, D the diagonal."""

@@ -19,6 +19,7 @@ Source: Berman & Plemmons, Nonnegative Matrices in the Mathematical Sciences, 19
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,11 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Iteration, correct, most
+from hdseg_gpu.solvers.iteration import Columns, Iteration, correct, most
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
+_WALK = 2  # steps between two looks, where looking waits for a device
 # Times longer by this factor than what most are below are those of clusters. They may be many:
 # where the deciles of all times jump by so much, those above do not count as usual.
 _LONG, _JUMP = 20.0, 1e5
@@ -48,37 +50,35 @@ class Certificate:
     ops: Ops
     level: Level
     time: NDArray[np.float64]  # v as a column
-    cluster: NDArray[np.int64]  # entries for the direct solver
-    solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None  # on the cluster
+    mask: NDArray[np.bool_]  # (n,): the entries of clusters, which a direct solver takes
+    cluster: NDArray[np.int64] | None = None  # their numbers
+    solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None  # on clusters
 
     @classmethod
     def prepare(cls, ops: Ops, level: Level, hierarchy: Hierarchy) -> "Certificate":
         """Walk: find v, and the clusters."""
-        diagonal = ops.diagonal(level)
-        b, rest = ops.zeros(level.size, 1), ops.zeros(level.size, 1)
-        ops.body(b)[0] = diagonal
+        b, mask = ops.zeros(level.size, 1), ops.xp.empty(level.size, np.bool_)
+        ops.body(b)[0] = ops.diagonal(level)
         walk = Iteration(ops, level, b, hierarchy.precondition)
-        lagging = ops.xp.ones(level.size, np.bool_)
-        while int(lagging.sum()) > _FEW * level.size and walk.count < _MAX_ITERATIONS:
-            walk.step()
-            ops.relax(level, walk.r, rest)
-            lagging = ops.body(rest)[0] > 1 - _REACHED
+        lagging = level.size
+        while lagging > _FEW * level.size and walk.count < _MAX_ITERATIONS:
+            for _ in range(min(ops.patience, _WALK)):
+                walk.step()
+            lagging = ops.lagging(level, walk.r, 1 - _REACHED, mask)
+        self = cls(ops, level, walk.x, mask)
         v = ops.body(walk.x)[0]
-        self = cls(ops, level, walk.x, ops.xp.empty(0, np.int64), None)
-        usual = _usual(ops.host(v[:: max(1, v.size // 10_000)]))
-        strange = lagging | (v > _LONG * usual) | (v <= 0)
-        # Where the walk's own residual has drifted from the true one.
-        strange |= self._product(walk.x) < _KEPT * diagonal
+        longest = _LONG * _usual(ops.host(v[:: max(1, v.size // 10_000)]))
+        # Where times are too long, and where the walk's own residual has drifted from the true one.
+        found = ops.doubtful(level, walk.x, longest, _KEPT, mask)
         for _ in range(_GROWTHS):
-            if not bool(strange.any()):
+            if found == 0:
                 break
-            self.cluster = ops.xp.flatnonzero(strange)
-            self.solve = factorise(ops.submatrix(level, strange))
-            correct(ops, level, 0 * b, walk.x, self.cluster, self.solve)
-            lost = (self._product(walk.x) < _KEPT * diagonal) & ~strange
-            if not bool(lost.any()):
+            self.cluster = ops.xp.flatnonzero(mask)
+            self.solve = factorise(ops.submatrix(level, mask))
+            correct(ops, level, ops.zeros(level.size, 1), walk.x, self.cluster, self.solve)
+            before, found = found, ops.doubtful(level, walk.x, np.inf, _KEPT, mask)
+            if found == before:
                 break
-            strange |= lost
         return self
 
     def needed(self, tolerance: float) -> float:
@@ -89,63 +89,54 @@ class Certificate:
     def relative_residual(self, run: Iteration) -> float:
         """Return max abs(r_j) / d_j outside clusters."""
         share = run.relative_residuals()
-        self.ops.body(share)[:, self.cluster] = 0.0
+        if self.cluster is not None:
+            self.ops.body(share)[:, self.cluster] = 0.0
         return self.ops.largest(share)
 
     def bound(self, run: Iteration) -> NDArray[np.float64]:
         """Solve the clusters; return the proven bound on the error of each entry, (n,)."""
-        ops, v, cluster = self.ops, self.ops.body(self.time)[0], self.cluster
-        xp = ops.xp
-        nothing: NDArray[np.float64] = xp.ones(v.size)
-        if self.solve is not None:
-            correct(ops, self.level, run.b, run.x, cluster, self.solve)
+        ops, level, v = self.ops, self.level, self.time
+        if self.cluster is not None and self.solve is not None:
+            correct(ops, level, run.b, run.x, self.cluster, self.solve)
             run.restart()
         run.refresh()
-        diagonal = ops.diagonal(self.level)
-        residual = abs(ops.body(run.r)).max(axis=0).astype(np.float64)
-        product, sent = self._product(self.time), xp.zeros(v.size)
-        outside = xp.ones(v.size, np.bool_)
-        outside[cluster] = False
+        w = ops.zeros(level.size, 1, np.float64)
         # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
-        if not bool((product[outside] > 0).all()):
-            return nothing
-        factor = most(residual[outside] / product[outside])
-        w = ops.zeros(self.level.size, 1, np.float64)
-        if self.solve is not None:
-            for _ in range(_FACTORS):
-                # Twice: the second term is for a factor that grows by what w sends over.
-                noise = residual[cluster] + 2 * factor * xp.maximum(-product[cluster], 0.0)
-                noise += _ROUNDING * diagonal[cluster] * self._solved(noise)  # of S w itself
-                ops.body(w)[0, cluster] = 2 * self._solved(noise)
-                sent = self._product(w)
-                rest = residual[outside] - sent[outside]
-                grown = most(rest / product[outside])
-                if grown <= 2 * factor:
-                    break
-                factor = grown  # it was almost 0
-            else:
-                return nothing
-            factor = max(factor, grown)
-        # 1e-12: of the division above.
-        if not bool(((1 + 1e-12) * factor * product + sent >= residual).all()):
-            return nothing
-        bound: NDArray[np.float64] = xp.clip(factor * v + ops.body(w)[0], 0.0, 1.0)
+        factor = ops.factor(level, v, w, run.r, self.mask)
+        if self.cluster is not None and factor < np.inf:
+            factor = self._factor_with(w, factor, run.r)
+        bound = ops.bound(level, v, w, run.r, factor) if factor < np.inf else None
+        if bound is None:
+            bound = ops.xp.ones(level.size)
         return bound
+
+    def _factor_with(self, w: NDArray[np.float64], factor: float, r: Columns) -> float:
+        """Set w, and return the factor that is needed then; infinity if none was found."""
+        ops, level, cluster = self.ops, self.level, self.cluster
+        nothing, out = (ops.zeros(level.size, 1) for _ in range(2))
+        ops.residual(level, nothing, self.time, out)
+
+        def there(columns: NDArray[Any]) -> NDArray[np.float64]:
+            return ops.host(columns[..., cluster]).astype(np.float64)
+
+        short = np.maximum(there(ops.body(out)[0]), 0.0)  # where S v is below 0
+        residual, diagonal = abs(there(ops.body(r))).max(axis=0), there(ops.diagonal(level))
+        for _ in range(_FACTORS):
+            # Twice: the second term is for a factor that grows by what w sends over.
+            noise = residual + 2 * factor * short
+            noise += _ROUNDING * diagonal * self._solved(noise)  # of S w itself
+            ops.body(w)[0, cluster] = ops.xp.asarray(2 * self._solved(noise))
+            grown = ops.factor(level, self.time, w, r, self.mask)
+            if grown <= 2 * factor:
+                return max(factor, grown)
+            factor = grown  # it was almost 0
+        return np.inf
 
     def _solved(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return abs(S_CC^-1 noise) on the clusters."""
         assert self.solve is not None
-        solved: NDArray[np.float64] = self.ops.xp.asarray(
-            np.abs(self.solve(self.ops.host(noise)[:, np.newaxis])[:, 0])
-        )
+        solved: NDArray[np.float64] = np.abs(self.solve(noise[:, np.newaxis])[:, 0])
         return solved
-
-    def _product(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return S v, (n,), computed in float64."""
-        nothing, out = (self.ops.zeros(self.level.size, 1) for _ in range(2))
-        self.ops.residual(self.level, nothing, v, out)
-        product: NDArray[np.float64] = -self.ops.body(out)[0].astype(np.float64)
-        return product
 
 
 def _usual(v: NDArray[np.float64]) -> float:

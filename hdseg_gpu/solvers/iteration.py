@@ -36,11 +36,13 @@ def correct(
     float32. Returns how much the last one changed; what error is left is far smaller.
     """
     r, last = ops.zeros(level.size, len(b)), 0.0
+    there = ops.host(ops.body(x)[:, chosen])
     for _ in range(CORRECTIONS):
         ops.residual(level, b, x, r)
         rest = ops.host(ops.body(r)[:, chosen]).T.astype(np.float64)
-        change = np.ascontiguousarray(solve(rest).T)
-        ops.body(x)[:, chosen] += ops.xp.asarray(change)
+        change = solve(rest).T
+        there = there + change
+        ops.body(x)[:, chosen] = ops.xp.asarray(there)
         last = most(np.abs(change))
     return last
 
@@ -57,7 +59,8 @@ class Iteration:
         columns, size = len(b), level.size
         self.x = ops.zeros(size, columns, np.float64)
         self.r = b.copy()
-        self._z, self._p, self._q = (ops.zeros(size, columns) for _ in range(3))
+        room = ops.zeros(size, 3 * columns)
+        self._z, self._p, self._q = (room[i * columns : (i + 1) * columns] for i in range(3))
         self._energy: NDArray[np.float64] = ops.xp.zeros(columns)  # p . S p of the last step
         self._prepared = False  # z = M^-1 r
         self.count = 0

@@ -189,9 +189,8 @@ def _by_hierarchy(
             if worst <= tolerance or worst >= 1:
                 break
             goal *= 0.5 * tolerance / worst  # solving the clusters has disturbed the others
-        if certificate.cluster.size:
-            found.clusters = ops.xp.zeros(level.size, np.bool_)
-            found.clusters[certificate.cluster] = True
+        if certificate.cluster is not None:
+            found.clusters = certificate.mask
     else:
         bound = _SAFETY * abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
     found.iterations, found.error = run.count, most(bound)

@@ -44,4 +44,14 @@ HDSEG_FN uint32_t bits_of_float(float value) {
 #endif
 }
 
+HDSEG_FN uint64_t bits_of_double(double value) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<uint64_t>(__double_as_longlong(value));
+#else
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+#endif
+}
+
 }  // namespace hdseg

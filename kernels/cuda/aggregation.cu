@@ -37,15 +37,17 @@ __device__ void for_each_neighbour(const StencilLevel& level, int64_t i, See see
   meet(i + to.down2, w[kDown2][i]);
 }
 
-// strongest[i]: the largest weight to an entry that is not left out.
+// strongest[i]: the largest weight to an entry that is not left out; first[i] = i, for ``join``.
 template <class Graph>
-__device__ void find_strongest(const Graph& graph, const int32_t* leader, float* strongest) {
+__device__ void find_strongest(const Graph& graph, const int32_t* leader, float* strongest,
+                               int32_t* first) {
   for (int64_t i = first_item(); i < graph.size; i += item_step()) {
     float most = 0.0f;
     for_each_neighbour(graph, i, [&](int32_t j, float weight) {
       if (leader[j] != kLeftOut && weight > most) most = weight;
     });
     strongest[i] = most;
+    first[i] = static_cast<int32_t>(i);
   }
 }
 
@@ -112,7 +114,7 @@ __device__ void join(const Graph& graph, const int32_t* leader, const float* dia
   }
 }
 
-// degree[a]: how many edges lead from aggregate a to others.
+// degree[a + 1]: how many edges lead from aggregate a to others; degree[0] = 0.
 template <class Graph>
 __device__ void count_edges(const Graph& graph, const int32_t* start, const int32_t* member,
                             const int32_t* group, int64_t groups, int32_t* degree) {
@@ -123,7 +125,8 @@ __device__ void count_edges(const Graph& graph, const int32_t* start, const int3
         found += group[j] >= 0 && group[j] != static_cast<int32_t>(a);
       });
     }
-    degree[a] = found;
+    degree[a + 1] = found;
+    if (a == 0) degree[0] = 0;
   }
 }
 
@@ -133,13 +136,13 @@ struct Sums {
   float *tied, *inner, *diagonal;
 };
 
-// Row a of P^T A P without its diagonal, from place[a] on: `filled` of them, in the order they are
-// met. Each row is short, so it is searched.
+// Row a of P^T A P without its diagonal, from place[a] up to end[a], in the order they are met.
+// Each row is short, so it is searched. No aggregate has a leader yet.
 template <class Graph>
 __device__ void gather(const Graph& graph, const int32_t* start, const int32_t* member,
                        const int32_t* group, int64_t groups, const Sums& entries,
-                       const int32_t* place, int32_t* filled, int32_t* column, float* weight,
-                       const Sums& sums) {
+                       const int32_t* place, int32_t* end, int32_t* leader, int32_t* column,
+                       float* weight, const Sums& sums) {
   for (int64_t a = first_item(); a < groups; a += item_step()) {
     int32_t* others = column + place[a];
     float* total = weight + place[a];
@@ -165,7 +168,8 @@ __device__ void gather(const Graph& graph, const int32_t* start, const int32_t* 
         }
       });
     }
-    filled[a] = count;
+    end[a] = place[a] + count;
+    leader[a] = kFree;
     sums.tied[a] = tied + left_out;
     sums.inner[a] = inner + 0.5f * within;  // every edge is met from both ends
     sums.diagonal[a] = diagonal;
@@ -251,8 +255,8 @@ __device__ void invert(const Graph& graph, const float* excess, double* inverse)
 // Kernels for one kind of graph; what follows `graph` are its parts.
 #define HDSEG_GRAPH_KERNELS(kind, graph, ...)                                                      \
   extern "C" __global__ void kind##_strongest(__VA_ARGS__, int64_t size, const int32_t* leader,    \
-                                              float* strongest) {                                  \
-    hdseg::find_strongest(hdseg::graph, leader, strongest);                                        \
+                                              float* strongest, int32_t* first) {                  \
+    hdseg::find_strongest(hdseg::graph, leader, strongest, first);                                 \
   }                                                                                                \
   extern "C" __global__ void kind##_choose(__VA_ARGS__, int64_t size, const int32_t* leader,       \
                                            const float* diagonal, const float* strongest,          \
@@ -271,10 +275,10 @@ __device__ void invert(const Graph& graph, const float* excess, double* inverse)
   extern "C" __global__ void kind##_gather(                                                        \
       __VA_ARGS__, int64_t size, const int32_t* start, const int32_t* member,                      \
       const int32_t* group, int64_t groups, float* tied, float* inner, float* diagonal,            \
-      const int32_t* place, int32_t* filled, int32_t* to, float* sum, float* group_tied,           \
-      float* group_inner, float* group_diagonal) {                                                 \
+      const int32_t* place, int32_t* end_of, int32_t* leader, int32_t* to, float* sum,             \
+      float* group_tied, float* group_inner, float* group_diagonal) {                              \
     hdseg::gather(hdseg::graph, start, member, group, groups, {tied, inner, diagonal}, place,      \
-                  filled, to, sum, {group_tied, group_inner, group_diagonal});                     \
+                  end_of, leader, to, sum, {group_tied, group_inner, group_diagonal});             \
   }                                                                                                \
   extern "C" __global__ void kind##_inverse(__VA_ARGS__, int64_t size, const float* excess,        \
                                             double* inverse) {                                     \
@@ -296,14 +300,15 @@ HDSEG_GRAPH_KERNELS(rows, Rows({begin, end, column, weight, size}), const int32_
                     const int32_t* end, const int32_t* column, const float* weight)
 #undef HDSEG_GRAPH_KERNELS
 
-// The diagonal of each entry, and whether it is left out or free.
+// Of each entry: whether it is left out or free, its diagonal, and the weights within it: none.
 extern "C" __global__ void find_dominant(const float* excess, const float* inverse, int64_t size,
-                                         int32_t* leader, float* diagonal) {
+                                         int32_t* leader, float* diagonal, float* inner) {
   using namespace hdseg;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const float sum = excess[kPadding + i], whole = 1.0f / inverse[kPadding + i];
     leader[i] = is_dominant(sum, whole - sum) ? kLeftOut : kFree;
     diagonal[i] = whole;
+    inner[i] = 0.0f;
   }
 }
 
@@ -326,32 +331,64 @@ extern "C" __global__ void mark_first(const int32_t* root, const int32_t* first,
   }
 }
 
-// group[i]: groups numbered by their lowest entry; count[i]: those up to entry i.
+// group[i]: groups numbered by their lowest entry; count[i]: those up to entry i. members[1 + g]:
+// the entries of group g, 0 at first.
 extern "C" __global__ void number_groups(const int32_t* root, const int32_t* first,
-                                         const int32_t* count, int64_t size, int32_t* group) {
+                                         const int32_t* count, int64_t size, int32_t* group,
+                                         int32_t* members) {
   using namespace hdseg;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     group[i] = root[i] < 0 ? -1 : count[first[root[i]]] - 1;
+    if (group[i] >= 0) atomicAdd(members + 1 + group[i], 1);
   }
 }
 
-// member: entries by group, those in none last. start[a]: where group a begins, (groups + 1).
-extern "C" __global__ void find_starts(const int32_t* member, const int32_t* group, int64_t size,
-                                       int64_t groups, int32_t* start) {
+// The groups of groups, with `members` as above.
+extern "C" __global__ void compose(const int32_t* inner, const int32_t* outer, int64_t size,
+                                   int32_t* group, int32_t* members) {
   using namespace hdseg;
-  for (int64_t k = first_item(); k < size; k += item_step()) {
-    const int32_t here = group[member[k]], before = k > 0 ? group[member[k - 1]] : -2;
-    if (here != before) start[here < 0 ? groups : here] = static_cast<int32_t>(k);
-    if (here >= 0 && k + 1 == size) start[groups] = static_cast<int32_t>(size);
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    group[i] = inner[i] < 0 ? -1 : outer[inner[i]];
+    if (group[i] >= 0) atomicAdd(members + 1 + group[i], 1);
   }
 }
 
-// Of each aggregate; start: of its members on the finer level.
+// member: entries by group, from start[g] on in any order, those in none last. left[1 + g]: how
+// many of a group have no place yet; left[0]: how many of those in none have one.
+extern "C" __global__ void place_members(const int32_t* group, int64_t size, int64_t groups,
+                                         const int32_t* start, int32_t* left, int32_t* member) {
+  using namespace hdseg;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const int32_t g = group[i];
+    const int32_t place =
+        g < 0 ? start[groups] + atomicAdd(left, 1) : start[g] + atomicAdd(left + 1 + g, -1) - 1;
+    member[place] = static_cast<int32_t>(i);
+  }
+}
+
+// The entries of each group ascend, so that sums over them have a fixed order. Groups are small.
+extern "C" __global__ void sort_members(const int32_t* start, int64_t groups, int32_t* member) {
+  using namespace hdseg;
+  for (int64_t g = first_item(); g < groups; g += item_step()) {
+    for (int32_t k = start[g] + 1; k < start[g + 1]; ++k) {
+      const int32_t here = member[k];
+      int32_t p = k;
+      for (; p > start[g] && member[p - 1] > here; --p) member[p] = member[p - 1];
+      member[p] = here;
+    }
+  }
+}
+
+// Of each aggregate; start: of its members on the finer level. degree[a + 1]: the entries of row a,
+// begin[a] .. end[a] - 1; degree[0] = 0.
 extern "C" __global__ void find_resistances(const int32_t* start, const float* inner,
-                                            int64_t groups, float* resistance) {
+                                            const int32_t* begin, const int32_t* end,
+                                            int64_t groups, float* resistance, int32_t* degree) {
   using namespace hdseg;
   for (int64_t a = first_item(); a < groups; a += item_step()) {
     resistance[a] = chain_resistance(start[a + 1] - start[a], inner[a]);
+    degree[a + 1] = end[a] - begin[a];
+    if (a == 0) degree[0] = 0;
   }
 }
 

@@ -1,0 +1,111 @@
+// What a proof of error bounds asks of a level (solvers/certificate.py), row by row: products in
+// float64, and one number for the host.
+#include "common/vectors.h"
+#include "cuda/level.h"
+
+namespace hdseg {
+
+// Adds up how many threads of the grid have found something. All threads must call.
+__device__ inline void add_found(int32_t found, int32_t* count) {
+  __shared__ int32_t scratch[kWarp];
+  found = block_sum(found, scratch);
+  if (threadIdx.x == 0 && found > 0) atomicAdd(count, found);
+}
+
+// Adds to mask the rows where v is no hitting time: not above 0, longer than `longest`, or with
+// (A v)_i < least a_ii.
+template <class Level>
+__device__ void find_doubtful(const Level& level, const float* inverse, const double* v,
+                              double longest, double least, uint8_t* mask, int32_t* count) {
+  int32_t found = 0;
+  for (int64_t i = first_item(); i < level.size; i += item_step()) {
+    const double time = v[kPadding + i];
+    const double diagonal = 1.0 / static_cast<double>(inverse[kPadding + i]);
+    const bool good =
+        time > 0.0 && time <= longest && product_at(level, v + kPadding, i) >= least * diagonal;
+    if (!good) mask[i] = 1;
+    found += mask[i] != 0;
+  }
+  add_found(found, count);
+}
+
+// max_j |r_ij|, NaN if there is one.
+__device__ inline double largest_rest(const float* r, int64_t size, int64_t i, int64_t columns) {
+  uint32_t most = 0;
+  for (int64_t j = 0; j < columns; ++j) {
+    const uint32_t here = magnitude(r[j * stride_of(size) + kPadding + i]);
+    most = here > most ? here : most;
+  }
+  return static_cast<double>(float_of_bits(most));
+}
+
+// most = the bits of the least c >= 0 with c (A v)_i >= max_j |r_ij| - (A w)_i outside the mask;
+// infinity where (A v)_i is not above 0, and NaN where something is. 0 at first.
+template <class Level>
+__device__ void find_factor(const Level& level, const double* v, const double* w, const float* r,
+                            const uint8_t* mask, uint64_t* most, int64_t columns) {
+  double factor = 0.0;
+  for (int64_t i = first_item(); i < level.size; i += item_step()) {
+    if (mask[i] != 0) continue;
+    const double ahead = product_at(level, v + kPadding, i);
+    const double rest =
+        largest_rest(r, level.size, i, columns) - product_at(level, w + kPadding, i);
+    const double here = ahead > 0.0 ? rest / ahead : 1.0 / 0.0;
+    if (!(here <= factor)) factor = here;
+    if (factor != factor) break;
+  }
+  if (factor != 0.0) atomicMax(most, bits_of_double(factor) & ~(uint64_t{1} << 63));
+}
+
+// bound = c v + w, at most 1; failed: how many rows have c (A v)_i + (A w)_i < max_j |r_ij|.
+template <class Level>
+__device__ void find_bound(const Level& level, const double* v, const double* w, const float* r,
+                           double factor, double* bound, int32_t* failed, int64_t columns) {
+  int32_t found = 0;
+  for (int64_t i = first_item(); i < level.size; i += item_step()) {
+    const double ahead = product_at(level, v + kPadding, i);
+    const double sent = product_at(level, w + kPadding, i);
+    // 1e-12: of the division that gave the factor.
+    const double most = (1.0 + 1e-12) * factor * ahead + sent;
+    found += !(most >= largest_rest(r, level.size, i, columns));
+    const double here = factor * v[kPadding + i] + w[kPadding + i];
+    bound[i] = here < 0.0 ? 0.0 : here < 1.0 ? here : 1.0;
+  }
+  add_found(found, failed);
+}
+
+}  // namespace hdseg
+
+// mask: where r_i exceeds least a_ii; count: how often.
+extern "C" __global__ void find_lagging(const float* inverse, const float* r, int64_t size,
+                                        float least, uint8_t* mask, int32_t* count) {
+  using namespace hdseg;
+  int32_t found = 0;
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    mask[i] = relaxed(inverse[kPadding + i], r[kPadding + i]) > least;
+    found += mask[i];
+  }
+  add_found(found, count);
+}
+
+#define HDSEG_PROOF_KERNELS(kind, level, ...)                                                    \
+  extern "C" __global__ void kind##_doubtful(__VA_ARGS__, int64_t size, const float* inverse,    \
+                                             const double* v, double longest, double least,      \
+                                             uint8_t* mask, int32_t* count) {                    \
+    hdseg::find_doubtful(hdseg::level, inverse, v, longest, least, mask, count);                 \
+  }                                                                                              \
+  extern "C" __global__ void kind##_factor(__VA_ARGS__, int64_t size, const double* v,           \
+                                           const double* w, const float* r, const uint8_t* mask, \
+                                           uint64_t* most, int64_t columns) {                    \
+    hdseg::find_factor(hdseg::level, v, w, r, mask, most, columns);                              \
+  }                                                                                              \
+  extern "C" __global__ void kind##_bound(__VA_ARGS__, int64_t size, const double* v,            \
+                                          const double* w, const float* r, double factor,        \
+                                          double* bound, int32_t* failed, int64_t columns) {     \
+    hdseg::find_bound(hdseg::level, v, w, r, factor, bound, failed, columns);                    \
+  }
+HDSEG_PROOF_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
+                    const float* weights, const float* excess)
+HDSEG_PROOF_KERNELS(sparse, sparse_level(start, column, weight, excess, size), const int32_t* start,
+                    const int32_t* column, const float* weight, const float* excess)
+#undef HDSEG_PROOF_KERNELS
