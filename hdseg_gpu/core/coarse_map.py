@@ -155,7 +155,7 @@ def _probabilities(
     elif extremes.lowest < 0:
         raise InvalidInput(
             f"coarse has three dimensions, dtype {array.dtype} and values down to "
-            f"{array.min()}; quantised probabilities must be non-negative, logits floats."
+            f"{int(array.min())}; quantised probabilities must be non-negative, logits floats."
         )
     elif extremes.least == 0:  # quantised, one-hot: only the proportions matter
         raise InvalidInput(
@@ -209,7 +209,8 @@ def _stacks(planes: NDArray[Any], xp: Any) -> Iterator[tuple[int, NDArray[Any]]]
                 return
     step = max(1, _STRIP * h // planes.size) if xp is np else h
     for top in range(0, h, step):
-        part = planes[:, top : top + step].astype(dtype, order="C")
+        with np.errstate(over="ignore"):  # numbers beyond float64 become infinite
+            part = planes[:, top : top + step].astype(dtype, order="C")
         yield top * w, part.reshape(1, count, -1)
 
 
