@@ -41,13 +41,14 @@ def place(request):
         stages = Stages()
         if request.param == "cuda" and not (array.dtype.isnative and array.dtype.itemsize <= 8):
             array = array.astype(array.dtype.newbyteorder("=").name.replace("float128", "float64"))
-        given = over(array)
+        given, before = over(array), array.copy()
         found = door.coarse_map(given, class_axis, stages, ignore_index, verbs)
         arrays = [found.classes, found.probabilities, found.ignored]
         if request.param == "cuda":
             assert all(a is None or isinstance(a, DeviceArray) for a in arrays)
             arrays = [None if a is None else a.get() for a in arrays]
-            np.testing.assert_array_equal(given.get(), array)
+            given = given.get()
+        np.testing.assert_array_equal(given, before)
         return SimpleNamespace(
             values=found.values, classes=arrays[0], probabilities=arrays[1], ignored=arrays[2],
             ignore_index=found.ignore_index, notes=stages.notes,
@@ -122,13 +123,20 @@ def test_counts(place, dtype, axis):
     ],
 )
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "u1"])
-def test_any_layout(place, lay, dtype):
+def test_any_layout(place, lay, dtype, monkeypatch):
+    monkeypatch.setattr(door, "_STRIP", 3000)
     given = probabilities(3, (70, 90))
     given = lay((given * 200 + 1).astype(dtype) if dtype == "u1" else given.astype(dtype))
     exact = given.astype(np.float64)
     found = place(given)
     np.testing.assert_allclose(found.probabilities, exact / exact.sum(axis=0), rtol=2.5e-7)
     assert found.probabilities.flags.c_contiguous
+    if dtype[0] == "f":
+        for at in ((0, 0, 0), (1, 34, 2), tuple(n - 1 for n in given.shape)):
+            changed = given.copy(order="K")
+            changed[at] = np.nan
+            with pytest.raises(InvalidInput, match=rf"index \[{at[0]}, {at[1]}, {at[2]}\]"):
+                place(changed)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
@@ -149,10 +157,11 @@ def test_how_far_from_1_probabilities_may_sum(place, dtype, sign):
             assert len(place(planes).notes) == taken_as
 
 
-@pytest.mark.parametrize("value", [-1e-7, 1 + 1e-6])
-def test_what_lies_outside_0_to_1_is_a_logit(place, value):
-    planes = np.full((2, 19, 23), 0.5, np.float32)
-    planes[:, -1, -1] = value, 1 - value
+@pytest.mark.parametrize("pixel", [(-1e-7, 0.5, 0.5), (1 + 1e-6, 0, 0)])
+def test_what_lies_outside_0_to_1_is_a_logit(place, pixel):
+    planes = np.full((3, 19, 23), 1 / 3, np.float32)
+    assert place(planes).notes == []
+    planes[:, -1, -1] = pixel
     assert "logits" in place(planes).notes[0]
 
 
