@@ -121,7 +121,8 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
     if index is None:
         binary = labels.dtype.kind == "b" or not np.setdiff1d(labels, (0, IGNORED)).size
         label = None if binary or labels[-1] != IGNORED else IGNORED
-    if label is None or label is False or not (labels == label).any():
+    # Among Python's integers: NumPy's comparisons fail with some that are out of range.
+    if label is None or label is False or label not in (known := labels.tolist()):
         return None
     if len(labels) == 1:
         raise InvalidInput(
@@ -133,7 +134,7 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
             f"The coarse map's label {label} is ignored: its pixels pass through "
             "(ignore_index=False takes it for a class)."
         )
-    return int(np.flatnonzero(labels == label)[0])
+    return known.index(label)
 
 
 def _probabilities(
