@@ -34,6 +34,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    # What only a machine with a GPU runs: its names and arguments are right before that.
+    session.run("mypy", "tests/test_gpu.py", "tests/test_gpu_arrays.py")
     session.run(
         "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
         "xargs clang-format --dry-run --Werror", external=True,
@@ -118,7 +120,14 @@ def accuracy(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Test and measure the backend cuda on this machine's GPU; options as in benchmarks/README."""
+    """Prove and measure the backend cuda on this machine's GPU; calls as in docs/gpu.md."""
     session.install("-e", ".[test,bench,cuda13]")
-    session.run("pytest", "-m", "gpu", "-n", "0", env=ENVIRONMENT)
-    session.run("python", "-m", "benchmarks.gpu", *session.posargs)
+    session.run("benchmarks/gpu_proof.sh", "--no-install", *session.posargs, external=True)
+
+
+@nox.session
+def gpu_dry(session: nox.Session) -> None:
+    """Go the same ways on the tests' executor, without a GPU: two minutes."""
+    session.install("-c", "constraints-cpu.txt", ".[test]")
+    into = f"{session.create_tmp()}/gpu-proof"
+    session.run("benchmarks/gpu_proof.sh", "--dry-run", "--into", into, external=True)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Contestant = Callable[..., tuple[NDArray[Any], dict[str, Any]]]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Run(NamedTuple):
@@ -60,7 +60,8 @@ class Child:
             environment["OMP_NUM_THREADS"] = str(threads)
         name = f"{contestant.__module__}:{contestant.__name__}"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.child", name, str(folder)],
+            # -P: the package that is installed, not the folder beside this file.
+            [sys.executable, "-P", __file__, name, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -152,6 +153,7 @@ def _status(key: str) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(ROOT))
     # What a library prints must not get among the answers.
     with os.fdopen(os.dup(1), "wb") as _answers:
         os.dup2(2, 1)

@@ -1,5 +1,6 @@
 """What benchmarks.gpu runs on: the card in words, and how fast it copies."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -11,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+import hdseg_gpu
 from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Row, Rows, Skip, Timing
+from hdseg_gpu.backends import cuda_source
 
+Measured = tuple[Timing, dict[str, Any]]
 _LIBRARIES = ("hdseg_gpu", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "cucim-cu12",
               "cucim-cu13", "torch")  # fmt: skip
 _QUERY = ("name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,"
@@ -31,16 +35,40 @@ def describe(run: Runner) -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "Python": platform.python_version(),
+        "source": source_digest(),
     }
     for library in _LIBRARIES:
         with suppress(PackageNotFoundError):
             found[library] = version(library)
-    if run.on_card:
+    if run.on_device:
         with suppress(Exception):
             found["card"] = _card()
         with suppress(Exception):
             found["nvidia-smi"] = _smi()
     return found
+
+
+def source_digest() -> str:
+    """Return what changes with any file of the package, its kernels for devices included."""
+    digest = hashlib.sha256()
+    folder = Path(hdseg_gpu.__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for name in cuda_source.names():
+        digest.update(cuda_source.source(name).encode())
+    return digest.hexdigest()[:12]
+
+
+def comparable(described: dict[str, Any]) -> dict[str, Any]:
+    """Return that part of a description which figures of one table have in common."""
+    card = described.get("card", {})
+    return {
+        "backend": described["backend"],
+        "card": card.get("name", described["processor"]),
+        "CuPy": card.get("CuPy"),
+        "driver's CUDA": card.get("driver's CUDA"),
+        "source": described["source"],
+    }
 
 
 def sentence(described: dict[str, Any]) -> str:
@@ -56,18 +84,16 @@ def sentence(described: dict[str, Any]) -> str:
 def bandwidths(run: Runner, rows: Rows) -> Row:
     """Add how fast the card copies; return the row of the copy that others are compared with."""
 
-    def copy() -> tuple[Timing, dict[str, Any]]:
-        _need(run)
-        size = min(4 << 30, int(run.xp.cuda.runtime.memGetInfo()[0]) // 4)
+    def copy() -> Measured:
+        size = min(4 << 30, _free(run) // 4)
         source = run.xp.zeros(size, np.uint8)
         target = run.xp.empty_like(source)
         timing = run.by_events(lambda: run.xp.copyto(target, source))
         rate = 2 * size / timing.seconds / 1e9
         return timing, {"rate": rate, "unit": "GB/s", "GiB": size / 2**30, "counted": "both ways"}
 
-    def over(pinned: bool) -> tuple[Timing, dict[str, Any]]:
-        _need(run)
-        size = 1 << 30
+    def over(pinned: bool) -> Measured:
+        size = min(1 << 30, _free(run) // 4)
         if pinned:
             from cupyx import empty_pinned
 
@@ -86,9 +112,13 @@ def bandwidths(run: Runner, rows: Rows) -> Row:
     return row
 
 
-def _need(run: Runner) -> None:
-    if not run.on_card:
+def _free(run: Runner) -> int:
+    """Return the bytes that are free on the device."""
+    if not run.on_device:
         raise Skip("needs a CUDA device")
+    from cupy.cuda import runtime
+
+    return int(runtime.memGetInfo()[0])
 
 
 def _processor() -> str:

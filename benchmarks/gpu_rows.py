@@ -5,7 +5,7 @@ Everything but refine() is called by its verb (core/ops.py), on arrays that are 
 
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -41,15 +41,9 @@ def classes_of(run: Runner, side: int) -> Any:
     return run.ops.upsample_argmax(run.xp.asarray(planes), place, "cubic")
 
 
-def bits_of(xp: Any, mask: Any) -> Any:
+def bits_of(run: Runner, mask: Any) -> Any:
     """Return a mask whose width is a multiple of 8 as bits, the lowest leftmost."""
-    height, width = mask.shape
-    bits = xp.empty((height, width // 8), np.uint8)
-    step = max(1, (1 << 28) // width)  # CuPy counts pixels in int32
-    for top in range(0, height, step):
-        part = xp.packbits(mask[top : top + step].ravel(), bitorder="little")
-        bits[top : top + step] = part.reshape(-1, width // 8)
-    return bits
+    return run.xp.asarray(np.packbits(run.ops.host(mask), axis=1, bitorder="little"))
 
 
 def thinning(run: Runner, rows: Rows, mpx: float, copy_rate: float | None) -> None:
@@ -67,21 +61,29 @@ def thinning(run: Runner, rows: Rows, mpx: float, copy_rate: float | None) -> No
             "simple count [GB]": moved / 1e9,
         }
 
+    @cache
+    def classes() -> Any:
+        return classes_of(run, side)
+
+    @cache
+    def planes() -> tuple[Any, Any]:
+        inside = bits_of(run, classes() > 0)
+        return inside, ~inside
+
     with ops.here():
-        classes = classes_of(run, side)
-        inside = bits_of(run.xp, classes > 0)
-        planes = (inside, ~inside)
         for name in PRESETS:
             elements = structuring_elements(name)
 
             def both(elements: NDArray[np.int8] = elements) -> Measured:
+                given = planes()
                 timing = run.timed(
-                    lambda: [ops.thinning_packed(p, side, elements, PASSES) for p in planes]
+                    lambda: [ops.thinning_packed(p, side, elements, PASSES) for p in given]
                 )
                 return timing, facts(timing, 2, 0)
 
             def by_classes(elements: NDArray[np.int8] = elements) -> Measured:
-                timing = run.timed(lambda: ops.seeds(classes, 2, elements, PASSES))
+                given = classes()
+                timing = run.timed(lambda: ops.seeds(given, 2, elements, PASSES))
                 return timing, facts(timing, 2, 2)
 
             rows.measure("thinning", f"{name}, n = {PASSES}, both planes as bits", mpx, both)
@@ -144,37 +146,47 @@ def assembled(run: Runner, given: Prepared, beta: float, gamma: float) -> System
 def solving(run: Runner, rows: Rows, mpx: float) -> None:
     """Add the assembly of the band's system and its solution, apart and together."""
     side, ops = side_of(mpx), run.ops
+
+    @cache
+    def given() -> Prepared:
+        return prepare(run, side)
+
+    def rate(timing: Timing) -> dict[str, Any]:
+        n = given().band.size
+        return {
+            "rate": n / timing.seconds / 1e6,
+            "unit": "M unknowns/s",
+            "M unknowns": n / 1e6,
+            "share unknown": n / side**2,
+        }
+
+    def assembly(gamma: float) -> Measured:
+        picture = given()
+        timing = run.timed(lambda: assembled(run, picture, BETA, gamma))
+        return timing, rate(timing)
+
+    def solution(gamma: float, solver: str) -> Measured:
+        system = assembled(run, given(), BETA, gamma)
+        found = solve(ops, _fresh(system), solver, TOLERANCE, _silent)
+        said = {"iterations": found.iterations, "bound": found.error, "by": found.solver}
+        del found
+        timing = run.timed(
+            lambda fresh: solve(ops, fresh, solver, TOLERANCE, _silent),
+            lambda: (_fresh(system),),
+        )
+        return timing, rate(timing) | said
+
+    def together(gamma: float, solver: str) -> Measured:
+        picture = given()
+
+        def all_of_it() -> Any:
+            system = assembled(run, picture, BETA, gamma)
+            return solve(ops, system, solver, TOLERANCE, _silent)
+
+        timing = run.timed(all_of_it)
+        return timing, rate(timing)
+
     with ops.here():
-        given = prepare(run, side)
-        n = given.band.size
-        unknowns = {"M unknowns": n / 1e6, "share unknown": n / side**2}
-
-        def rate(timing: Timing) -> dict[str, Any]:
-            return {"rate": n / timing.seconds / 1e6, "unit": "M unknowns/s", **unknowns}
-
-        def assembly(gamma: float) -> Measured:
-            timing = run.timed(lambda: assembled(run, given, BETA, gamma))
-            return timing, rate(timing)
-
-        def solution(gamma: float, solver: str) -> Measured:
-            system = assembled(run, given, BETA, gamma)
-            found = solve(ops, _fresh(system), solver, TOLERANCE, _silent)
-            said = {"iterations": found.iterations, "bound": found.error, "by": found.solver}
-            del found
-            timing = run.timed(
-                lambda fresh: solve(ops, fresh, solver, TOLERANCE, _silent),
-                lambda: (_fresh(system),),
-            )
-            return timing, rate(timing) | said
-
-        def together(gamma: float, solver: str) -> Measured:
-            def all_of_it() -> Any:
-                system = assembled(run, given, BETA, gamma)
-                return solve(ops, system, solver, TOLERANCE, _silent)
-
-            timing = run.timed(all_of_it)
-            return timing, rate(timing)
-
         for gamma in (1.0, 0.0):
             tail = f"gamma = {gamma:g}"
             rows.measure("solve", f"assembly, {tail}", mpx, partial(assembly, gamma))
@@ -197,10 +209,9 @@ def _silent(_: float) -> None:
 def refining(run: Runner, rows: Rows, mpx: float) -> None:
     """Add refine() without options, from both memories, and the CPU path beside it."""
     side = side_of(mpx)
-    coarse = coarse_of(side)
 
-    def end_to_end(make: Callable[[], Any]) -> Measured:
-        image = make()
+    def end_to_end(xp: Any) -> Measured:
+        image, coarse = image_of(xp, side), coarse_of(side)
         call = partial(refine, image, coarse, backend=run.backend, return_report=True)
         result, held = run.held(call)
         first = result[1]
@@ -223,12 +234,10 @@ def refining(run: Runner, rows: Rows, mpx: float) -> None:
             facts["fallbacks"] = " / ".join(first.fallbacks)
         return timing, facts
 
-    if run.on_card:
-        rows.measure(
-            "refine", "from device memory", mpx, lambda: end_to_end(lambda: image_of(run.xp, side))
-        )
+    if run.on_device:
+        rows.measure("refine", "from device memory", mpx, lambda: end_to_end(run.xp))
         run.let_go()
-    rows.measure("refine", "from host memory", mpx, lambda: end_to_end(lambda: image_of(np, side)))
+    rows.measure("refine", "from host memory", mpx, lambda: end_to_end(np))
     run.let_go()
     for threads in (2, None):
         name = f"backend cpu, {'all' if threads is None else threads} threads"
@@ -249,7 +258,7 @@ def _by_stages(run: Runner, call: Callable[[], Any]) -> dict[str, float]:
 
 
 def _on_cpu(run: Runner, mpx: float, threads: int | None) -> Measured:
-    if not run.on_card:
+    if not run.on_device:
         raise Skip("the backend measured is the CPU's")
     if mpx > LARGEST_ON_CPU:
         raise Skip(f"takes too long beyond {LARGEST_ON_CPU} Mpx")

@@ -1,7 +1,7 @@
 """The rows of benchmarks.gpu: measured, or skipped for a reason, and the table they make."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,7 +30,24 @@ class Row:
     share: float | None = None  # of the card's copy bandwidth, by the simple count of bytes
     memory: int | None = None  # bytes of the device that the call held at most, without its input
     remarks: dict[str, Any] = field(default_factory=dict)
+    kernels: list[dict[str, Any]] = field(default_factory=list)  # by gpu_kernels.py
     skipped: str | None = None
+    unfinished: int = 0  # how many runs have ended while this was measured
+
+    @property
+    def measured(self) -> bool:
+        """Return whether there are figures."""
+        return self.seconds is not None
+
+    @property
+    def failed(self) -> bool:
+        """Return whether something broke that should not have."""
+        return (self.skipped or "").startswith((_FAILED, _ENDED))
+
+
+_FAILED = "failed: "
+_ENDED = "the run ended while this was measured"
+_TRIES = 2  # of a measurement during which a run ended
 
 
 @dataclass
@@ -44,10 +61,17 @@ class Timing:
 
 
 class Rows:
-    """All rows so far. A measurement that fails is a row with the reason; the others go on."""
+    """All rows so far. A measurement that fails is a row with the reason; the others go on.
 
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
+    Rows of an earlier run that have figures are kept, unless all are to be measured `again`; those
+    that have none are measured. `changed` is called before and after each measurement, so that a
+    run that is killed leaves all it knew.
+    """
+
+    def __init__(self, earlier: Sequence[Row] = (), again: bool = False) -> None:
+        self.rows = list(earlier)
+        self.stale = list(earlier) if again else []
+        self.changed: Callable[[], None] = lambda: None
 
     def measure(
         self,
@@ -57,33 +81,52 @@ class Rows:
         function: Callable[[], tuple[Timing, dict[str, Any]]],
     ) -> Row:
         """Add what `function` returns: the time, and fields of the row or remarks by name."""
-        row = Row(section, name, mpx)
+        place, row = self._place(section, name, mpx)
+        stale = any(row is old for old in self.stale)
+        if not stale and (row.measured or row.unfinished >= _TRIES):
+            return row
+        unfinished = 0 if stale else row.unfinished
+        row = Row(section, name, mpx, skipped=_ENDED, unfinished=unfinished + 1)
+        self.rows[place] = row
+        self.changed()
         try:
             timing, facts = function()
         except Skip as reason:
             row.skipped = str(reason)
         except Exception as error:  # whatever a library raises, the other rows are worth having
-            row.skipped = f"failed: {type(error).__name__}: {str(error).strip()[:300]}"
+            row.skipped = _failure(error)
         else:
+            row.skipped = None
             row.seconds, row.shortest = timing.seconds, timing.shortest
             row.longest, row.rounds = timing.longest, timing.rounds
             for key, value in facts.items():
-                if key in ("rate", "unit", "share", "memory"):
+                if key in ("rate", "unit", "share", "memory", "kernels"):
                     setattr(row, key, value)
                 else:
                     row.remarks[key] = value
-        self.rows.append(row)
+        row.unfinished = unfinished
+        self.changed()
         print(_line(row), file=sys.stderr, flush=True)
         return row
 
     def guard(self, section: str, mpx: float, function: Callable[[], None]) -> None:
         """Run what makes several rows; if its preparations fail, there is a row that says so."""
+        of_this = (section, "preparation", mpx)
+        self.rows = [row for row in self.rows if (row.section, row.name, row.mpx) != of_this]
         try:
             function()
         except Exception as error:
-            reason = f"failed: {type(error).__name__}: {str(error).strip()[:300]}"
-            self.rows.append(Row(section, "preparation", mpx, skipped=reason))
+            self.rows.append(Row(*of_this, skipped=_failure(error)))
+            self.changed()
             print(_line(self.rows[-1]), file=sys.stderr, flush=True)
+
+    def _place(self, section: str, name: str, mpx: float | None) -> tuple[int, Row]:
+        """Return the index of a row and the row; a new one if there is none yet."""
+        for i, row in enumerate(self.rows):
+            if (row.section, row.name, row.mpx) == (section, name, mpx):
+                return i, row
+        self.rows.append(Row(section, name, mpx))
+        return len(self.rows) - 1, self.rows[-1]
 
     def plain(self) -> list[dict[str, Any]]:
         """Return the rows as plain values."""
@@ -94,6 +137,10 @@ class Rows:
         head = ["what", "", "Mpx", "median [s]", "min - max", "rate", "of copy bandwidth",
                 "memory [MiB]", "remarks"]  # fmt: skip
         return table(head, [_cells(row) for row in self.rows])
+
+
+def _failure(error: Exception) -> str:
+    return f"{_FAILED}{type(error).__name__}: {str(error).strip()[:300]}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -135,9 +135,11 @@ def refine(
         Where it runs. An explicit name is final. "auto": "cuda" if there is a device, else "cpu".
     max_device_memory : float, optional
         Bytes of a CUDA device's memory that the call may take beside its input and output.
-        Default: 90 % of what is free. An image in host memory that does not fit is sent strip by
-        strip, with the same result; if there still is not enough, backend="auto" goes on with
-        "cpu" and says so. One on the device is copied only if it is not contiguous or has alpha.
+        Default: 90 % of what is free when the call begins; where several processes share a device,
+        give each its part to be sure of it. An image in host memory that does not fit is sent
+        strip by strip, with the same result; if there still is not enough, backend="auto" goes on
+        with "cpu" and says so. One on the device is copied only if it is not contiguous or has
+        alpha.
     solver : {"auto", "multigrid", "cg", "amg", "direct"}, optional
         How the system is solved. "auto": "multigrid", and "direct" where that proves nothing. "cg":
         the conjugate gradients of SciPy or CuPy, preconditioned by multigrid. Default: "auto"
@@ -252,7 +254,7 @@ def refine(
     result = outcome.result
     note_precision(result.tally, params.tolerance, stages)
     _warn(stages)
-    with ops.here():  # a device that has failed says so when results are fetched
+    with ops.here(budget):  # a device that has failed says so when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
         if with_probabilities:
             assert result.probabilities is not None

@@ -96,7 +96,7 @@ def within_memory(
         raise failure
     del stages.notes[notes:]
     stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
-    with ops.here():
+    with ops.here(budget):
         image = on_host("image", job.image)
         features = image if job.features is job.image else on_host("boundary", job.features)
         coarse = _on_host(job.coarse)

@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import made_up_cuda
 import numpy as np
 import pytest
 from compile_cuda import ARCHITECTURES, by_nvrtc, doubles, resources
@@ -21,8 +22,9 @@ SPILLS = {}
 # float64 by contract, whatever the types.
 DOUBLES = re.compile(
     r"(laplacian|place_black_f64|rows_submatrix|stencil_submatrix"  # what is float64 in the end
-    r"|dot_parts_f32|add_parts|combine_f32|advance_f32|ratio"  # sums and steps of the iteration
-    r"|(stencil|sparse)_(apply|residual)"
+    r"|find_conjugate|conjugate|advance"  # sums and steps of the iteration
+    r"|(stencil|sparse)_(look_ahead|residual|refresh)"
+    r"|(stencil|rows)_inverse|multiply|small_cycle"  # the inverse of the coarsest matrix
     r"|assemble_f(32|64)"  # features that are floats of any size
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
     r"|start_means|means_along_(rows|columns)|shrink_means|gaussians_\d+"  # differences of moments
@@ -109,6 +111,101 @@ def test_the_executor_knows_nothing_that_cupy_does_not():
         wanted = set(inspect.signature(member).parameters) - {"self"}
         if known:
             assert wanted <= set(re.findall(r"(\w+)(?=[,=)]|$)", known[1])), (name, known[0])
+
+
+ROOT = Path(__file__).parent.parent
+# What meets CuPy itself, part of it on machines with a GPU alone.
+THEIRS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("hdseg_gpu/**/*.py", "tests/test_gpu*.py", "benchmarks/gpu*.py")
+    for path in ROOT.glob(pattern)
+    if re.search(r"\b(cupy|xp)\b", path.read_text())
+)
+
+
+def missing_names(text):
+    """Yield the lines and names of CuPy in a program that CuPy does not have.
+
+    A name after `xp` is one of CuPy's, if also one of NumPy's; so are those of what was imported
+    from CuPy, and of a name that stands for a part of it. Of results nothing is known.
+    """
+    tree, known, nothing = ast.parse(text), {}, object()
+
+    def meaning(node):
+        """Return what an expression stands for in CuPy, or nothing that is known."""
+        if isinstance(node, ast.Name):
+            return (
+                importlib.import_module("cupy") if node.id == "xp" else known.get(node.id, nothing)
+            )
+        if not isinstance(node, ast.Attribute):
+            return nothing
+        if node.attr == "xp":
+            return importlib.import_module("cupy")
+        owner = meaning(node.value)
+        if owner is nothing or not (inspect.ismodule(owner) or inspect.isclass(owner)):
+            return nothing
+        return getattr(owner, node.attr, None)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {
+                a.name: importlib.import_module(a.name) for a in node.names if a.name == "cupy"
+            }
+        elif isinstance(node, ast.ImportFrom) and re.match(r"cupy\b", node.module or ""):
+            module = importlib.import_module(node.module)
+            known |= {a.asname or a.name: getattr(module, a.name, None) for a in node.names}
+            yield from ((node.lineno, a.name) for a in node.names if not hasattr(module, a.name))
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found = meaning(node.value)
+            if inspect.ismodule(found) and found.__name__ != "cupy":
+                known[node.targets[0].id] = found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and meaning(node) is None:
+            yield node.lineno, ast.unparse(node)
+
+
+@pytest.mark.parametrize("file", THEIRS)
+def test_cupy_has_what_is_asked_of_it(file):
+    pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    assert list(missing_names((ROOT / file).read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("self.xp.nanny(3)", "self.xp.nanny"),
+        ("import cupy\ncupy.cuda.Streem()", "cupy.cuda.Streem"),
+        ("from cupy.cuda import Pinned", "Pinned"),
+        ("cuda = run.xp.cuda\ncuda.Evento()", "cuda.Evento"),
+        ("from cupy.cuda import runtime\nruntime.freeHorse", "runtime.freeHorse"),
+        ("ops.xp.ndarray.got", "ops.xp.ndarray.got"),
+        ("xp.zeros(3).anything; cuda.jit; self.xp.cuda.Stream().anything", None),
+    ],
+)
+def test_missing_names_are_seen(text, found):
+    pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    assert [name for _, name in missing_names(text)] == ([] if found is None else [found])
+
+
+def test_the_cuda_that_is_made_up_has_nothing_that_cupys_has_not(monkeypatch):
+    cupy = pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
+    from cupy import cuda
+
+    made_up, _ = made_up_cuda.cuda(monkeypatch, card=made_up_cuda.Card(0))
+    for ours, theirs in (
+        (made_up.cuda, cuda),
+        (made_up.cuda.runtime, cuda.runtime),
+        (made_up.cuda.memory, cuda.memory),
+        (made_up_cuda.Pool, cuda.MemoryPool),
+        (made_up_cuda.Event, cuda.Event),
+    ):
+        for name in vars(ours):
+            if not name.startswith("_") and (ours, name) != (made_up_cuda.Pool, "free"):
+                assert hasattr(theirs, name), (theirs, name)
+    for name in ("wait_event", "synchronize"):
+        assert hasattr(cuda.Stream, name)
+    assert {"out", "blocking"} <= set(re.findall(r"\w+", cupy.ndarray.get.__doc__))
+    assert "stream" in cupy.ndarray.set.__doc__
 
 
 def test_the_executors_cg_takes_what_cupys_takes():

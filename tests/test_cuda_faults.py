@@ -4,6 +4,7 @@ import builtins
 import importlib.util
 import sys
 import types
+from collections import Counter
 from contextlib import nullcontext
 from importlib import metadata
 
@@ -28,6 +29,14 @@ class Error(RuntimeError):
     status = 719
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_yet(monkeypatch):
+    """What was found to be usable is remembered; of devices that are made up it must not be."""
+    monkeypatch.setattr(cuda_installation, "_opener", None)
+    monkeypatch.setattr(cuda_installation, "_loaded", False)
+    monkeypatch.setattr(cuda_device, "_DEVICES", {})
+
+
 def installed(monkeypatch, *wheels):
     made_up = [types.SimpleNamespace(metadata={"Name": name}) for name in wheels]
     monkeypatch.setattr(metadata, "distributions", lambda: made_up)
@@ -37,7 +46,7 @@ def cupy(
     monkeypatch, count=1, driver=13020, runtime=13020, nvrtc=lambda: (13, 0), major=9, minor=0
 ):
     """Put a CuPy in place that finds so many devices (or an error)."""
-    capability = {"major": major, "minor": minor}
+    capability = {"major": major, "minor": minor, "multiProcessorCount": 3}
     installed(monkeypatch, "numpy", "cupy-cuda13x")
     monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
     monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
@@ -151,6 +160,63 @@ def test_that_device_is_not_there(monkeypatch):
         backends.load("cuda", 5)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What is asked of a CuPy that has two devices, by name."""
+    found = Counter()
+    cupy(monkeypatch, 2)
+
+    def count(owner, name):
+        inner = getattr(owner, name)
+
+        def counted(*arguments):
+            found[name] += 1
+            return inner(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(metadata, "distributions")
+    count(sys.modules["cupy.cuda.runtime"], "getDeviceProperties")
+    return found
+
+
+def test_what_is_usable_is_inspected_once(asked):
+    first = backends.load("cuda")
+    once = dict(asked)
+    assert once["distributions"] == 1
+    for _ in range(5):
+        assert backends.select("auto").device is first.device
+        assert backends.reason_against("cuda") is None
+    assert dict(asked) == once
+    assert backends.load("cuda", 1).device.number == 1  # another device, the same CuPy
+    assert asked["distributions"] == 1
+
+
+def test_a_fork_is_noticed_where_a_device_is_known(asked, monkeypatch):
+    backends.load("cuda")
+    monkeypatch.setattr(cuda_installation.os, "getpid", lambda: -5)
+    assert "forked" in reason()
+    with pytest.raises(BackendUnavailable, match="forked"):
+        interop.home_of(Foreign(3))
+
+
+def test_what_is_missing_is_looked_for_again(asked, monkeypatch):
+    monkeypatch.setattr(sys.modules["cupy.cuda.runtime"], "getDeviceCount", lambda: 0)
+    for _ in range(2):
+        assert "sees 0 devices" in reason()
+    monkeypatch.setattr(sys.modules["cupy.cuda.runtime"], "getDeviceCount", lambda: 1)
+    assert backends.select("auto").name == "cuda"
+
+    def gone():
+        raise Error("cudaErrorDevicesUnavailable")
+
+    # A device that has failed is not believed to be usable any more.
+    with pytest.raises(BackendUnavailable, match="nothing was returned"):
+        raise backends.load("cuda").device._failed(Error("cudaErrorLaunchFailure"))
+    monkeypatch.setattr(sys.modules["cupy.cuda.runtime"], "getDeviceCount", gone)
+    assert "cudaErrorDevicesUnavailable" in reason()
+
+
 def test_nothing_is_loaded_to_find_that_out(monkeypatch):
     """Whether there is a driver is known before CuPy is loaded, which takes a while."""
     monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
@@ -212,38 +278,6 @@ def running(monkeypatch):
     return device, pool, faults
 
 
-def test_memory_has_a_limit(running):
-    device, pool, _ = running
-    with device.here():
-        assert pool.limit == 100 + int(0.9 * 1050)
-        assert device.free_memory() == int(0.9 * 1050)
-    with device.here(300):
-        assert pool.limit == 400
-        assert device.free_memory() == 300
-    with device.here():  # the limit is of one call
-        assert pool.limit == 100 + int(0.9 * 1050)
-    assert pool.freed == 0
-    with device.here(40):  # less than the pool keeps for later
-        assert (pool.limit, pool.freed) == (140, 1)
-
-
-def test_memory_kept_for_later_goes_first(running):
-    _, pool, faults = running
-    fault = faults["memory"]
-
-    def malloc(size):
-        if size > 10 * pool.freed:
-            raise fault(size)
-        return size
-
-    pool.malloc = malloc
-    assert cuda_device._allocated(pool, fault, 10) == 10
-    assert cuda_device._allocated(pool, fault, 5) == 5
-    assert pool.freed == 1
-    with pytest.raises(fault):
-        cuda_device._allocated(pool, fault, 30)
-
-
 def test_out_of_memory_is_ours(running):
     device, pool, faults = running
     with (
@@ -302,49 +336,6 @@ def test_faults_of_libraries(running):
     device.xp.cuda.runtime.deviceSynchronize = fails
     with pytest.raises(BackendUnavailable, match="thrust; nothing was returned"), device.here():
         raise RuntimeError("thrust")
-
-
-def test_strips_on_their_way_have_arrived_when_the_reader_fails(running, monkeypatch):
-    """Their memory goes back to pools that do not know the stream that still writes to it."""
-    device, _, _ = running
-    done = []
-
-    class Stream:
-        def __init__(self, **_):
-            pass
-
-        def wait_event(self, event):
-            pass
-
-        def synchronize(self):
-            done.append("stream")
-
-    class Event:
-        def __init__(self, **_):
-            pass
-
-        def record(self, stream):
-            pass
-
-        def synchronize(self):
-            pass
-
-    class Array(np.ndarray):
-        def set(self, values, stream):
-            self[...] = values
-
-    cuda = device.xp.cuda
-    cuda.Stream, cuda.Event, cuda.get_current_stream = Stream, Event, Stream
-    device.xp.empty = lambda shape, dtype: np.empty(shape, dtype).view(Array)
-    monkeypatch.setattr(cuda_device, "_pinned", np.empty)
-    strips = [IMAGE[:16], IMAGE[16:32], IMAGE[32:]]
-    found = [np.array(strip) for strip in device.sent(strips, None)]
-    np.testing.assert_array_equal(np.concatenate(found), IMAGE)
-    assert done == ["stream"]
-    coming = device.sent(strips, None)
-    next(coming)
-    coming.close()
-    assert done == ["stream", "stream"]
 
 
 def test_a_module_that_did_not_load_is_tried_again(running, monkeypatch):

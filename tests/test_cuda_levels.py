@@ -9,11 +9,12 @@ from systems import as_dense
 from test_level_ops import SUM, rescaled_galerkin
 
 from hdseg_gpu import structuring_elements
-from hdseg_gpu.backends import cpu
+from hdseg_gpu.backends import cpu, cuda_level
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges
 from hdseg_gpu.core.ops import Band, by_run
 from hdseg_gpu.solvers import System, solve
+from hdseg_gpu.solvers.hierarchy import Hierarchy
 
 BANDS = ["1x1 all unknown", "1x9 half", "9x1 all unknown", "31x33 half", "31x33 few seeds",
          "3x400 few seeds", "64x65 chessboard", "127x40 diagonal", "31x33 all known"]  # fmt: skip
@@ -125,10 +126,15 @@ def test_levels_have_the_processors_bits(device, host, name, width, kind):
     host.body(x64)[:] = rng.normal(size=(width, n))
     xp, out, expected = device.xp, host.zeros(n, width), host.zeros(n, width)
 
-    there = xp.asarray(out)
-    energy = device.apply(level, xp.asarray(v), there).get()
-    np.testing.assert_allclose(energy, host.apply(exact, v, expected), rtol=1e-12, atol=1e-12)
-    assert energy.dtype == np.float64
+    there, sums, energy = xp.asarray(out), xp.zeros(width), np.zeros(width)
+    for _ in range(2):  # what counts blocks is 0 again
+        device.step(level, xp.asarray(v), there, sums, xp.asarray(x64), xp.asarray(r))
+        host.step(exact, v, expected, energy, x64.copy(), r.copy())
+        np.testing.assert_allclose(sums.get(), energy, rtol=1e-12, atol=1e-12)
+        same(there, expected)
+    squares = device.refresh(level, xp.asarray(b), xp.asarray(x64), there)
+    wanted = host.refresh(exact, b, x64, expected)
+    np.testing.assert_allclose(squares.get(), wanted, rtol=1e-12, atol=1e-12)
     same(there, expected)
     device.residual(level, xp.asarray(b), xp.asarray(x64), there)
     host.residual(exact, b, x64, expected)
@@ -144,10 +150,12 @@ def test_levels_have_the_processors_bits(device, host, name, width, kind):
     same(coarse, coarse_there)
     device.ascend(level, aggregate, xp.asarray(r), coarse, x, there)
     host.ascend(exact, known, r, coarse_there, x_there, expected)
-    same(x, x_there)
     same(there, expected)
     same(device.diagonal(level), host.diagonal(exact))
     same(device.row_sums(level), host.row_sums(exact))
+    assert device.dominance(level) == pytest.approx(host.dominance(exact), rel=1e-6)
+    if n <= 200:
+        same(device.inverse(level), host.inverse(exact))
     chosen = rng.random(n) < 0.4
     for found, wanted in zip(
         device.submatrix(level, xp.asarray(chosen)), host.submatrix(exact, chosen), strict=True
@@ -162,7 +170,11 @@ def test_no_columns_at_all(device, host):
     empty, coarse = (
         device.xp.zeros((0, n + 2 * PADDING), np.float32) for n in (level.size, below.size)
     )
-    assert device.apply(level, empty, empty).shape == (0,)
+    x, none = device.xp.zeros(empty.shape), device.xp.zeros(0)
+    device.step(level, empty, empty, none, x, empty)
+    device.conjugate(level, empty, empty, none, empty)
+    assert device.refresh(level, empty, x, empty).shape == (2, 0)
+    assert device.largest(empty) == 0
     device.descend(level, aggregate, empty, empty, coarse)
     device.ascend(level, aggregate, empty, coarse, empty, empty)
 
@@ -177,13 +189,46 @@ def test_sums_do_not_depend_on_the_card(host):
         device.device.most_blocks = blocks
         there = over(device, band, edges)
         level = device.reduce(*there)
-        x = device.xp.asarray(host.reduce_columns(band, edges, host.reduce(band, edges), b + 1))
-        energy = device.apply(level, x, device.xp.zeros(x.shape, np.float32))
+        xp = device.xp
+        p = xp.asarray(host.reduce_columns(band, edges, host.reduce(band, edges), b + 1))
+        q, r, x, energy = xp.zeros(p.shape, np.float32), p.copy(), xp.zeros(p.shape), xp.zeros(2)
+        device.step(level, p, q, energy, x, r)
+        device.conjugate(level, r, q, energy, p)
+        squares = device.refresh(level, p, x, r)
         aggregate, below = device.coarsen(level)
-        found.append([energy.get(), aggregate.get(), *(part.get() for part in below.parts)])
+        found.append([a.get() for a in (energy, x, p, squares, aggregate, *below.parts)])
     for other in found[1:]:
         for actual, expected in zip(other, found[0], strict=True):
             np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_a_cycle_in_one_launch_has_the_same_bits(device, host, width, monkeypatch):
+    """From any level on: in one block, or a few launches for each level."""
+    seeds = np.zeros((130, 131), np.uint8)
+    seeds[::64, ::64] = 1
+    band, edges, _ = assembled(host, seeds, width, gamma=1e-4)
+    level = device.reduce(*over(device, band, edges))
+    r = device.xp.asarray(
+        columns(host, np.random.default_rng(167).normal(size=(width, level.size)))
+    )
+    found = []
+    for small in (0, 150, 10**6):
+        monkeypatch.setattr(cuda_level, "_SMALL", small)
+        hierarchy = Hierarchy.build(device, level, width)
+        assert len(hierarchy.levels) > 3
+        assert (hierarchy.small is None) == (small == 0)
+        out = device.zeros(level.size, width)
+        for _ in range(2):
+            hierarchy.precondition(r, out)
+        found.append(out.get())
+        # Fewer columns than there is room for.
+        first = device.zeros(level.size, 1)
+        hierarchy.precondition(r[:1], first)
+        np.testing.assert_array_equal(first.get()[0], out.get()[0])
+    assert found[0].any()
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 # ---- coarsening ------------------------------------------------------------------------------

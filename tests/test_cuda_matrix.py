@@ -126,36 +126,10 @@ def test_columns(cuda, cpu, size):
     x, y = (columns(cpu, v) for v in rng.normal(size=(2, 3, size)))
     cpu.body(x)[2] = 0.0
     cpu.body(x)[1, -1], cpu.body(y)[0, 0] = -np.inf, np.nan
-    a, b = rng.normal(size=(2, 3))
-    same(cuda.largest(x), cpu.largest(x))
-    same(cuda.largest(y), cpu.largest(y))
-    for verb in ("combine", "advance"):
-        results = []
-        for ops in (cuda, cpu):
-            out = ops.zeros(size, 3, np.float32 if verb == "combine" else np.float64)
-            ops.body(out)[:] = 0.125
-            ops.combine(a, x, b, y, out) if verb == "combine" else ops.advance(a, x, out)
-            results.append(out)
-        same(*results)
+    assert cuda.largest(x) == cpu.largest(x) == np.inf
+    assert np.isnan(cuda.largest(y))
     inverse = columns(cpu, rng.uniform(0.5, 2, (1, size)))[0]
     level = CudaLevel("stencil", (), cuda.inner.xp.asarray(inverse), size)
     out = cuda.zeros(size, 3)
     cuda.relax(level, y, out)
     same(out, inverse * y)
-    zero = np.array([0.0, 3.0, np.nan])
-    same(cuda.ratio(a, zero), cpu.ratio(a, zero))
-
-
-def test_sums_do_not_depend_on_the_card():
-    rng = np.random.default_rng(139)
-    values = rng.normal(size=(2, 2, 300_001)).astype(np.float32)
-    found = set()
-    for order, blocks in zip(ORDERS, (3, 50, 2000), strict=True):
-        device = ExecutorDevice(order)
-        device.most_blocks = blocks
-        ops = ThroughDevice(CudaOps(device))
-        x, y = (columns(ops, v) for v in values)
-        found.add(ops.dot(x, y).tobytes())
-    assert len(found) == 1
-    exact = (values[0].astype(np.float64) * values[1]).sum(axis=1)
-    np.testing.assert_allclose(np.frombuffer(found.pop()), exact, rtol=1e-10)

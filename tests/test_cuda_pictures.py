@@ -76,6 +76,20 @@ def test_parts_cover_the_band(cuda):
             assert ((here >= 0) & (here < len(part.values))).all()
 
 
+@pytest.mark.parametrize("width", [1 << 14, 100_000])
+def test_strips_are_no_larger_than_they_need_to_be(cuda, monkeypatch, width):
+    """However large the device is: a strip is twice in pinned memory, and twice on the device."""
+    image = np.broadcast_to(np.uint8(7), (1 << 20, width, 3))  # as large as it says, but for that
+    row = image[0].nbytes
+    for memory, largest in ((2 * image.nbytes, 128 << 20), (4 * image.nbytes, 64 << 20)):
+        monkeypatch.setattr(cuda.device, "memory", memory)
+        for smaller in range(4 if memory < 3 * image.nbytes else 1):
+            rows = cuda.picture(image, smaller).tops().step
+            assert rows * row <= largest >> smaller < (rows + 1) * row
+    monkeypatch.setattr(cuda.device, "memory", 64 << 20)  # small ones give less
+    assert cuda.picture(image).tops().step == (4 << 20) // row
+
+
 def test_what_fits_is_kept(cuda):
     image = photograph(LABELS, 3, "uint8")
     assert len(cuda.picture(image).kept().tops()) == 1

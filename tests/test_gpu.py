@@ -5,11 +5,15 @@
 """
 
 import gc
+from functools import partial
+from importlib import metadata
+from typing import Any
 
 import gpu
 import numpy as np
 import pytest
 from gallery import blobs, photograph, reduced
+from numpy.typing import NDArray
 from plain import plain
 from scipy.ndimage import minimum_filter
 
@@ -17,11 +21,15 @@ from hdseg_gpu import (
     RefinementWarning,
     available_backends,
     refine,
+    release_device_memory,
     seeds,
     thinning,
 )
+from hdseg_gpu.backends import cuda_device, cuda_transfer
+from hdseg_gpu.backends.cuda_device import CudaDevice
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.pipeline import doubt
 
 # Libraries that are met here may warn of what they like.
 pytestmark = [
@@ -31,9 +39,12 @@ pytestmark = [
 ]
 SHAPE = (301, 203)
 SCALE = 4.3
+RUNS = 5
 
 
-def scene(classes=2, channels=3, dtype="uint8", shape=SHAPE, scale=SCALE):
+def scene(
+    classes=2, channels=3, dtype="uint8", shape=SHAPE, scale=SCALE
+) -> tuple[NDArray[Any], NDArray[Any]]:
     truth = blobs(shape, classes)
     return photograph(truth, channels, dtype), reduced(truth, scale)
 
@@ -57,8 +68,14 @@ def check_against_cpu(image, coarse, call=refine, **options):
     labels, found, report = call(image, coarse, backend="cuda", **options)
     assert (report.backend, on_cpu.backend) == ("cuda", "cpu")
     assert not any("'cpu'" in text for text in report.fallbacks)
-    assert (report.unknown_pixels, report.passes) == (on_cpu.unknown_pixels, on_cpu.passes)
+    assert (report.doubt, report.passes) == (on_cpu.doubt, on_cpu.passes)
     assert report.unknown_pixels > 100
+    if report.doubt:  # a round decides the next one's band, and ties may fall otherwise
+        same = labels == expected
+        assert same.mean() > 0.999
+        assert report.unknown_pixels == pytest.approx(on_cpu.unknown_pixels, rel=1e-3)
+        return labels, report
+    assert report.unknown_pixels == on_cpu.unknown_pixels  # of the coarse map alone: the same bits
     assert report.sigma == pytest.approx(on_cpu.sigma, rel=1e-9)
     assert labels.dtype == expected.dtype
     sure = certain(exact, report.median)
@@ -76,9 +93,10 @@ def test_cuda_comes_first():
 
 
 def test_devices_are_described():
-    from hdseg_gpu.backends import cuda_device
+    from hdseg_gpu.backends.cuda_installation import descriptions
 
-    for device in cuda_device.descriptions():
+    assert descriptions()
+    for device in descriptions():
         assert device["name"]
         assert float(device["GiB"]) > 0
 
@@ -115,6 +133,15 @@ def test_ignored_pixels(gamma):
     labels, report = check_against_cpu(image, coarse, ignore_index=255, gamma=gamma)
     assert report.ignore_index == 255
     assert (labels == 255).sum() > 1000
+
+
+def test_all_rounds(monkeypatch):
+    monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
+    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
+    image, coarse = scene(3)
+    for small in (coarse, probabilities_of(coarse, 3)):
+        _, report = check_against_cpu(image, small)
+        assert report.doubt == 1
 
 
 def test_labels_of_any_value():
@@ -165,27 +192,40 @@ def test_plain_interpolation():
 def test_seeds_and_thinning():
     mask = blobs((517, 403), 5)
     for elements in ("3x3", "9x9"):
-        options = {"elements": elements, "passes": 9}
-        np.testing.assert_array_equal(
-            seeds(mask, backend="cuda", **options), seeds(mask, backend="cpu", **options)
-        )
+        call = partial(seeds, mask, elements=elements, passes=9)
+        np.testing.assert_array_equal(call(backend="cuda"), call(backend="cpu"))
         for x, width in (
             (mask > 1, None), (np.packbits(mask > 1, axis=1, bitorder="little"), 403)
         ):  # fmt: skip
             found, expected = (
-                thinning(x, **options, packed_width=width, backend=name) for name in ("cuda", "cpu")
+                thinning(x, elements, 9, packed_width=width, backend=name)
+                for name in ("cuda", "cpu")
             )
             np.testing.assert_array_equal(found, expected, strict=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"gamma": 0.0}, {"gamma": 0.0, "solver": "cg"}], ids=str)
-def test_every_run_gives_the_same_bits(options):
-    image, coarse = scene(3, shape=(640, 512))
-    first = refine(image, coarse, backend="cuda", return_probabilities=True, **options)
-    for _ in range(4):
-        again = refine(image, coarse, backend="cuda", return_probabilities=True, **options)
+def runs(image, coarse, **options):
+    """Return labels and probabilities of several calls."""
+    call = partial(refine, image, coarse, backend="cuda", return_probabilities=True, **options)
+    return [call() for _ in range(RUNS)]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_every_run_gives_the_same_bits(gamma):
+    first, *others = runs(*scene(3, shape=(640, 512)), gamma=gamma)
+    for again in others:
         for a, b in zip(first, again, strict=True):
             assert a.tobytes() == b.tobytes()
+
+
+def test_runs_of_the_library_agree():
+    """cuSPARSE's product with a vector promises no more (docs/decisions/0007)."""
+    first, *others = runs(*scene(3, shape=(640, 512)), gamma=0.0, solver="cg")
+    sure = certain(first[1], 1)
+    assert sure.mean() > 0.5
+    for again in others:
+        np.testing.assert_array_equal(again[0][sure], first[0][sure])
+        np.testing.assert_allclose(again[1], first[1], rtol=0, atol=2 * TOLERANCE)
 
 
 # Memory
@@ -194,8 +234,6 @@ def test_every_run_gives_the_same_bits(options):
 @pytest.fixture
 def pool():
     """The memory pool of the package on the first device, with nothing in it that is not needed."""
-    from hdseg_gpu.backends import cuda_device
-
     gc.collect()
     found = cuda_device._pool(0)
     found.free_all_blocks()
@@ -209,8 +247,6 @@ def large():
 
 
 def test_strips_have_the_same_result_within_the_budget(pool, large, monkeypatch):
-    from hdseg_gpu.backends.cuda_device import CudaDevice
-
     image, coarse = large
     expected = refine(image, coarse, backend="cuda")
     streamed, send = [], CudaDevice.sent
@@ -237,11 +273,22 @@ def test_strips_have_the_same_result_within_the_budget(pool, large, monkeypatch)
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_a_budget_is_of_one_call(pool):
+def test_a_budget_is_of_one_call(pool, monkeypatch):
     image, coarse = scene()
-    limits, before = [], pool.used_bytes()
-    refine(image, coarse, backend="cuda", max_device_memory=1 << 29)
-    assert pool.get_limit() <= before + (1 << 29)
+    limits, before, launch = [], pool.used_bytes(), CudaDevice.launch
+
+    def watched(self, *arguments, **options):
+        limits.append(pool.get_limit())
+        launch(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CudaDevice, "launch", watched)
+        refine(image, coarse, backend="cuda", max_device_memory=1 << 29)
+    assert len(limits) > 50
+    # Beside what comes in and goes out, which is what is there when results are fetched.
+    limits.append(pool.get_limit())
+    assert 0 < max(limits) <= before + (1 << 29) + (image.nbytes << 2)
+    limits.clear()
     for _ in range(6):
         refine(image, coarse, backend="cuda")
         limits.append(pool.get_limit())
@@ -281,9 +328,49 @@ def test_too_small_a_budget_for_what_is_on_the_device(pool):
     np.testing.assert_array_equal(labels.get(), refine(image, coarse, backend="cpu"))
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_large_results_are_fetched_in_pieces(axis, monkeypatch):
+    """Contiguous or not: by way of pinned memory, of which there is little."""
+    image, coarse = scene(3)
+    planes = probabilities_of(coarse, 3)
+    call = partial(refine, image, np.moveaxis(planes, 0, axis), class_axis=axis, backend="cuda")
+    labels, found = call(return_probabilities=True)
+    monkeypatch.setattr(cuda_transfer, "_WORTH", 1)
+    monkeypatch.setattr(cuda_transfer, "_PIECE", 10_000)
+    again = call(return_probabilities=True)
+    np.testing.assert_array_equal(again[0], labels, strict=True)
+    np.testing.assert_array_equal(again[1], found, strict=True)
+    assert cuda_transfer._idle
+    assert all(b.nbytes <= cuda_transfer.PINNED for pair in cuda_transfer._idle for b in pair)
+    release_device_memory()
+    assert not cuda_transfer._idle
+
+
+def test_a_device_is_inspected_once(monkeypatch):
+    """It takes longer than the call for a small picture."""
+    refine(*scene(shape=(61, 47)), backend="cuda")
+    monkeypatch.setattr(metadata, "distributions", None)
+    refine(*scene(shape=(61, 47)), backend="cuda")
+
+
 # For compute-sanitizer: all kernels of a pipeline on small pictures.
 
 
+@pytest.fixture
+def apart(monkeypatch):
+    """Each array in memory that ends where it does, which the blocks of a pool do not."""
+    from cupy.cuda import Memory, MemoryPointer
+
+    def raw(pool, out_of_memory, size):
+        return MemoryPointer(Memory(size), 0)
+
+    monkeypatch.setattr(cuda_device, "_allocated", raw)
+
+
+all_apart = pytest.mark.usefixtures("apart")
+
+
+@all_apart
 @pytest.mark.parametrize(
     "options",
     [{}, {"gamma": 0.0}, {"gamma": 0.0, "solver": "cg"}, {"elements": "9x9", "median": 5}],
@@ -296,6 +383,7 @@ def test_sanitize_labels(options):
     assert set(np.unique(labels)) <= {0, 1, 2}
 
 
+@all_apart
 def test_sanitize_probabilities():
     image, coarse = scene(3, 4, "uint16", (47, 61))
     planes = probabilities_of(coarse, 3)
@@ -305,6 +393,7 @@ def test_sanitize_probabilities():
     assert np.abs(found.sum(axis=0) - 1).max() < 1e-3
 
 
+@all_apart
 def test_sanitize_ignored_pixels_of_floats():
     image, coarse = scene(2, 1, "float32", (33, 70))
     coarse[2:4, 3:9] = 255
@@ -312,6 +401,7 @@ def test_sanitize_ignored_pixels_of_floats():
     assert (labels == 255).any()
 
 
+@all_apart
 def test_sanitize_thinning():
     mask = blobs((67, 45), 3)
     for elements in ("3x3", "9x9"):
@@ -321,9 +411,8 @@ def test_sanitize_thinning():
         thinning(bits, elements, 3, packed_width=45, backend="cuda")
 
 
+@all_apart
 def test_sanitize_strips():
     image, coarse = scene(2, 16, "float64", (160, 120), 8.0)
-    try:
-        refine(image, coarse, backend="cuda", max_device_memory=int(2.9 * image.nbytes))
-    except OutOfDeviceMemory:
-        pytest.skip("so small a picture leaves no room")
+    # Apart from its pool no memory is refused, but images are still thought not to fit.
+    refine(image, coarse, backend="cuda", max_device_memory=int(2.9 * image.nbytes))

@@ -111,14 +111,16 @@ def check_kind(kind, array, device=0):
 
 
 @of_every_kind
-def test_results_are_where_the_image_is(given, kind, downloads):
-    image, coarse, expected = given
+def test_results_are_where_the_image_is(kind, downloads):
+    truth = blobs(SHAPE, 3)
+    image, coarse = photograph(truth), reduced(truth, 16.0)
+    expected = refine(image, coarse, backend="cuda")
     there = KINDS[kind](image)
     downloads.clear()
     labels, found = refine(there, coarse, return_probabilities=True)
-    # Counts, tables and sums may come to the host, pictures may not.
-    assert max(downloads, default=0) < 1 << 17
-    assert sum(downloads) < image.nbytes / 4
+    # Counts, sums, and tables with a row for some cells may come to the host, pictures may not.
+    assert max(downloads, default=0) < expected.nbytes / 4
+    assert sum(downloads) < expected.nbytes / 2
     check_kind(kind, labels)
     check_kind(kind, found)
     np.testing.assert_array_equal(values(labels), expected, strict=True)
@@ -279,7 +281,7 @@ def test_a_second_device(given, kind):
 def test_the_readmes_example(given):
     pytest.importorskip("torch")
     text = (Path(__file__).parents[1] / "README.md").read_text()
-    code = re.search(r"```py\n(.*?)```", text, re.S)[1]
+    (code,) = re.findall(r"```py\n(.*?)```", text, re.S)
     image, coarse, expected = given
     names = {"hdseg_gpu": hdseg_gpu, "image": image, "coarse": coarse}
     exec(code, names)

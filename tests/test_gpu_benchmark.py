@@ -13,7 +13,7 @@ import pytest
 from hdseg_gpu import refine
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("inputs", "peers", "rows", "start", "table", "targets")
+PARTS = ("inputs", "peers", "rows", "runner", "start", "table", "targets")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def test_every_section_has_figures_or_reasons(result):
     assert {row["unit"] for row in thinning.values()} == {"Gpx/s"}
     solve = rows_of(result, "solve")
     assert len(solve) == 10
+    assert rows_of(result, "kernels").popitem()[1]["skipped"] == "needs a CUDA device"
     assert solve["cg, gamma = 0"]["remarks"]["by"] == "cg"
     assert all(row["unit"] == "M unknowns/s" for row in solve.values())
     refined = rows_of(result, "refine")["from host memory"]
@@ -108,6 +109,7 @@ def test_what_fails_is_a_row_and_the_others_go_on(bench):
     assert [row.skipped for row in rows.rows] == [
         "failed: ValueError: a | b\nc", "failed: ValueError: a | b\nc", "not here", None
     ]  # fmt: skip
+    assert [row.failed for row in rows.rows] == [True, True, False, False]
     table = rows.markdown().splitlines()
     assert len(table) == 6
     assert "skipped: failed: ValueError: a / b c |" in table[2]
@@ -134,12 +136,12 @@ def test_targets(bench):
         row("peers", "cuCIM random_walker cg", 16.0, 6.0),
         row("peers", "cuCIM random_walker cg_j", 16.0, skipped="failed"),
         row("start", "first process, x", None, 2.0),
-        row("start", "later process, x", None, 0.6),
+        row("start", "later process, x", None, 0.9, remarks={"import CuPy": 0.25}),
     ]
     found = bench.targets.verdicts(rows, True)
     assert [(v.found, v.met) for v in found] == [
-        (0.9, True), (19.0, False), (2000.0, True), (None, None), (18.0, False), (12.0, True),
-        (2.0, True), (0.6, False),
+        (0.9, False), (19.0, False), (2000.0, True), (None, None), (18.0, False), (12.0, True),
+        (2.0, True), (0.65, False),
     ]  # fmt: skip
     assert found[4].where == "backend cpu, 2 threads, 64 Mpx"
     assert "| 19 | 9x9, as bits, 256 Mpx | not reached |" in bench.targets.markdown(found)
@@ -158,10 +160,11 @@ def test_larger_pictures_are_mirrored_tiles(bench, monkeypatch):
     assert bench.inputs.side_of(64) == 8192
 
 
-def test_bits_are_packed_in_pieces(bench):
+def test_bits_are_packed(bench):
     mask = np.random.default_rng(3).random((70, 64)) < 0.5
     expected = np.packbits(mask, axis=1, bitorder="little")
-    np.testing.assert_array_equal(bench.rows.bits_of(np, mask), expected)
+    found = bench.rows.bits_of(bench.runner.Runner("cpu"), mask)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_first_picture_can_be_refined(bench):

@@ -146,6 +146,16 @@ def test_nothing_but_the_ignored_label(rng):
         refine(np.zeros((20, 20)), planes, ignore_index=3, passes=0)
 
 
+@pytest.mark.parametrize("label", [-1, 7, 2**31, 2**63, 2**64, 2**70, -(2**70)])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.int64, np.uint64])
+def test_a_label_that_is_not_there(dtype, label):
+    coarse = np.eye(6).astype(dtype)
+    image = np.random.default_rng(5).random((24, 24))
+    np.testing.assert_array_equal(
+        refine(image, coarse, ignore_index=label), refine(image, coarse, ignore_index=False)
+    )
+
+
 @either_way
 def test_254_classes_and_a_wall_fit_into_bytes(refined):
     coarse = np.arange(256).repeat(4).reshape(32, 32)

@@ -1,5 +1,6 @@
 """Files that were made to do harm: to other files, to the network, to patience."""
 
+import ctypes
 import json
 import os
 import pickle
@@ -298,6 +299,60 @@ def test_mosaics_that_are_harmless(tmp_path):
         save_mosaic(tmp_path / "m.vrt", source)
         with open_image(tmp_path / "m.vrt") as found:
             np.testing.assert_array_equal(found.read(whole((41, 57)))[..., 0], GREY)
+
+
+def save_placed(path, source='xOff="0" yOff="0" xSize="57" ySize="41"', target=None):
+    """Write a mosaic of a.tif that places a rectangle of it."""
+    tifffile.imwrite(path.with_name("a.tif"), GREY)
+    save_mosaic(path)
+    placed = f"<SrcRect {source}/>" + ("" if target is None else f"<DstRect {target}/>")
+    path.write_text(path.read_text().replace("</SimpleSource>", f"{placed}</SimpleSource>"))
+
+
+@pytest.mark.parametrize("number", ["-1", "-57", "0", "nan", "inf", "1e999", "x", "", "0x10"])
+@pytest.mark.parametrize("tag", ["SrcRect", "DstRect"])
+def test_a_rectangle_that_is_none(tmp_path, tag, number):
+    """GDAL takes it, and gives the memory of whoever used it before."""
+    pytest.importorskip("rasterio")
+    good = 'xOff="0" yOff="0" xSize="57" ySize="41"'
+    bad = good.replace("41", number)
+    missing = good.replace(' ySize="41"', "")
+    for wrong, said in (
+        (bad, f'ySize="{number}"' if number else "no ySize"),
+        (missing, "no ySize"),
+    ):
+        save_placed(tmp_path / "m.vrt", *((wrong, good) if tag == "SrcRect" else (good, wrong)))
+        with pytest.raises(InvalidInput, match=f"m.vrt: <{tag}> has {said}; make the mosaic anew"):
+            open_image(tmp_path / "m.vrt")
+
+
+def test_rectangles_as_mosaics_have_them(tmp_path):
+    pytest.importorskip("rasterio")
+    save_placed(tmp_path / "m.vrt", 'xOff="2.0" yOff="+3" xSize="20" ySize=" 1.0e1"',
+                'xOff="-4" yOff="5" xSize="20" ySize="10"')  # fmt: skip
+    with open_image(tmp_path / "m.vrt") as source:
+        found = source.read(whole(source.shape))[..., 0]
+    expected = np.zeros_like(GREY)
+    expected[5:15, :16] = GREY[3:13, 6:22]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", ['xSize="1e-9" ySize="41"', 'xSize="57" ySize="1e-9"'])
+def test_what_a_mosaic_leaves_out_is_0(tmp_path, size):
+    """Not what was in memory before, which glibc's M_PERTURB fills."""
+    pytest.importorskip("rasterio")
+    everywhere = 'xOff="0" yOff="0" xSize="57" ySize="41"'
+    save_placed(tmp_path / "m.vrt", f'xOff="0" yOff="0" {size}', everywhere)
+    perturb = getattr(ctypes.CDLL(None), "mallopt", None)
+    if perturb is None:
+        pytest.skip("needs glibc")
+    perturb(-6, 0x55)
+    try:
+        with open_image(tmp_path / "m.vrt") as source:
+            found = [source.read(w) for w in (whole(source.shape), Window(3, 5, 16, 16))]
+    finally:
+        perturb(-6, 0)
+    assert not any(part.any() for part in found)
 
 
 @pytest.mark.timeout(20)
@@ -906,6 +961,7 @@ def test_keys_of_many_characters(tmp_path):
           "datasets": [{"path": "0", "coordinateTransformations": [
               {"type": "scale", "scale": [1, 1]}]}]}]},
         {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "../../etc"}]}]},
+        {"multiscales": [{"axes": ["y", 100_000 * "x"], "datasets": []}]},
     ],
 )  # fmt: skip
 def test_odd_metadata(tmp_path, attributes):
@@ -915,8 +971,9 @@ def test_odd_metadata(tmp_path, attributes):
     write_v2(path / "0")
     (path / ".zgroup").write_text('{"zarr_format": 2}')
     (path / ".zattrs").write_text(json.dumps(attributes))
-    with refused(path):
+    with refused(path) as caught:
         open_image(path).read(whole((41, 57)))
+    assert len(str(caught.value)) < 1000
 
 
 def test_metadata_that_are_deep_or_no_picture(tmp_path):

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,6 +257,48 @@ def test_mosaics_of_mosaics(tmp_path):
 def mosaic(path, *sources):
     names = (f"<SourceFilename relativeToVRT='1'>{s}</SourceFilename>" for s in sources)
     path.write_text(f"<VRTDataset>{''.join(names)}</VRTDataset>")
+
+
+@pytest.mark.parametrize("way", ["name", "link", "mosaic"])
+def test_what_lies_elsewhere_is_opened_only_for_mosaics_that_are_trusted(way, tmp_path, opened):
+    """By its name, through a link in the folder, or named by a mosaic that lies there."""
+    secret, folder = tmp_path / "secret.tif", tmp_path / "asked"
+    secret.write_bytes(bytes(9))
+    folder.mkdir()
+    (folder / "link.tif").symlink_to(secret)
+    mosaic(tmp_path / "other.vrt", "secret.tif")
+    named = {"name": "../secret.tif", "link": "link.tif", "mosaic": "../other.vrt"}[way]
+    mosaic(folder / "a.vrt", named)
+    opened.clear()
+    before = identity_of(folder / "a.vrt")
+    assert set(opened) == {folder / "a.vrt"}
+    trusted = identity_of(folder / "a.vrt", trusted=True)
+    assert secret in {path.resolve() for path in opened}
+    # It counts all the same, by its size and times.
+    secret.write_bytes(bytes(8))
+    (tmp_path / "other.vrt").touch()
+    assert before.difference(identity_of(folder / "a.vrt")) != ""
+    assert trusted.difference(identity_of(folder / "a.vrt", trusted=True)) != ""
+
+
+@pytest.fixture
+def opened():
+    """The paths of files that Python opens."""
+    if not _HEARD:
+        sys.addaudithook(_hear)  # it stays
+    _HEARD.append(found := [])
+    yield found
+    _HEARD[:] = [[]]
+
+
+_HEARD = []
+
+
+def _hear(event, args):
+    if event == "open" and isinstance(args[0], str | bytes | os.PathLike):
+        path = Path(os.fsdecode(args[0]))
+        if not path.is_relative_to("/proc"):
+            _HEARD[-1].append(path)
 
 
 def test_names_as_mosaics_that_are_trusted_write_them(tmp_path, monkeypatch):

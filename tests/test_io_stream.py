@@ -193,3 +193,11 @@ def test_a_store_is_replaced_on_request_only(tmp_path):
     with open_image(path) as found:
         assert found.read(Window(0, 0, 1, 1))[0, 0, 0] == labels()[0, 0] + 1
     assert [p.name for p in tmp_path.iterdir()] == ["l.zarr"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.png", "a.zarr"])
+def test_an_output_too_wide_for_memory_is_refused(tmp_path, name):
+    """Before anything is made: files are written in strips of full width."""
+    with pytest.raises(InvalidInput, match=rf"output .*{name}.* 31 rows .* write narrower files"):
+        create_output(tmp_path / name, shape=(31, 1 << 40))
+    assert list(tmp_path.iterdir()) == []

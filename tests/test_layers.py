@@ -36,6 +36,7 @@ ROOMS = {
 HOMES = {
     "backends/cuda_device.py": {"cupy", "cupyx"},
     "backends/cuda_installation.py": {"cupy"},
+    "backends/cuda_transfer.py": {"cupy"},
     "backends/host.py": {"scipy"},
     "backends/interop.py": {"torch"},
     "backends/reference.py": {"scipy"},

@@ -401,15 +401,38 @@ class CpuOps(HostOps):
         matrix: CsrMatrix = CsrMatrix(*submatrix(*level.parts, number))
         return matrix
 
-    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
-        product = np.empty(len(x))
-        self._run("apply", level, x, out, product)
-        return product
-
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
         self._run("residual", level, b, x, out)
+
+    def refresh(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        squares = np.empty((2, len(r)))
+        self._run("refresh", level, b, x, r, squares)
+        return squares
+
+    def conjugate(
+        self,
+        level: Level,
+        z: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        p: NDArray[Any],
+    ) -> None:
+        self._kernels.conjugate(z, q, energy, p)
+
+    def step(
+        self,
+        level: Level,
+        p: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        x: NDArray[np.float64],
+        r: NDArray[Any],
+    ) -> None:
+        self._run("step", level, p, q, energy, x, r)
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, _Level)
@@ -439,28 +462,14 @@ class CpuOps(HostOps):
         assert isinstance(level, _Level)
         self._run("ascend", level, level.inverse, aggregate, r, coarse, x, out)
 
-    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-        product = np.empty(len(x))
-        self._kernels.dot(x, y, product)
-        return product
+    def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
+        # No BLAS, whose sums depend on its number of threads.
+        self.body(out)[:] = (matrix * self.body(r)[:, np.newaxis, :]).sum(axis=2)
 
-    def combine(
-        self,
-        a: NDArray[np.float64],
-        x: NDArray[Any],
-        b: NDArray[np.float64],
-        y: NDArray[Any],
-        out: NDArray[Any],
-    ) -> None:
-        self._kernels.combine(a, x, b, y, out)
-
-    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
-        self._kernels.advance(a, p, x)
-
-    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
+    def largest(self, x: NDArray[Any]) -> float:
         most = np.empty(len(x), np.float32)
         self._kernels.largest(x, most)
-        return most
+        return float(most.max(initial=0.0))
 
     def decide(
         self,

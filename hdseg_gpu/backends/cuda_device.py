@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
+from time import sleep
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends import cuda_installation, cuda_source
+from hdseg_gpu.backends import cuda_installation, cuda_source, cuda_transfer
 from hdseg_gpu.core.errors import BackendUnavailable, OutOfDeviceMemory
 
 # No contraction to fused multiply-adds: every backend must round alike.
@@ -21,10 +22,10 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 # Threads of a block where a kernel does not care.
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
-_SHARE = 0.9  # of the free memory
-_NO_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY
-# Threads that copy a strip into pinned memory, and bytes that are worth one.
-_COPIERS, _COPIED = 4, 4 << 20
+# Of the free memory. What kernels spill, modules and the libraries of CUDA have is in no pool.
+_SHARE = 0.9
+# Seconds to wait, one after the other, for memory that other processes have taken meanwhile.
+_PAUSES = (0.05, 0.2, 0.8)
 _INSTEAD = "or use backend='cpu'."
 
 
@@ -101,8 +102,7 @@ class CudaDevice:
             _compiling(cuda_source.source(file, kernel), self.number)
 
     def host(self, array: Any) -> NDArray[Any]:
-        values: NDArray[Any] = self.xp.asnumpy(array)
-        return values
+        return cuda_transfer.fetched(self.xp, array)
 
     def sparse(self) -> tuple[Any, Any]:
         from cupyx.scipy import sparse
@@ -126,9 +126,11 @@ class CudaDevice:
                     pool.free_all_blocks()  # no limit keeps the pool from using what it has
                 pool.set_limit(size=limit)
                 yield
+                self._share(pool)
         except (memory.OutOfMemoryError, runtime.CUDARuntimeError, driver.CUDADriverError) as error:
-            # Pinned memory and modules need memory of the device, too, but not from a pool.
-            if not (isinstance(error, memory.OutOfMemoryError) or error.status == _NO_MEMORY):
+            # Modules need memory of the device, too, but not from a pool.
+            status = None if isinstance(error, memory.OutOfMemoryError) else error.status
+            if status not in (None, cuda_transfer.NO_MEMORY):
                 raise self._failed(error) from error
             _emptied(pool, self.number)
             raise OutOfDeviceMemory(
@@ -146,7 +148,14 @@ class CudaDevice:
                 raise
             raise self._failed(error) from error
 
+    def _share(self, pool: Any) -> None:
+        """Keep no more for the next call than is left for everybody else."""
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        if pool.free_bytes() > free:
+            pool.free_all_blocks()
+
     def _failed(self, error: Exception) -> BackendUnavailable:
+        _DEVICES.pop(self.number, None)  # who wants it next shall see what is left of it
         return BackendUnavailable(
             f"backend='cuda' failed on device {self.number} ({self.name}): {error}; nothing was "
             f"returned. Start a new process, as this one may have lost the device, {_INSTEAD}"
@@ -168,45 +177,25 @@ class CudaDevice:
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
     def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
-        cuda = self.xp.cuda
-        current, sender = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
-        # Two of everything: one is filled while the other is read.
-        shape = (max(map(len, strips)), *strips[0].shape[1:])
-        pinned = [_pinned(shape, strips[0].dtype) for _ in range(2)]
-        here = [self.xp.empty(shape, strips[0].dtype) for _ in range(2)] if into is None else []
-        sent, used = ([cuda.Event(disable_timing=True) for _ in range(2)] for _ in range(2))
-        for event in used:  # the memory may have been somebody else's until now
-            event.record(current)
+        return cuda_transfer.sent(self.xp, strips, into)
 
-        def send(i: int) -> Any:
-            slot, rows = i % 2, len(strips[i])
-            sent[slot].synchronize()  # the strip before the last has left the pinned memory
-            _copy(strips[i], pinned[slot][:rows])
-            target = here[slot][:rows] if into is None else into[i]
-            sender.wait_event(used[slot])
-            target.set(pinned[slot][:rows], stream=sender)
-            sent[slot].record(sender)
-            return target
 
-        try:
-            coming = send(0)
-            for i in range(len(strips)):
-                arrived = coming
-                if i + 1 < len(strips):
-                    coming = send(i + 1)
-                current.wait_event(sent[i % 2])
-                yield arrived
-                used[i % 2].record(current)
-        finally:
-            sender.synchronize()  # what goes back to the pools now, they give to other streams
+_DEVICES: dict[int, CudaDevice] = {}  # that were found to be usable
 
 
 def open_device(number: int = 0) -> CudaDevice:
-    """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy."""
-    cause = cuda_installation.reason_against(number)
+    """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy.
+
+    One that was usable stays so until it fails: looking takes longer than many a call.
+    """
+    known = number in _DEVICES
+    ask = cuda_installation.reason_against
+    cause = cuda_installation.reason_after_fork() if known else ask(number)
     if cause:
         raise BackendUnavailable(f"backend='cuda' cannot run: {cause}, {_INSTEAD}")
-    return CudaDevice(number)
+    if not known:
+        _DEVICES[number] = CudaDevice(number)
+    return _DEVICES[number]
 
 
 def device_of(array: Any) -> int:
@@ -219,6 +208,7 @@ def device_of(array: Any) -> int:
         )
     from cupy.cuda import runtime
 
+    cuda_installation.opened()
     pointer, _ = array.__cuda_array_interface__["data"]
     return int(runtime.pointerGetAttributes(pointer).device) if pointer else 0
 
@@ -233,9 +223,10 @@ def downloaded(array: Any) -> NDArray[Any]:
 
 
 def release() -> None:
-    """Give the memory that the last calls have left in our pools back to the devices."""
+    """Give the memory that the last calls have left in our pools back, and pinned memory, too."""
     for number, pool in _POOLS.items():
         _emptied(pool, number)
+    cuda_transfer.release()
 
 
 def _emptied(pool: Any, number: int) -> None:
@@ -267,19 +258,23 @@ def _pool(number: int) -> Any:
 
 
 def _allocated(pool: Any, out_of_memory: type[Exception], size: int) -> Any:
-    """Return memory of a pool. What it keeps for later counts, too, so that has to go first."""
+    """Return memory of a pool.
+
+    What it keeps for later counts, too, so that has to go first. If its limit is not reached even
+    then, other processes have taken what was free when the limit was set; their calls may end.
+    """
     try:
         return pool.malloc(size)
     except out_of_memory:
         pool.free_all_blocks()
-        return pool.malloc(size)
-
-
-def _pinned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    from cupyx import empty_pinned
-
-    pinned: NDArray[Any] = empty_pinned(shape, dtype)
-    return pinned
+    for pause in _PAUSES:
+        try:
+            return pool.malloc(size)
+        except out_of_memory:
+            if 0 < pool.get_limit() < pool.total_bytes() + size:
+                raise
+        sleep(pause)
+    return pool.malloc(size)
 
 
 @cache
@@ -315,24 +310,6 @@ def _compiling(text: str, number: int) -> Future[Any]:
 @cache
 def _compilers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="hdseg-compiler")
-
-
-@cache
-def _copiers() -> ThreadPoolExecutor:
-    """Return threads of their own for copies, which must not queue behind compilers."""
-    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="hdseg-copier")
-
-
-def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
-    """Copy rows by a few threads: one is slower than the way to the device."""
-    parts = max(1, min(_COPIERS, values.nbytes // _COPIED))
-    rows = -(-len(values) // parts)
-    tops = range(0, len(values), rows)
-    list(
-        _copiers().map(
-            lambda top: np.copyto(into[top : top + rows], values[top : top + rows]), tops
-        )
-    )
 
 
 def _typed(value: Any) -> Any:

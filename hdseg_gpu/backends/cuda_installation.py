@@ -14,6 +14,7 @@ _INSTALL = (
 
 
 _opener: int | None = None  # the process that has opened a device
+_loaded = False  # whether CuPy was found to be in order; what is missing may be installed yet
 
 
 def opened() -> None:
@@ -38,7 +39,14 @@ def reason_against(number: int) -> str | None:
 
 
 def reason_against_cupy() -> str | None:
-    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last."""
+    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last.
+
+    Asked until there is nothing: to read what every installed distribution says of itself takes
+    some 50 ms.
+    """
+    global _loaded  # noqa: PLW0603
+    if _loaded:
+        return None
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -59,6 +67,7 @@ def reason_against_cupy() -> str | None:
     except Exception as error:  # CuPy raises what its libraries make it raise
         said = str(error).strip().partition("\n")[0] or type(error).__name__
         return f"CuPy did not load ({said}); install the CUDA libraries with it, {_INSTALL}"
+    _loaded = True
     return None
 
 

@@ -16,6 +16,8 @@ from hdseg_gpu.core.windows import Placement
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
 # read beyond the ends.
 PADDING = 32
+# Blocks that sum up one column: as many on every card, so that sums are the same bits.
+SUMMANDS = 1024
 
 
 @dataclass
@@ -24,6 +26,15 @@ class CudaEdges(Edges):
 
     rows: Any
     inverse: Any = None  # 1 / A_ii, (padded n), from the first time it is needed
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Where blocks leave what they have of two sums for each of some columns."""
+
+    parts: Any  # (2, columns, blocks) float64
+    arrived: Any  # (columns,) uint32, 0 between launches: blocks that are done
+    factor: Any  # (columns,) float64: what becomes of the sums
 
 
 @dataclass
@@ -44,9 +55,23 @@ class CudaLevel(Level):
     # one aggregate after the other, those that are left out last: so sums have a fixed order.
     members: tuple[Any, Any] | None = None
 
+    _sums: Sums | None = None
+
     @property
     def size(self) -> int:
         return self.entries
+
+    def sums(self, xp: Any, columns: int) -> Sums:
+        """Return what sums over the rows need, made once."""
+        if self._sums is None or len(self._sums.arrived) < columns:
+            parts = xp.empty((2, columns, blocks_of_sums(self)))
+            self._sums = Sums(parts, xp.zeros(columns, np.uint32), xp.empty(columns))
+        return self._sums
+
+
+def blocks_of_sums(level: Level) -> int:
+    """Return how many blocks sum up the rows of a level."""
+    return min(-(-level.size // BLOCK), SUMMANDS)
 
 
 class CudaKernels(Ops):

@@ -1,5 +1,6 @@
 """The part of the backend `cuda` that makes levels, and what the iterations do with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK
-from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel
-from hdseg_gpu.core.ops import CsrMatrix, Level
+from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel, blocks_of_sums
+from hdseg_gpu.core.ops import CsrMatrix, Level, SmallCycle, Work
 
 # Columns that a thread has, as in kernels/cuda/level.cu.
 _TOGETHER = 4
-# Blocks that sum up a product: the same on all cards, so that sums are the same.
-_PARTS = 1024
+# Entries of a level that one block goes through about as fast as kernels are started for it, and
+# the threads of this block, as in kernels/cuda/level.cu.
+_SMALL, _SMALL_BLOCK = 4096, 512
 # Handshakes until what has no partner must join others or stay alone.
 _ROUNDS = 4
 
@@ -45,18 +47,48 @@ class CudaLevels(CudaKernels):
 
     # ---- products and smoothers --------------------------------------------------------------
 
-    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
+    def step(
+        self,
+        level: Level,
+        p: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        x: NDArray[np.float64],
+        r: NDArray[Any],
+    ) -> None:
         assert isinstance(level, CudaLevel)
-        xp, columns = self.xp, len(x)
-        blocks = min(-(-level.size // BLOCK), _PARTS)
-        if columns == 0 or blocks == 0:
-            return xp.zeros(columns)  # type: ignore[no-any-return]
-        parts = xp.empty((columns, blocks))
-        self.device.launch(
-            "level.cu", f"{level.kind}_apply", (blocks, -(-columns // _TOGETHER)), (BLOCK,),
-            (*level.parts, level.size, x, out, parts, columns),
+        columns = len(p)
+        if columns == 0 or level.size == 0:
+            return
+        sums = level.sums(self.xp, columns)
+        self._sum_rows(
+            "look_ahead", level, p, r, q, sums.parts, sums.arrived, energy, sums.factor,
+            columns=columns,
         )  # fmt: skip
-        return self._added(parts)  # type: ignore[no-any-return]
+        blocks = min(-(-level.size // BLOCK), self.device.most_blocks)
+        self.device.launch(
+            "vectors.cu", "advance", (blocks, columns), (BLOCK,),
+            (sums.factor, p, q, level.size, p.shape[1], x, r),
+        )  # fmt: skip
+
+    def refresh(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        assert isinstance(level, CudaLevel)
+        columns = len(r)
+        if columns == 0 or level.size == 0:
+            return self.xp.zeros((2, columns))  # type: ignore[no-any-return]
+        sums, squares = level.sums(self.xp, columns), self.xp.empty((2, columns))
+        self._sum_rows(
+            "refresh", level, b, x, r, sums.parts, sums.arrived, squares, columns=columns
+        )
+        return squares  # type: ignore[no-any-return]
+
+    def _sum_rows(self, verb: str, level: CudaLevel, *arrays: Any, columns: int) -> None:
+        """Start a kernel that sums over all rows, with as many blocks on every card."""
+        grid = (blocks_of_sums(level), -(-columns // _TOGETHER))
+        args = (*level.parts, level.size, *arrays, columns)
+        self.device.launch("level.cu", f"{level.kind}_{verb}", grid, (BLOCK,), args)
 
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
@@ -83,8 +115,9 @@ class CudaLevels(CudaKernels):
             )  # fmt: skip
             return
         rest = self.xp.empty(r.shape, np.float32)
-        self._on_columns("first_step", n, level.inverse, n, r, x, columns=len(r))
-        self._on_rows("defect", level, r, x, rest)
+        self._on_columns(
+            "stencil_descend", n, *level.parts, n, level.inverse, r, x, rest, columns=len(r)
+        )
         self._on_columns(
             "add_members", aggregates,
             start, member, aggregates, rest, n, coarse, columns=len(r),
@@ -101,10 +134,7 @@ class CudaLevels(CudaKernels):
     ) -> None:
         assert isinstance(level, CudaLevel)
         aggregates = coarse.shape[1] - 2 * PADDING
-        self._on_columns(
-            "add_coarse", level.size, aggregate, level.size, coarse, aggregates, x, columns=len(x)
-        )
-        self._on_rows("smooth", level, level.inverse, r, x, out)
+        self._on_rows("ascend", level, level.inverse, aggregate, r, coarse, aggregates, x, out)
 
     def _on_rows(self, verb: str, level: Level, *arrays: Any) -> None:
         assert isinstance(level, CudaLevel)
@@ -119,6 +149,47 @@ class CudaLevels(CudaKernels):
             blocks = min(-(-count // BLOCK), self.device.most_blocks)
             grid = (blocks, -(-columns // _TOGETHER))
             self.device.launch("level.cu", kernel, grid, (BLOCK,), (*args, columns))
+
+    def inverse(self, level: Level) -> NDArray[np.float64]:
+        assert isinstance(level, CudaLevel)
+        found: NDArray[np.float64] = self.xp.empty((level.size, level.size))
+        if level.size > 0:
+            kind, parts = _weights(level)
+            # One block, whose threads wait for one another.
+            self.device.launch(
+                "aggregation.cu", f"{kind}_inverse", (1,), (BLOCK,),
+                (*parts, level.size, level.parts[-1], found),
+            )  # fmt: skip
+        return found
+
+    def small_cycle(
+        self,
+        levels: Sequence[Level],
+        aggregates: Sequence[NDArray[np.int32]],
+        inverse: NDArray[np.float64],
+        work: Sequence[Work],
+    ) -> SmallCycle | None:
+        sizes = [level.size for level in levels]
+        first = next((i for i, size in enumerate(sizes) if size <= _SMALL), len(sizes))
+        if first == len(sizes):
+            return None
+        table = []
+        for i in range(first, len(levels)):
+            level, (r, x, step) = levels[i], work[i]
+            assert isinstance(level, CudaLevel)
+            below: tuple[Any, ...] = (inverse,)
+            if i + 1 < len(levels):
+                assert level.members is not None
+                below = (level.inverse, *level.members, aggregates[i])
+            table.append([level.size, *map(_address, (*level.parts, *below))])
+            table[-1] += [0] * (9 - len(table[-1])) + [*map(_address, (r, step, x))]
+        rows = self.xp.asarray(np.array(table, np.int64))
+
+        def run(columns: int) -> None:
+            args = (rows, len(table))
+            self.device.launch("level.cu", "small_cycle", (columns,), (_SMALL_BLOCK,), args)
+
+        return SmallCycle(first, run)
 
     # ---- coarsening --------------------------------------------------------------------------
 
@@ -224,6 +295,11 @@ class CudaLevels(CudaKernels):
 
     def _each(self, kernel: str, count: int, *args: Any) -> None:
         self._spread("aggregation.cu", kernel, count, *args)
+
+
+def _address(array: Any) -> int:
+    """Return where an array begins on the device."""
+    return int(array.__cuda_array_interface__["data"][0])
 
 
 def _weights(level: CudaLevel) -> tuple[str, tuple[Any, ...]]:

@@ -15,8 +15,9 @@ from hdseg_gpu.core.ops import Band
 _WHOLE = 1 / 3
 # Of what is free when not, two strips at a time.
 _STRIPS = 1 / 8
-# Bytes of a strip on its way to a device that keeps all of them: enough for full speed.
-_TRANSFER = 64 << 20
+# Bytes of a strip at most, on its way to a device that keeps all of them, and to one that does
+# not: longer ones go no faster, and take as much pinned memory twice.
+_TRANSFER, _STRIP = 64 << 20, 128 << 20
 
 
 class Strip(NamedTuple):
@@ -124,7 +125,7 @@ class CudaPictures(CudaKernels):
             return image
         free = self.device.free_memory()
         keep = smaller == 0 and image.nbytes <= _WHOLE * free
-        strip = _TRANSFER if keep else int(_STRIPS * free / 2) >> smaller
+        strip = _TRANSFER if keep else min(int(_STRIPS * free / 2), _STRIP) >> smaller
         rows = strip // max(1, image[0].nbytes)
         # An array as far as the verbs that read images look at it.
         return cast(NDArray[Any], Picture(self.device, image, rows, keep=keep))

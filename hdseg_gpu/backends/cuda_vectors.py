@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK
-from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, CudaLevel, suffix
+from hdseg_gpu.backends.cuda_kernels import (
+    PADDING,
+    SUMMANDS,
+    CudaKernels,
+    CudaLevel,
+    blocks_of_sums,
+)
 from hdseg_gpu.core.ops import Level
-
-# Blocks that sum up one column: as many on every card, so that sums are the same bits.
-_SUMMANDS = 1024
 
 
 class CudaVectors(CudaKernels):
@@ -25,46 +28,51 @@ class CudaVectors(CudaKernels):
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, CudaLevel)
-        self._over("relax", r, level.inverse, r, *_extent(r), out)
+        self._over("relax_f32", r, level.inverse, r, *_extent(r), out)
 
-    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-        size, _ = _extent(x)
-        blocks = max(1, min(-(-size // BLOCK), _SUMMANDS))
-        parts: NDArray[np.float64] = self.xp.zeros((len(x), blocks))
-        self._over("dot_parts", x, x, y, *_extent(x), parts, blocks=blocks)
-        sums: NDArray[np.float64] = self._added(parts)
-        return sums
-
-    def combine(
+    def conjugate(
         self,
-        a: NDArray[np.float64],
-        x: NDArray[Any],
-        b: NDArray[np.float64],
-        y: NDArray[Any],
-        out: NDArray[Any],
+        level: Level,
+        z: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        p: NDArray[Any],
     ) -> None:
-        self._over("combine", x, a, x, b, y, *_extent(x), out)
+        assert isinstance(level, CudaLevel)
+        if z.size == 0 or level.size == 0:
+            return
+        sums, blocks = level.sums(self.xp, len(z)), blocks_of_sums(level)
+        self._launch(
+            "find_conjugate", (blocks, len(z)), z, q, energy, *_extent(z), sums.parts,
+            sums.arrived, sums.factor,
+        )  # fmt: skip
+        self._over("conjugate", z, sums.factor, z, *_extent(z), p)
 
-    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
-        self._over("advance", p, a, p, *_extent(p), x)
+    def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
+        self._over("multiply", r, matrix, r, *_extent(r), out)
 
-    def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        quotient: NDArray[np.float64] = self.xp.empty(len(a))
-        self._spread("vectors.cu", "ratio", len(a), a, b, len(a), quotient)
-        return quotient
+    def dominance(self, level: Level) -> float:
+        assert isinstance(level, CudaLevel)
+        if level.size == 0:
+            return 1.0
+        found = self.xp.zeros(1, np.uint32)
+        blocks = min(-(-level.size // BLOCK), SUMMANDS)
+        self._launch("dominance", (blocks, 1), level.parts[-1], level.inverse, level.size, found)
+        (least,) = (~self.host(found)).view(np.float32)
+        return min(float(least), 1.0)
 
-    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
-        bits = self.xp.zeros(len(x), np.uint32)
-        blocks = min(-(-_extent(x)[0] // BLOCK), _SUMMANDS)  # few, as all write to one place
-        self._over("largest", x, x, *_extent(x), bits, blocks=blocks)
-        most: NDArray[Any] = bits.view(np.float32)
-        return most
+    def largest(self, x: NDArray[Any]) -> float:
+        bits = self.xp.zeros(1, np.uint32)
+        blocks = min(-(-_extent(x)[0] // BLOCK), SUMMANDS)  # few, as all write to one place
+        self._over("largest_f32", x, x, *_extent(x), bits, blocks=blocks)
+        (most,) = self.host(bits).view(np.float32)
+        return float(most)
 
     def _over(self, kernel: str, x: NDArray[Any], *args: Any, blocks: int | None = None) -> None:
         """Start a kernel on the entries of columns like x; a row of blocks for each column."""
         if blocks is None:
             blocks = min(-(-_extent(x)[0] // BLOCK), self.device.most_blocks)
-        self._launch(f"{kernel}_{suffix(x)}", (blocks, len(x)), *args)
+        self._launch(kernel, (blocks, len(x)), *args)
 
     def _launch(self, kernel: str, grid: tuple[int, int], *args: Any) -> None:
         if min(grid) > 0:

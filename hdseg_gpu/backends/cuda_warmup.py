@@ -17,7 +17,7 @@ _KERNELS = (
     ("evidence.cu", "class_evidence_{image}_{classes}"),
     ("filters.cu", "majority_{classes}"),
     ("labels.cu", "decide_{classes}"),
-    ("level.cu", "stencil_apply"),
+    ("level.cu", "stencil_look_ahead"),
     ("moments.cu", "cell_moments_{image}_{channels}"),
     ("planes.cu", "pack_classes_{classes}"),
     ("planes.cu", "widen"),
@@ -29,7 +29,7 @@ _KERNELS = (
     ("statistics.cu", "histogram_{classes}"),
     ("thinning.cu", "thin_presets_1"),
     ("upsampling.cu", "upsample_classes_{classes}"),
-    ("vectors.cu", "dot_parts_f32"),
+    ("vectors.cu", "advance"),
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import values as in_numpy
-from hdseg_gpu.core.ops import Band, Classes, Evidence, Ops
+from hdseg_gpu.core.ops import Band, Classes, Evidence, Level, Ops
 from hdseg_gpu.core.values import StackExtremes
 
 
@@ -73,8 +73,20 @@ class HostOps(Ops):
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return Band(band.shape, band.pixel[runs], start, int(start[-1]))
 
-    def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+    def dominance(self, level: Level) -> float:
+        return float((self.row_sums(level) / self.diagonal(level)).min(initial=1.0))
+
+    def inverse(self, level: Level) -> NDArray[np.float64]:
+        """By Gauss & Jordan: an M-matrix needs no pivots."""
+        rows = self.submatrix(level, np.ones(level.size, np.bool_))
+        inverse = np.zeros((level.size, level.size))
+        inverse[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
+        for k in range(len(inverse)):
+            pivot = inverse[k, k]
+            row, column = inverse[k] / pivot, inverse[:, k].copy()
+            inverse -= column[:, np.newaxis] * row
+            inverse[k], inverse[:, k], inverse[k, k] = row, -column / pivot, 1 / pivot
+        return inverse
 
     def certainty(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float

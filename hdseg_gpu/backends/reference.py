@@ -270,16 +270,44 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         assert isinstance(level, _Matrix)
         return _csr(level.matrix()[chosen][:, chosen])
 
-    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
-        assert isinstance(level, _Matrix)
-        out[:] = level.product(x)
-        return self.dot(x, out)
-
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
         assert isinstance(level, _Matrix)
         out[:] = b - level.product(x)
+
+    def refresh(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        before = _dot(r, r)
+        self.residual(level, b, x, r)
+        return np.stack([before, _dot(r, r)])
+
+    def conjugate(
+        self,
+        level: Level,
+        z: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        p: NDArray[Any],
+    ) -> None:
+        p[:] = z - _quotients(_dot(z, q), energy) * p
+
+    def step(
+        self,
+        level: Level,
+        p: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        x: NDArray[np.float64],
+        r: NDArray[Any],
+    ) -> None:
+        assert isinstance(level, _Matrix)
+        q[:] = level.product(p)
+        energy[:] = _dot(p, q)
+        along = _quotients(_dot(p, r), energy)
+        x += along * p
+        r -= along * q
 
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         out[:] = r / self.diagonal(level)
@@ -312,26 +340,11 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         x[:, aggregate >= 0] += coarse[:, aggregate[aggregate >= 0]]
         out[:] = x + _JACOBI * (r - level.product(x)) / self.diagonal(level)
 
-    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-        product: NDArray[np.float64] = (x * y).sum(axis=1)
-        return product
+    def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
+        out[:] = r @ matrix.T
 
-    def combine(
-        self,
-        a: NDArray[np.float64],
-        x: NDArray[Any],
-        b: NDArray[np.float64],
-        y: NDArray[Any],
-        out: NDArray[Any],
-    ) -> None:
-        out[:] = a[:, np.newaxis] * x + b[:, np.newaxis] * y
-
-    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
-        x += a[:, np.newaxis] * p
-
-    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
-        most: NDArray[Any] = np.abs(x).max(axis=1, initial=0.0)
-        return most
+    def largest(self, x: NDArray[Any]) -> float:
+        return float(np.abs(x).max(initial=0.0))
 
     def decide(
         self,
@@ -383,6 +396,16 @@ class _Matrix(Edges, Level):
 
     def red(self) -> NDArray[np.int64]:
         return np.setdiff1d(np.arange(self.size), self.black)
+
+
+def _dot(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+    product: NDArray[np.float64] = (x * y).sum(axis=1)
+    return product
+
+
+def _quotients(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a / b as a factor of each column, 0 where b is not above 0."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)[:, np.newaxis]
 
 
 def _csr(matrix: sparse.csr_array) -> CsrMatrix:

@@ -10,6 +10,7 @@ classes times pixels, but for planes of probabilities.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from math import isqrt
 from typing import Any, ClassVar, NamedTuple
@@ -166,6 +167,21 @@ class Level(ABC):
     @abstractmethod
     def size(self) -> int:
         """Return the number of entries of a vector."""
+
+
+class Work(NamedTuple):
+    """The columns of a level in a V-cycle: right-hand side, solution, and the smoother's step."""
+
+    r: NDArray[Any]
+    x: NDArray[Any]
+    step: NDArray[Any]
+
+
+class SmallCycle(NamedTuple):
+    """Sets x to about A^-1 r, in a level's ``Work``, by all levels from it on."""
+
+    first: int  # the level, among those below the finest
+    run: Callable[[int], None]  # with so many columns
 
 
 class Ops(ABC):
@@ -599,6 +615,14 @@ class Ops(ABC):
         """Return A 1, (n,)."""
 
     @abstractmethod
+    def dominance(self, level: Level) -> float:
+        """Return min (A 1)_i / a_ii, 1 of a matrix without rows."""
+
+    @abstractmethod
+    def inverse(self, level: Level) -> NDArray[np.float64]:
+        """Return A^-1 of a small level, dense, (n, n)."""
+
+    @abstractmethod
     def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
         """Return the aggregate of each entry, -1 for none, and the coarse matrix.
 
@@ -613,14 +637,45 @@ class Ops(ABC):
         """Return the chosen rows and columns of the matrix, in host memory."""
 
     @abstractmethod
-    def apply(self, level: Level, x: NDArray[Any], out: NDArray[Any]) -> NDArray[np.float64]:
-        """Set out = A x; return x . out of each column, summed in float64."""
-
-    @abstractmethod
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
         """Set out = b - A x, computed in float64."""
+
+    @abstractmethod
+    def refresh(
+        self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Set r = b - A x, computed in float64; return r . r before and after, (2, m)."""
+
+    @abstractmethod
+    def conjugate(
+        self,
+        level: Level,
+        z: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        p: NDArray[Any],
+    ) -> None:
+        """Set p = z - (z . q / energy) p for each column: conjugate to the p before.
+
+        q = A p and energy = p . q are those of the last step; where energy is not above 0, p = z.
+        """
+
+    @abstractmethod
+    def step(
+        self,
+        level: Level,
+        p: NDArray[Any],
+        q: NDArray[Any],
+        energy: NDArray[np.float64],
+        x: NDArray[np.float64],
+        r: NDArray[Any],
+    ) -> None:
+        """Set q = A p and energy = p . q, (m,); then x += a p and r -= a q with a = p . r / energy.
+
+        For each column, with sums in float64; a is 0 where energy is not above 0: x is exact there.
+        """
 
     @abstractmethod
     def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
@@ -647,34 +702,28 @@ class Ops(ABC):
         x: NDArray[Any],
         out: NDArray[Any],
     ) -> None:
-        """Set x += P coarse, then out = x + 0.8 D^-1 (r - A x)."""
+        """Set out = y + 0.8 D^-1 (r - A y), y = x + P coarse; x may go."""
 
-    @abstractmethod
-    def dot(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-        """Return x . y of each column, summed in float64: (m,)."""
-
-    @abstractmethod
-    def combine(
+    def small_cycle(
         self,
-        a: NDArray[np.float64],
-        x: NDArray[Any],
-        b: NDArray[np.float64],
-        y: NDArray[Any],
-        out: NDArray[Any],
-    ) -> None:
-        """Set out = a x + b y, with a and b of each column; out may be x or y."""
+        levels: Sequence[Level],
+        aggregates: Sequence[NDArray[np.int32]],
+        inverse: NDArray[np.float64],
+        work: Sequence[Work],
+    ) -> SmallCycle | None:
+        """Return one call for all of a V-cycle's small levels, None where that gains nothing.
+
+        levels: those below the finest, the last with its inverse; aggregates: of all but the last.
+        """
+        return None
 
     @abstractmethod
-    def advance(self, a: NDArray[np.float64], p: NDArray[Any], x: NDArray[np.float64]) -> None:
-        """Set x += a p, with x in float64."""
+    def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
+        """Set out = M r of each column, M dense, (n, n) and small."""
 
     @abstractmethod
-    def ratio(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a / b of each column, 0 where b is: a column that is solved already."""
-
-    @abstractmethod
-    def largest(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return max abs(x) of each column: (m,)."""
+    def largest(self, x: NDArray[Any]) -> float:
+        """Return max abs(x) over all columns, NaN if there is one; 0 of none."""
 
     @abstractmethod
     def decide(

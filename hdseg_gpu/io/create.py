@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
 from hdseg_gpu.io.own import make_folder
 from hdseg_gpu.io.paths import (
@@ -181,18 +182,21 @@ def create_output(
     target = check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
     kind = _label_dtype(dtype)
     if like is None:
-        return Output(target, _size(target, shape), kind, None, overwrite)
+        return Output(target, _size(target, shape, kind), kind, None, overwrite)
     if not isinstance(like, ImageSource):
         raise InvalidInput(f"like={shown(like)} is no image; pass what open_image returns.")
     return Output(target, like.shape, kind, like.georeference, overwrite)
 
 
-def _size(target: Path, shape: Any) -> Shape:
+def _size(target: Path, shape: Any, dtype: np.dtype[Any]) -> Shape:
     if shape is None:
         raise InvalidInput(f"output {target} needs shape=, or like= an image.")
     if not isinstance(shape, tuple | list) or len(shape) != 2:
         raise InvalidInput(f"shape={shown(shape)} is not possible; pass (height, width).")
     height, width = (validate.integer("shape", n, 1) for n in shape)
+    rows = min(_TILE, height)
+    what = f"output {target}: writing {rows} rows of shape=({height}, {width})"
+    budget_of(None).require(rows * width * dtype.itemsize, what, "write narrower files")
     return height, width
 
 

@@ -27,6 +27,7 @@ from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.array_source import ArraySource
 from hdseg_gpu.io.members import METADATA, Member, members_of
+from hdseg_gpu.io.paths import real_within
 
 _WHOLE = 1 << 20  # bytes of a file up to which all of them are in the sample
 _END = 1 << 16  # bytes at its beginning, and at its end, of a larger one
@@ -68,13 +69,16 @@ class Identity:
         return difference(self.plain(), now.plain(), elsewhere=self.host != now.host)
 
 
-def identity_of(path: Path, key: str | None = None) -> Identity:
+def identity_of(path: Path, key: str | None = None, *, trusted: bool = False) -> Identity:
     """Return the identity of a picture's files; `key` is that of an array in a Zarr folder.
+
+    trusted: whether files that a virtual mosaic names may be opened wherever they are; otherwise
+    those outside of its folder count by their sizes and times alone.
 
     Raises InvalidInput if there is no such file, or it cannot be read.
     """
     try:
-        return _looked_at(path, key)[0]
+        return _looked_at(path, key, trusted)[0]
     except InvalidInput:
         raise
     except FileNotFoundError as error:
@@ -111,9 +115,11 @@ def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool =
 class Watch:
     """Says whether a picture's files are still those of an identity; several threads may ask."""
 
-    def __init__(self, path: Path, key: str | None, expected: Identity) -> None:
+    def __init__(
+        self, path: Path, key: str | None, expected: Identity, *, trusted: bool = False
+    ) -> None:
         """Raise Changed if other files are there already."""
-        self._path, self._key, self._expected = path, key, expected
+        self._path, self._key, self._expected, self._trusted = path, key, expected, trusted
         self._lock = Lock()
         self._look()
 
@@ -131,7 +137,7 @@ class Watch:
     def _look(self) -> None:
         began = perf_counter()
         try:
-            now, main, first = _looked_at(self._path, self._key)
+            now, main, first = _looked_at(self._path, self._key, self._trusted)
         except OSError as error:
             reason = error.strerror or str(error)
             raise Changed(f"{error.filename or self._path}: {reason}; {_REMEDY}.") from error
@@ -158,11 +164,13 @@ class Watch:
 _REMEDY = "begin anew with --overwrite"
 
 
-def _looked_at(path: Path, key: str | None) -> tuple[Identity, os.stat_result, list[Member]]:
+def _looked_at(
+    path: Path, key: str | None, trusted: bool
+) -> tuple[Identity, os.stat_result, list[Member]]:
     """Return an identity, the path's own status, and those of some files that tell most."""
     for _ in range(3):
         main, sums, first = path.stat(), _Sums(), _First()
-        for member in members_of(path, key):
+        for member in members_of(path, key, trusted=trusted):
             sums.add(member)
             first.add(member)
         if not 0 <= time.time_ns() - sums.changed < _TICK:
@@ -171,7 +179,7 @@ def _looked_at(path: Path, key: str | None) -> tuple[Identity, os.stat_result, l
     found = first.found()
     identity = Identity(
         str(path.resolve()), _host(), sums.files, sums.size, sums.modified, sums.changed,
-        f"{sums.listing:032x}", f"{sums.stamps:032x}", _sample(path, found),
+        f"{sums.listing:032x}", f"{sums.stamps:032x}", _sample(path, found, trusted),
     )  # fmt: skip
     return identity, main, found[:_FEW]
 
@@ -221,11 +229,13 @@ class _First:
         return nsmallest(_SAMPLED, found, key=lambda m: (crc32(os.fsencode(m[0])), m[0]))
 
 
-def _sample(path: Path, found: list[Member]) -> str:
+def _sample(path: Path, found: list[Member], trusted: bool) -> str:
     """Return a hash of some of the files' content."""
-    digest = sha256()
+    digest, root = sha256(), os.path.realpath(path.parent)
     for name, status in found:
-        if stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+        # What a file names elsewhere, or a link leads to, is nothing that we were asked to open.
+        asked = trusted or name == path.name or real_within(root, path.parent / name) is not None
+        if asked and stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
             with (path.parent / name).open("rb", buffering=0) as stream:
                 for part in _parts(status.st_size):
                     digest.update(os.pread(stream.fileno(), len(part), part.start))

@@ -19,11 +19,12 @@ _LONGEST = 64 << 20  # bytes of a file that names others, at most
 Member = tuple[str, os.stat_result]  # the name as seen from the picture's folder
 
 
-def members_of(path: Path, key: str | None = None) -> Iterator[Member]:
+def members_of(path: Path, key: str | None = None, *, trusted: bool = False) -> Iterator[Member]:
     """Yield the files that hold a picture's pixels, and say what they mean, the main one first.
 
     key: of an array in a Zarr folder, of which nothing else is looked at. Side files without pixels
     (world files, statistics) do not count: programs that only look at a picture write them.
+    trusted: whether mosaics outside of its folder may be read, for what they name.
     """
     main = path.stat()
     if stat.S_ISDIR(main.st_mode):
@@ -31,7 +32,7 @@ def members_of(path: Path, key: str | None = None) -> Iterator[Member]:
             yield from _in_store(path, key)
         return
     yield path.name, main
-    for other in _beside(path):
+    for other in _beside(path, trusted):
         try:
             yield os.path.relpath(other, path.parent), other.stat()
         except OSError:  # it may come, or go; then there is one file more, or less
@@ -103,12 +104,13 @@ def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator
                     continue
 
 
-def _beside(path: Path) -> list[Path]:
+def _beside(path: Path, trusted: bool) -> list[Path]:
     """Return the other files of a picture that is a file."""
     suffix = path.suffix.lower()
     if suffix == ".vrt":
         folder = path.parent.resolve()  # as the names are
-        return [path.parent / os.path.relpath(other, folder) for other in named_files(path)]
+        named = named_files(path, trusted=trusted)
+        return [path.parent / os.path.relpath(other, folder) for other in named]
     if suffix == ".img":
         return sides_of(path)
     if suffix == ".mrxs" and path.with_suffix("").is_dir():

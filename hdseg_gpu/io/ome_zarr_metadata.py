@@ -5,6 +5,7 @@ from typing import Any
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.ome_zarr_writer import GEOREFERENCE_KEY
+from hdseg_gpu.io.paths import reason_of
 from hdseg_gpu.io.source import Georeference
 
 # The units of length that OME-Zarr knows and that somebody might use, in micrometres.
@@ -66,7 +67,7 @@ def multiscale(attributes: dict[str, Any], name: str) -> Multiscale | None:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(
             f'{name}: the OME-Zarr metadata "multiscales" cannot be understood '
-            f"({type(error).__name__}: {error}); name one of its arrays as the key instead."
+            f"({reason_of(error)}); name one of its arrays as the key instead."
         ) from error
 
 

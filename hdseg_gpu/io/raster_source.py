@@ -138,9 +138,11 @@ class RasterSource(ImageSource):
         pixels = np.empty((*window.shape, self.channels), self.dtype)
         for part in parts_of(window, self.storage, self._bands * self._stored.itemsize):
             area = Part(part.left, part.top, part.width, part.height)
+            # GDAL leaves what a mosaic's sources do not reach as it is, now and then.
+            bands = np.zeros((self._bands, *part.shape), self._stored)
             try:
                 with environment(self._trusted):
-                    bands = raster.read(window=area)
+                    raster.read(window=area, out=bands)
             except Exception as error:  # rasterio's, and those of what GDAL passes on
                 self._drop(raster)  # GDAL would give half a tile the next time
                 # rasterio says "Read failed. See previous exception for details."

@@ -5,8 +5,10 @@ with the full paths of sources that have been looked at; so it cannot understand
 way, and nothing changes in between.
 """
 
+import re
 from dataclasses import dataclass, field
 from html import escape
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
@@ -41,6 +43,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "ColorTableComponent": (), "UseMaskBand": (), "Clamp": (),
 }  # fmt: skip
 _LEFT_OUT = ("Metadata", "Histograms", "GCPList")  # of no use here
+_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _CLASSES = ("VRTDataset", "VRTSourcedRasterBand")  # those that only copy pixels
 
 
@@ -81,15 +84,18 @@ def checked_mosaic(path: Path, budget: Budget) -> Mosaic:
     return Mosaic(_text_of(state, path, 0), state.decoding)
 
 
-def named_files(path: Path) -> list[Path]:
-    """Return the files that a mosaic names, trusted or not, and those of the mosaics among them.
+def named_files(path: Path, *, trusted: bool = False) -> list[Path]:
+    """Return the files that a mosaic names, and those of the mosaics among them.
+
+    One that is not trusted has no mosaics opened but those in its folder and below.
 
     Links are followed, and what is no local file is left out. Raises ``InvalidInput`` for a mosaic
     that is no XML, or beyond the limits.
     """
     found: dict[Path, None] = {path.resolve(): None}  # in their order
     names = size = 0
-    left = [(path, path.parent.resolve(), 0)]
+    root = path.parent.resolve()
+    left = [(path, root, 0)]
     for mosaic, folder, depth in left:  # which grows
         if depth > _DEEPEST:
             _too_large(path, f"it has mosaics within mosaics, more than {_DEEPEST}")
@@ -105,7 +111,7 @@ def named_files(path: Path) -> list[Path]:
             if source is None or source in found or not source.is_file():
                 continue
             found[source] = None
-            if _is_mosaic(source):
+            if _is_mosaic(source) and (trusted or source.is_relative_to(root)):
                 left.append((source, source.parent, depth + 1))
     return list(found)[1:]
 
@@ -169,6 +175,8 @@ class _Making:
             if name not in known or (name == "subClass" and value not in _CLASSES):
                 what = f'{name[:_SHOWN]}="{value[:_SHOWN]}"'
                 _refuse(path, f"<{tag}> has the attribute {what}")
+        if known == _PLACE:
+            self._check_place(tag, attributes)
         self._inner += 1
         if self._inner > _INNER:
             _refuse(path, f"it has elements within elements, more than {_INNER}")
@@ -177,6 +185,18 @@ class _Making:
             attributes = {"relativeToVRT": "0"}
         told = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
         self._write(f"<{tag}{told}>")
+
+    def _check_place(self, tag: str, attributes: dict[str, str]) -> None:
+        """Refuse a rectangle that is none: GDAL would leave what it lies in as memory was."""
+        for name in _PLACE:
+            text = attributes.get(name, "")
+            number = _number(text)
+            if not isfinite(number) or (name.endswith("Size") and number <= 0):
+                told = f'{name}="{text[:_SHOWN]}"' if text else f"no {name}"
+                raise InvalidInput(
+                    f"{self._state.path}: <{tag}> has {told}; make the mosaic anew, with "
+                    "gdalbuildvrt say."
+                )
 
     def data(self, text: str) -> None:
         if self._without:
@@ -265,6 +285,11 @@ def _stand_in(state: _Checked, path: Path, depth: int) -> str:
     state.budget.require(need, what, "save that with smaller tiles")
     state.decoding = max(state.decoding, need)
     return str(path)
+
+
+def _number(text: str) -> float:
+    """Return a number as GDAL reads it, NaN where it is none."""
+    return float(text) if _DECIMAL.fullmatch(text) else nan
 
 
 def _is_mosaic(path: Path) -> bool:

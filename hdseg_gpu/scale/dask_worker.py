@@ -55,7 +55,8 @@ def _why_no_inputs(inputs: Sequence[Input | None]) -> str | None:
             continue
         path = Path(str(given.where))
         try:
-            differs = given.identity.difference(identity_of(path, given.key))
+            here = identity_of(path, given.key, trusted=given.trust_vrt)
+            differs = given.identity.difference(here)
         except InvalidInput as error:
             return f"{_here()}: {error}"
         if differs:

@@ -63,7 +63,7 @@ def input_of(
     name: what messages call an array.
     """
     if isinstance(image, str | os.PathLike):
-        identity = identity_of(Path(image), key)
+        identity = identity_of(Path(image), key, trusted=trust_vrt)
         return Input(Path(image), level, key, identity=identity, trust_vrt=trust_vrt, budget=budget)
     is_image = name == "image"
     source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
@@ -236,7 +236,9 @@ def _taken(given: Input) -> _Opened:
 
 def _opened(given: Input) -> _Opened:
     path = Path(str(given.where))
-    watch = Watch(path, given.key, given.identity or identity_of(path, given.key))
+    trusted = given.trust_vrt
+    known = given.identity or identity_of(path, given.key, trusted=trusted)
+    watch = Watch(path, given.key, known, trusted=trusted)
     source = open_within(
         given.budget or budget_of(None), path, level=given.level, key=given.key,
         trust_vrt=given.trust_vrt, later=True,

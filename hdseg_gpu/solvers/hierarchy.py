@@ -12,22 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops
+from hdseg_gpu.core.ops import Level, Ops, SmallCycle, Work
 from hdseg_gpu.solvers.iteration import Columns
 
 # Solved by its inverse; also where coarsening stops.
 COARSEST = 100
 # Coarsening that leaves more than this share has stalled.
 _STALLED = 0.6
-
-
-@dataclass
-class _Work:
-    """The vectors of a coarse level: right-hand side, solution, and the smoother's step."""
-
-    r: Columns
-    x: Columns
-    step: Columns
 
 
 @dataclass
@@ -38,9 +29,10 @@ class Hierarchy:
     levels: list[Level]
     step: Columns  # of the finest level
     aggregates: list[NDArray[np.int32]] = field(default_factory=list)
-    work: list[_Work] = field(default_factory=list)  # of the coarser levels
+    work: list[Work] = field(default_factory=list)  # of the coarser levels
     # Of the coarsest level; None where coarsening stalled, which leaves it to the smoother.
     inverse: NDArray[np.float64] | None = None
+    small: SmallCycle | None = None
 
     @classmethod
     def build(cls, ops: Ops, level: Level, columns: int) -> "Hierarchy":
@@ -52,9 +44,13 @@ class Hierarchy:
                 break
             self.aggregates.append(aggregate)
             self.levels.append(coarse)
-            self.work.append(_Work(*(ops.zeros(coarse.size, columns) for _ in range(3))))
+            room = ops.zeros(coarse.size, 3 * columns)
+            self.work.append(Work(*(room[i * columns : (i + 1) * columns] for i in range(3))))
         if self.levels[-1].size <= COARSEST:
-            self.inverse = ops.xp.asarray(_inverse(_dense(ops, self.levels[-1])))
+            self.inverse = ops.inverse(self.levels[-1])
+            self.small = ops.small_cycle(
+                self.levels[1:], self.aggregates[1:], self.inverse, self.work
+            )
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
@@ -63,35 +59,17 @@ class Hierarchy:
 
     def _cycle(self, i: int, r: Columns, step: Columns, out: Columns) -> None:
         """Smooth, correct by the coarser levels, smooth: out is about A_i^-1 r."""
+        if self.small is not None and i == 1 + self.small.first:
+            self.small.run(len(r))
+            return
         if i == len(self.levels) - 1:
             if self.inverse is None:
                 self.ops.relax(self.levels[i], r, out)
             else:
-                # No BLAS, whose sums depend on its number of threads.
-                body = self.ops.body(r)[:, None, :]
-                self.ops.body(out)[:] = (self.inverse * body).sum(axis=2)
+                self.ops.multiply(self.inverse, r, out)
             return
         below = self.work[i]
         coarse_r, x, coarse_step = (v[: len(r)] for v in (below.r, below.x, below.step))
         self.ops.descend(self.levels[i], self.aggregates[i], r, step, coarse_r)
         self._cycle(i + 1, coarse_r, coarse_step, x)
         self.ops.ascend(self.levels[i], self.aggregates[i], r, x, step, out)
-
-
-def _dense(ops: Ops, level: Level) -> NDArray[np.float64]:
-    """Return the matrix of a small level of any kind."""
-    rows = ops.submatrix(level, ops.xp.ones(level.size, np.bool_))
-    matrix = np.zeros((level.size, level.size))
-    matrix[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
-    return matrix
-
-
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverse of an M-matrix, which needs no pivots (Gauss & Jordan)."""
-    inverse = matrix.copy()
-    for k in range(len(inverse)):
-        pivot = inverse[k, k]
-        row, column = inverse[k] / pivot, inverse[:, k].copy()
-        inverse -= column[:, np.newaxis] * row
-        inverse[k], inverse[:, k], inverse[k, k] = row, -column / pivot, 1 / pivot
-    return inverse

@@ -77,7 +77,7 @@ def multigrid(
     b = ops.reduce_columns(system.band, system.edges, level, system.b)
     # The last class is 1 minus the others and has all their errors; rounding comes on top.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
-    dominance = -most(-ops.row_sums(level) / ops.diagonal(level), -1.0)
+    dominance = ops.dominance(level)
     found, name = None, "cg" if library else "multigrid"
     if diagonal_is_enough(dominance, each) and not library:
         found = _by_diagonal(ops, level, b, each, dominance, progress)
@@ -120,16 +120,19 @@ def _on_band(
         bound = carried(bound)  # a red pixel's error is at most its neighbours' errors, weighted
     if bound is not None:
         bound = bound + ROUNDING
-    direct = ops.xp.zeros(band.size, np.bool_)
-    if found.clusters is not None:
-        direct |= carried(found.clusters) > 0.5
-    fallback = None
+    fallback, direct = None, 0  # pixels
     if name == "cg+multigrid":
         fallback = f"multigrid went on after {found.iterations} iterations in which cg was not done"
+    if found.clusters is not None or found.components is not None:
+        taken = ops.xp.zeros(band.size, np.bool_)
+        if found.clusters is not None:
+            taken |= carried(found.clusters) > 0.5
+        if found.components is not None:
+            taken |= carried(found.components) > 0
+        direct = int(ops.xp.count_nonzero(taken))
     if found.components is not None:
-        direct |= carried(found.components) > 0
         fallback = (
-            f"direct instead of {name} on {int(direct.sum())} of {band.size} unknowns: "
+            f"direct instead of {name} on {direct} of {band.size} unknowns: "
             f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
             f"(tolerance {tolerance:.0e})"
         )
@@ -140,7 +143,7 @@ def _on_band(
         found.iterations,
         error=(found.error + ROUNDING) * len(x),
         bound=bound,
-        refined=int(direct.sum()),
+        refined=direct,
         fallback=fallback,
     )
 
@@ -155,8 +158,8 @@ def _by_diagonal(
 ) -> _Reduced:
     """Solve where evidence makes the matrix dominant: |e| <= max |r_i| / (S 1)_i."""
     run = Iteration(ops, level, b, lambda r, out: ops.relax(level, r, out))
-    _iterate(run, lambda: most(run.correction()) / dominance, _DRIFT * tolerance, progress)
-    error = most(ops.largest(run.relative_residuals())) / dominance
+    _iterate(run, lambda: run.correction() / dominance, _DRIFT * tolerance, progress)
+    error = ops.largest(run.relative_residuals()) / dominance
     return _Reduced(run.x, run.count, error, error)
 
 
@@ -170,7 +173,7 @@ def _by_hierarchy(
 ) -> _Reduced:
     """Solve any system: by estimate, then by proof, and then directly what that leaves."""
     ops, level = run.ops, run.level
-    error = _iterate(run, lambda: _SAFETY * most(run.correction()), tolerance, progress)
+    error = _iterate(run, lambda: _SAFETY * run.correction(), tolerance, progress)
     found = _Reduced(run.x, run.count, error, None)
     if not certify and error <= tolerance:
         return found

@@ -20,14 +20,15 @@ struct Offsets {
   int32_t up2, up, down, down2;
 };
 
-template <class Real>
-HDSEG_FN Real product(const Stencil& a, const Offsets& to, const Real* x, int64_t i) {
-  const Real v = x[i];
-  const Real *up = x + i + to.up, *down = x + i + to.down;
+// x: numbers in memory, or a vector that is not kept anywhere (FirstStep, Corrected).
+template <class Vector>
+HDSEG_FN auto product(const Stencil& a, const Offsets& to, const Vector& x, int64_t i) {
+  const auto v = x[i];
+  const int64_t up = i + to.up, down = i + to.down;
   return a.excess[i] * v + a.weight[kUp2][i] * (v - x[i + to.up2]) +
-         a.weight[kUpLeft][i] * (v - up[-1]) + a.weight[kUpRight][i] * (v - up[0]) +
+         a.weight[kUpLeft][i] * (v - x[up - 1]) + a.weight[kUpRight][i] * (v - x[up]) +
          a.weight[kRight2][i - 1] * (v - x[i - 1]) + a.weight[kRight2][i] * (v - x[i + 1]) +
-         a.weight[kDownLeft][i] * (v - down[-1]) + a.weight[kDownRight][i] * (v - down[0]) +
+         a.weight[kDownLeft][i] * (v - x[down - 1]) + a.weight[kDownRight][i] * (v - x[down]) +
          a.weight[kDown2][i] * (v - x[i + to.down2]);
 }
 
@@ -37,7 +38,6 @@ struct SparseRows {
   const float *weight, *excess;
 };
 
-// x: numbers in memory, or a FirstStep.
 template <class Vector>
 HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
   const auto v = x[i];
@@ -48,6 +48,13 @@ HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
   return sum;
 }
 
+// (M x)_i of a dense matrix, added up in float64 from the left.
+HDSEG_FN float dense_product(const double* matrix, int64_t size, const float* x, int64_t i) {
+  double sum = 0.0;
+  for (int64_t j = 0; j < size; ++j) sum += matrix[i * size + j] * static_cast<double>(x[j]);
+  return static_cast<float>(sum);
+}
+
 // A Jacobi step, from what is left of the right-hand side; inverse: 1 / diagonal. The eigenvalues
 // of D^-1 A lie in (0, 2).
 HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest; }
@@ -56,6 +63,18 @@ HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest;
 struct FirstStep {
   const float *inverse, *rest;
   HDSEG_FN float operator[](int64_t i) const { return jacobi(inverse[i], rest[i]); }
+};
+
+// x with the coarse level's correction. Entries from `size` on, and those before 0, are padding.
+struct Corrected {
+  const float* x;
+  const int32_t* aggregate;
+  int64_t size;
+  const float* coarse;
+  HDSEG_FN float operator[](int64_t i) const {
+    const int32_t a = i >= 0 && i < size ? aggregate[i] : -1;
+    return a < 0 ? x[i] : x[i] + coarse[a];
+  }
 };
 
 // What follows was chosen by measurement: docs/decisions/0005-solver.md.

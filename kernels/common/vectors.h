@@ -4,10 +4,14 @@
 
 namespace hdseg {
 
-HDSEG_FN float combined(float a, float x, float b, float y) { return a * x + b * y; }
+// x + a y; a is float64, but rounded before it meets columns.
+HDSEG_FN float moved(float x, double a, float y) { return x + static_cast<float>(a) * y; }
 
 // x moves by a p; x alone is float64.
 HDSEG_FN double advanced(double x, double a, float p) { return x + a * static_cast<double>(p); }
+
+// What to go along a direction, of these products; 0 for a column that is solved already.
+HDSEG_FN double quotient(double a, double b) { return b > 0.0 ? a / b : 0.0; }
 
 HDSEG_FN float relaxed(float inverse, float r) { return inverse * r; }
 

@@ -40,10 +40,18 @@ SparseLevel level_of(const Vector<const int32_t>& row_start, const Vector<const 
 // Each verb for one kind of level, whose arrays are Parts.
 template <class... Parts>
 void bind_verbs(nb::module_& m, const std::string& kind) {
-  m.def((kind + "_apply").c_str(),
-        [](const Parts&... parts, const Columns& x, const OutColumns& y,
-           const Vector<double>& product) {
-          apply(level_of(parts...), body(x), body(y), product.data(), extent(x, 0), extent(x, 1));
+  m.def((kind + "_step").c_str(),
+        [](const Parts&... parts, const Columns& p, const OutColumns& q,
+           const Vector<double>& energy, const Matrix<double>& x, const OutColumns& r) {
+          step(level_of(parts...), body(p), body(q), energy.data(), x.data() + kPadding, body(r),
+               extent(p, 0), extent(p, 1));
+        },
+        WithoutGil());
+  m.def((kind + "_refresh").c_str(),
+        [](const Parts&... parts, const Columns& b, const Matrix<const double>& x,
+           const OutColumns& r, const Matrix<double>& squares) {
+          refresh(level_of(parts...), body(b), x.data() + kPadding, body(r), squares.data(),
+                  extent(b, 0), extent(b, 1));
         },
         WithoutGil());
   m.def((kind + "_descend").c_str(),
@@ -99,27 +107,13 @@ void bind_level(nb::module_& m) {
   bind_verbs<Matrix<const int32_t>, Vector<const int64_t>, Columns, Floats>(m, "stencil");
   bind_verbs<Vector<const int32_t>, Vector<const int32_t>, Floats, Floats>(m, "sparse");
   m.def(
-      "dot",
-      [](const Columns& x, const Columns& y, const Vector<double>& product) {
-        dot(body(x), body(y), extent(x, 1) - 2 * kPadding, product.data(), extent(x, 0),
-            extent(x, 1));
+      "conjugate",
+      [](const Columns& z, const Columns& q, const Vector<const double>& energy,
+         const OutColumns& p) {
+        conjugate(body(z), body(q), energy.data(), body(p), extent(z, 1) - 2 * kPadding,
+                  extent(z, 0), extent(z, 1));
       },
-      "x"_a, "y"_a, "product"_a, WithoutGil());
-  m.def(
-      "combine",
-      [](const Vector<const double>& a, const Columns& x, const Vector<const double>& b,
-         const Columns& y, const OutColumns& out) {
-        combine(a.data(), body(x), b.data(), body(y), body(out), extent(x, 1) - 2 * kPadding,
-                extent(x, 0), extent(x, 1));
-      },
-      "a"_a, "x"_a, "b"_a, "y"_a, "out"_a, WithoutGil());
-  m.def(
-      "advance",
-      [](const Vector<const double>& a, const Columns& p, const Matrix<double>& x) {
-        advance(a.data(), body(p), x.data() + kPadding, extent(p, 1) - 2 * kPadding, extent(p, 0),
-                extent(p, 1));
-      },
-      "a"_a, "p"_a, "x"_a, WithoutGil());
+      "z"_a, "q"_a, "energy"_a, "p"_a, WithoutGil());
   m.def(
       "relax",
       [](const Floats& inverse, const Columns& r, const OutColumns& out) {

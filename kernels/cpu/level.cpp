@@ -64,21 +64,38 @@ void add_up(const std::vector<double>& parts, int64_t chunks, double* product, i
 }  // namespace
 
 template <class Level>
-void apply(const Level& level, const float* x, float* y, double* products, int64_t columns,
-           int64_t stride) {
-  std::vector<double> parts(static_cast<size_t>(columns * level.chunks));
-#pragma omp parallel for schedule(static) if (level.size > kFew)
-  for (int64_t c = 0; c < level.chunks; ++c) {
-    const int64_t first = level.first(c);
+void step(const Level& level, const float* p, float* q, double* energy, double* x, float* r,
+          int64_t columns, int64_t stride) {
+  const auto parts = static_cast<size_t>(columns * level.chunks);
+  std::vector<double> own(parts), along(parts), ahead(static_cast<size_t>(columns));
+#pragma omp parallel if (level.size > kFew)
+  {
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      const int64_t first = level.first(c), count = level.first(c + 1) - first;
+      for (int64_t j = 0; j < columns; ++j) {
+        const float* from = p + j * stride;
+        float* to = q + j * stride;
+        product_of_chunk(level, c, from, [to](int64_t i, float value) { to[i] = value; });
+        const auto part = static_cast<size_t>(j * level.chunks + c);
+        own[part] = block_dot(from + first, to + first, count);
+        along[part] = block_dot(from + first, r + j * stride + first, count);
+      }
+    }
+#pragma omp single
+    {
+      add_up(own, level.chunks, energy, columns);
+      add_up(along, level.chunks, ahead.data(), columns);
+    }
     for (int64_t j = 0; j < columns; ++j) {
-      const float* from = x + j * stride;
-      float* to = y + j * stride;
-      product_of_chunk(level, c, from, [to](int64_t i, float value) { to[i] = value; });
-      parts[static_cast<size_t>(j * level.chunks + c)] =
-          block_dot(from + first, to + first, level.first(c + 1) - first);
+      const double a = quotient(ahead[static_cast<size_t>(j)], energy[j]);
+#pragma omp for simd schedule(static) nowait
+      for (int64_t i = j * stride; i < j * stride + level.size; ++i) {
+        x[i] = advanced(x[i], a, p[i]);
+        r[i] = moved(r[i], -a, q[i]);
+      }
     }
   }
-  add_up(parts, level.chunks, products, columns);
 }
 
 template <class Level>
@@ -157,37 +174,52 @@ void residual(const Level& level, const float* b, const double* x, float* r, int
   }
 }
 
-void dot(const float* x, const float* y, int64_t size, double* product, int64_t columns,
-         int64_t stride) {
-  const int64_t blocks = (size + kFew - 1) / kFew;
-  std::vector<double> parts(static_cast<size_t>(columns * blocks));
-#pragma omp parallel for schedule(static) if (size > kFew)
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t first = b * kFew, count = std::min(kFew, size - first);
+template <class Level>
+void refresh(const Level& level, const float* b, const double* x, float* r, double* squares,
+             int64_t columns, int64_t stride) {
+  const auto parts = static_cast<size_t>(columns * level.chunks);
+  std::vector<double> before(parts), after(parts);
+#pragma omp parallel for schedule(static) if (level.size > kFew)
+  for (int64_t c = 0; c < level.chunks; ++c) {
+    const int64_t first = level.first(c), count = level.first(c + 1) - first;
     for (int64_t j = 0; j < columns; ++j) {
-      parts[static_cast<size_t>(j * blocks + b)] =
-          block_dot(x + j * stride + first, y + j * stride + first, count);
+      const float* from = b + j * stride;
+      float* to = r + j * stride;
+      const auto part = static_cast<size_t>(j * level.chunks + c);
+      before[part] = block_dot(to + first, to + first, count);
+      product_of_chunk(level, c, x + j * stride, [=](int64_t i, double value) {
+        to[i] = static_cast<float>(static_cast<double>(from[i]) - value);
+      });
+      after[part] = block_dot(to + first, to + first, count);
     }
   }
-  add_up(parts, blocks, product, columns);
+  add_up(before, level.chunks, squares, columns);
+  add_up(after, level.chunks, squares + columns, columns);
 }
 
-void combine(const double* a, const float* x, const double* b, const float* y, float* out,
-             int64_t size, int64_t columns, int64_t stride) {
-  for (int64_t j = 0; j < columns; ++j) {
-    const float p = static_cast<float>(a[j]), q = static_cast<float>(b[j]);
-    const int64_t from = j * stride;
-#pragma omp parallel for simd schedule(static) if (size > kFew)
-    for (int64_t i = from; i < from + size; ++i) out[i] = combined(p, x[i], q, y[i]);
-  }
-}
-
-void advance(const double* a, const float* p, double* x, int64_t size, int64_t columns,
-             int64_t stride) {
-  for (int64_t j = 0; j < columns; ++j) {
-#pragma omp parallel for simd schedule(static) if (size > kFew)
-    for (int64_t i = j * stride; i < j * stride + size; ++i) {
-      x[i] = advanced(x[i], a[j], p[i]);
+void conjugate(const float* z, const float* q, const double* energy, float* p, int64_t size,
+               int64_t columns, int64_t stride) {
+  const int64_t blocks = (size + kFew - 1) / kFew;
+  std::vector<double> parts(static_cast<size_t>(columns * blocks)),
+      shared(static_cast<size_t>(columns));
+#pragma omp parallel if (size > kFew)
+  {
+#pragma omp for schedule(static)
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t first = b * kFew, count = std::min(kFew, size - first);
+      for (int64_t j = 0; j < columns; ++j) {
+        parts[static_cast<size_t>(j * blocks + b)] =
+            block_dot(z + j * stride + first, q + j * stride + first, count);
+      }
+    }
+#pragma omp single
+    add_up(parts, blocks, shared.data(), columns);
+    for (int64_t j = 0; j < columns; ++j) {
+      const double a = -quotient(shared[static_cast<size_t>(j)], energy[j]);
+#pragma omp for simd schedule(static) nowait
+      for (int64_t i = j * stride; i < j * stride + size; ++i) {
+        p[i] = a != 0.0 ? moved(z[i], a, p[i]) : z[i];
+      }
     }
   }
 }
@@ -213,13 +245,16 @@ void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t
   }
 }
 
-#define HDSEG_INSTANTIATE(Level)                                                                 \
-  template void apply<Level>(const Level&, const float*, float*, double*, int64_t, int64_t);     \
-  template void descend<Level>(const Level&, const float*, const int32_t*, const float*, float*, \
-                               int64_t, int64_t, float*, int64_t);                               \
-  template void residual<Level>(const Level&, const float*, const double*, float*, int64_t,      \
-                                int64_t);                                                        \
-  template void ascend<Level>(const Level&, const float*, const int32_t*, const float*,          \
+#define HDSEG_INSTANTIATE(Level)                                                                   \
+  template void step<Level>(const Level&, const float*, float*, double*, double*, float*, int64_t, \
+                            int64_t);                                                              \
+  template void refresh<Level>(const Level&, const float*, const double*, float*, double*,         \
+                               int64_t, int64_t);                                                  \
+  template void descend<Level>(const Level&, const float*, const int32_t*, const float*, float*,   \
+                               int64_t, int64_t, float*, int64_t);                                 \
+  template void residual<Level>(const Level&, const float*, const double*, float*, int64_t,        \
+                                int64_t);                                                          \
+  template void ascend<Level>(const Level&, const float*, const int32_t*, const float*,            \
                               const float*, int64_t, float*, float*, int64_t, int64_t);
 HDSEG_INSTANTIATE(StencilLevel)
 HDSEG_INSTANTIATE(SparseLevel)

@@ -32,10 +32,10 @@ struct SparseLevel {
 
 // Vectors are (columns, stride); entry i of column j is v[j * stride + i].
 
-// y = A x, and the products x . y of each column.
+// q = A p and energy = p . q; then a step along p: x += a p and r -= a q, a = p . r / energy.
 template <class Level>
-void apply(const Level& level, const float* x, float* y, double* product, int64_t columns,
-           int64_t stride);
+void step(const Level& level, const float* p, float* q, double* energy, double* x, float* r,
+          int64_t columns, int64_t stride);
 
 // Restriction: x = a Jacobi step from 0, coarse = P^T (r - A x), where P repeats the value of
 // aggregate[i] at i; negative aggregates are left out. inverse: 1 / the diagonal.
@@ -60,15 +60,15 @@ template <class Level>
 void residual(const Level& level, const float* b, const double* x, float* r, int64_t columns,
               int64_t stride);
 
-// Sums that no number of threads changes: fixed blocks, added one after the other.
-void dot(const float* x, const float* y, int64_t size, double* product, int64_t columns,
-         int64_t stride);
-// out = a x + b y; out may be x or y.
-void combine(const double* a, const float* x, const double* b, const float* y, float* out,
-             int64_t size, int64_t columns, int64_t stride);
-// x += a p.
-void advance(const double* a, const float* p, double* x, int64_t size, int64_t columns,
-             int64_t stride);
+// The same, and r . r of each column before and after: (2, columns).
+template <class Level>
+void refresh(const Level& level, const float* b, const double* x, float* r, double* squares,
+             int64_t columns, int64_t stride);
+
+// p = z - (z . q / energy) p, and z where there is no energy. No number of threads changes sums:
+// fixed blocks are added one after the other.
+void conjugate(const float* z, const float* q, const double* energy, float* p, int64_t size,
+               int64_t columns, int64_t stride);
 // out = D^-1 r.
 void relax(const float* inverse, const float* r, float* out, int64_t size, int64_t columns,
            int64_t stride);

@@ -211,6 +211,41 @@ __device__ void count_chosen(const Graph& graph, const int32_t* chosen, int64_t 
   }
 }
 
+// A^-1 of a small matrix, (size, size), by Gauss & Jordan: an M-matrix needs no pivots. One block.
+template <class Graph>
+__device__ void invert(const Graph& graph, const float* excess, double* inverse) {
+  const int64_t n = graph.size;
+  const auto for_all = [n](auto each) {
+    for (int64_t at = threadIdx.x; at < n * n; at += blockDim.x) each(at / n, at % n, at);
+    __syncthreads();
+  };
+  for_all([&](int64_t, int64_t, int64_t at) { inverse[at] = 0.0; });
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+    double diagonal = static_cast<double>(excess[kPadding + i]);
+    for_each_neighbour(graph, i, [&](int32_t j, float weight) {
+      diagonal += static_cast<double>(weight);
+      inverse[i * n + j] = -static_cast<double>(weight);
+    });
+    inverse[i * n + i] = diagonal;
+  }
+  __syncthreads();
+  for (int64_t k = 0; k < n; ++k) {
+    const double pivot = inverse[k * n + k];
+    // Row and column k stay as they are meanwhile.
+    for_all([&](int64_t i, int64_t j, int64_t at) {
+      if (i != k && j != k) inverse[at] -= inverse[i * n + k] * (inverse[k * n + j] / pivot);
+    });
+    for_all([&](int64_t i, int64_t j, int64_t at) {
+      if (i == k && j == k)
+        inverse[at] = 1.0 / pivot;
+      else if (i == k)
+        inverse[at] = inverse[at] / pivot;
+      else if (j == k)
+        inverse[at] = -inverse[at] / pivot;
+    });
+  }
+}
+
 }  // namespace hdseg
 
 // Kernels for one kind of graph; what follows `graph` are its parts.
@@ -240,6 +275,10 @@ __device__ void count_chosen(const Graph& graph, const int32_t* chosen, int64_t 
       float* group_inner, float* group_diagonal) {                                                 \
     hdseg::gather(hdseg::graph, start, member, group, groups, {tied, inner, diagonal}, place,      \
                   filled, to, sum, {group_tied, group_inner, group_diagonal});                     \
+  }                                                                                                \
+  extern "C" __global__ void kind##_inverse(__VA_ARGS__, int64_t size, const float* excess,        \
+                                            double* inverse) {                                     \
+    hdseg::invert(hdseg::graph, excess, inverse);                                                  \
   }                                                                                                \
   extern "C" __global__ void kind##_count_chosen(__VA_ARGS__, int64_t size, const int32_t* chosen, \
                                                  int64_t count, const int32_t* number,             \

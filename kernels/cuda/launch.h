@@ -37,4 +37,26 @@ __device__ T block_sum(T value, T* scratch) {
   return value;
 }
 
+// Whether this block is the last of `count` to come here: it sees what all have written before.
+// All threads must call. `arrived` is 0 before and after.
+__device__ inline bool is_last_block(uint32_t* arrived, uint32_t count) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();  // all of this block's threads have written, and nobody reads `last` any more
+  if (threadIdx.x == 0) {
+    last = atomicAdd(arrived, 1u) + 1 == count;
+    if (last) *arrived = 0;
+    __threadfence();
+  }
+  __syncthreads();
+  return last;
+}
+
+// The sum of parts[0 .. count - 1], always in the same order; for thread 0 of the block.
+__device__ inline double sum_of(const double* parts, int64_t count, double* scratch) {
+  double sum = 0.0;
+  for (int64_t b = threadIdx.x; b < count; b += blockDim.x) sum += parts[b];
+  return block_sum(sum, scratch);
+}
+
 }  // namespace hdseg

@@ -1,6 +1,7 @@
 // What the iterations do with a level. Columns are padded; a thread has an entry of a few of them,
 // so that weights are read once: 52 bytes of the finest level for each entry, and 8 to 16 for each
 // column.
+#include "common/vectors.h"
 #include "cuda/level.h"
 
 namespace hdseg {
@@ -15,82 +16,144 @@ __device__ inline int64_t last_column(int64_t columns) {
   return behind < columns ? behind : columns;
 }
 
-// Calls row(i, j, (A x_j)_i) for this block's columns j and this thread's entries i.
-template <class Level, class Real, class Row>
-__device__ void for_each_product(const Level& level, const Real* x, int64_t columns, Row row) {
-  const int64_t stride = stride_of(level.size), first = first_column();
+// The entries of column j of so many.
+template <class T>
+__device__ T* entries_of(T* columns, int64_t size, int64_t j) {
+  return columns + j * stride_of(size) + kPadding;
+}
+
+// Calls row(i, j, c, (A x_j)_i) for this thread's entries i and this block's columns j, the c-th of
+// them; the vectors are x(j).
+template <class Real, class Level, class Vectors, class Row>
+__device__ void for_each_product(const Level& level, int64_t columns, Vectors x, Row row) {
+  const int64_t first = first_column();
   for (int64_t i = first_item(); i < level.size; i += item_step()) {
     Real value[kTogether] = {};
 #pragma unroll
     for (int64_t c = 0; c < kTogether; ++c) {
-      if (first + c < columns) value[c] = product_at(level, x + (first + c) * stride, i);
+      if (first + c < columns) value[c] = product_at(level, x(first + c), i);
     }
 #pragma unroll
     for (int64_t c = 0; c < kTogether; ++c) {
-      if (first + c < columns) row(i, c, value[c]);
+      if (first + c < columns) row(i, first + c, c, value[c]);
     }
   }
 }
 
-// parts[j, b]: what block b has of x . A x in float64, as the contract wants it.
-template <class Level>
-__device__ void apply(const Level& level, const float* x, float* out, double* parts,
-                      int64_t columns) {
+// Two sums over all rows for each column: blocks leave theirs in parts[k, j, b], and done(j, sums)
+// is called by one thread of the last of them. arrived: 0 for each blockIdx.y.
+template <class Done>
+__device__ void add_up(const double (&sum)[2][kTogether], double* parts, uint32_t* arrived,
+                       int64_t columns, Done done) {
   __shared__ double scratch[kWarp];
-  const int64_t stride = stride_of(level.size), first = first_column();
-  const float* from = x + kPadding;
-  float* to = out + kPadding;
-  double sum[kTogether] = {};
-  for_each_product(level, from, columns, [&](int64_t i, int64_t c, float value) {
-    const int64_t at = (first + c) * stride + i;
-    to[at] = value;
-    sum[c] += static_cast<double>(from[at]) * static_cast<double>(value);
-  });
+  const int64_t first = first_column(), blocks = gridDim.x;
 #pragma unroll
-  for (int64_t c = 0; c < kTogether; ++c) {
-    if (first + c >= columns) break;
-    const double total = block_sum(sum[c], scratch);
-    if (threadIdx.x == 0) parts[(first + c) * gridDim.x + blockIdx.x] = total;
+  for (int64_t k = 0; k < 2; ++k) {
+#pragma unroll
+    for (int64_t c = 0; c < kTogether; ++c) {
+      if (first + c >= columns) break;
+      const double total = block_sum(sum[k][c], scratch);
+      if (threadIdx.x == 0) parts[(k * columns + first + c) * blocks + blockIdx.x] = total;
+    }
   }
+  if (!is_last_block(arrived + blockIdx.y, static_cast<uint32_t>(blocks))) return;
+  for (int64_t j = first; j < last_column(columns); ++j) {
+    double total[2];
+    for (int64_t k = 0; k < 2; ++k) {
+      total[k] = sum_of(parts + (k * columns + j) * blocks, blocks, scratch);
+    }
+    if (threadIdx.x == 0) done(j, total);
+  }
+}
+
+// q = A p, energy = p . q, and ahead = p . r / energy: how far to go along p.
+template <class Level>
+__device__ void look_ahead(const Level& level, const float* p, const float* r, float* q,
+                           double* parts, uint32_t* arrived, double* energy, double* ahead,
+                           int64_t columns) {
+  double sum[2][kTogether] = {};
+  for_each_product<float>(
+      level, columns, [&](int64_t j) { return entries_of(p, level.size, j); },
+      [&](int64_t i, int64_t j, int64_t c, float value) {
+        const double here = entries_of(p, level.size, j)[i];
+        entries_of(q, level.size, j)[i] = value;
+        sum[0][c] += here * static_cast<double>(value);
+        sum[1][c] += here * static_cast<double>(entries_of(r, level.size, j)[i]);
+      });
+  add_up(sum, parts, arrived, columns, [&](int64_t j, const double (&total)[2]) {
+    energy[j] = total[0];
+    ahead[j] = quotient(total[1], total[0]);
+  });
 }
 
 template <class Level>
 __device__ void residual(const Level& level, const float* b, const double* x, float* out,
                          int64_t columns) {
-  const int64_t stride = stride_of(level.size), first = first_column();
-  for_each_product(level, x + kPadding, columns, [&](int64_t i, int64_t c, double value) {
-    const int64_t at = (first + c) * stride + kPadding + i;
-    out[at] = static_cast<float>(static_cast<double>(b[at]) - value);
+  for_each_product<double>(
+      level, columns, [&](int64_t j) { return entries_of(x, level.size, j); },
+      [&](int64_t i, int64_t j, int64_t, double value) {
+        entries_of(out, level.size, j)[i] =
+            static_cast<float>(static_cast<double>(entries_of(b, level.size, j)[i]) - value);
+      });
+}
+
+// The same; squares: r . r before and after, (2, columns).
+template <class Level>
+__device__ void refresh(const Level& level, const float* b, const double* x, float* r,
+                        double* parts, uint32_t* arrived, double* squares, int64_t columns) {
+  double sum[2][kTogether] = {};
+  for_each_product<double>(
+      level, columns, [&](int64_t j) { return entries_of(x, level.size, j); },
+      [&](int64_t i, int64_t j, int64_t c, double value) {
+        float& rest = entries_of(r, level.size, j)[i];
+        sum[0][c] += exact_product(rest, rest);
+        rest = static_cast<float>(static_cast<double>(entries_of(b, level.size, j)[i]) - value);
+        sum[1][c] += exact_product(rest, rest);
+      });
+  add_up(sum, parts, arrived, columns, [&](int64_t j, const double (&total)[2]) {
+    squares[j] = total[0];
+    squares[columns + j] = total[1];
   });
 }
 
-// out = x and a Jacobi step.
+// out = y and a Jacobi step, y = x with the coarse level's correction.
 template <class Level>
-__device__ void smooth(const Level& level, const float* inverse, const float* r, const float* x,
+__device__ void ascend(const Level& level, const float* inverse, const int32_t* aggregate,
+                       const float* r, const float* coarse, int64_t aggregates, const float* x,
                        float* out, int64_t columns) {
-  const int64_t stride = stride_of(level.size), first = first_column();
-  for_each_product(level, x + kPadding, columns, [&](int64_t i, int64_t c, float value) {
-    const int64_t at = (first + c) * stride + kPadding + i;
-    out[at] = x[at] + jacobi(inverse[kPadding + i], r[at] - value);
-  });
+  const auto corrected = [&](int64_t j) {
+    return Corrected{entries_of(x, level.size, j), aggregate, level.size,
+                     entries_of(coarse, aggregates, j)};
+  };
+  for_each_product<float>(
+      level, columns, corrected, [&](int64_t i, int64_t j, int64_t, float value) {
+        const float rest = entries_of(r, level.size, j)[i] - value;
+        entries_of(out, level.size, j)[i] = corrected(j)[i] + jacobi(inverse[kPadding + i], rest);
+      });
 }
 
 }  // namespace hdseg
 
 // Kernels for one kind of level; what follows `level` are its parts.
-#define HDSEG_LEVEL_KERNELS(kind, level, ...)                                                    \
-  extern "C" __global__ void kind##_apply(__VA_ARGS__, int64_t size, const float* x, float* out, \
-                                          double* parts, int64_t columns) {                      \
-    hdseg::apply(hdseg::level, x, out, parts, columns);                                          \
-  }                                                                                              \
-  extern "C" __global__ void kind##_residual(__VA_ARGS__, int64_t size, const float* b,          \
-                                             const double* x, float* out, int64_t columns) {     \
-    hdseg::residual(hdseg::level, b, x, out, columns);                                           \
-  }                                                                                              \
-  extern "C" __global__ void kind##_smooth(__VA_ARGS__, int64_t size, const float* inverse,      \
-                                           const float* r, const float* x, float* out,           \
-                                           int64_t columns) {                                    \
-    hdseg::smooth(hdseg::level, inverse, r, x, out, columns);                                    \
+#define HDSEG_LEVEL_KERNELS(kind, level, ...)                                                      \
+  extern "C" __global__ void kind##_look_ahead(                                                    \
+      __VA_ARGS__, int64_t size, const float* p, const float* r, float* q, double* parts,          \
+      uint32_t* arrived, double* energy, double* ahead, int64_t columns) {                         \
+    hdseg::look_ahead(hdseg::level, p, r, q, parts, arrived, energy, ahead, columns);              \
+  }                                                                                                \
+  extern "C" __global__ void kind##_residual(__VA_ARGS__, int64_t size, const float* b,            \
+                                             const double* x, float* out, int64_t columns) {       \
+    hdseg::residual(hdseg::level, b, x, out, columns);                                             \
+  }                                                                                                \
+  extern "C" __global__ void kind##_refresh(__VA_ARGS__, int64_t size, const float* b,             \
+                                            const double* x, float* r, double* parts,              \
+                                            uint32_t* arrived, double* squares, int64_t columns) { \
+    hdseg::refresh(hdseg::level, b, x, r, parts, arrived, squares, columns);                       \
+  }                                                                                                \
+  extern "C" __global__ void kind##_ascend(                                                        \
+      __VA_ARGS__, int64_t size, const float* inverse, const int32_t* aggregate, const float* r,   \
+      const float* coarse, int64_t aggregates, const float* x, float* out, int64_t columns) {      \
+    hdseg::ascend(hdseg::level, inverse, aggregate, r, coarse, aggregates, x, out, columns);       \
   }
 HDSEG_LEVEL_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
                     const float* weights, const float* excess)
@@ -98,29 +161,20 @@ HDSEG_LEVEL_KERNELS(sparse, sparse_level(start, column, weight, excess, size), c
                     const int32_t* column, const float* weight, const float* excess)
 #undef HDSEG_LEVEL_KERNELS
 
-// The way down from a stencil in three kernels, which read its weights in order: x = a Jacobi step
-// from 0, rest = r - A x, and coarse = P^T rest.
-extern "C" __global__ void first_step(const float* inverse, int64_t size, const float* r, float* x,
-                                      int64_t columns) {
+// The way down from a stencil in two kernels, which read its weights in order: x = a Jacobi step
+// from 0 and rest = r - A x; then coarse = P^T rest.
+extern "C" __global__ void stencil_descend(const int32_t* offset, const float* weights,
+                                           const float* excess, int64_t size, const float* inverse,
+                                           const float* r, float* x, float* rest, int64_t columns) {
   using namespace hdseg;
-  for (int64_t i = first_item(); i < size; i += item_step()) {
-    for (int64_t j = first_column(); j < last_column(columns); ++j) {
-      const int64_t at = j * stride_of(size) + kPadding;
-      x[at + i] = FirstStep{inverse + kPadding, r + at}[i];
-    }
-  }
-}
-
-extern "C" __global__ void stencil_defect(const int32_t* offset, const float* weights,
-                                          const float* excess, int64_t size, const float* r,
-                                          const float* x, float* rest, int64_t columns) {
-  using namespace hdseg;
-  const int64_t stride = stride_of(size), first = first_column();
-  for_each_product(stencil_level(offset, weights, excess, size), x + kPadding, columns,
-                   [&](int64_t i, int64_t c, float value) {
-                     const int64_t at = (first + c) * stride + kPadding + i;
-                     rest[at] = r[at] - value;
-                   });
+  const auto step = [&](int64_t j) {
+    return FirstStep{inverse + kPadding, entries_of(r, size, j)};
+  };
+  for_each_product<float>(stencil_level(offset, weights, excess, size), columns, step,
+                          [&](int64_t i, int64_t j, int64_t, float value) {
+                            entries_of(x, size, j)[i] = step(j)[i];
+                            entries_of(rest, size, j)[i] = entries_of(r, size, j)[i] - value;
+                          });
 }
 
 // Each aggregate adds its members, start[a] .. start[a + 1] of `member`, one after the other.
@@ -138,43 +192,95 @@ extern "C" __global__ void add_members(const int32_t* start, const int32_t* memb
   }
 }
 
-// The same from a coarse matrix, where starting kernels takes longer than what they do. A thread
-// has an aggregate, or one of the entries that are left out, which come last in `member`.
+namespace hdseg {
+
+// A sparse level with what a cycle needs there.
+struct CycleLevel {
+  SparseLevel matrix;
+  const float* inverse;
+  // The entries of each aggregate, one aggregate after the other; those that are left out come
+  // last.
+  const int32_t *start, *member;
+  int64_t aggregates;
+
+  // An item is an aggregate, or an entry that is left out.
+  __device__ int64_t items() const { return aggregates + matrix.size - start[aggregates]; }
+};
+
+// x = a Jacobi step from 0 at the entries of an item, and coarse = P^T (r - A x).
+__device__ inline void descend(const CycleLevel& level, int64_t item, const float* r, float* x,
+                               float* coarse) {
+  const bool alone = item >= level.aggregates;
+  const int64_t kept = level.start[level.aggregates];
+  const int64_t begin = alone ? kept + item - level.aggregates : level.start[item];
+  const int64_t end = alone ? begin + 1 : level.start[item + 1];
+  const FirstStep step{level.inverse, r};
+  float sum = 0.0f;
+  for (int64_t m = begin; m < end; ++m) {
+    const int64_t i = level.member[m];
+    x[i] = step[i];
+    if (!alone) sum += r[i] - product(level.matrix.matrix, step, i);
+  }
+  if (!alone) coarse[item] = sum;
+}
+
+}  // namespace hdseg
+
+// The same from a coarse matrix in one kernel: there, starting one takes longer than what it does.
 extern "C" __global__ void sparse_descend(const int32_t* row_start, const int32_t* column,
                                           const float* weight, const float* excess, int64_t size,
                                           const float* inverse, const int32_t* start,
                                           const int32_t* member, int64_t aggregates, const float* r,
                                           float* x, float* coarse, int64_t columns) {
   using namespace hdseg;
-  const SparseLevel level = sparse_level(row_start, column, weight, excess, size);
-  const int64_t kept = start[aggregates], items = aggregates + size - kept;
-  for (int64_t a = first_item(); a < items; a += item_step()) {
-    const bool alone = a >= aggregates;
-    const int64_t begin = alone ? kept + a - aggregates : start[a];
-    const int64_t end = alone ? begin + 1 : start[a + 1];
+  const CycleLevel level{sparse_level(row_start, column, weight, excess, size), inverse + kPadding,
+                         start, member, aggregates};
+  for (int64_t a = first_item(); a < level.items(); a += item_step()) {
     for (int64_t j = first_column(); j < last_column(columns); ++j) {
-      const int64_t at = j * stride_of(size) + kPadding;
-      const FirstStep step{inverse + kPadding, r + at};
-      float sum = 0.0f;
-      for (int64_t m = begin; m < end; ++m) {
-        const int64_t i = member[m];
-        x[at + i] = step[i];
-        if (!alone) sum += r[at + i] - product(level.matrix, step, i);
-      }
-      if (!alone) coarse[j * stride_of(aggregates) + kPadding + a] = sum;
+      descend(level, a, entries_of(r, size, j), entries_of(x, size, j),
+              entries_of(coarse, aggregates, j));
     }
   }
 }
 
-// x += P coarse.
-extern "C" __global__ void add_coarse(const int32_t* aggregate, int64_t size, const float* coarse,
-                                      int64_t aggregates, float* x, int64_t columns) {
+// All of a cycle from a small level on: one block for each column, so that its threads can wait for
+// one another. table: addresses and sizes, a row for each level (cuda_level.py).
+extern "C" __global__ void __launch_bounds__(512)
+    small_cycle(const int64_t* table, int64_t levels) {
   using namespace hdseg;
-  for (int64_t i = first_item(); i < size; i += item_step()) {
-    const int64_t a = aggregate[i];
-    if (a < 0) continue;
-    for (int64_t j = first_column(); j < last_column(columns); ++j) {
-      x[j * stride_of(size) + kPadding + i] += coarse[j * stride_of(aggregates) + kPadding + a];
+  constexpr int64_t kRow = 12;
+  const int64_t j = blockIdx.x;
+  const auto level_at = [&](int64_t l) {
+    const int64_t* row = table + l * kRow;
+    const auto words = [&](int64_t k) { return reinterpret_cast<const int32_t*>(row[k]); };
+    const auto floats = [&](int64_t k) { return reinterpret_cast<const float*>(row[k]); };
+    return CycleLevel{sparse_level(words(1), words(2), floats(3), floats(4), row[0]),
+                      floats(5) + kPadding, words(6), words(7), row[kRow]};
+  };
+  const auto vector = [&](int64_t l, int64_t k) {
+    return entries_of(reinterpret_cast<float*>(table[l * kRow + k]), table[l * kRow], j);
+  };
+  for (int64_t l = 0; l + 1 < levels; ++l) {
+    const CycleLevel level = level_at(l);
+    for (int64_t a = threadIdx.x; a < level.items(); a += blockDim.x) {
+      descend(level, a, vector(l, 9), vector(l, 10), vector(l + 1, 9));
     }
+    __syncthreads();
+  }
+  const int64_t last = levels - 1, size = table[last * kRow];
+  const auto* inverse = reinterpret_cast<const double*>(table[last * kRow + 5]);
+  for (int64_t i = threadIdx.x; i < size; i += blockDim.x) {
+    vector(last, 11)[i] = dense_product(inverse, size, vector(last, 9), i);
+  }
+  __syncthreads();
+  for (int64_t l = last - 1; l >= 0; --l) {
+    const CycleLevel level = level_at(l);
+    const Corrected x{vector(l, 10), reinterpret_cast<const int32_t*>(table[l * kRow + 8]),
+                      level.matrix.size, vector(l + 1, 11)};
+    for (int64_t i = threadIdx.x; i < level.matrix.size; i += blockDim.x) {
+      const float rest = vector(l, 9)[i] - product(level.matrix.matrix, x, i);
+      vector(l, 11)[i] = x[i] + jacobi(level.inverse[i], rest);
+    }
+    __syncthreads();
   }
 }

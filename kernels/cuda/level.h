@@ -39,13 +39,14 @@ __device__ inline SparseLevel sparse_level(const int32_t* start, const int32_t* 
   return {{start, column, weight, excess + kPadding}, size};
 }
 
-template <class Real>
-__device__ Real product_at(const StencilLevel& level, const Real* x, int64_t i) {
+// x: numbers in memory, or a vector that is not kept anywhere (common/multigrid.h).
+template <class Vector>
+__device__ auto product_at(const StencilLevel& level, const Vector& x, int64_t i) {
   return product(level.matrix, offsets_at(level, i), x, i);
 }
 
-template <class Real>
-__device__ Real product_at(const SparseLevel& level, const Real* x, int64_t i) {
+template <class Vector>
+__device__ auto product_at(const SparseLevel& level, const Vector& x, int64_t i) {
   return product(level.matrix, x, i);
 }
 

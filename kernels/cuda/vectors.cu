@@ -1,5 +1,6 @@
 // What the iteration does with columns; the column is the grid's y. All of it is bound by memory:
 // each kernel reads and writes every entry once.
+#include "common/multigrid.h"
 #include "common/vectors.h"
 #include "cuda/columns.h"
 
@@ -26,48 +27,49 @@ __device__ inline uint32_t block_max(uint32_t value, uint32_t* scratch) {
 
 }  // namespace hdseg
 
-// parts[j, b] = the sum of x y over the entries of block b: float64, by contract. Launches have as
-// many blocks on every card, so the sums are the same bits.
-extern "C" __global__ void dot_parts_f32(const float* x, const float* y, int64_t size,
-                                         int64_t stride, double* parts) {
+// back[j] = -(z . q / energy), the sums in float64 by contract: parts[j, b] is block b's, and the
+// last block of a column adds them up. Launches have as many blocks on every card, so the sums are
+// the same bits.
+extern "C" __global__ void find_conjugate(const float* z, const float* q, const double* energy,
+                                          int64_t size, int64_t stride, double* parts,
+                                          uint32_t* arrived, double* back) {
+  using namespace hdseg;
   const int64_t j = blockIdx.y;
-  const float *p = hdseg::column_of(x, stride, j), *q = hdseg::column_of(y, stride, j);
+  const float *x = column_of(z, stride, j), *y = column_of(q, stride, j);
+  __shared__ double scratch[kWarp];
   double sum = 0.0;
-  hdseg::for_each_entry(size, [&](int64_t i) { sum += hdseg::exact_product(p[i], q[i]); });
-  __shared__ double scratch[hdseg::kWarp];
-  sum = hdseg::block_sum(sum, scratch);
+  for_each_entry(size, [&](int64_t i) { sum += exact_product(x[i], y[i]); });
+  sum = block_sum(sum, scratch);
   if (threadIdx.x == 0) parts[j * gridDim.x + blockIdx.x] = sum;
+  if (!is_last_block(arrived + j, gridDim.x)) return;
+  sum = sum_of(parts + j * gridDim.x, gridDim.x, scratch);
+  if (threadIdx.x == 0) back[j] = -quotient(sum, energy[j]);
 }
 
-// sums[j] = the sum of parts[j, 0 .. count - 1]; one block for each column.
-extern "C" __global__ void add_parts(const double* parts, int64_t count, double* sums) {
+// p = z + back p.
+extern "C" __global__ void conjugate(const double* back, const float* z, int64_t size,
+                                     int64_t stride, float* p) {
+  using namespace hdseg;
   const int64_t j = blockIdx.y;
-  double sum = 0.0;
-  hdseg::for_each_entry(count, [&](int64_t b) { sum += parts[j * count + b]; });
-  __shared__ double scratch[hdseg::kWarp];
-  sum = hdseg::block_sum(sum, scratch);
-  if (threadIdx.x == 0) sums[j] = sum;
+  const double a = back[j];
+  const float* from = column_of(z, stride, j);
+  float* to = column_of(p, stride, j);
+  for_each_entry(size, [&](int64_t i) { to[i] = a != 0.0 ? moved(from[i], a, to[i]) : from[i]; });
 }
 
-// out = a x + b y; a and b are float64, but rounded before they meet the columns. out may be x or
-// y.
-extern "C" __global__ void combine_f32(const double* a, const float* x, const double* b,
-                                       const float* y, int64_t size, int64_t stride, float* out) {
+// x += a p and r -= a q, x in float64.
+extern "C" __global__ void advance(const double* ahead, const float* p, const float* q,
+                                   int64_t size, int64_t stride, double* x, float* r) {
+  using namespace hdseg;
   const int64_t j = blockIdx.y;
-  const float p = static_cast<float>(a[j]), q = static_cast<float>(b[j]);
-  const float *from = hdseg::column_of(x, stride, j), *with = hdseg::column_of(y, stride, j);
-  float* to = hdseg::column_of(out, stride, j);
-  hdseg::for_each_entry(size, [&](int64_t i) { to[i] = hdseg::combined(p, from[i], q, with[i]); });
-}
-
-// x += a p, x in float64.
-extern "C" __global__ void advance_f32(const double* a, const float* p, int64_t size,
-                                       int64_t stride, double* x) {
-  const int64_t j = blockIdx.y;
-  const double step = a[j];
-  const float* along = hdseg::column_of(p, stride, j);
-  double* to = hdseg::column_of(x, stride, j);
-  hdseg::for_each_entry(size, [&](int64_t i) { to[i] = hdseg::advanced(to[i], step, along[i]); });
+  const double a = ahead[j];
+  const float *along = column_of(p, stride, j), *change = column_of(q, stride, j);
+  double* place = column_of(x, stride, j);
+  float* rest = column_of(r, stride, j);
+  for_each_entry(size, [&](int64_t i) {
+    place[i] = advanced(place[i], a, along[i]);
+    rest[i] = moved(rest[i], -a, change[i]);
+  });
 }
 
 // out = D^-1 r.
@@ -79,7 +81,7 @@ extern "C" __global__ void relax_f32(const float* inverse, const float* r, int64
   hdseg::for_each_entry(size, [&](int64_t i) { to[i] = hdseg::relaxed(of[i], from[i]); });
 }
 
-// most[j] = the bits of the largest absolute value of column j, 0 at first.
+// most = the bits of the largest absolute value of all columns, 0 at first.
 extern "C" __global__ void largest_f32(const float* x, int64_t size, int64_t stride,
                                        uint32_t* most) {
   const int64_t j = blockIdx.y;
@@ -91,11 +93,30 @@ extern "C" __global__ void largest_f32(const float* x, int64_t size, int64_t str
   });
   __shared__ uint32_t scratch[hdseg::kWarp];
   found = hdseg::block_max(found, scratch);
-  if (threadIdx.x == 0) atomicMax(most + j, found);
+  if (threadIdx.x == 0) atomicMax(most, found);
 }
 
-// quotient = a / b, 0 where b is not above 0.
-extern "C" __global__ void ratio(const double* a, const double* b, int64_t count,
-                                 double* quotient) {
-  hdseg::for_each_entry(count, [&](int64_t j) { quotient[j] = b[j] > 0.0 ? a[j] / b[j] : 0.0; });
+// complement = that of the bits of the least (A 1)_i / a_ii, which is not negative; 0 at first.
+extern "C" __global__ void dominance(const float* excess, const float* inverse, int64_t size,
+                                     uint32_t* complement) {
+  using namespace hdseg;
+  const float *sum = column_of(excess, 0, 0), *by = column_of(inverse, 0, 0);
+  uint32_t found = 0;
+  for_each_entry(size, [&](int64_t i) {
+    const uint32_t here = ~magnitude(sum[i] * by[i]);
+    found = here > found ? here : found;
+  });
+  __shared__ uint32_t scratch[kWarp];
+  found = block_max(found, scratch);
+  if (threadIdx.x == 0) atomicMax(complement, found);
+}
+
+// out = M r for a small dense matrix M, (size, size): a thread for each entry.
+extern "C" __global__ void multiply(const double* matrix, const float* r, int64_t size,
+                                    int64_t stride, float* out) {
+  using namespace hdseg;
+  const int64_t j = blockIdx.y;
+  const float* from = column_of(r, stride, j);
+  float* to = column_of(out, stride, j);
+  for_each_entry(size, [&](int64_t i) { to[i] = dense_product(matrix, size, from, i); });
 }

@@ -109,7 +109,8 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     @property
     def __cuda_array_interface__(self):
-        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+        where = (self.values.ctypes.data, False)
+        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3, "data": where}
 
     @property
     def device(self):

@@ -12,9 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
 # As the CUDA compilers are told: no contraction to fused multiply-adds. Kernels that nobody
-# launches are unused here.
+# launches are unused here. Their names are the file's own: libc, too, has a function `advance`.
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
-         "-Wno-unused-function", "-Wno-unknown-pragmas", "-Werror"]  # fmt: skip
+         "-Wno-unused-function", "-Wno-unknown-pragmas", "-Werror", "-Wl,-Bsymbolic"]  # fmt: skip
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
 
 

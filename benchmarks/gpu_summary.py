@@ -1,0 +1,208 @@
+"""``python -m benchmarks.gpu_summary FOLDER``: one page of what benchmarks/gpu_proof.sh has found.
+
+Made from the logs and the JSON of whatever calls there were; what is missing is said.
+"""
+
+import argparse
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import gpu_outcomes
+from benchmarks.gpu_card import sentence
+from benchmarks.gpu_kernels import NOTES, markdown
+from benchmarks.gpu_table import Row, number
+from benchmarks.report import table
+
+_MOST_REASONS = 12
+_LEAST_SHARE = 0.01  # of the time of all kernels, for a line of the table
+_TIMEOUTS = {124: "ran out of time", 137: "ran out of time, and was killed"}
+
+
+class Step(NamedTuple):
+    """A step of the plan, and how it ended."""
+
+    call: str
+    name: str
+    status: int | None = None
+    seconds: int = 0
+    source: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """Return it in words."""
+        if self.status is None:
+            return "not run"
+        if self.status == 0:
+            return "done"
+        return _TIMEOUTS.get(self.status, f"ended with {self.status}")
+
+
+def main() -> None:
+    """Write summary.md into the folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_summary", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    (folder / "summary.md").write_text(summary(folder))
+    print(f"{folder / 'summary.md'}")
+
+
+def summary(folder: Path) -> str:
+    """Return the page."""
+    steps = steps_of(folder)
+    measured = _json(folder / "gpu.json")
+    rows = [Row(**row) for row in measured.get("rows", [])]
+    parts = ["# The backend cuda on a card", *_card(measured), "## Steps", _steps(folder, steps)]
+    sources = sorted({step.source for step in steps if step.source})
+    if len(sources) > 1:
+        parts.append(f"**Steps are of different sources: {', '.join(sources)}.**")
+    parts += ["## Agreement with the CPU", *_tests(folder, steps), *_labels(rows)]
+    parts += ["## Targets", measured.get("reached") or "Nothing was measured."]
+    if rows:
+        parts += ["## refine()", _refined(rows), "## The first call", _starts(rows)]
+        copy = next((row.rate for row in rows if row.section == "copy"), None)
+        kernels = markdown(rows, copy, _LEAST_SHARE)
+        parts += ["## Kernels", kernels or "Not measured.", NOTES if kernels else "", _copies(rows)]
+        parts += _without_figures(rows)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def steps_of(folder: Path) -> list[Step]:
+    """Return all steps of the plan with their last outcome."""
+    ended = {}
+    for name, status, seconds, source in _lines(folder / "steps.tsv", 4):
+        ended[name] = int(status), int(seconds), source
+    return [Step(call, name, *ended.get(name, ())) for call, name in _lines(folder / "plan.tsv", 2)]
+
+
+def _card(measured: dict[str, Any]) -> list[str]:
+    if not measured:
+        return ["No card is described: there is no gpu.json."]
+    described = measured["described"]
+    said = [sentence(described).replace("|", "/")]
+    if described.get("card", {}).get("name") == "executor":
+        said.insert(0, "**A dry run on the tests' executor: no time here is a card's.**")
+    return said
+
+
+def _steps(folder: Path, steps: list[Step]) -> str:
+    cells = [
+        [s.call, s.name, s.outcome, "-" if s.status is None else str(s.seconds), _last(folder, s)]
+        for s in steps
+    ]
+    return table(["call", "step", "", "seconds", "the log's last word"], cells)
+
+
+def _last(folder: Path, step: Step) -> str:
+    log = folder / f"{step.name}.log"
+    if step.status is None or not log.exists():
+        return "-"
+    text = log.read_text(errors="replace")
+    told = re.findall(r"^=+ (?:ERROR|RACECHECK) SUMMARY: .*$", text, re.M)  # compute-sanitizer's
+    lines = told or [line for line in text.splitlines() if line.strip()] or ["-"]
+    return lines[-1].strip(" =").replace("|", "/")[:100]
+
+
+def _tests(folder: Path, steps: list[Step]) -> list[str]:
+    cells, reasons, failed = [], Counter[str](), []
+    for step in steps:
+        file = folder / f"{step.name}.jsonl"
+        if not file.exists():
+            continue
+        found = gpu_outcomes.read(file)
+        count = Counter(test["outcome"] for test in found)
+        cells.append([
+            step.name,
+            *(str(count[k]) for k in ("passed", "failed", "skipped", gpu_outcomes.BEGUN)),
+        ])  # fmt: skip
+        failed += [
+            f"* {test['outcome']}: `{test['test']}`: {test['reason']}"
+            for test in found
+            if test["outcome"] in ("failed", gpu_outcomes.BEGUN)
+        ]
+        reasons.update(test["reason"] for test in found if test["outcome"] == "skipped")
+    if not cells:
+        return ["No tests have run."]
+    skipped = [f"{count} x {reason}" for reason, count in reasons.most_common(_MOST_REASONS)]
+    return [
+        table(["tests", "passed", "failed", "skipped", "under way at the end"], cells),
+        "\n".join(failed[:_MOST_REASONS]),
+        f"and {len(failed) - _MOST_REASONS} more" if len(failed) > _MOST_REASONS else "",
+        f"Skipped: {'; '.join(skipped)}." if skipped else "",
+    ]
+
+
+_DIFFERENCES = ("labels that differ", "pixels that differ after one pass")
+
+
+def _labels(rows: list[Row]) -> list[str]:
+    cells = [
+        [row.name, _mpx(row), key, str(row.remarks[key]),
+         str(row.remarks.get("uncertified", "-"))]
+        for row in rows
+        for key in _DIFFERENCES
+        if key in row.remarks
+    ]  # fmt: skip
+    if not cells:
+        return ["No labels were compared by the benchmark."]
+    return [table(["compared with", "Mpx", "", "number", "not certified there"], cells)]
+
+
+def _refined(rows: list[Row]) -> str:
+    cells = [
+        [row.name, _mpx(row), number(row.seconds), f"{number(row.rate or 0)} {row.unit}",
+         "-" if row.memory is None else f"{row.memory / 2**20:.0f}"]
+        for row in rows
+        if row.section == "refine" and row.seconds is not None
+    ]  # fmt: skip
+    return table(["from", "Mpx", "seconds", "rate", "memory [MiB]"], cells)
+
+
+def _starts(rows: list[Row]) -> str:
+    names = ("import CuPy", "context", "import hdseg_gpu", "first refine", "second refine")
+    cells = [
+        [row.name, *(number(row.remarks[n]) if n in row.remarks else "-" for n in names)]
+        for row in rows
+        if row.section == "start" and row.measured
+    ]
+    return table(["seconds", *names], cells)
+
+
+def _copies(rows: list[Row]) -> str:
+    said = [
+        f"{row.name} {number(row.rate or 0)} {row.unit}"
+        for row in rows
+        if row.section == "copy" and row.measured
+    ]
+    return f"Copies: {'; '.join(said)}." if said else ""
+
+
+def _without_figures(rows: list[Row]) -> list[str]:
+    said = [
+        f"* {row.section}, {row.name}, {_mpx(row)} Mpx: {' '.join((row.skipped or '').split())}"
+        for row in rows
+        if not row.measured
+    ]
+    return ["## Rows without figures", "\n".join(said)] if said else []
+
+
+def _mpx(row: Row) -> str:
+    return "-" if row.mpx is None else f"{row.mpx:g}"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def _lines(file: Path, fields: int) -> list[list[str]]:
+    """Return the fields of a file's lines; one that was cut short does not count."""
+    text = file.read_text() if file.exists() else ""
+    found = [line.split("\t") for line in text.splitlines()]
+    return [line for line in found if len(line) == fields]
+
+
+if __name__ == "__main__":
+    main()

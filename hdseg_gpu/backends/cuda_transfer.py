@@ -1,0 +1,177 @@
+"""Arrays on their way between host memory and a CUDA device, through pinned memory.
+
+A copy from or to memory that the system may move is slow, and the device waits for it. So a few
+threads copy between that and two pinned buffers in turn, while the other one is on its way.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer = NDArray[np.uint8]
+
+# Bytes of a pinned buffer at most (but a row of an image), of which a call has two.
+PINNED = 256 << 20
+_UNIT = 16 << 20  # their sizes are multiples, so that the next call can have them again
+# Bytes that come back at a time, and those of an array that are worth it.
+_PIECE, _WORTH = 32 << 20, 4 << 20
+NO_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY
+# Threads that copy to and from pinned memory, and bytes that are worth one.
+_COPIERS, _COPIED = 4, 4 << 20
+
+_idle: list[tuple[Buffer, Buffer]] = []  # one pair for the next call
+
+
+def sent(xp: Any, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
+    """Yield strips on the current device; see ``cuda_device.Device``."""
+    cuda = xp.cuda
+    current, sender = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
+    most, row = max(map(len, strips)), strips[0][:1].nbytes
+    rows = max(1, min(most, PINNED // row))  # that go at a time: all, but for very long strips
+    # Two of everything: one is filled while the other is read.
+    shape, dtype = (most, *strips[0].shape[1:]), strips[0].dtype
+    here = [xp.empty(shape, dtype) for _ in range(2)] if into is None else []
+    left, arrived, used = (_events(cuda) for _ in range(3))
+    for event in used:  # the memory may have been somebody else's until now
+        event.record(current)
+    with _buffers(rows * row) as buffers:
+        turn = cycle(zip(buffers, left, strict=True))
+
+        def send(i: int) -> Any:
+            strip, slot = strips[i], i % 2
+            target = here[slot][: len(strip)] if into is None else into[i]
+            for top in range(0, len(strip), rows):
+                part = strip[top : top + rows]
+                buffer, gone = next(turn)
+                gone.synchronize()  # what it held before
+                pinned = _as(buffer, part)
+                _copy(part, pinned)
+                if top == 0:
+                    sender.wait_event(used[slot])
+                target[top : top + rows].set(pinned, stream=sender)
+                gone.record(sender)
+            arrived[slot].record(sender)
+            return target
+
+        try:
+            coming = send(0)
+            for i in range(len(strips)):
+                ready = coming
+                if i + 1 < len(strips):
+                    coming = send(i + 1)
+                current.wait_event(arrived[i % 2])
+                yield ready
+                used[i % 2].record(current)
+        finally:
+            sender.synchronize()  # what goes back to the pools now, they give to other streams
+
+
+def fetched(xp: Any, array: Any) -> NDArray[Any]:
+    """Return an array's values in host memory, when they are there.
+
+    In memory of the system's: pinned memory would take as long to get, could not be swapped, and
+    would not go back to the system while anybody keeps the result.
+    """
+    if array.nbytes < _WORTH:
+        small: NDArray[Any] = xp.asnumpy(array)
+        return small
+    found = np.empty(array.shape, array.dtype)
+    # The rows of a transposed array become contiguous on the device, a few at a time.
+    flat = bool(array.flags.c_contiguous)
+    source, target = (array.reshape(-1), found.reshape(-1)) if flat else (array, found)
+    rows = max(1, min(len(source), _PIECE // source[:1].nbytes))
+    tops = range(0, len(source), rows)
+    stream, arrived = xp.cuda.get_current_stream(), _events(xp.cuda)
+    with _buffers(rows * source[:1].nbytes) as buffers:
+
+        def fetch(i: int) -> NDArray[Any]:
+            part = source[tops[i] : tops[i] + rows]
+            pinned = _as(buffers[i % 2], part)
+            xp.ascontiguousarray(part).get(out=pinned, blocking=False)
+            arrived[i % 2].record(stream)
+            return pinned
+
+        try:
+            coming = fetch(0)
+            for i, top in enumerate(tops):
+                ready = coming
+                if i + 1 < len(tops):
+                    coming = fetch(i + 1)
+                arrived[i % 2].synchronize()
+                _copy(ready, target[top : top + rows])
+        finally:
+            stream.synchronize()  # nothing is to arrive in a buffer that somebody else has then
+    return found
+
+
+def release() -> None:
+    """Give the pinned memory that the last calls have left back to the system."""
+    _idle.clear()
+
+
+@contextmanager
+def _buffers(nbytes: int) -> Iterator[tuple[Buffer, Buffer]]:
+    """Lend two buffers of pinned memory; those of calls at the same time are others."""
+    try:
+        pair: tuple[Buffer, Buffer] | None = _idle.pop()
+    except IndexError:
+        pair = None
+    if pair is None or pair[0].nbytes < nbytes:
+        pair = None  # before more is asked for
+        size = -(-nbytes // _UNIT) * _UNIT
+        pair = _pinned(size), _pinned(size)
+    try:
+        yield pair
+    finally:
+        if not _idle:
+            _idle.append(pair)
+
+
+def _pinned(size: int) -> Buffer:
+    """Return pinned memory, or what else there is: transfers are slower then.
+
+    Not from CuPy's pool, which rounds up to powers of two and returns nothing.
+    """
+    from cupy.cuda import PinnedMemory, PinnedMemoryPointer, runtime
+
+    try:
+        memory = PinnedMemory(size, runtime.hostAllocPortable)
+    except runtime.CUDARuntimeError as error:
+        if error.status != NO_MEMORY:
+            raise
+        return np.empty(size, np.uint8)
+    return np.ndarray(size, np.uint8, buffer=PinnedMemoryPointer(memory, 0))
+
+
+def _as(buffer: Buffer, part: Any) -> NDArray[Any]:
+    """Return the beginning of a buffer as an array like this one."""
+    alike: NDArray[Any] = buffer[: part.nbytes].view(part.dtype).reshape(part.shape)
+    return alike
+
+
+def _events(cuda: Any) -> list[Any]:
+    return [cuda.Event(disable_timing=True) for _ in range(2)]
+
+
+@cache
+def _copiers() -> ThreadPoolExecutor:
+    """Return threads of their own for copies, which must not queue behind compilers."""
+    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="hdseg-copier")
+
+
+def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
+    """Copy rows by a few threads: one is slower than the way to the device."""
+    parts = max(1, min(_COPIERS, values.nbytes // _COPIED))
+    rows = -(-len(values) // parts)
+    tops = range(0, len(values), rows)
+    list(
+        _copiers().map(
+            lambda top: np.copyto(into[top : top + rows], values[top : top + rows]), tops
+        )
+    )

@@ -1,0 +1,173 @@
+"""Arrays on their way to a device and back: all of them arrive, through little pinned memory."""
+
+import gc
+
+import made_up_cuda
+import numpy as np
+import pytest
+
+from hdseg_gpu.backends import cuda_transfer
+
+ROW = 7 * 3 * 2  # bytes
+SEEDS = range(12)
+
+
+@pytest.fixture(params=SEEDS)
+def made_up(request, monkeypatch):
+    """Streams that work at random, a CuPy over them, and the sizes of pinned memory."""
+    streams = made_up_cuda.Streams(request.param)
+    monkeypatch.setattr(cuda_transfer, "_idle", [])
+    monkeypatch.setattr(cuda_transfer, "_UNIT", 8)
+    monkeypatch.setattr(cuda_transfer, "_WORTH", 64)
+    monkeypatch.setattr(cuda_transfer, "_COPIED", 32)  # several threads
+    return streams, *made_up_cuda.cuda(monkeypatch, streams)
+
+
+def image_of(rows, rng):
+    return rng.integers(0, 2**16, (rows, 7, 3)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("most", [1, 3 * ROW, 5 * ROW + 1, 1 << 20])
+@pytest.mark.parametrize("keep", [False, True])
+def test_strips_are_there_when_kernels_read_them(made_up, monkeypatch, keep, most):
+    streams, xp, pinned = made_up
+    rng = np.random.default_rng(19)
+    monkeypatch.setattr(cuda_transfer, "PINNED", most)
+    image = image_of(41, rng)[:, ::-1]  # not contiguous
+    strips = [image[top : top + 9] for top in range(0, 41, 9)]
+    if not keep:
+        strips[2] = image[17:28]  # with a halo
+    into = None
+    if keep:
+        whole = xp.empty(image.shape, image.dtype)
+        into = [whole[top : top + 9] for top in range(0, 41, 9)]
+        # A kernel that is not done with what the memory was before.
+        before = []
+        streams.current.add(lambda: before.append(np.array(whole)))
+    found = []
+    for strip in cuda_transfer.sent(xp, strips, into):
+        streams.current.add(lambda strip=strip: found.append(np.array(strip)))
+    streams.current.synchronize()
+    for there, expected in zip(found, strips, strict=True):
+        np.testing.assert_array_equal(there, expected, strict=True)
+    if keep:
+        np.testing.assert_array_equal(np.array(whole), image)
+        assert (before[0] == 0xA5A5).all()
+    # Two buffers, each a row at least.
+    assert 0 < pinned.most <= 2 * (max(most, ROW) + 8)
+
+
+def test_nothing_is_under_way_when_a_reader_has_stopped(made_up):
+    """Memory goes back to pools that do not know the stream that would still write to it."""
+    streams, xp, _ = made_up
+    image = image_of(40, np.random.default_rng(23))
+    coming = cuda_transfer.sent(xp, [image[:16], image[16:32], image[32:]], None)
+    next(coming)
+    coming.close()
+    assert len(streams._streams) == 2
+    sender = streams._streams[1]
+    assert sender.done == len(sender.work) > 0
+
+
+def views_of(array):
+    """Return what is contiguous and what is not."""
+    return {
+        "whole": array,
+        "rows": array[3:],
+        "transposed": array.transpose(1, 2, 0),
+        "strided": array[:, ::2],
+        "reversed": array[::-1],
+    }
+
+
+@pytest.mark.parametrize("kind", ["whole", "rows", "transposed", "strided", "reversed"])
+@pytest.mark.parametrize("piece", [1, 100, 1 << 20])
+def test_results_are_there_when_they_are_returned(made_up, monkeypatch, kind, piece):
+    streams, xp, pinned = made_up
+    monkeypatch.setattr(cuda_transfer, "_PIECE", piece)
+    values = np.random.default_rng(29).random((11, 5, 6), np.float32)
+    there = xp.empty(values.shape, values.dtype)
+    streams.current.add(lambda: np.copyto(there, values))  # the kernel that makes them
+    found = cuda_transfer.fetched(xp, views_of(there)[kind])
+    expected = views_of(values)[kind]
+    np.testing.assert_array_equal(found, expected, strict=True)
+    assert type(found) is np.ndarray
+    assert found.flags.c_contiguous
+    assert found.flags.owndata
+    row = expected[0].nbytes if kind in ("transposed", "strided", "reversed") else 4
+    assert 0 < pinned.most <= 2 * (max(piece, row) + 8) or piece > values.nbytes
+
+
+def test_nothing_is_under_way_when_there_is_no_memory_for_a_result(made_up, monkeypatch):
+    """The buffers are the next call's then."""
+    streams, xp, _ = made_up
+
+    def full(values, into):
+        raise MemoryError
+
+    monkeypatch.setattr(cuda_transfer, "_copy", full)
+    monkeypatch.setattr(cuda_transfer, "_PIECE", 100)
+    with pytest.raises(MemoryError):
+        cuda_transfer.fetched(xp, xp.empty((20, 30)))
+    assert streams.current.done == len(streams.current.work) > 0
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float64"])
+def test_results_of_any_type(made_up, dtype):
+    streams, xp, pinned = made_up
+    for shape in ((0, 4), (3,), (13, 17)):
+        values = np.random.default_rng(31).integers(0, 2, shape).astype(dtype)
+        there = xp.empty(values.shape, values.dtype)
+        streams.current.add(lambda there=there, values=values: np.copyto(there, values))
+        np.testing.assert_array_equal(cuda_transfer.fetched(xp, there), values, strict=True)
+    assert pinned.most > 0  # the last one took that way
+
+
+def test_pinned_memory_is_used_again_and_goes_back(made_up):
+    _, xp, pinned = made_up
+    image = image_of(40, np.random.default_rng(37))
+    for rows in (8, 4, 8, 16, 2):
+        for strip in cuda_transfer.sent(xp, [image[:rows], image[rows : 2 * rows]], None):
+            del strip
+    gc.collect()
+    assert len(pinned) == 2  # those of the largest, for the next call
+    first, second = (cuda_transfer.sent(xp, [image[:4], image[4:]], None) for _ in range(2))
+    next(first), next(second)  # two calls at once have buffers of their own
+    assert len(pinned) == 4
+    first.close(), second.close()
+    del first, second
+    gc.collect()
+    assert len(pinned) == 2
+    cuda_transfer.release()
+    gc.collect()
+    assert pinned == []
+
+
+def test_without_pinned_memory_it_is_slower(made_up, monkeypatch):
+    _, xp, _ = made_up
+
+    def refused(size, flags):
+        raise made_up_cuda.Error("cudaErrorMemoryAllocation: out of memory", 2)
+
+    monkeypatch.setattr(xp.cuda, "PinnedMemory", refused)
+    values = np.random.default_rng(41).random((20, 30))
+    there = xp.empty(values.shape, values.dtype)
+    np.copyto(there, values)
+    np.testing.assert_array_equal(cuda_transfer.fetched(xp, there), values)
+
+    def lost(size, flags):
+        raise made_up_cuda.Error("cudaErrorIllegalAddress", 700)
+
+    cuda_transfer.release()
+    monkeypatch.setattr(xp.cuda, "PinnedMemory", lost)
+    with pytest.raises(made_up_cuda.Error, match="Illegal"):
+        cuda_transfer.fetched(xp, there)
+
+
+def test_what_is_pinned_for_a_call_is_bounded():
+    """As docs/decisions/0007 has it: 512 MiB for rows up to 256 MiB."""
+    from hdseg_gpu.backends import cuda_pictures
+
+    assert cuda_transfer.PINNED == 256 << 20
+    assert max(cuda_pictures._STRIP, cuda_pictures._TRANSFER) <= cuda_transfer.PINNED // 2
+    assert cuda_transfer._PIECE <= cuda_transfer.PINNED

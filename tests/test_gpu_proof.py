@@ -1,0 +1,201 @@
+"""benchmarks/gpu_proof.sh on the executor: its steps, what can be resumed, and its page."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ON_EXECUTOR = [sys.executable, "-P", str(ROOT / "benchmarks" / "on_executor.py")]
+BENCHMARK = [*ON_EXECUTOR, "-m", "benchmarks.gpu", "--megapixels", "0.01"]
+ENVIRONMENT = os.environ | {"PYTHON": sys.executable}
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "gpu_proof.sh").exists(),
+    reason="benchmarks/ is not part of an installed package",
+)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Modules of the benchmark by their last word."""
+    sys.path.append(str(ROOT))
+    names = ("outcomes", "summary", "table")
+    yield SimpleNamespace(**{n: importlib.import_module(f"benchmarks.gpu_{n}") for n in names})
+    sys.path.remove(str(ROOT))
+
+
+def ran(*command, code=0):
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def with_outcomes(file, *arguments, code=0):
+    """Run tests on the executor with the plugin that saves outcomes."""
+    pytest_ = [*ON_EXECUTOR, "-m", "pytest", "-q", "-n", "0", "-p", "benchmarks.gpu_outcomes"]
+    return ran(*pytest_, "--outcomes", file, *arguments, code=code)
+
+
+def script(folder, *arguments, code=0):
+    return ran("benchmarks/gpu_proof.sh", "--dry-run", "--into", folder, *arguments, code=code)
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory):
+    """A folder of the proof, begun and not at its end."""
+    folder = tmp_path_factory.mktemp("proof")
+    script(folder, 5)
+    ran(*BENCHMARK, "--only", "thinning", "kernels", "-o", folder / "gpu.json")
+    chosen = ["-m", "gpu", "-k", "sanitize_thinning or strips_have", "tests/test_gpu.py"]
+    with_outcomes(folder / "tests-backend.jsonl", *chosen)
+    return folder
+
+
+def test_the_page_tells_what_there_is_and_what_is_missing(bench, proof):
+    page = bench.summary.summary(proof)
+    found = json.loads((proof / "gpu.json").read_text())
+    lines = page.splitlines()
+    assert any(line.startswith("**A dry run on the tests' executor") for line in lines)
+    assert [line for line in lines if line.startswith("| 3 | small | not run | - | -")]
+    assert [line for line in lines if line.startswith("| 5 | memcheck | done |")]
+    assert "| tests-backend | 1 | 0 | 1 | 0 |" in lines
+    assert "1 x the executor's memory is not that of a pool" in page
+    assert found["reached"] in page
+    kernels = next(row["kernels"] for row in found["rows"] if row["kernels"])
+    assert {k["kernel"] for k in kernels} >= {"class_evidence_u8_u8", "thin_presets_1"}
+    first = kernels[0]
+    assert first["seconds"] == max(kernel["seconds"] for kernel in kernels)
+    assert f"| {first['kernel']} | {first['calls']} |" in page
+    others = [kernel for kernel in kernels if f"| {kernel['kernel']} |" not in page]
+    assert f"| {len(others)} others |" in page
+    assert "Copies: device to device" in page
+    assert "No labels were compared" in page
+
+
+def test_bytes_of_kernels_are_those_of_their_arrays(proof):
+    found = json.loads((proof / "gpu.json").read_text())
+    kernels = {k["kernel"]: k for row in found["rows"] for k in row["kernels"]}
+    side = 128
+    # Labels and the boundary's places in, and as many bits for each of two classes out, at least.
+    assert kernels["pack_classes_u8"]["bytes"] >= side * side * (1 + 2 / 8)
+    assert kernels["integer_sums_u8"]["bytes"] >= 3 * side * side
+    assert kernels["integer_sums_u8"]["bytes"] < 2 * 3 * side * side
+
+
+def test_the_page_of_nothing(bench, tmp_path):
+    page = bench.summary.summary(tmp_path)
+    assert "No card is described" in page
+    assert "No tests have run" in page
+    assert "Nothing was measured" in page
+
+
+def test_steps_that_are_done_are_left_out(proof):
+    assert script(proof, 5).count("done before") == 2
+    steps = proof / "steps.tsv"
+    kept = steps.read_text()
+    lines = kept.splitlines()
+    # A step that failed, or was of other sources, runs again.
+    steps.write_text(lines[0].replace("\t0\t", "\t124\t") + f"\n{lines[1][:-1]}x\n")
+    said = script(proof, 5)
+    assert "done before" not in said
+    assert steps.read_text().count("\n") == 4
+    assert script(proof, 5).count("done before") == 2
+
+
+def test_a_failing_step_fails_the_call(bench, proof, tmp_path):
+    (tmp_path / "gpu.json").write_text("{}")
+    said = script(tmp_path, 4, code=1)
+    assert said.count("ended with 1; see") == 2
+    assert "is not a result of this benchmark" in (tmp_path / "large.log").read_text()
+    assert "| 4 | large | ended with 1 |" in (tmp_path / "summary.md").read_text()
+
+
+def rows_of(file):
+    found = json.loads(file.read_text())
+    return {row["name"]: row for row in found["rows"] if row["section"] == "thinning"}
+
+
+def test_a_run_that_is_killed_goes_on(bench, tmp_path):
+    file = tmp_path / "gpu.json"
+    command = [*BENCHMARK, "--only", "thinning", "-o", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while len(rows_of(file) if file.exists() else ()) < 2:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    first, second = rows_of(file).values()
+    assert first["seconds"] > 0
+    assert (second["skipped"], second["unfinished"]) == (
+        "the run ended while this was measured", 1
+    )  # fmt: skip
+    said = ran(*command)
+    assert "has 4 rows with figures" in said
+    again = rows_of(file)
+    assert len(again) == 4
+    assert again[first["name"]] == first
+    assert all(row["seconds"] > 0 for row in again.values())
+    # Of other sources nothing is kept, and nothing is lost.
+    changed = json.loads(file.read_text())
+    changed["described"]["source"] = "another"
+    file.write_text(json.dumps(changed))
+    assert "begins anew" in ran(*command)
+    assert rows_of(file)[first["name"]] != first
+    assert rows_of(tmp_path / "gpu.another.json") == again
+
+
+def test_rows_are_measured_once(bench):
+    row, timing = bench.table.Row, bench.table.Timing(1.0, 1.0, 1.0, 1)
+    old = [row("a", "kept", 1.0, seconds=9.0), row("a", "failed", 1.0, skipped="failed: x"),
+           row("a", "hangs", 1.0, skipped="y", unfinished=2)]  # fmt: skip
+    for again, expected in ((False, [9.0, 1.0, None]), (True, [1.0, 1.0, 1.0])):
+        rows, saved = bench.table.Rows(old, again), []
+        rows.changed = lambda rows=rows, saved=saved: saved.append(len(rows.rows))
+        for _ in range(2):
+            for name in ("kept", "failed", "hangs"):
+                rows.measure("a", name, 1.0, lambda: (timing, {}))
+        assert [r.seconds for r in rows.rows] == expected
+        assert len(saved) == 2 * sum(seconds == 1.0 for seconds in expected)
+
+
+TESTS = """
+import os, pytest
+def test_good(): pass
+def test_bad(): assert 1 == int("2")
+def test_absent(): pytest.skip("not here")
+def test_deadly(): os._exit(3)
+def test_never(): pass
+"""
+
+
+def test_outcomes_are_there_whatever_becomes_of_the_run(bench, tmp_path):
+    file, tests = tmp_path / "new" / "outcomes.jsonl", tmp_path / "test_some.py"
+    tests.write_text(TESTS)
+    with_outcomes(file, "--rootdir", tmp_path, tests, code=3)
+    found = {t["test"].rpartition("::")[2]: t for t in bench.outcomes.read(file)}
+    outcomes = {name: test["outcome"] for name, test in found.items()}
+    assert outcomes == {
+        "test_good": "passed", "test_bad": "failed", "test_absent": "skipped",
+        "test_deadly": bench.outcomes.BEGUN,
+    }  # fmt: skip
+    assert "assert 1 == 2" in found["test_bad"]["reason"]
+    assert found["test_absent"]["reason"] == "not here"
+    # What passed is not run again; a line that was cut short is no outcome.
+    with file.open("a") as lines:
+        lines.write('{"test": "cut')
+    tests.write_text(TESTS.replace("os._exit(3)", "pass").replace('int("2")', "1"))
+    assert "4 passed" not in with_outcomes(file, "--rootdir", tmp_path, tests)
+    found = {t["test"].rpartition("::")[2]: t["outcome"] for t in bench.outcomes.read(file)}
+    assert sorted(found.values()) == ["passed", "passed", "passed", "passed", "skipped"]
+    tests.write_text(TESTS.replace("os._exit(3)", "pass").replace("test_absent", "absent"))
+    assert "4 deselected" in with_outcomes(file, "--rootdir", tmp_path, tests)
