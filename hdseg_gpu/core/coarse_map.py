@@ -134,7 +134,7 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
             f"The coarse map's label {label} is ignored: its pixels pass through "
             "(ignore_index=False takes it for a class)."
         )
-    return known.index(label)
+    return int(known.index(label))
 
 
 def _probabilities(
