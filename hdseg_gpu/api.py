@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends.interop import Home, given_back, home_of, on_host, taken_in
+from hdseg_gpu.backends.interop import Home, given_back, home_of, taken_in
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.label_map import seed_classes
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE
 from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
 from hdseg_gpu.lazy import is_lazy, refine_lazily
-from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.seeds import check_seeds, seeded
-from hdseg_gpu.run import Job, within_memory
+from hdseg_gpu.run import Job, network_of, within_memory
 
 
 def available_backends() -> tuple[str, ...]:
@@ -234,10 +234,10 @@ def refine(
         _without_device(ops, home, budget, stages)
         stages.notes.extend(backends.lost_by_fork(backend))
     with ops.here(budget):
-        pixels = validate.image(taken_in(ops, "image", image), axis, alpha, stages)
-        small = on_host("coarse", coarse)
+        pixels = taken_in(ops, "image", image)
+        pixels = validate.image(pixels, axis, alpha, stages, backends.beside(ops, pixels))
     shape = pixels.shape[:2]
-    network = validate.coarse_map(small, class_axis, stages, ignore_index)
+    network = network_of(ops, coarse, home, budget, class_axis, stages, ignore_index)
     params = params_of(
         network, shape, stages, boundary,
         method=method, scale=scale, passes=passes, elements=elements, unsure=unsure, prune=prune,
@@ -245,10 +245,11 @@ def refine(
         solver=solver, tol=tol,
     )  # fmt: skip
     with ops.here(budget):
+        edge_map = None if boundary is None else _beside(ops, boundary, home)
         features = validate.edge_features(
-            pixels, None if boundary is None else _beside(ops, boundary, home), params.edges
+            pixels, edge_map, params.edges, backends.beside(ops, edge_map)
         )
-    job = Job(pixels, features, continued(network), params, with_probabilities)
+    job = Job(pixels, features, network, params, with_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=backend != "auto")
     result = outcome.result
     note_precision(result.tally, params.tolerance, stages)
@@ -314,12 +315,8 @@ def seeds(
     cells = validate.element_set(elements)
     count = validate.pass_count(passes, validate.scale_of_mask(scale, passes, stages))
     with ops.here():
-        array = ops.xp.asarray(validate.seed_labels(taken_in(ops, "mask", mask)))
-        present = None
-        if validate.has_table(array):
-            codes = array.view(np.uint8) if array.dtype.kind == "b" else array
-            present = ops.histogram(codes, np.iinfo(codes.dtype).max + 1) > 0
-        classes = validate.label_classes("mask", array, ops.xp, present)
+        array = ops.xp.asarray(validate.labels("mask", taken_in(ops, "mask", mask)))
+        classes = seed_classes(array, ops)
         indices = classes.classes
         assert indices is not None
         thinned = ops.seeds(indices, classes.count, cells, count)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import validate
+from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
@@ -196,9 +197,10 @@ def refine_file(
         source = source_of(given)
         given = replace(given, alpha=_alpha(source, alpha, stages))
         coarse_files = watch_of(coarse, key)
-        network = validate.coarse_map(
+        network = coarse_map(
             read_coarse_placed(on_host("coarse", coarse), key, source, allowed, class_axis),
-            class_axis, stages, ignore_index, reuse=isinstance(coarse, str | os.PathLike),
+            class_axis, stages, ignore_index, backends.of_host(),
+            reuse=isinstance(coarse, str | os.PathLike),
         )  # fmt: skip
         params = without_evidence_unless_asked(params_of(
             network, source.shape, stages, boundary,
@@ -251,6 +253,14 @@ def refine_file(
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=2)
         return _report(job, network, found, stages, plan, source)
+
+
+def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
+    """Return the labels that a coarse map in memory has, if it can be used."""
+    found = coarse_map(
+        on_host("coarse", coarse), class_axis, Stages(), ignore_index, backends.of_host()
+    )
+    return found.values
 
 
 def _target(

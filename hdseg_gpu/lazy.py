@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core import validate
-from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
-from hdseg_gpu.files import refine_file
+from hdseg_gpu.files import coarse_labels, refine_file
 from hdseg_gpu.io.npy import Npy
 
 _CHUNK = 2048
@@ -35,9 +33,7 @@ def refine_lazily(image: Any, coarse: Any, **options: Any) -> Any:
     import dask.array
     from dask import delayed
 
-    found = validate.coarse_map(
-        coarse, options.get("class_axis", 0), Stages(), options.get("ignore_index")
-    )
+    labels = coarse_labels(coarse, options.get("class_axis", 0), options.get("ignore_index"))
     grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
     # Held in an object, the array is not computed before the task begins.
     packed = delayed(_packed, pure=False)(_Held(image), coarse, options)
@@ -48,7 +44,7 @@ def refine_lazily(image: Any, coarse: Any, **options: Any) -> Any:
         rows.append(
             [
                 dask.array.from_delayed(unpacked(packed, j, core.shape), core.shape,
-                                        found.values.dtype)
+                                        labels.dtype)
                 for j, core in cores
             ]
         )  # fmt: skip

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.label_map import label_classes, label_map
 
 _RADII = 5
 _KEY_BITS = 62  # of the integers that spans are sorted by
@@ -129,7 +130,7 @@ def per_class(prediction: ArrayLike, truth: ArrayLike, *, ignore: int | None = N
     """
     p, t = _maps(prediction, truth)
     ignored = _label("ignore", ignore)
-    some, others = (validate.label_classes(n, a) for n, a in (("prediction", p), ("truth", t)))
+    some, others = (label_classes(n, a) for n, a in (("prediction", p), ("truth", t)))
     in_both = {int(v) for v in (*some.values.tolist(), *others.values.tolist())}
     labels = sorted(in_both)
     place = {label: i for i, label in enumerate(labels)}
@@ -156,7 +157,7 @@ def boundary_radii(shape: tuple[int, ...]) -> list[int]:
 
 def labels_of(labels: NDArray[Any], ignore: int | None = None) -> list[int]:
     """Return the labels that occur in a map, ascending, without `ignore`."""
-    found = (int(v) for v in validate.label_classes("labels", labels).values)
+    found = (int(v) for v in label_map("labels", labels).labels)
     return [label for label in found if label != ignore]
 
 

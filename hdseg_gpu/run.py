@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends.interop import on_host
+from hdseg_gpu.backends.interop import Home, home_of, on_host, taken_in
+from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.pipeline.evidence import taken_over
+from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.labels import look_up
 from hdseg_gpu.pipeline.picture import PictureResult, refine_picture
 from hdseg_gpu.pipeline.survey import survey
@@ -43,6 +45,34 @@ class Outcome:
     sigma: float
 
 
+def network_of(
+    ops: Ops,
+    given: Any,
+    home: Home,
+    budget: int | None,
+    class_axis: int,
+    stages: Stages,
+    ignore_index: int | None,
+) -> Coarse:
+    """Return a coarse map that was checked where it is; in host memory if that is too small.
+
+    home: of the image. The classes go on beneath what is ignored, which is found in host memory.
+    """
+    place = home_of(given)
+    if place.on_device and ops.xp is not np and place.device == home.device:
+        notes = len(stages.notes)
+        try:
+            with ops.here(budget):
+                array = taken_in(ops, "coarse", given)
+                network = coarse_map(array, class_axis, stages, ignore_index, ops)
+                return network if network.ignored is None else continued(_on_host(network))
+        except OutOfDeviceMemory:
+            del stages.notes[notes:]
+    verbs = ops if ops.xp is np else backends.of_host()
+    array = on_host("coarse", given)
+    return continued(coarse_map(array, class_axis, stages, ignore_index, verbs))
+
+
 def within_memory(
     ops: Ops, job: Job, budget: int | None, stages: Stages, *, final: bool
 ) -> tuple[Ops, Outcome]:
@@ -69,8 +99,19 @@ def within_memory(
     with ops.here(budget):
         image = on_host("image", job.image)
         features = image if job.features is job.image else on_host("boundary", job.features)
+        coarse = _on_host(job.coarse)
     ops = backends.load("cpu")
-    return ops, _done(ops, replace(job, image=image, features=features), 0, stages)
+    return ops, _done(ops, replace(job, image=image, features=features, coarse=coarse), 0, stages)
+
+
+def _on_host(coarse: Coarse) -> Coarse:
+    """Return a coarse map with its arrays in host memory."""
+    return replace(
+        coarse,
+        classes=on_host("coarse", coarse.classes),
+        probabilities=on_host("coarse", coarse.probabilities),
+        ignored=on_host("coarse", coarse.ignored),
+    )
 
 
 def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:

@@ -319,10 +319,12 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     planes = planes_of(scene()[1], 2)
     refine(image, planes, unsure=0.1, gamma=0.0, backend="cuda")
     refine(image, planes, interpolation="cubic", backend="cuda")
+    # Those that look at what came in are chosen by it: tests/test_coarse_map.py.
+    files = [file for file in cuda_source.names() if file != "values.cu"]
     wanted, launched = (
         {re.sub(r"(_(u8|u16|u32|f32|f64))+", "", kernel) for kernel in kernels}
         for kernels in (
-            {kernel for file in cuda_source.names() for kernel in build.kernel_names(file)},
+            {kernel for file in files for kernel in build.kernel_names(file)},
             {kernel for _, kernel in device.launched},
         )
     )

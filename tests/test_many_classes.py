@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from hdseg_gpu import InvalidInput, backends, metrics, refine, seeds
 from hdseg_gpu.backends import cuda_device
 from hdseg_gpu.backends.cpu import CpuOps
-from hdseg_gpu.core import validate
+from hdseg_gpu.core import coarse_map
 from hdseg_gpu.core.elements import structuring_elements
 from hdseg_gpu.core.ops import MAX_CLASSES, Ops, class_dtype, wall_of
 from hdseg_gpu.core.params import TOLERANCE
@@ -101,7 +101,7 @@ def test_wider_types_give_the_same_bits(monkeypatch, backend, options):
     image, coarse = picture((90, 120), 7)
     found = []
     for dtype in (np.uint8, np.uint16, np.uint32):
-        monkeypatch.setattr(validate, "class_dtype", lambda count, dtype=dtype: dtype)
+        monkeypatch.setattr(coarse_map, "class_dtype", lambda count, dtype=dtype: dtype)
         answer = refine(image, coarse.astype(np.uint8), backend=backend, **options)
         found.append(answer if isinstance(answer, tuple) else (answer,))
     for other in found[1:]:

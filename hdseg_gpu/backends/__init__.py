@@ -1,5 +1,9 @@
 """Where it runs: one Ops for each backend, chosen once for each call."""
 
+from typing import Any
+
+import numpy as np
+
 from hdseg_gpu.backends.interop import Home
 from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput, shown
 from hdseg_gpu.core.ops import Ops
@@ -28,6 +32,19 @@ def load(name: str, device: int = 0) -> Ops:
     from hdseg_gpu.backends.reference import ReferenceOps
 
     return ReferenceOps()
+
+
+def of_host() -> Ops:
+    """Return the best backend for arrays in host memory."""
+    try:
+        return load("cpu")
+    except BackendUnavailable:
+        return load("reference")
+
+
+def beside(ops: Ops, array: Any) -> Ops:
+    """Return the backend that computes where an array is: `ops`, or one of the host."""
+    return ops if ops.xp is np or isinstance(array, ops.xp.ndarray) else of_host()
 
 
 def reason_against(name: str) -> str | None:

@@ -8,6 +8,7 @@ they take one thread (kernels/cpu/team.h).
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from hdseg_gpu.core.ops import (
     class_dtype,
 )
 from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
+from hdseg_gpu.core.values import StackExtremes, in_memory_order, unsigned
 from hdseg_gpu.core.windows import Placement, Window, all_of
 
 
@@ -116,6 +118,39 @@ class CpuOps(HostOps):
         counts = np.empty(count, np.int64)
         self._kernels.histogram(values.reshape(-1), counts)
         return counts
+
+    def extremes(self, values: NDArray[Any]) -> tuple[Any, Any]:
+        ordered = in_memory_order(values)
+        known = values.dtype.isnative and values.dtype.itemsize >= 4 and values.flags.aligned
+        if not (known and ordered.flags.c_contiguous):
+            return super().extremes(values)
+        lowest, highest, odd = self._kernels.extremes(ordered.reshape(-1))
+        return (lowest, highest) if odd == 0 else (nan, nan)
+
+    def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
+        of: Any = self._kernels.stack_extremes
+        if stack.dtype == np.float16:
+            of, stack = self._kernels.stack_extremes_of_halves, stack.view(np.uint16)
+        lowest, highest, least, most, odd = map(float, of(stack))
+        return StackExtremes(*((lowest, highest) if odd == 0 else (nan, nan)), least, most)
+
+    def shares(
+        self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
+    ) -> None:
+        of = self._kernels.shares
+        if stack.dtype == np.float16:
+            of, stack = self._kernels.shares_of_halves, stack.view(np.uint16)
+        of(stack, softmax, out, first)
+
+    def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
+        found = np.zeros(span, np.bool_)
+        self._kernels.mark_occurring(*unsigned(labels, low), found.view(np.uint8))
+        return found
+
+    def recoded(self, labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
+        codes = np.empty(labels.shape, table.dtype)
+        self._kernels.recode(*unsigned(labels, low), table, codes.reshape(-1))
+        return codes
 
     def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
         fine = np.empty(place.window.shape, coarse.dtype)

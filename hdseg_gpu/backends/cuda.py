@@ -12,10 +12,12 @@ from hdseg_gpu.backends.cuda_level import CudaLevels
 from hdseg_gpu.backends.cuda_pictures import CudaPictures
 from hdseg_gpu.backends.cuda_planes import CudaPlanes
 from hdseg_gpu.backends.cuda_reduction import CudaReduction
+from hdseg_gpu.backends.cuda_values import CudaValues
 from hdseg_gpu.backends.cuda_vectors import CudaVectors
 
 
 class CudaOps(
+    CudaValues,
     CudaPictures,
     CudaPlanes,
     CudaFilters,

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core import values as in_numpy
 from hdseg_gpu.core.ops import Band, Classes, Evidence, Level, Ops
+from hdseg_gpu.core.values import StackExtremes
 
 
 class HostOps(Ops):
@@ -38,6 +40,23 @@ class HostOps(Ops):
         from scipy.sparse import linalg
 
         return sparse, linalg
+
+    def extremes(self, values: NDArray[Any]) -> tuple[Any, Any]:
+        return in_numpy.extremes(values)
+
+    def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
+        return in_numpy.stack_extremes(stack)
+
+    def shares(
+        self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
+    ) -> None:
+        in_numpy.shares(stack, softmax, out, first)
+
+    def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
+        return in_numpy.occurring(labels, low, span)
+
+    def recoded(self, labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
+        return in_numpy.recoded(labels, low, table)
 
     def pixels(self, band: Band) -> NDArray[np.int64]:
         return band.pixels()

@@ -73,7 +73,9 @@ def taken_in(ops: Ops, name: str, value: Any) -> Any:
     if not home.on_device or ops.xp is np:
         return on_host(name, value)
     if home.kind == "torch":
-        return ops.xp.from_dlpack(value.detach())
+        if str(value.layout) != "torch.strided":
+            return on_host(name, value)  # which says what is wrong
+        return ops.xp.from_dlpack(_widened(value.detach()))
     return ops.xp.asarray(value)
 
 
@@ -108,15 +110,19 @@ def _is_tensor(value: Any) -> bool:
     return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(value).__mro__)
 
 
-def _values(name: str, tensor: Any) -> NDArray[Any]:
-    """Return a tensor's values in host memory, without its gradients.
+def _widened(tensor: Any) -> Any:
+    """Return a tensor of a type that arrays have: bfloat16 and float8 become float32, exactly."""
+    return (
+        tensor.float()
+        if str(tensor.dtype).startswith(("torch.bfloat16", "torch.float8"))
+        else tensor
+    )
 
-    bfloat16 and the float8 types, which NumPy does not have, become float32: that is exact.
-    """
+
+def _values(name: str, tensor: Any) -> NDArray[Any]:
+    """Return a tensor's values in host memory, without its gradients."""
     try:
-        if str(tensor.dtype).startswith(("torch.bfloat16", "torch.float8")):
-            tensor = tensor.float()
-        values: NDArray[Any] = tensor.numpy(force=True)
+        values: NDArray[Any] = _widened(tensor).numpy(force=True)
     except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse, nested, without data
         reason = " ".join(f"{error}".split())
         raise InvalidInput(

@@ -14,6 +14,7 @@ from hdseg_gpu import backends, metrics
 from hdseg_gpu.cli.console import Json, Quiet, note, notes_shown, percent, say, say_json
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, listed
+from hdseg_gpu.core.label_map import label_classes
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_labels
 
@@ -76,7 +77,7 @@ def _enlarged(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
             f"PRED has shape {labels.shape}, TRUTH has {shape}; they must be equal, or PRED "
             "smaller and of the same aspect."
         )
-    coarse = validate.label_classes("PRED", labels)
+    coarse = label_classes("PRED", labels)
     assert coarse.classes is not None
     enlarged: NDArray[Any] = coarse.values[
         backends.select("auto").upsample_labels(coarse.classes, all_of(shape, coarse.shape))

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.values import StackExtremes
 from hdseg_gpu.core.windows import Placement, Shape, Window
 
 Classes = NDArray[np.uint8 | np.uint16 | np.uint32]
@@ -271,6 +272,47 @@ class Ops(ABC):
     @abstractmethod
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         """Return how often each of 0..count-1 occurs, in host memory; no value is larger."""
+
+    # What input is checked with (``core.values`` has the same for NumPy's arrays). A stack is what
+    # a network says of K classes, (outer, K, inner) for outer times inner pixels, contiguous:
+    # uint8, uint16, float16, float32 or float64. Sums of floats are good to the last bit of theirs,
+    # float32 for float16, those of integers exact.
+
+    @abstractmethod
+    def extremes(self, values: NDArray[Any]) -> tuple[Any, Any]:
+        """Return the least and the greatest value as Python's numbers; may wait for them.
+
+        values: float32, float64, or integers of 32 or 64 bits. NaN twice if one is not finite.
+        """
+
+    @abstractmethod
+    def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
+        """Return the extremes of a stack's values, and of their sums over the classes; may wait.
+
+        Those of the values are NaN if one is not finite.
+        """
+
+    @abstractmethod
+    def shares(
+        self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
+    ) -> None:
+        """Set out[k, first + p] to the share of class k at pixel p: v_k / sum_j v_j, or softmax.
+
+        out is (K, pixels). It may be the stack itself if that is (1, K, pixels) of float32. Errors
+        are those of float32: 2e-7 of a share, and for softmax 6e-8 of the difference of two values
+        more; what is below exp(-87) of the largest is 0.
+        """
+
+    @abstractmethod
+    def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
+        """Return which of the labels low .. low + span - 1 occur, in host memory; all are there.
+
+        labels: integers or bools, contiguous.
+        """
+
+    @abstractmethod
+    def recoded(self, labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
+        """Return table[labels - low]; the table is uint8, uint16 or uint32 in host memory."""
 
     # A window of the enlarged map, from a part of the coarse map that has all it needs, is the same
     # to the last bit as it would be from the whole: `Placement` says where both lie.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from math import inf, isfinite, nan, prod
+from math import inf, isfinite, nan
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hdseg_gpu.core import values
 from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
 from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
 from hdseg_gpu.core.errors import InvalidInput, shown
-from hdseg_gpu.core.ops import MAX_CLASSES, Mask, class_dtype
+from hdseg_gpu.core.ops import Mask
 from hdseg_gpu.core.params import (
     ASSUMED_SCALE,
     EDGE_RULES,
-    IGNORED,
     INTERPOLATIONS,
     METHODS,
     PASSES_PER_SCALE,
@@ -25,6 +25,7 @@ from hdseg_gpu.core.params import (
     Defaults,
 )
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.values import Values
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
@@ -33,15 +34,13 @@ MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to over
 MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32
 MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 MAX_WINDOW = 15  # of the majority filter
+_LABELS = "a label map of shape (h, w) with integer or bool values"
 _MAX_INTEGER = int(np.iinfo(np.int64).max)
 MAX_PASSES = _MAX_INTEGER
 _RGBA_CHANNELS = 4
-# How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
-_SUM_TOLERANCE = 1e-2
-_STRIP = 1 << 20  # values that are worked on at a time
 
 
-def _array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
+def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
     """Return a NumPy array; arrays of a device stay as they are, they have the same methods."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InvalidInput(
@@ -92,16 +91,16 @@ def axis_of(name: str, axis: int, ndim: int = 3) -> int:
     return int(axis)
 
 
-def _require_finite(name: str, array: NDArray[Any]) -> None:
-    if array.dtype.kind != "f":
-        return
-    # The extremes of an array with a NaN are NaN: no mask of the array's size is needed.
-    lowest, highest = float(array.min()), float(array.max())
+def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -> None:
+    """Refuse floats whose extremes are NaN, for one is not finite, or too large for squares."""
     if not (isfinite(lowest) and isfinite(highest)):
-        raise InvalidInput(
-            f"{name} holds NaN or infinity, first at index {_first_not_finite(array)}; replace "
-            "such values (for example with numpy.nan_to_num) before the call."
-        )
+        index = _first_not_finite(values)
+        if index is not None:
+            raise InvalidInput(
+                f"{name} holds NaN or infinity, first at index {index}; replace "
+                "such values (for example with numpy.nan_to_num) before the call."
+            )
+        lowest, highest = values.min(), values.max()  # of a type with larger numbers than float64
     if max(-lowest, highest) > MAX_MAGNITUDE:
         raise InvalidInput(
             f"{name} has values from {lowest:g} to {highest:g}, whose squares overflow; "
@@ -109,13 +108,13 @@ def _require_finite(name: str, array: NDArray[Any]) -> None:
         )
 
 
-def _first_not_finite(array: NDArray[Any]) -> list[int]:
-    """Return the index of a NaN or infinity that is there; a mask is made of one part at a time."""
+def _first_not_finite(array: NDArray[Any]) -> list[int] | None:
+    """Return the index of the first NaN or infinity; a mask is made of one part at a time."""
     for i, part in enumerate(array):
         bad = ~(abs(part) < inf)
         if bad.any():
             return [i, *(int(j) for j in np.unravel_index(int(bad.ravel().argmax()), part.shape))]
-    raise AssertionError("all values are finite")
+    return None
 
 
 def _require_image_dtype(name: str, array: NDArray[Any]) -> None:
@@ -125,13 +124,19 @@ def _require_image_dtype(name: str, array: NDArray[Any]) -> None:
         )
 
 
-def image(value: ArrayLike, channel_axis: int, alpha: bool | None, stages: Stages) -> NDArray[Any]:
-    """Return the image as (H, W, C), without its alpha channel."""
+def image(
+    value: ArrayLike,
+    channel_axis: int,
+    alpha: bool | None,
+    stages: Stages,
+    verbs: Values = values,
+) -> NDArray[Any]:
+    """Return the image as (H, W, C), an array of `verbs`, without its alpha channel."""
     expected = "an image of shape (H, W) or (H, W, channels)"
-    array = _array("image", value, expected)
+    array = as_array("image", value, expected)
     _require_image_dtype("image", array)
-    if array.ndim in (2, 3):
-        _require_finite("image", array)
+    if array.ndim in (2, 3) and array.dtype.kind == "f":
+        require_finite("image", array, *verbs.extremes(array))
     axis, shape = axis_of("channel_axis", channel_axis), tuple(array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -167,7 +172,9 @@ def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
     return bool(alpha)
 
 
-def edge_features(pixels: NDArray[Any], boundary: ArrayLike | None, edges: str) -> NDArray[Any]:
+def edge_features(
+    pixels: NDArray[Any], boundary: ArrayLike | None, edges: str, verbs: Values = values
+) -> NDArray[Any]:
     """Return what the edge weights are taken from: the image, or the boundary map g as (H, W, 1).
 
     The values of g lie in [0, 1] after scaling of integers.
@@ -181,48 +188,37 @@ def edge_features(pixels: NDArray[Any], boundary: ArrayLike | None, edges: str) 
         raise InvalidInput(
             f"edges={edges!r} needs boundary=, a map of edge strengths in [0, 1] of shape {shape}."
         )
-    array = _array("boundary", boundary, f"a map of edge strengths of shape {shape}")
+    array = as_array("boundary", boundary, f"a map of edge strengths of shape {shape}")
     if array.shape != shape:
         raise InvalidInput(f"boundary has shape {array.shape}; the image has {shape}.")
     _require_image_dtype("boundary", array)
-    _require_finite("boundary", array)
-    if array.dtype.kind == "f" and (array.min() < 0 or array.max() > 1):
-        raise InvalidInput(
-            f"boundary has values from {array.min():g} to {array.max():g}; scale it to [0, 1]."
-        )
+    if array.dtype.kind == "f":
+        lowest, highest = verbs.extremes(array)
+        require_finite("boundary", array, lowest, highest)
+        if lowest < 0 or highest > 1:
+            raise InvalidInput(
+                f"boundary has values from {lowest:g} to {highest:g}; scale it to [0, 1]."
+            )
     return _native(array[:, :, None])
 
 
 def labels(name: str, value: ArrayLike) -> NDArray[Any]:
     """Return a label map (h, w) of bools or integers."""
-    expected = "a label map of shape (h, w) with integer or bool values"
-    array = _array(name, value, expected)
+    return label_array(name, as_array(name, value, _LABELS))
+
+
+def label_array(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as ``labels`` does."""
     if array.ndim != 2:
-        raise InvalidInput(f"{name} has {array.ndim} dimensions, {array.shape}; pass {expected}.")
+        raise InvalidInput(f"{name} has {array.ndim} dimensions, {array.shape}; pass {_LABELS}.")
     if array.dtype.kind == "f":
         raise InvalidInput(
             f"{name} has dtype {array.dtype}; labels are integers or bools. For a foreground "
             "probability p pass numpy.stack([1 - p, p]); for float labels use .astype(numpy.int32)."
         )
     if array.dtype.kind not in "biu":
-        raise InvalidInput(f"{name} has the unsupported dtype {array.dtype}; pass {expected}.")
+        raise InvalidInput(f"{name} has the unsupported dtype {array.dtype}; pass {_LABELS}.")
     return _native(array)
-
-
-def seed_labels(value: ArrayLike) -> NDArray[Any]:
-    """Return a full-size label map whose labels + 1 can serve as seeds."""
-    array = labels("mask", value)
-    if array.min() < 0:
-        raise InvalidInput(
-            f"mask has the label {array.min()}; seeds are label + 1 and 0 means unknown, so "
-            "labels must be at least 0."
-        )
-    if array.max() > np.iinfo(np.int64).max - 1:
-        raise InvalidInput(
-            f"mask has the label {array.max()}, and seeds are label + 1 in int64; "
-            "use smaller labels."
-        )
-    return array
 
 
 def binary_mask(value: ArrayLike) -> Mask:
@@ -253,212 +249,13 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
     return array
 
 
-def label_classes(
-    name: str, array: NDArray[Any], xp: Any = np, present: NDArray[np.bool_] | None = None
-) -> Coarse:
-    """Return a label map, an array of xp, with labels replaced by indices 0..K-1, ascending.
-
-    present: which of all labels of uint8 or uint16 occur, if that is known.
-    """
-    codes = array.view(np.uint8) if array.dtype.kind == "b" else array
-    # An array that serves as an index is copied as int64: strips keep that small.
-    strips = _strips(codes) if xp is np else [slice(None)]
-    index = None
-    if has_table(array):
-        # A look-up table: no sorting of what may be millions of pixels.
-        if present is None:
-            present = np.zeros(np.iinfo(codes.dtype).max + 1, np.bool_)
-            for rows in strips:
-                present[codes[rows]] = True
-        values = np.flatnonzero(present).astype(array.dtype)
-        index = np.cumsum(present) - 1
-    else:
-        values = xp.unique(xp.concatenate([xp.unique(codes[rows]) for rows in strips]))
-    if len(values) > MAX_CLASSES:
-        raise InvalidInput(
-            f"{name} has {len(values)} different labels; at most {MAX_CLASSES} are supported. "
-            "Is it a label map?"
-        )
-    classes = xp.empty(codes.shape, class_dtype(len(values)))
-    table = None if index is None else xp.asarray(index.astype(classes.dtype))
-    for rows in strips:
-        part = codes[rows]
-        classes[rows] = xp.searchsorted(values, part) if table is None else table[part]
-    return Coarse(values if isinstance(values, np.ndarray) else values.get(), classes, None)
-
-
-def _strips(array: NDArray[Any]) -> list[slice]:
-    """Return rows (of the last but one axis) that together are all of an array, some at a time."""
-    rows, step = array.shape[-2], max(1, _STRIP * array.shape[-2] // array.size)
-    return [slice(top, top + step) for top in range(0, rows, step)]
-
-
-def has_table(labels: NDArray[Any]) -> bool:
-    """Return whether labels are of a type with so few values that each has a place in a table."""
-    return labels.dtype.kind == "b" or labels.dtype.name in ("uint8", "uint16")
-
-
-def coarse_map(
-    value: ArrayLike,
-    class_axis: int,
-    stages: Stages,
-    ignore_index: int | None = None,
-    *,
-    reuse: bool = False,
-) -> Coarse:
-    """Return labels (h, w) or probabilities (K, h, w) as a Coarse.
-
-    reuse: whether the array may become the result, for it is nobody else's.
-    """
-    ignore_index = label_to_ignore(ignore_index)
-    expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
-    array = _array("coarse", value, expected)
-    axis = axis_of("class_axis", class_axis)
-    if array.ndim == 2:
-        network = label_classes("coarse", labels("coarse", array))
-        return without_ignored(network, ignore_index, stages)
-    if array.ndim != 3:
-        raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
-    _require_finite("coarse", array)
-    planes = np.moveaxis(array, axis, 0)
-    if len(planes) < 2:
-        raise InvalidInput(
-            f"coarse has 1 class on axis class_axis={class_axis}, shape {array.shape}; for a "
-            "foreground probability p pass numpy.concatenate([1 - p, p])."
-        )
-    if len(planes) > MAX_CLASSES:
-        raise InvalidInput(
-            f"coarse has {len(planes)} classes on axis class_axis={class_axis}, shape "
-            f"{array.shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
-        )
-    if ignore_index is not None and ignore_index is not False and ignore_index >= 0:
-        stages.notes.append(
-            f"ignore_index={shown(ignore_index)} has no effect: probabilities came in."
-        )
-    dtype = next(t for t in (np.uint8, np.uint16, np.int32) if len(planes) <= np.iinfo(t).max + 1)
-    found = _probabilities(planes, stages, reuse)
-    return Coarse(np.arange(len(planes), dtype=dtype), None, found)
-
-
-def label_to_ignore(value: int | None) -> int | None:
-    """Return a label, None for the default, or False for none."""
-    if value is None:
-        return None
-    if isinstance(value, bool | np.bool_) and not value:
-        return False
-    return integer("ignore_index", value)
-
-
-def coarse_cost(
-    shape: tuple[int, int], class_axis: int, coarse: tuple[int, ...], dtype: np.dtype[Any]
-) -> int:
-    """Return the bytes that ``coarse_map`` takes beside an array that it may reuse.
-
-    What is larger than an image of `shape` is refused, for a file's header tells so much.
-    """
-    values = prod(coarse)
-    if len(coarse) == 2:
-        _require_smaller(coarse, shape)
-        # Classes, and what is ignored; bools are copied.
-        return values * (min(int(dtype.itemsize), 4) + 1 + (dtype.kind == "b"))
-    axis = class_axis if isinstance(class_axis, Integral) else 0
-    if len(coarse) == 3 and -3 <= axis < 3:
-        _require_smaller(tuple(np.delete(coarse, axis).tolist()), shape)
-    return 0 if dtype == np.float32 and axis == 0 else values * 4
-
-
-def _require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
+def require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
+    """Refuse a coarse map that is larger than the image."""
     if coarse[0] > shape[0] or coarse[1] > shape[1]:
         raise InvalidInput(
             f"coarse is larger than the image: {coarse} against {shape}; "
             "are the two arguments swapped, or is class_axis or channel_axis wrong?"
         )
-
-
-def without_ignored(coarse: Coarse, index: int | None, stages: Stages) -> Coarse:
-    """Return a label map without the label to ignore, and where it was.
-
-    None: 255, where it is the largest of the labels and they are not 0 and 255 alone, which is a
-    binary mask. False: no label.
-    """
-    values = coarse.values
-    label = index
-    if index is None:
-        binary = values.dtype.kind == "b" or not np.setdiff1d(values, (0, IGNORED)).size
-        label = None if binary or values[-1] != IGNORED else IGNORED
-    # Among Python's integers: NumPy's comparisons fail with some that are out of range.
-    if label is None or label is False or label not in (known := values.tolist()):
-        return coarse
-    if len(values) == 1:
-        raise InvalidInput(
-            f"coarse has nothing but ignore_index={index}; pass ignore_index=False to take "
-            "it for a class."
-        )
-    if index is None:
-        stages.notes.append(
-            f"The coarse map's label {label} is ignored: its pixels pass through "
-            "(ignore_index=False takes it for a class)."
-        )
-    classes = coarse.classes
-    assert classes is not None
-    k = known.index(label)
-    ignored = np.empty(classes.shape, np.bool_)
-    for rows in _strips(classes):  # in place: they are nobody else's
-        part = classes[rows]
-        np.equal(part, k, out=ignored[rows])
-        part -= part > k
-        part[ignored[rows]] = 0
-    left = np.delete(values, k)
-    dtype = class_dtype(len(left))
-    return Coarse(left, classes.astype(dtype, copy=False), None, ignored, int(label))
-
-
-def _probabilities(
-    planes: NDArray[Any], stages: Stages, reuse: bool = False
-) -> NDArray[np.float32]:
-    """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
-    kind = planes.dtype.kind
-    if kind not in "fiub":
-        raise InvalidInput(
-            f"coarse has three dimensions and the unsupported dtype {planes.dtype}; probabilities "
-            "and logits are floats, quantised probabilities are non-negative integers."
-        )
-    if kind == "i" and planes.min() < 0:
-        raise InvalidInput(
-            f"coarse has three dimensions, dtype {planes.dtype} and values down to "
-            f"{planes.min()}; quantised probabilities must be non-negative, logits floats."
-        )
-    logits = _are_logits(planes) if kind == "f" else False
-    if logits:
-        stages.notes.append(
-            "The coarse map's values are not probabilities (outside [0, 1], or not summing to 1): "
-            "they are taken as logits, and softmax is applied."
-        )
-    same = reuse and planes.dtype == np.float32 and planes.flags.carray
-    found: NDArray[np.float32] = planes if same else np.empty(planes.shape, np.float32)
-    for rows in _strips(planes):
-        exact = planes[:, rows].astype(np.float64)
-        if logits:
-            exact = np.exp(exact - exact.max(axis=0))
-        total = exact.sum(axis=0)
-        if kind != "f" and not total.all():  # quantised, one-hot: only the proportions matter
-            row, column = np.argwhere(total == 0)[0].tolist()
-            raise InvalidInput(
-                f"coarse is 0 for every class at (row, column) {[row + rows.start, column]}; "
-                "at least one class must be positive everywhere."
-            )
-        found[:, rows] = exact / total
-    return found
-
-
-def _are_logits(planes: NDArray[Any]) -> bool:
-    """Return whether values of floats cannot be probabilities."""
-    if planes.min() < 0 or planes.max() > 1:
-        return True
-    return any(
-        np.abs(planes[:, rows].sum(axis=0, dtype=np.float64) - 1).max() > _SUM_TOLERANCE
-        for rows in _strips(planes)
-    )
 
 
 def scale_of(
@@ -470,7 +267,7 @@ def scale_of(
 ) -> float:
     """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
     h, w = coarse.shape
-    _require_smaller(coarse.shape, shape)
+    require_smaller(coarse.shape, shape)
     if not same_aspect(coarse.shape, shape):
         raise InvalidInput(
             f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
@@ -521,7 +318,7 @@ def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
     expected = (
         f"one of {ELEMENT_NAMES}, or an array (m, n, n) of +1, 0, -1 with n odd, at most {size}"
     )
-    array = _array("elements", value, expected)
+    array = as_array("elements", value, expected)
     if (
         array.ndim != 3
         or array.shape[1] != array.shape[2]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.coarse_map import coarse_cost
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
-from hdseg_gpu.core.validate import coarse_cost
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.open import open_within

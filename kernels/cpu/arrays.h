@@ -72,5 +72,6 @@ void bind_band(nb::module_& m);
 void bind_level(nb::module_& m);
 void bind_evidence(nb::module_& m);
 void bind_filters(nb::module_& m);
+void bind_values(nb::module_& m);
 
 }  // namespace hdseg

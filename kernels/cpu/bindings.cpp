@@ -43,4 +43,5 @@ NB_MODULE(HDSEG_MODULE, m) {
   hdseg::bind_level(m);
   hdseg::bind_evidence(m);
   hdseg::bind_filters(m);
+  hdseg::bind_values(m);
 }

@@ -1,0 +1,137 @@
+"""What the values of an array are, in NumPy: the verbs with which input is checked.
+
+An ``Ops`` has the same for the arrays of its backend, and says what they return.
+"""
+
+from collections.abc import Iterator
+from math import isfinite, nan
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+xp = np
+
+# The types that stacks and labels may have; labels with a sign are as good as those without.
+STACKS = ("uint8", "uint16", "float16", "float32", "float64")
+_TOGETHER = 1 << 18  # values that are worked on at a time
+
+
+class StackExtremes(NamedTuple):
+    """The least and the greatest value of a stack, and the same of the sums over its classes."""
+
+    lowest: float
+    highest: float
+    least: float
+    most: float
+
+
+class Values(Protocol):
+    """Who has the verbs: this module, or an ``Ops``."""
+
+    xp: Any
+
+    def extremes(self, values: NDArray[Any]) -> tuple[Any, Any]:
+        """See ``Ops``."""
+
+    def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
+        """See ``Ops``."""
+
+    def shares(
+        self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
+    ) -> None:
+        """See ``Ops``."""
+
+    def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
+        """See ``Ops``."""
+
+    def recoded(self, labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
+        """See ``Ops``."""
+
+
+def extremes(values: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the least and the greatest value, NaN twice if one is not finite."""
+    lines = in_memory_order(values)
+    lines = lines.reshape(-1) if lines.flags.c_contiguous else lines
+    parts = [lines[rows] for rows in _parts(len(lines), values.size // len(lines))]
+    # The extremes of an array with a NaN are NaN: no mask is needed.
+    lowest, highest = (np.array([f(part) for part in parts]) for f in (np.min, np.max))
+    return finite(lowest.min().item(), highest.max().item())
+
+
+def finite(lowest: Any, highest: Any) -> tuple[Any, Any]:
+    """Return two values, or NaN twice if one is not finite."""
+    return (lowest, highest) if isfinite(lowest) and isfinite(highest) else (nan, nan)
+
+
+def stack_extremes(stack: NDArray[Any]) -> StackExtremes:
+    """Return the extremes of values and of sums."""
+    found = []
+    for _, values in _pixels(stack):
+        total = values.sum(axis=0)
+        found.append((values.min(), values.max(), total.min(), total.max()))
+    lowest, highest, least, most = zip(*found, strict=True)
+    extremes = finite(float(np.min(lowest)), float(np.max(highest)))
+    return StackExtremes(*extremes, float(np.min(least)), float(np.max(most)))
+
+
+def shares(stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int) -> None:
+    """Write the shares of classes, computed in float64."""
+    for begin, values in _pixels(stack):
+        parts = np.exp(values - values.max(axis=0)) if softmax else values
+        pixels = slice(first + begin, first + begin + parts.shape[1])
+        out[:, pixels] = parts / parts.sum(axis=0)
+
+
+def occurring(labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
+    """Return which of the labels from `low` on occur."""
+    found = np.zeros(span, np.bool_)
+    for index in _indices(labels, low):
+        found[index] = True
+    return found
+
+
+def recoded(labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
+    """Return the entries of a table."""
+    codes, begin = np.empty(labels.shape, table.dtype), 0
+    for index in _indices(labels, low):
+        codes.reshape(-1)[begin : begin + len(index)] = table[index]
+        begin += len(index)
+    return codes
+
+
+def unsigned(labels: NDArray[Any], low: int) -> tuple[NDArray[Any], int]:
+    """Return labels in a row, without a sign, and `low` as one of them: differences stay, modulo.
+
+    labels: integers or bools, contiguous.
+    """
+    flat = labels.reshape(-1)
+    return flat.view(f"u{flat.dtype.itemsize}"), low % (1 << 8 * flat.dtype.itemsize)
+
+
+def in_memory_order(array: Any) -> Any:
+    """Return an array with its axes as they lie in memory: contiguous, if it has no gaps."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return array.transpose(*order)
+
+
+def _pixels(stack: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield the values of some pixels, (K, pixels), and the first one of these."""
+    outer, count, inner = stack.shape
+    for rows in _parts(outer, count * inner):
+        for columns in _parts(inner, count * (rows.stop - rows.start)):
+            part = stack[rows, :, columns].transpose(1, 0, 2).astype(np.float64)
+            yield rows.start * inner + columns.start, part.reshape(count, -1)
+
+
+def _indices(labels: NDArray[Any], low: int) -> Iterator[NDArray[np.int64]]:
+    """Yield labels - low, some at a time: as an index they take eight bytes each."""
+    flat, least = unsigned(labels, low)
+    for part in _parts(len(flat), 1):
+        yield (flat[part] - flat.dtype.type(least)).astype(np.int64)
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    """Yield so many things of a size, some at a time."""
+    step = max(1, _TOGETHER // size)
+    return (slice(first, min(first + step, count)) for first in range(0, count, step))
