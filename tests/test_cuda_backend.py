@@ -14,7 +14,7 @@ from gallery import blobs, photograph, reduced
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, OutOfDeviceMemory, RefinementWarning, backends, refine
-from hdseg_gpu.backends import cuda_device, cuda_source
+from hdseg_gpu.backends import cuda_device, cuda_level, cuda_source
 from hdseg_gpu.pipeline import doubt
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
@@ -313,6 +313,11 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     test_with_doubt(device, monkeypatch)
     test_many_classes(device)
     test_seeds_and_thinning(device)
+    (image, coarse, _), _ = SCENES["plain walker"]
+    with monkeypatch.context() as patch:  # each level of a cycle by itself, as large ones are
+        patch.setattr(cuda_level, "_SMALL", 0)
+        refine(image, coarse, gamma=0.0, backend="cuda")
+    refine(image[:12, :16], coarse[:3, :4], gamma=0.0, backend="cuda")  # the finest is the coarsest
     cells = np.ones((1, 3, 3), np.int8)
     cells[0, 1, 1], cells[0, 0] = 0, -1
     hdseg_gpu.thinning(blobs((40, 40)) > 0, cells, 1, backend="cuda")
@@ -329,7 +334,10 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
         )
     )
     # These verbs are there for every level; the solver asks the finest alone.
-    assert wanted - launched == {"sparse_look_ahead", "sparse_residual", "sparse_refresh"}
+    assert wanted - launched == {
+        f"sparse_{verb}"
+        for verb in ("look_ahead", "residual", "refresh", "doubtful", "factor", "bound")
+    }
 
 
 def test_what_is_launched_was_prepared(device, monkeypatch):

@@ -271,9 +271,10 @@ class Counting(CpuOps):
 
 # What is done with a region (a matrix) or in an iteration depends on the picture.
 OF_SYSTEMS = {
-    "add_evidence", "advance", "apply", "ascend", "assemble", "body", "coarsen", "combine",
-    "decide", "descend", "diagonal", "dot", "excess", "expand", "laplacian", "largest", "of_pixels",
-    "pixels", "ratio", "reduce", "reduce_columns", "relax", "residual", "row_sums", "select",
+    "add_evidence", "ascend", "assemble", "body", "bound", "coarsen", "conjugate", "decide",
+    "descend", "diagonal", "dominance", "doubtful", "excess", "expand", "factor", "host", "inverse",
+    "lagging", "laplacian", "largest", "multiply", "of_pixels", "pixels", "reduce",
+    "reduce_columns", "refresh", "relax", "residual", "row_sums", "select", "small_cycle", "step",
     "submatrix", "zeros",
 }  # fmt: skip
 
