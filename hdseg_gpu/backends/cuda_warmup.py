@@ -20,7 +20,7 @@ _KERNELS = (
     ("level.cu", "stencil_apply"),
     ("moments.cu", "cell_moments_{image}_{channels}"),
     ("planes.cu", "pack_classes_{classes}"),
-    ("planes.cu", "widen"),
+    ("planes.cu", "open_planes"),
     ("reduction.cu", "reduce"),
     ("reduction.cu", "place_black_f64"),
     ("rivals.cu", "rivals_in_rows_{classes}"),

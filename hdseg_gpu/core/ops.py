@@ -244,6 +244,12 @@ class Ops(ABC):
         where a seed of its class that does lies within `length` rows and `length` columns.
         """
 
+    def pruned_seeds(
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int, length: int
+    ) -> Classes:
+        """Return ``seeds`` without spurs: ``prune`` of them, by a backend that can in one go."""
+        return self.prune(self.seeds(classes, count, elements, passes), length)
+
     @abstractmethod
     def majority(self, labels: Classes, band: Band, size: int) -> Classes:
         """Return the most frequent label of the (size, size) window around each pixel: (n,).

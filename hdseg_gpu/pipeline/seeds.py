@@ -39,9 +39,8 @@ def mark_seeds(
     farther away than ``reach_of``; the rules for cut off and lost objects look as far as the
     window goes.
     """
-    seeds = ops.seeds(classes, coarse.count, params.elements, passes)
-    if params.prune:
-        seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
+    length = min(2 * passes, max(classes.shape)) if params.prune else 0
+    seeds = ops.pruned_seeds(classes, coarse.count, params.elements, passes, length)
     if params.unsure > 0:
         clear_unsure(ops, coarse, place, seeds, params)
         keep_lost_objects(ops, classes, seeds)
