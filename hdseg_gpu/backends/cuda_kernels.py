@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,31 @@ from hdseg_gpu.core.windows import Placement
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
 # read beyond the ends.
 PADDING = 32
+
+
+# Counts that a block adds up, as in kernels/cuda/scan.h.
+SCANNED = 4096
+
+
+class Scan(NamedTuple):
+    """Counts (rows, count), and what comes before each of them: kernels/cuda/scan.h."""
+
+    counts: Any  # int32
+    in_tile: Any  # int64
+    tile: Any  # int64, (rows, tiles + 1)
+    done: Any  # (1,)
+    rows: int
+    count: int
+
+    @property
+    def before(self) -> tuple[Any, ...]:
+        """Return what comes before, as kernels take it."""
+        return self.in_tile, self.tile, self.count
+
+    @property
+    def totals(self) -> Any:
+        """Return an array whose every (tiles + 1)-th value is the total of a row."""
+        return self.tile.reshape(self.rows, -1)
 
 
 @dataclass
@@ -79,6 +104,23 @@ class CudaKernels(Ops):
 
     def sparse(self) -> tuple[Any, Any]:
         return self.device.sparse()
+
+    def _counted(self, count: int, rows: int = 1) -> Scan:
+        """Return room for counts, and for what ``_scanned`` makes of them."""
+        tiles, values = -(-count // SCANNED), rows * count
+        sizes = (values, rows * (tiles + 1), 1, -(-values // 2))
+        whole, parts = self.xp.empty(sum(sizes), np.int64), []
+        for size in sizes:
+            parts.append(whole[:size])
+            whole = whole[size:]
+        in_tile, tile, done, counts = parts
+        return Scan(counts.view(np.int32)[:values], in_tile, tile, done, rows, count)
+
+    def _scanned(self, scan: Scan) -> None:
+        """Add up counts; the kernel that has written them has set `done` to 0."""
+        tiles = -(-scan.count // SCANNED)
+        args = (scan.counts, scan.count, scan.in_tile, scan.tile, scan.done)
+        self.device.launch("scan.cu", "scan", (tiles, scan.rows), (BLOCK,), args)
 
     def _starts(self, lengths: Any) -> Any:
         """Return where rows or runs of these lengths begin, and where the last one ends: int32."""
