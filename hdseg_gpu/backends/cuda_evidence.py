@@ -20,6 +20,7 @@ from hdseg_gpu.core.ops import (
     NearestMap,
     Network,
     Places,
+    Steps,
     channel_count,
 )
 from hdseg_gpu.core.params import INTERPOLATIONS
@@ -51,6 +52,12 @@ class CudaEvidence(CudaKernels):
     def nearby_classes(
         self, maps: tuple[Classes, ...], count: int, cell: int, group: int
     ) -> Nearby:
+        nearby: Nearby = self.together(self.begin_nearby_classes(maps, count, cell, group))[0]
+        return nearby
+
+    def begin_nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Steps[Nearby]:
         xp, (height, width), kind = self.xp, maps[0].shape, suffix(maps[0])
         windows = -(-height // group) * -(-width // group)
         words = -(-count // 32)
@@ -62,7 +69,8 @@ class CudaEvidence(CudaKernels):
         args = *given, found.counts, found.done
         self.device.launch("nearby.cu", f"count_nearby_{kind}", *how, args, 4 * _WARPS * words)
         self._scanned(found)
-        entries = int(self.host(found.totals)[0, -1])
+        (totals,) = yield (found.totals,)
+        entries = int(totals[0, -1])
         start, label = xp.empty(windows + 1, np.int64), xp.empty(entries, maps[0].dtype)
         args = *given, *found.before, start, label
         self.device.launch("nearby.cu", f"write_nearby_{kind}", *how, args, 4 * _WARPS * words)
@@ -169,7 +177,7 @@ class CudaEvidence(CudaKernels):
             self._along(
                 f"class_evidence_{suffix(image)}_{suffix(own)}", part.end - part.begin,
                 band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
-                part.values, part.first, *origin, image.shape[2], xp.asarray(center), float(scale),
+                part.values, part.first, *origin, image.shape[2], center, float(scale),
                 *of_colours, len(maps), *own.shape, *_parts(maps[0]), *_parts(maps[-1]), cell,
                 np.float32(unit), *of_network, kept, *found,
             )  # fmt: skip

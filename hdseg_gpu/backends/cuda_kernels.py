@@ -23,19 +23,19 @@ SCANNED = 4096
 
 
 class Scan(NamedTuple):
-    """Counts (rows, count), and what comes before each of them: kernels/cuda/scan.h."""
+    """Counts (rows, length), and what comes before each of them: kernels/cuda/scan.h."""
 
     counts: Any  # int32
     in_tile: Any  # int64
     tile: Any  # int64, (rows, tiles + 1)
     done: Any  # (1,)
     rows: int
-    count: int
+    length: int  # of a row
 
     @property
     def before(self) -> tuple[Any, ...]:
         """Return what comes before, as kernels take it."""
-        return self.in_tile, self.tile, self.count
+        return self.in_tile, self.tile, self.length
 
     @property
     def totals(self) -> Any:
@@ -102,6 +102,9 @@ class CudaKernels(Ops):
     def host(self, array: Any) -> NDArray[Any]:
         return self.device.host(array)
 
+    def fetched(self, *arrays: Any) -> tuple[NDArray[Any], ...]:
+        return self.device.fetched(arrays)
+
     def sparse(self) -> tuple[Any, Any]:
         return self.device.sparse()
 
@@ -118,8 +121,8 @@ class CudaKernels(Ops):
 
     def _scanned(self, scan: Scan) -> None:
         """Add up counts; the kernel that has written them has set `done` to 0."""
-        tiles = -(-scan.count // SCANNED)
-        args = (scan.counts, scan.count, scan.in_tile, scan.tile, scan.done)
+        tiles = -(-scan.length // SCANNED)
+        args = (scan.counts, scan.length, scan.in_tile, scan.tile, scan.done)
         self.device.launch("scan.cu", "scan", (tiles, scan.rows), (BLOCK,), args)
 
     def _starts(self, lengths: Any) -> Any:

@@ -73,7 +73,7 @@ class CudaPlanes(CudaKernels):
             # To know which classes do not occur saves their planes, but waits for the device.
             labels = self._present(classes)
         for batch in _batches(labels, classes.shape):
-            members = self._members(batch)
+            members = self._listed(batch)
             planes = self._packed(classes, members)
             planes, other = self._thin(planes, classes.shape[1], elements, passes)
             self._unpack(classes, members, planes, other, length, 1, seeds)
@@ -82,7 +82,7 @@ class CudaPlanes(CudaKernels):
     def prune(self, seeds: Classes, length: int) -> Classes:
         labels, pruned = self._present(seeds), seeds.copy()
         for batch in _batches(labels[labels > 0], seeds.shape):
-            members = self._members(batch)
+            members = self._listed(batch)
             planes = self._packed(seeds, members)
             self._unpack(seeds, members, planes, self.xp.empty_like(planes), length, 0, pruned)
         return pruned
@@ -90,15 +90,18 @@ class CudaPlanes(CudaKernels):
     def _planes(self, count: int, height: int, width: int) -> Any:
         return self.xp.empty((count, height, -(-width // _WORD)), np.uint64)
 
-    def _present(self, values: Classes) -> NDArray[np.int64]:
-        """Return which values occur, in host memory."""
-        found = self.xp.zeros(wall_of(values.dtype) + 1, np.uint8)
+    def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
         self._spread(
             "planes.cu", f"mark_present_{suffix(values)}", values.size, values, values.size, found
         )
+
+    def _present(self, values: Classes) -> NDArray[np.int64]:
+        """Return which values occur, in host memory."""
+        found = self.xp.zeros(wall_of(values.dtype) + 1, np.uint8)
+        self.mark_present(values, found)
         return np.flatnonzero(self.host(found))
 
-    def _members(self, batch: NDArray[Any]) -> tuple[Any, np.int32, np.int32]:
+    def _listed(self, batch: NDArray[Any]) -> tuple[Any, np.int32, np.int32]:
         """Return labels as kernels take them: a list, whether it counts, and how many they are."""
         if batch[-1] < len(batch):  # 0, 1, 2, ...
             return self.xp.empty(1, np.int32), np.int32(0), np.int32(len(batch))

@@ -27,7 +27,7 @@ _KERNELS = (
     ("rivals.cu", "rivals_in_rows_{classes}"),
     ("runs.cu", "count_runs_{classes}"),
     ("scan.cu", "scan"),
-    ("statistics.cu", "channel_sums_{image}"),
+    ("statistics.cu", "{sums}_sums_{image}"),
     ("statistics.cu", "histogram_{classes}"),
     ("thinning.cu", "thin_presets_1"),
     ("upsampling.cu", "upsample_classes_{classes}"),
@@ -38,8 +38,9 @@ _KERNELS = (
 def kernels_for(image: str, channels: int, classes: str) -> list[tuple[str, str]]:
     """Return (file, kernel) for an image and class indices of these types, such as "u8"."""
     known = str(channels) if channels in (1, 3) else "any"
+    sums = "channel" if image.startswith("f") else "integer"
     return [
-        (file, name.format(image=image, channels=known, classes=classes))
+        (file, name.format(image=image, channels=known, classes=classes, sums=sums))
         for file, name in _KERNELS
         if known != "any" or "gaussians" not in name
     ]

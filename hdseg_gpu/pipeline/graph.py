@@ -63,7 +63,7 @@ class Reach:
         some there.
         """
         if component is None:
-            component = ops.components(band)
+            return Reach(*ops.reached(band, seeds, evidence))
         reached, label = ops.says(band, seeds, Places(component, EVERYWHERE), evidence)
         counts = np.bincount(reached, minlength=component_count(component))
         return Reach(component, counts, label)
@@ -109,22 +109,12 @@ def _alike(
     for m in np.unique(counts[counts > 0]).tolist():
         chosen = np.flatnonzero(counts == m)
         table = reach.label[start[chosen][:, np.newaxis] + np.arange(m)].astype(dtype)
-        number = np.zeros(counts.size, np.int32)
-        number[chosen] = np.arange(chosen.size, dtype=np.int32)
-        part, component, position = band, reach.component, None
+        part, first, position = band, reach.component, None
         if chosen.size < counts.size:
-            runs = reach.runs_with(ops, counts == m)
-            part, component, position = _part(ops, band, runs, component)
-        places = Places(ops.xp.asarray(number)[component], EVERYWHERE)
-        yield Region(part, ops.xp.asarray(table), places, position)
-
-
-def _part(
-    ops: Ops, band: Band, runs: NDArray[np.bool_], component: NDArray[np.int32]
-) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
-    """Return the band of some runs, their components, and the positions of their pixels."""
-    position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
-    return ops.select(band, runs), component[runs], position
+            row = np.full(counts.size, -1, np.int32)
+            row[chosen] = np.arange(chosen.size, dtype=np.int32)
+            part, first, position = ops.part(band, reach.component, row)
+        yield Region(part, ops.xp.asarray(table), Places(first, EVERYWHERE), position)
 
 
 def _shared(
@@ -141,7 +131,8 @@ def _shared(
     chosen = ops.xp.where(runs, first, -grid[0] * grid[1] - 1).astype(np.int32)
     tiles, labels = ops.says(band, seeds, Places(chosen, sharing.tile), evidence)
     table = shared_columns(tiles, labels, grid).astype(seeds.dtype)
-    part, first, position = _part(ops, band, runs, first)
+    position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
+    part, first = ops.select(band, runs), first[runs]
     whole = part.size == band.size
     return Region(
         part, ops.xp.asarray(table), Places(first, sharing.tile), None if whole else position,
