@@ -32,7 +32,7 @@ _GUESSED = 1 << 23  # bytes that they may take without anybody asking the device
 _FIELD_BLOCK = 512  # threads, as one block has a field to itself
 # As in kernels/cuda/nearby.cu: maps, windows in a row, classes of them whose extent is known.
 _MOST_NEAR = 4
-SQUARE = 32
+_SQUARE = 32
 _BOXES = 1024
 _WARPS = 4  # of a block: class_evidence needs many registers, and small blocks waste few
 
@@ -120,7 +120,7 @@ class CudaEvidence(CudaKernels):
     def _tasks(self, nearby: Nearby, count: int, grid: Shape, reach: int, moments: int) -> Tasks:
         """Return what is to be smoothed for the entries of `nearby`."""
         xp, kind, words = self.xp, suffix(nearby.label), -(-count // 32)
-        squares = -(-grid[0] // SQUARE) * -(-grid[1] // SQUARE)
+        squares = -(-grid[0] // _SQUARE) * -(-grid[1] // _SQUARE)
         entries = len(nearby.label)
         given, how = (*nearby, *grid, reach, words), (
             (min(squares, self.device.most_blocks),), (BLOCK,),
@@ -131,7 +131,7 @@ class CudaEvidence(CudaKernels):
         self.device.launch("nearby.cu", f"count_tasks_{kind}", *how, args, shared)
         self._scanned(found)
         most = min(entries, squares * count)
-        side = SQUARE + 2 * reach
+        side = _SQUARE + 2 * reach
         windows, known = most * min(side, grid[0]) * min(side, grid[1]), False
         if 4 * windows * moments > _GUESSED:  # what there is room for at most is too much
             most, windows = self.host(found.totals)[:, -1].tolist()

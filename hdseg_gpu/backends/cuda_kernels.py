@@ -81,6 +81,7 @@ class CudaKernels(Ops):
     patience = 4
     # A launch is worth more here than a loop's turn on a processor.
     block = 1 << 26
+    merged = 1 << 22
 
     def __init__(self, device: Device) -> None:
         self.device = device

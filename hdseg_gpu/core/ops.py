@@ -187,6 +187,9 @@ class Ops(ABC):
     block: ClassVar[int] = 1 << 18
     # Whether a picture in memory is solved as a whole: a device would wait between small blocks.
     solves_whole: ClassVar[bool] = False
+    # Potentials up to which all components of a band are one system, with columns that stand for
+    # nothing where fewer classes meet: to a device another system costs more than these.
+    merged: ClassVar[int] = 0
 
     @abstractmethod
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:

@@ -140,7 +140,7 @@ struct SquareClasses {
   ClassSet found;
   int32_t* before;  // the classes in earlier words
   // Of each class the extent of its windows in the square.
-  int32_t *top, *left, *bottom, *right;
+  int32_t *first_v, *first_u, *last_v, *last_u;
 
   __device__ int64_t rank(uint32_t k) const {
     return before[k / 32] + __popc(found.bits[k / 32] & ((1u << k % 32) - 1));
@@ -159,17 +159,17 @@ struct Wanted {
     return ((windows.height - 1) / kSquare + 1) * squares_across();
   }
 
-  // Calls use(y, x, entry) for all entries of a square, y and x within it.
+  // Calls use(v, u, entry) for all entries of a square, row v and column u of it.
   template <class Use>
   __device__ void each(int64_t square, Use use) const {
     const int64_t top = square / squares_across() * kSquare;
     const int64_t left = square % squares_across() * kSquare;
     for (auto i = static_cast<int32_t>(threadIdx.x); i < kSquare * kSquare;
          i += static_cast<int32_t>(blockDim.x)) {
-      const int32_t y = i / kSquare, x = i % kSquare;
-      if (top + y >= windows.height || left + x >= windows.width) continue;
-      const int64_t w = (top + y) * windows.width + left + x;
-      for (int64_t e = start[w]; e < start[w + 1]; ++e) use(y, x, e);
+      const int32_t v = i / kSquare, u = i % kSquare;
+      if (top + v >= windows.height || left + u >= windows.width) continue;
+      const int64_t w = (top + v) * windows.width + left + u;
+      for (int64_t e = start[w]; e < start[w + 1]; ++e) use(v, u, e);
     }
   }
 
@@ -178,8 +178,8 @@ struct Wanted {
     __syncthreads();  // the last use of the table is over
     for (int64_t i = threadIdx.x; i < s.found.words; i += blockDim.x) s.found.bits[i] = 0;
     for (int i = static_cast<int>(threadIdx.x); i < kBoxes; i += static_cast<int>(blockDim.x)) {
-      s.top[i] = s.left[i] = kSquare;
-      s.bottom[i] = s.right[i] = -1;
+      s.first_v[i] = s.first_u[i] = kSquare;
+      s.last_v[i] = s.last_u[i] = -1;
     }
     __syncthreads();
     each(square, [&](int32_t, int32_t, int64_t e) { s.found.add(label[e]); });
@@ -192,7 +192,7 @@ struct Wanted {
       });
     }
     __syncthreads();
-    each(square, [&](int32_t y, int32_t x, int64_t e) {
+    each(square, [&](int32_t v, int32_t u, int64_t e) {
       const int64_t i = s.rank(label[e]);
       if (i >= kBoxes) return;
       const auto least = [](int32_t* at, int32_t value) {
@@ -201,10 +201,10 @@ struct Wanted {
       const auto most = [](int32_t* at, int32_t value) {
         if (value > *static_cast<volatile int32_t*>(at)) atomicMax(at, value);
       };
-      least(s.top + i, y);
-      most(s.bottom + i, y);
-      least(s.left + i, x);
-      most(s.right + i, x);
+      least(s.first_v + i, v);
+      most(s.last_v + i, v);
+      least(s.first_u + i, u);
+      most(s.last_u + i, u);
     });
     __syncthreads();
   }
@@ -214,10 +214,10 @@ struct Wanted {
     const int64_t y = square / squares_across() * kSquare;
     const int64_t x = square % squares_across() * kSquare;
     const bool known = i < kBoxes;
-    const int64_t top = y + (known ? s.top[i] : 0) - reach;
-    const int64_t left = x + (known ? s.left[i] : 0) - reach;
-    const int64_t bottom = y + (known ? s.bottom[i] : kSquare - 1) + reach + 1;
-    const int64_t right = x + (known ? s.right[i] : kSquare - 1) + reach + 1;
+    const int64_t top = y + (known ? s.first_v[i] : 0) - reach;
+    const int64_t left = x + (known ? s.first_u[i] : 0) - reach;
+    const int64_t bottom = y + (known ? s.last_v[i] : kSquare - 1) + reach + 1;
+    const int64_t right = x + (known ? s.last_u[i] : kSquare - 1) + reach + 1;
     const int64_t first = top < 0 ? 0 : top, before = left < 0 ? 0 : left;
     return {k, first, before, (bottom < windows.height ? bottom : windows.height) - first,
             (right < windows.width ? right : windows.width) - before};
@@ -269,12 +269,12 @@ __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, con
     __syncthreads();
     const int64_t top = square / wanted.squares_across() * kSquare;
     const int64_t left = square % wanted.squares_across() * kSquare;
-    wanted.each(square, [&](int32_t y, int32_t x, int64_t e) {
+    wanted.each(square, [&](int32_t v, int32_t u, int64_t e) {
       const int64_t t = first + s.rank(wanted.label[e]);
       const Task& task = tasks[t];
       where[2 * e] = static_cast<int32_t>(t);
       where[2 * e + 1] =
-          static_cast<int32_t>((top + y - task.top) * task.width + left + x - task.left);
+          static_cast<int32_t>((top + v - task.top) * task.width + left + u - task.left);
     });
   }
 }

@@ -32,14 +32,14 @@ __device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int
     const Seed* row = seeds + c / across * width;
     const int64_t first = c % across * kChunk;
     const int64_t end = first + kChunk < width ? first + kChunk : width;
-    int32_t runs = 0, pixels = 0;
+    int32_t runs = 0, found = 0;
     for (int64_t x = first; x < end; x += kWarp) {
       runs += __popc(beginnings(row, x + lane_of(), end));
-      pixels += __popc(unknown(row, x + lane_of(), end));
+      found += __popc(unknown(row, x + lane_of(), end));
     }
     if (lane_of() == 0) {
       counts[c] = runs;
-      counts[chunks + c] = pixels;
+      counts[chunks + c] = found;
     }
   }
 }
@@ -57,15 +57,15 @@ __device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, con
     int64_t run = before.at(c, 0), position = before.at(c, 1);
     for (int64_t x = first; x < end; x += kWarp) {
       const uint32_t begins = beginnings(row, x + lane_of(), end);
-      const uint32_t pixels = unknown(row, x + lane_of(), end);
+      const uint32_t gaps = unknown(row, x + lane_of(), end);
       const uint32_t earlier = (1u << lane_of()) - 1;
       if (begins >> lane_of() & 1u) {
         const int64_t r = run + __popc(begins & earlier);
         pixel[r] = y * width + x + lane_of();
-        start[r] = static_cast<int32_t>(position + __popc(pixels & earlier));
+        start[r] = static_cast<int32_t>(position + __popc(gaps & earlier));
       }
       run += __popc(begins);
-      position += __popc(pixels);
+      position += __popc(gaps);
     }
     if (c + 1 == chunks && lane_of() == 0) start[run] = static_cast<int32_t>(position);
   }
@@ -80,12 +80,12 @@ __device__ void put(const Runs& runs, int64_t size, const T* values, int64_t ste
   }
 }
 
-// The runs of the components with a row in a table, those of row -1 being left out: counts (2,
+// The runs of the components with a place in a table, those of place -1 being left out: counts (2,
 // runs) of them and of their pixels.
 __device__ inline void count_part(const int32_t* start, const int32_t* component,
-                                  const int32_t* row, int64_t runs, int32_t* counts) {
+                                  const int32_t* place, int64_t runs, int32_t* counts) {
   for (int64_t r = first_item(); r < runs; r += item_step()) {
-    const bool stays = row[component[r]] >= 0;
+    const bool stays = place[component[r]] >= 0;
     counts[r] = stays ? 1 : 0;
     counts[runs + r] = stays ? start[r + 1] - start[r] : 0;
   }
@@ -94,15 +94,15 @@ __device__ inline void count_part(const int32_t* start, const int32_t* component
 struct Part {
   int64_t* pixel;     // (runs of the part)
   int32_t* start;     // (runs + 1)
-  int32_t* row;       // (runs)
+  int32_t* place;     // (runs)
   int32_t* position;  // (pixels): in the whole band
 };
 
 __device__ inline void write_part(const Runs& runs, int64_t size, const int32_t* component,
-                                  const int32_t* row, const Before& before, const Part& part) {
+                                  const int32_t* place, const Before& before, const Part& part) {
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const int64_t run = run_at(runs, i);
-    const int32_t of_component = row[component[run]];
+    const int32_t of_component = place[component[run]];
     const int64_t first = before.at(run, 1), inside = i - runs.start[run];
     if (of_component >= 0) {
       part.position[first + inside] = static_cast<int32_t>(i);
@@ -110,7 +110,7 @@ __device__ inline void write_part(const Runs& runs, int64_t size, const int32_t*
         const int64_t r = before.at(run, 0);
         part.pixel[r] = runs.pixel[run];
         part.start[r] = static_cast<int32_t>(first);
-        part.row[r] = of_component;
+        part.place[r] = of_component;
       }
     }
     if (i + 1 == size) {
@@ -152,17 +152,17 @@ extern "C" __global__ void runs_of_positions(const int32_t* start, int64_t runs,
 }
 
 extern "C" __global__ void count_part(const int32_t* start, const int32_t* component,
-                                      const int32_t* row, int64_t runs, int32_t* counts,
+                                      const int32_t* place, int64_t runs, int32_t* counts,
                                       int64_t* done) {
   if (hdseg::first_item() == 0) *done = 0;
-  hdseg::count_part(start, component, row, runs, counts);
+  hdseg::count_part(start, component, place, runs, counts);
 }
 
 extern "C" __global__ void write_part(const int64_t* pixel, const int32_t* start, int64_t runs,
-                                      int64_t size, const int32_t* component, const int32_t* row,
+                                      int64_t size, const int32_t* component, const int32_t* place,
                                       const int64_t* in_tile, const int64_t* tile,
-                                      int64_t* part_pixel, int32_t* part_start, int32_t* part_row,
+                                      int64_t* part_pixel, int32_t* part_start, int32_t* part_place,
                                       int32_t* position) {
-  hdseg::write_part({{0, 0}, pixel, start, runs}, size, component, row, {in_tile, tile, runs},
-                    {part_pixel, part_start, part_row, position});
+  hdseg::write_part({{0, 0}, pixel, start, runs}, size, component, place, {in_tile, tile, runs},
+                    {part_pixel, part_start, part_place, position});
 }
