@@ -112,12 +112,12 @@ def test_wider_types_give_the_same_bits(monkeypatch, backend, options):
 @pytest.mark.parametrize("options", [{"gamma": 0.0, "passes": 6}, {"passes": 6}], ids=str)
 def test_regions_that_are_merged_have_the_same_potentials(monkeypatch, options):
     """Columns that stand for nothing in some components change no answer."""
-    image, coarse = picture((90, 120), 30)
+    image, coarse = picture((90, 120), 120)
     call = {"backend": "cpu", "return_probabilities": True, "return_report": True} | options
     apart = refine(image, coarse, **call)
     monkeypatch.setattr(CpuOps, "merged", 1 << 22)
     labels, planes, report = refine(image, coarse, **call)
-    assert report.systems == 1 < apart[2].systems
+    assert report.systems <= 2 < apart[2].systems
     np.testing.assert_allclose(planes, apart[1], atol=2e-4)
     np.testing.assert_allclose(planes.sum(axis=0), 1, atol=1e-5)
     by_size = np.sort(planes, axis=0)
@@ -288,9 +288,9 @@ class Counting(CpuOps):
 # What is done with a region (a matrix) or in an iteration depends on the picture.
 OF_SYSTEMS = {
     "add_evidence", "advance", "apply", "ascend", "assemble", "body", "coarsen", "combine",
-    "decide", "descend", "diagonal", "dot", "excess", "expand", "laplacian", "largest", "of_pixels",
-    "pixels", "ratio", "reduce", "reduce_columns", "relax", "residual", "row_sums", "select",
-    "submatrix", "zeros",
+    "decide", "descend", "diagonal", "dot", "excess", "expand", "laplacian", "largest", "part",
+    "of_pixels", "pixels", "ratio", "reduce", "reduce_columns", "relax", "residual", "row_sums",
+    "select", "submatrix", "zeros",
 }  # fmt: skip
 
 

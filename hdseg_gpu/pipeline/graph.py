@@ -108,13 +108,14 @@ def _alike(
 ) -> Iterator[Region]:
     """Yield the regions of components with as many labels; not of those with a count of 0.
 
-    Small ones are one region: then the labels of those that have fewer come last.
+    Small ones are one region: then the labels of those that have fewer come last. Where one label
+    is alone there is nothing to solve: they stay apart.
     """
     start = np.cumsum(reach.counts) - reach.counts
     numbers = np.unique(counts[counts > 0])
     groups = [counts == m for m in numbers]
-    if len(groups) > 1 and band.size * (int(numbers[-1]) - 1) <= ops.merged:
-        groups = [counts > 0]
+    if numbers.size > 0 and band.size * (int(numbers[-1]) - 1) <= ops.merged:
+        groups = [group for group in (counts == 1, counts > 1) if group.any()]
     for group in groups:
         chosen = np.flatnonzero(group)
         found = counts[chosen][:, np.newaxis]
