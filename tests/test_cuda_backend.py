@@ -314,8 +314,8 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     test_many_classes(device)
     test_seeds_and_thinning(device)
     hdseg_gpu.seeds(blobs((40, 40)).astype(np.uint16), passes=1, backend="cuda")
-    image, coarse, _ = scene(shape=(80, 100))  # one label reaches a component alone
-    refine(image, coarse, gamma=0.0, passes=12, backend="cuda")
+    # One label reaches a component alone.
+    refine(*scene(shape=(80, 100))[:2], gamma=0.0, passes=12, backend="cuda")
     cells = np.ones((1, 3, 3), np.int8)
     cells[0, 1, 1], cells[0, 0] = 0, -1
     hdseg_gpu.thinning(blobs((40, 40)) > 0, cells, 1, backend="cuda")
