@@ -227,7 +227,7 @@ __device__ inline void spread_along_columns(const uint64_t* from, int64_t planes
     hdseg::pack_classes(classes, height, width, hdseg::Members(list, is_listed != 0, count),   \
                         planes);                                                               \
   }                                                                                            \
-  extern "C" __global__ void __launch_bounds__(256, 4) unpack_classes_##suffix(                \
+  extern "C" __global__ void unpack_classes_##suffix(                                          \
       const T* classes, int64_t height, int64_t width, const int32_t* list, int32_t is_listed, \
       int32_t count, const uint64_t* planes, const uint64_t* thick, const uint64_t* near,      \
       int64_t length, int32_t more, T* seeds) {                                                \
