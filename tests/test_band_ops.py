@@ -122,6 +122,25 @@ def test_select_keeps_the_runs_chosen(ops, reference):
     assert part.size == pixels.size
 
 
+@pytest.mark.parametrize("name", ["31x33 half", "9x1 rows", "127x40 diagonal"])
+def test_part_of_a_band(ops, reference, name):
+    """The runs of some components, their rows, and where their pixels are in the whole band."""
+    seeds = SEEDS[name]
+    band = reference.band(seeds)
+    component, counts, label = ops.reached(band, seeds, None)
+    place, said = reference.says(band, seeds, Places(component, EVERYWHERE), None)
+    np.testing.assert_array_equal(component, reference.components(band))
+    np.testing.assert_array_equal(counts, np.bincount(place, minlength=component.max() + 1))
+    np.testing.assert_array_equal(label, said)
+    row = np.where(np.arange(counts.size) % 3 == 1, -1, np.arange(counts.size)[::-1])
+    part, rows, position = ops.part(band, component, row.astype(np.int32))
+    stays = row[component] >= 0
+    np.testing.assert_array_equal(part.pixel, band.pixel[stays])
+    np.testing.assert_array_equal(rows, row[component][stays])
+    np.testing.assert_array_equal(part.pixels(), band.pixels()[position])
+    assert part.size == position.size == np.diff(band.start)[stays].sum()
+
+
 # ---- weights ---------------------------------------------------------------------------------
 
 

@@ -60,12 +60,12 @@ def assert_same(found, atol=1e-4):
     # The majority filter looks at what is not certified, too.
     np.testing.assert_array_equal(labels[certified], expected[certified], strict=True)
     assert report.backend == "cuda"
-    assert (report.unknown_pixels, report.doubt, report.systems, report.notes) == (
+    assert (report.unknown_pixels, report.doubt, report.notes) == (
         expected_report.unknown_pixels,
         expected_report.doubt,
-        expected_report.systems,
         expected_report.notes,
     )
+    assert report.systems <= expected_report.systems  # small ones are merged
     assert abs(report.uncertified_pixels - expected_report.uncertified_pixels) <= 5
     assert 0 <= report.error_estimate <= report.tolerance
 
@@ -153,7 +153,7 @@ def test_many_classes(device):
     found = both(image, coarse, passes=2, interpolation="nearest")
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][0].dtype == np.int32
-    assert found[0][2].systems == found[1][2].systems > 1
+    assert found[0][2].systems <= 2 < found[1][2].systems
 
 
 def test_labels_keep_their_values(device):
@@ -318,6 +318,9 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
         patch.setattr(cuda_level, "_SMALL", 0)
         refine(image, coarse, gamma=0.0, backend="cuda")
     refine(image[:12, :16], coarse[:3, :4], gamma=0.0, backend="cuda")  # the finest is the coarsest
+    hdseg_gpu.seeds(blobs((40, 40)).astype(np.uint16), passes=1, backend="cuda")
+    # One label reaches a component alone.
+    refine(*scene(shape=(80, 100))[:2], gamma=0.0, passes=12, backend="cuda")
     cells = np.ones((1, 3, 3), np.int8)
     cells[0, 1, 1], cells[0, 0] = 0, -1
     hdseg_gpu.thinning(blobs((40, 40)) > 0, cells, 1, backend="cuda")

@@ -27,7 +27,7 @@ DOUBLES = re.compile(
     r"|(stencil|rows)_inverse|multiply|small_cycle"  # the inverse of the coarsest matrix
     r"|assemble_f(32|64)"  # features that are floats of any size
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
-    r"|start_means|means_along_(rows|columns)|shrink_means|gaussians_\d+"  # differences of moments
+    r"|smooth|gaussians_\d+"  # differences of moments
     r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes"  # weights of samples
     r"|class_evidence"
     r"|rivals_in_rows"  # the root of an integer
@@ -317,7 +317,7 @@ def test_one_kernels_types_alone():
 @pytest.mark.parametrize(
     "kernel",
     ["evidence.cu class_evidence_f32_u16", "moments.cu cell_moments_u8_any", "cells.cu certainty",
-     "colours.cu gaussians_16", "planes.cu widen", "thinning.cu thin_cells"],
+     "colours.cu gaussians_16", "planes.cu open_planes", "thinning.cu thin_cells"],
 )  # fmt: skip
 def test_one_kernel_compiles(kernel, monkeypatch):
     pytest.importorskip("cupy", reason="needs hdseg_gpu[cuda-check]")
@@ -332,7 +332,12 @@ def test_one_kernel_compiles(kernel, monkeypatch):
     ("module", "name", "file", "constant"),
     [
         ("cuda_band", "_CHUNK", "runs.cu", "kChunk"),
+        ("cuda_band", "_HEAD", "components.cu", "kHead"),
         ("cuda_cells", "PIECE", "positions.h", "kPiece"),
+        ("cuda_evidence", "_SQUARE", "nearby.cu", "kSquare"),
+        ("cuda_evidence", "_BOXES", "nearby.cu", "kBoxes"),
+        ("cuda_evidence", "_MOST_NEAR", "nearby.cu", "kMostNear"),
+        ("cuda_kernels", "SCANNED", "scan.h", "kScanned"),
         ("cuda_kernels", "PADDING", "columns.h", "kPadding"),
         ("cuda_level", "_TOGETHER", "level.cu", "kTogether"),
         ("cuda_planes", "_TOGETHER", "planes.cu", "kTogether"),

@@ -9,7 +9,7 @@ from gallery import photograph
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.backends.cuda_kernels import CudaLevel
+from hdseg_gpu.backends.cuda_kernels import SCANNED, CudaLevel
 from hdseg_gpu.core.ops import EVERYWHERE, Evidence, Places, by_run, wall_of
 from hdseg_gpu.core.windows import Window
 
@@ -54,6 +54,21 @@ def test_components_of_long_chains(cuda, cpu, make, shape):
     band = cpu.band(seeds)
     same(cuda.components(band), cpu.components(band))
     same(cuda.components(band), np.zeros(len(band.pixel), np.int32))
+
+
+def test_running_sums_of_several_tiles(cuda, cpu):
+    """More rows and runs than a block adds up."""
+    seeds = np.ones((2 * SCANNED + 77, 5), np.uint8)
+    seeds[::2, 1] = seeds[::3, 3:] = 0
+    band, expected = cuda.band(seeds), cpu.band(seeds)
+    same(band.pixel, expected.pixel)
+    same(band.start, expected.start)
+    component = cpu.components(expected)
+    same(cuda.components(band), component)
+    row = (np.arange(component.max() + 1) % 5 - 1).astype(np.int32)
+    (part, *found), (expected, *others) = (o.part(expected, component, row) for o in (cuda, cpu))
+    for a, b in zip((part.pixel, part.start, *found), (*expected[1:3], *others), strict=True):
+        same(a, b)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])

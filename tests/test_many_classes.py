@@ -109,6 +109,22 @@ def test_wider_types_give_the_same_bits(monkeypatch, backend, options):
             np.testing.assert_array_equal(a, b, strict=True)
 
 
+@pytest.mark.parametrize("options", [{"gamma": 0.0, "passes": 6}, {"passes": 6}], ids=str)
+def test_regions_that_are_merged_have_the_same_potentials(monkeypatch, options):
+    """Columns that stand for nothing in some components change no answer."""
+    image, coarse = picture((90, 120), 120)
+    call = {"backend": "cpu", "return_probabilities": True, "return_report": True} | options
+    apart = refine(image, coarse, **call)
+    monkeypatch.setattr(CpuOps, "merged", 1 << 22)
+    labels, planes, report = refine(image, coarse, **call)
+    assert report.systems <= 2 < apart[2].systems
+    np.testing.assert_allclose(planes, apart[1], atol=2e-4)
+    np.testing.assert_allclose(planes.sum(axis=0), 1, atol=1e-5)
+    by_size = np.sort(planes, axis=0)
+    sure = by_size[-1] - by_size[-2] > 0.01
+    assert (labels == apart[0])[sure].mean() > 0.999  # the majority filter looks at others, too
+
+
 # ---- verbs -----------------------------------------------------------------------------------
 
 
@@ -273,7 +289,7 @@ class Counting(CpuOps):
 OF_SYSTEMS = {
     "add_evidence", "ascend", "assemble", "body", "bound", "coarsen", "conjugate", "decide",
     "descend", "diagonal", "dominance", "doubtful", "excess", "expand", "factor", "host", "inverse",
-    "lagging", "laplacian", "largest", "multiply", "of_pixels", "pixels", "reduce",
+    "lagging", "laplacian", "largest", "multiply", "of_pixels", "part", "pixels", "reduce",
     "reduce_columns", "refresh", "relax", "residual", "row_sums", "select", "small_cycle", "step",
     "submatrix", "zeros",
 }  # fmt: skip

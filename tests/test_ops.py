@@ -73,6 +73,9 @@ def test_histograms_agree(ops, reference, shape, dtype):
     for count in (200, 255):
         expected = reference.histogram(values, count)
         np.testing.assert_array_equal(ops.histogram(values, count), expected, strict=True)
+        found = np.zeros(count, np.uint8)
+        ops.mark_present(values, found)
+        np.testing.assert_array_equal(found, expected > 0)
         assert expected.sum() == values.size
 
 

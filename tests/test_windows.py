@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hdseg_gpu.core.ops import Nearby, NearestMap, Network, class_dtype
 from hdseg_gpu.core.windows import Window, all_of, placed, whole
-from hdseg_gpu.pipeline.colours import Colours, colour_models
+from hdseg_gpu.pipeline.colours import Colours, colour_models, windows_of
 
 SIDES = st.integers(1, 70)
 
@@ -142,10 +142,10 @@ class Scene:
         )[: 1 if network else 2]
         image = np.ascontiguousarray(self.image[window.slices])
         colours = Colours(self.center, self.scale, self.cell, moments)
-        models = colour_models(
-            self.ops, colours, own, weight, self.count, self.spread,
-            tuple(classes for one in maps for classes in (one.own, one.rival)),
-        )  # fmt: skip
+        near = tuple(classes for one in maps for classes in (one.own, one.rival))
+        group, _ = windows_of(self.spread, self.cell)
+        nearby = self.ops.nearby_classes(near, self.count, self.cell, group)
+        models = colour_models(self.ops, colours, own, weight, self.count, self.spread, nearby)
         seen, place = window.seen_from(outer), placed(window, self.shape, self.planes.shape[1:])
         planes = Network(part_of(self.planes, place.part), place, "cubic", 0.5, 4.0)
         found = self.ops.class_evidence(

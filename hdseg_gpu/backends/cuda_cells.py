@@ -41,30 +41,18 @@ class CudaCells(CudaKernels):
         return self.host(counts).astype(np.int64)
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
-        kind, size = suffix(values), prod(values.shape)
         if values.dtype.kind == "u":
-            exact = self._sums(f"integer_sums_{kind}", values, np.uint64, 2)
-            # Python's integers do not overflow.
-            total, squares = (sum(column) for column in zip(*exact.tolist(), strict=True))
-            return float(((size * squares - total**2) / size**2) ** 0.5)
+            return _deviation(self._integer_sums(values, 1), prod(values.shape))
+        kind, size = suffix(values), prod(values.shape)
         origin = first_value(values)
-        mean = self.xp.empty(1)
-        mean[:] = self._sums(f"float_sums_{kind}", values, np.float64, 1, origin).sum() / size
-        squared = self._sums(f"float_squares_{kind}", values, np.float64, 1, origin, mean)
+        mean = float(self._float_sums(f"float_sums_{kind}", values, origin).sum() / size)
+        squared = self._float_sums(f"float_squares_{kind}", values, origin, mean)
         return float((squared.sum() / size) ** 0.5)
-
-    def _sums(self, kernel: str, values: Any, dtype: Any, width: int, *args: Any) -> NDArray[Any]:
-        """Return the sums of all chunks, (chunks, width) in host memory."""
-        found = []
-        for strip in strips_of(values):
-            size = strip.values.size
-            sums = self.xp.empty((-(-size // _CHUNK), width), dtype)
-            self._by_chunks(kernel, size, strip.values, size, _CHUNK, *args, sums, chunk=_CHUNK)
-            found.append(sums)
-        return np.concatenate([self.host(sums) for sums in found])
 
     def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
         height, width, channels = image.shape
+        if image.dtype.kind == "u":
+            return _means(self._integer_sums(image, channels), height * width)
         chunk, found = _CHUNK // channels, []
         for strip in strips_of(image):
             pixels = strip.values.size // channels
@@ -77,6 +65,38 @@ class CudaCells(CudaKernels):
         total = np.concatenate([self.host(sums) for sums in found]).sum(axis=0)
         means: NDArray[np.float64] = total / (height * width)
         return means
+
+    def spread(self, image: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+        if image.dtype.kind != "u":
+            return super().spread(image)
+        height, width, channels = image.shape
+        sums = self._integer_sums(image, channels)
+        return _means(sums, height * width), _deviation(sums, height * width * channels)
+
+    def _integer_sums(self, values: NDArray[Any], channels: int) -> list[int]:
+        """Return the sums of each channel's values, and that of the squares of all, exactly."""
+        chunk, found = _CHUNK // channels, []
+        for strip in strips_of(values):
+            pixels = strip.values.size // channels
+            sums = self.xp.empty((-(-pixels // chunk), channels + 1), np.uint64)
+            self._by_chunks(
+                f"integer_sums_{suffix(values)}", pixels,
+                strip.values, pixels, channels, chunk, sums, chunk=chunk, shared=8 * BLOCK,
+            )  # fmt: skip
+            found.append(sums)
+        # Python's integers do not overflow.
+        rows = (row for sums in found for row in self.host(sums).tolist())
+        return [sum(column) for column in zip(*rows, strict=True)]
+
+    def _float_sums(self, kernel: str, values: Any, *args: Any) -> NDArray[Any]:
+        """Return the sums of all chunks, in host memory."""
+        found = []
+        for strip in strips_of(values):
+            size = strip.values.size
+            sums = self.xp.empty(-(-size // _CHUNK), np.float64)
+            self._by_chunks(kernel, size, strip.values, size, _CHUNK, *args, sums, chunk=_CHUNK)
+            found.append(sums)
+        return np.concatenate([self.host(sums) for sums in found])
 
     def cell_moments(
         self, image: NDArray[Any], cell: int, center: NDArray[np.float64], scale: float
@@ -92,7 +112,7 @@ class CudaCells(CudaKernels):
             warps = -(-rows // cell) * -(-wide // _WARP)
             blocks = min(-(-warps * _WARP // _MOMENTS_BLOCK), self.device.most_blocks)
             args = (
-                strip.values, rows, width, channels, cell, self.xp.asarray(center), float(scale),
+                strip.values, rows, width, channels, cell, center, float(scale),
                 moments[strip.top // cell :],
             )  # fmt: skip
             self.device.launch(
@@ -169,3 +189,12 @@ class CudaCells(CudaKernels):
         )  # fmt: skip
         flips, edges = self.host(found).tolist()
         return flips, edges
+
+
+def _means(sums: list[int], pixels: int) -> NDArray[np.float64]:
+    return np.array(sums[:-1], np.float64) / pixels
+
+
+def _deviation(sums: list[int], size: int) -> float:
+    *of_channels, squares = sums
+    return float(((size * squares - sum(of_channels) ** 2) / size**2) ** 0.5)

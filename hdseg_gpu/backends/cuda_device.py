@@ -55,6 +55,11 @@ class Device(Protocol):
     def host(self, array: Any) -> NDArray[Any]:
         """Return an array's values in host memory, when they are there."""
 
+    def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+        if len(arrays) == 1:
+            return (self.host(arrays[0]),)
+        return cuda_transfer.fetched_together(self.xp, arrays)
+
     def sparse(self) -> tuple[Any, Any]:
         """Return what stands for scipy.sparse and scipy.sparse.linalg."""
 
@@ -103,6 +108,16 @@ class CudaDevice:
 
     def host(self, array: Any) -> NDArray[Any]:
         return cuda_transfer.fetched(self.xp, array)
+
+    def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+        if len(arrays) == 1:
+            return (self.host(arrays[0]),)
+        # Only into pinned memory copies can be under way while the host goes on.
+        pinned = [_pinned(array.shape, array.dtype) for array in arrays]
+        for array, values in zip(arrays, pinned, strict=True):
+            array.get(out=values, blocking=False)
+        self.xp.cuda.get_current_stream().synchronize()
+        return tuple(values.copy() for values in pinned)
 
     def sparse(self) -> tuple[Any, Any]:
         from cupyx.scipy import sparse

@@ -26,8 +26,10 @@ class CudaAssembly(CudaKernels):
         gamma: float,
     ) -> tuple[Edges, NDArray[Any]]:
         columns = labels.shape[1]
-        rows, flux = self.zeros(band.size, 4), self.zeros(band.size, columns)
-        rows[3, :PADDING] = rows[3, -PADDING:] = 1.0  # what is not there may be divided by
+        xp, stride = self.xp, band.size + 2 * PADDING
+        rows, flux = xp.empty((4, stride), np.float32), xp.empty((columns, stride), np.float32)
+        if band.size == 0:  # nothing but padding, which the kernel writes otherwise
+            rows[:3], rows[3], flux[:] = 0.0, 1.0, 0.0
         # Squares of integers are summed in float32, of floats in float64.
         factor = float(strength) if suffix(features)[0] == "f" else np.float32(strength)
         for part in parts_of(self, features, band, halo=1):

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_cells import PIECE
+from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaKernels, numbers_of, runs_of, suffix
 from hdseg_gpu.backends.cuda_pictures import parts_of
-from hdseg_gpu.backends.cuda_tasks import Tasks, looked_at, tasks_of
+from hdseg_gpu.backends.cuda_tasks import Tasks
 from hdseg_gpu.core.ops import (
     START_SHARE,
     Band,
@@ -19,14 +20,20 @@ from hdseg_gpu.core.ops import (
     NearestMap,
     Network,
     Places,
+    Steps,
     channel_count,
 )
 from hdseg_gpu.core.params import INTERPOLATIONS
-from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.core.windows import Shape, all_of
 
 _PASSES = 3  # box filters along each axis, as in kernels/common/smoothing.h
-_FIELDS = 1 << 28  # bytes of the windows that are smoothed together
-_MOST_LOOKED = 3  # windows in a row that the pixels around a cell look at
+_FIELDS = 1 << 27  # bytes of the windows that are smoothed together, of which there are five copies
+_GUESSED = 1 << 23  # bytes that they may take without anybody asking the device how many they are
+_FIELD_BLOCK = 512  # threads, as one block has a field to itself
+# As in kernels/cuda/nearby.cu: maps, windows in a row, classes of them whose extent is known.
+_MOST_NEAR = 4
+_SQUARE = 32
+_BOXES = 1024
 _WARPS = 4  # of a block: class_evidence needs many registers, and small blocks waste few
 
 
@@ -45,25 +52,29 @@ class CudaEvidence(CudaKernels):
     def nearby_classes(
         self, maps: tuple[Classes, ...], count: int, cell: int, group: int
     ) -> Nearby:
-        xp, (height, width) = self.xp, maps[0].shape
-        # Which windows look at a row or column of cells, as a number: most look alike.
-        rows, columns = (looked_at(n, cell, group) for n in (height, width))
-        kinds = rows.kind[:, np.newaxis] * len(columns.first) + columns.kind
-        place = xp.asarray(kinds * count)
-        keys = [xp.unique(place + one) for one in maps]
-        found = self.host(xp.unique(xp.concatenate(keys)))
-        kind, label = np.divmod(found, count)
-        row, column = np.divmod(kind, len(columns.first))
-        across = -(-width // group)
-        windows = []
-        for down in range(_MOST_LOOKED):
-            for along in range(_MOST_LOOKED):
-                y, x = rows.first[row] + down, columns.first[column] + along
-                inside = (y <= rows.last[row]) & (x <= columns.last[column])
-                windows.append(((y * across + x) * count + label)[inside])
-        window, label = np.divmod(np.unique(np.concatenate(windows)), count)
-        start = np.searchsorted(window, np.arange(-(-height // group) * across + 1))
-        return Nearby(xp.asarray(start.astype(np.int64)), xp.asarray(label.astype(maps[0].dtype)))
+        nearby: Nearby = self.together(self.begin_nearby_classes(maps, count, cell, group))[0]
+        return nearby
+
+    def begin_nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Steps[Nearby]:
+        xp, (height, width), kind = self.xp, maps[0].shape, suffix(maps[0])
+        windows = -(-height // group) * -(-width // group)
+        words = -(-count // 32)
+        four = [*maps, *maps[:1] * (_MOST_NEAR - len(maps))]
+        given = *four, len(maps), height, width, cell, group, words
+        blocks = min(-(-windows // _WARPS), self.device.most_blocks)
+        how = (blocks,), (32 * _WARPS,)
+        found = self._counted(windows)
+        args = *given, found.counts, found.done
+        self.device.launch("nearby.cu", f"count_nearby_{kind}", *how, args, 4 * _WARPS * words)
+        self._scanned(found)
+        (totals,) = yield (found.totals,)
+        entries = int(totals[0, -1])
+        start, label = xp.empty(windows + 1, np.int64), xp.empty(entries, maps[0].dtype)
+        args = *given, *found.before, start, label
+        self.device.launch("nearby.cu", f"write_nearby_{kind}", *how, args, 4 * _WARPS * words)
+        return Nearby(start, label)
 
     def colour_models(
         self,
@@ -78,70 +89,59 @@ class CudaEvidence(CudaKernels):
         prior: float,
         ridge: float,
     ) -> NDArray[np.float32]:
-        xp = self.xp
+        xp, entries, width = self.xp, len(nearby.label), moments.shape[2]
+        channels = channel_count(width)
+        models: NDArray[np.float32] = xp.empty((entries, width), np.float32)
         grid = -(-own.shape[0] // group), -(-own.shape[1] // group)
-        start, label = map(self.host, nearby)
-        tasks = tasks_of(start, label, grid, _PASSES * max(radii))
-        models: NDArray[np.float32] = xp.empty((nearby.label.size, moments.shape[2]), np.float32)
-        for some in tasks.batches(_FIELDS // (4 * moments.shape[2])):
-            entries = xp.asarray(some.entry)
-            models[entries] = self._models_of(
-                moments, own, weight, group, area, some, radii, prior, ridge
+        tasks = self._tasks(nearby, count, grid, _PASSES * max(radii), width)
+        cells = moments, own, weight, *own.shape, group, np.float32(1 / area)
+        packed = sum(radius << 16 * i for i, radius in enumerate(radii))
+        exact = channels in (1, 3)
+        most = channels if exact else 4 if channels <= 4 else 16
+        means = xp.empty((1, 1) if exact else models.shape, np.float64)
+        for some in tasks.batches(self.host, _FIELDS // (4 * width)):
+            values = some.windows * width
+            sums = xp.empty(values, np.float32)
+            between, found = xp.empty((2, len(radii), values), np.float32)
+            self._spread(
+                "colours.cu", f"window_sums_{suffix(own)}", values, *cells, *some.args, sums
             )
+            self.device.launch(
+                "colours.cu", "smooth",
+                (min(some.most * width, self.device.most_blocks), len(radii)), (_FIELD_BLOCK,),
+                (sums, *some.args, values, packed, between, found),
+            )  # fmt: skip
+            self._spread(
+                "colours.cu", f"gaussians_{most}", entries, found, *some.args, values, len(radii),
+                prior, START_SHARE * prior, tasks.where, entries, channels, ridge, means, models,
+            )  # fmt: skip
         return models
 
-    def _models_of(
-        self,
-        moments: Any,
-        own: Classes,
-        weight: Any,
-        group: int,
-        area: float,
-        tasks: Tasks,
-        radii: tuple[int, ...],
-        prior: float,
-        ridge: float,
-    ) -> Any:
-        """Return the models of some tasks, in the order of their entries."""
-        xp, count = self.xp, moments.shape[2]
-        channels, wanted = channel_count(count), len(tasks.entry)
-        where, fields = xp.asarray(tasks.where), (
-            xp.asarray(tasks.begin), xp.asarray(tasks.task), len(tasks.task)
+    def _tasks(self, nearby: Nearby, count: int, grid: Shape, reach: int, moments: int) -> Tasks:
+        """Return what is to be smoothed for the entries of `nearby`."""
+        xp, kind, words = self.xp, suffix(nearby.label), -(-count // 32)
+        squares = -(-grid[0] // _SQUARE) * -(-grid[1] // _SQUARE)
+        entries = len(nearby.label)
+        given, how = (*nearby, *grid, reach, words), (
+            (min(squares, self.device.most_blocks),), (BLOCK,),
         )  # fmt: skip
-        sums = xp.empty((int(tasks.begin[-1]), count), np.float32)
-        self._spread(
-            "colours.cu", f"window_sums_{suffix(own)}", sums.size, moments, count, own, weight,
-            *own.shape, group, np.float32(1 / area), *fields, sums,
-        )  # fmt: skip
-        mean = xp.empty((wanted, count), np.float64)
-        self._spread("colours.cu", "start_means", mean.size, wanted, channels, mean)
-        counts = START_SHARE * prior
-        for radius in reversed(radii):
-            smooth = self._smooth(sums, fields, radius)
-            self._spread(
-                "colours.cu", "shrink_means", mean.size,
-                smooth, where, wanted, count, float(counts), mean,
-            )  # fmt: skip
-            counts = prior
-        model = xp.empty((wanted, count), np.float32)
-        most = channels if channels in (1, 3) else 4 if channels <= 4 else 16
-        self._spread(
-            "colours.cu", f"gaussians_{most}", wanted, mean, wanted, channels, float(ridge), model
-        )
-        return model
-
-    def _smooth(self, sums: Any, fields: tuple[Any, ...], radius: int) -> Any:
-        """Return the sums after three box filters along each axis."""
-        values, other = sums, self.xp.empty_like(sums)
-        for _ in range(_PASSES):
-            for kernel in ("means_along_rows", "means_along_columns"):
-                self._spread(
-                    "colours.cu", kernel, sums.size, values, sums.shape[1], *fields, radius, other
-                )
-                # The sums stay: the next radius begins with them.
-                spare = self.xp.empty_like(sums) if values is sums else values
-                values, other = other, spare
-        return values
+        shared = 4 * (4 * _BOXES + 2 * words)
+        found = self._counted(squares, 2)
+        args = *given, found.counts, found.done
+        self.device.launch("nearby.cu", f"count_tasks_{kind}", *how, args, shared)
+        self._scanned(found)
+        most = min(entries, squares * count)
+        side = _SQUARE + 2 * reach
+        windows, known = most * min(side, grid[0]) * min(side, grid[1]), False
+        if 4 * windows * moments > _GUESSED:  # what there is room for at most is too much
+            most, windows = self.host(found.totals)[:, -1].tolist()
+            known = True
+        task, begin = xp.empty((most, 5), np.int64), xp.empty(most + 1, np.int64)
+        where = xp.empty((entries, 2), np.int32)
+        args = *given, *found.before, task, begin, where
+        self.device.launch("nearby.cu", f"write_tasks_{kind}", *how, args, shared)
+        total = found.tile[found.tile.size // 2 - 1 : found.tile.size // 2]
+        return Tasks(task, begin, where, total, most, windows, known, moments)
 
     def class_evidence(
         self,
@@ -177,7 +177,7 @@ class CudaEvidence(CudaKernels):
             self._along(
                 f"class_evidence_{suffix(image)}_{suffix(own)}", part.end - part.begin,
                 band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
-                part.values, part.first, *origin, image.shape[2], xp.asarray(center), float(scale),
+                part.values, part.first, *origin, image.shape[2], center, float(scale),
                 *of_colours, len(maps), *own.shape, *_parts(maps[0]), *_parts(maps[-1]), cell,
                 np.float32(unit), *of_network, kept, *found,
             )  # fmt: skip

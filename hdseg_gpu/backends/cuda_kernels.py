@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,31 @@ from hdseg_gpu.core.windows import Placement
 PADDING = 32
 # Blocks that sum up one column: as many on every card, so that sums are the same bits.
 SUMMANDS = 1024
+
+
+# Counts that a block adds up, as in kernels/cuda/scan.h.
+SCANNED = 4096
+
+
+class Scan(NamedTuple):
+    """Counts (rows, length), and what comes before each of them: kernels/cuda/scan.h."""
+
+    counts: Any  # int32
+    in_tile: Any  # int64
+    tile: Any  # int64, (rows, tiles + 1)
+    done: Any  # (1,)
+    rows: int
+    length: int  # of a row
+
+    @property
+    def before(self) -> tuple[Any, ...]:
+        """Return what comes before, as kernels take it."""
+        return self.in_tile, self.tile, self.length
+
+    @property
+    def totals(self) -> Any:
+        """Return an array whose every (tiles + 1)-th value is the total of a row."""
+        return self.tile.reshape(self.rows, -1)
 
 
 @dataclass
@@ -88,6 +113,7 @@ class CudaKernels(Ops):
     patience = 4
     # A launch is worth more here than a loop's turn on a processor.
     block = 1 << 26
+    merged = 1 << 22
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -109,8 +135,28 @@ class CudaKernels(Ops):
     def host(self, array: Any) -> NDArray[Any]:
         return self.device.host(array)
 
+    def fetched(self, *arrays: Any) -> tuple[NDArray[Any], ...]:
+        return self.device.fetched(arrays)
+
     def sparse(self) -> tuple[Any, Any]:
         return self.device.sparse()
+
+    def _counted(self, count: int, rows: int = 1) -> Scan:
+        """Return room for counts, and for what ``_scanned`` makes of them."""
+        tiles, values = -(-count // SCANNED), rows * count
+        sizes = (values, rows * (tiles + 1), 1, -(-values // 2))
+        whole, parts = self.xp.empty(sum(sizes), np.int64), []
+        for size in sizes:
+            parts.append(whole[:size])
+            whole = whole[size:]
+        in_tile, tile, done, counts = parts
+        return Scan(counts.view(np.int32)[:values], in_tile, tile, done, rows, count)
+
+    def _scanned(self, scan: Scan) -> None:
+        """Add up counts; the kernel that has written them has set `done` to 0."""
+        tiles = -(-scan.length // SCANNED)
+        args = (scan.counts, scan.length, scan.in_tile, scan.tile, scan.done)
+        self.device.launch("scan.cu", "scan", (tiles, scan.rows), (BLOCK,), args)
 
     def _starts(self, lengths: Any) -> Any:
         """Return where rows or runs of these lengths begin, and where the last one ends: int32."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
 from hdseg_gpu.core.elements import NAMES, structuring_elements
 from hdseg_gpu.core.ops import Classes, Mask, wall_of
@@ -16,6 +17,8 @@ _WORD = 64  # pixels
 _TILE = (192, 6)  # rows, words
 _HALO = 32
 _THREADS = 256
+_DIRECTIONS = 16  # that an argument of 64 bits holds
+_STRIP = 64  # rows of a plane that a thread dilates
 # Launches between two looks at whether anything still changes: looking waits for the device.
 _PATIENCE = 64
 # Classes whose planes are packed together, as in kernels/cuda/planes.cu.
@@ -40,7 +43,7 @@ class CudaPlanes(CudaKernels):
         height, width = mask.shape
         plane = self._planes(1, height, width)
         self._each_piece("pack_bytes", plane, mask, height, width, plane)
-        plane = self._thin(plane, width, elements, passes)
+        plane, _ = self._thin(plane, width, elements, passes)
         thinned: Mask = self.xp.empty_like(mask)
         self._each_piece("unpack_bytes", plane, mask, height, width, plane, thinned)
         return thinned
@@ -51,7 +54,7 @@ class CudaPlanes(CudaKernels):
         height = len(mask)
         plane = self._planes(1, height, width)
         self._spread("planes.cu", "pack_bits", plane.size, mask, height, width, plane)
-        plane = self._thin(plane, width, elements, passes)
+        plane, _ = self._thin(plane, width, elements, passes)
         thinned: NDArray[np.uint8] = self.xp.empty_like(mask)
         self._spread("planes.cu", "unpack_bits", mask.size, plane, height, width, thinned)
         return thinned
@@ -59,92 +62,107 @@ class CudaPlanes(CudaKernels):
     def seeds(
         self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int
     ) -> Classes:
-        (height, width), kind = classes.shape, suffix(classes)
+        return self.pruned_seeds(classes, count, elements, passes, 0)
+
+    def pruned_seeds(
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int, length: int
+    ) -> Classes:
         seeds: Classes = self.xp.empty_like(classes)
-        # To know which classes do not occur saves their planes, but waits for the device.
-        labels = np.arange(count) if count <= _TOGETHER else self._present(classes)
+        labels = np.arange(count)
+        if len(_batches(labels, classes.shape)) > 1:
+            # To know which classes do not occur saves their planes, but waits for the device.
+            labels = self._present(classes)
         for batch in _batches(labels, classes.shape):
-            planes = self._planes(len(batch), height, width)
-            groups = self._groups(batch)
-            for members, part in groups:
-                self._each_piece(
-                    f"pack_classes_{kind}", planes, classes, height, width,
-                    members, np.int32(len(planes[part])), planes[part],
-                )  # fmt: skip
-            planes = self._thin(planes, width, elements, passes)
-            for members, part in groups:
-                self._each_piece(
-                    f"unpack_seeds_{kind}", planes, classes, height, width,
-                    members, planes[part], seeds,
-                )  # fmt: skip
+            members = self._listed(batch)
+            planes = self._packed(classes, members)
+            planes, other = self._thin(planes, classes.shape[1], elements, passes)
+            self._unpack(classes, members, planes, other, length, 1, seeds)
         return seeds
 
     def prune(self, seeds: Classes, length: int) -> Classes:
-        (height, width), kind = seeds.shape, suffix(seeds)
-        cores = self._planes(1, height, width)
-        self._each_piece(f"pack_cores_{kind}", cores, seeds, height, width, cores)
-        # All seeds around a core have its label, so what survives the opening is near a core.
-        thick = self._widened(cores, 1)
         labels, pruned = self._present(seeds), seeds.copy()
         for batch in _batches(labels[labels > 0], seeds.shape):
-            near = self._planes(len(batch), height, width)
-            groups = self._groups(batch)
-            for members, part in groups:
-                self._each_piece(
-                    f"pack_thick_{kind}", near, seeds, height, width, thick,
-                    members, np.int32(len(near[part])), near[part],
-                )  # fmt: skip
-            near = self._widened(near, min(length, max(height, width)))
-            for members, part in groups:
-                self._each_piece(
-                    f"clear_near_{kind}", near, seeds, height, width, thick,
-                    members, near[part], pruned,
-                )  # fmt: skip
+            members = self._listed(batch)
+            planes = self._packed(seeds, members)
+            self._unpack(seeds, members, planes, self.xp.empty_like(planes), length, 0, pruned)
         return pruned
 
     def _planes(self, count: int, height: int, width: int) -> Any:
         return self.xp.empty((count, height, -(-width // _WORD)), np.uint64)
 
-    def _present(self, values: Classes) -> NDArray[np.int64]:
-        """Return which values occur, in host memory."""
-        found = self.xp.zeros(wall_of(values.dtype) + 1, np.uint8)
+    def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
         self._spread(
             "planes.cu", f"mark_present_{suffix(values)}", values.size, values, values.size, found
         )
+
+    def _present(self, values: Classes) -> NDArray[np.int64]:
+        """Return which values occur, in host memory."""
+        found = self.xp.zeros(wall_of(values.dtype) + 1, np.uint8)
+        self.mark_present(values, found)
         return np.flatnonzero(self.host(found))
 
-    def _groups(self, batch: NDArray[Any]) -> list[tuple[Any, slice]]:
-        """Return labels whose planes are packed together, on the device, and which planes."""
-        padded = np.full((-(-len(batch) // _TOGETHER), _TOGETHER), -1, np.int32)
-        padded.reshape(-1)[: len(batch)] = batch
-        firsts = range(0, len(batch), _TOGETHER)
-        parts = (slice(i, min(i + _TOGETHER, len(batch))) for i in firsts)
-        return list(zip(self.xp.asarray(padded), parts, strict=True))
+    def _listed(self, batch: NDArray[Any]) -> tuple[Any, np.int32, np.int32]:
+        """Return labels as kernels take them: a list, whether it counts, and how many they are."""
+        if batch[-1] < len(batch):  # 0, 1, 2, ...
+            return self.xp.empty(1, np.int32), np.int32(0), np.int32(len(batch))
+        return self.xp.asarray(batch.astype(np.int32)), np.int32(1), np.int32(len(batch))
 
-    def _each_piece(self, kernel: str, planes: Any, *args: Any) -> None:
-        """Start a kernel with a thread for each word of a plane, a warp for pieces of a row."""
-        _, height, words = planes.shape
-        self._spread("planes.cu", kernel, height * -(-words // 32) * 32, *args)
-
-    def _widened(self, planes: Any, length: int) -> Any:
-        """Return planes dilated by a square that reaches `length` pixels, in a few steps."""
-        other, (count, height, words) = self.xp.empty_like(planes), planes.shape
-        reach = 0
-        while reach < length:
-            by = min(reach + 1, length - reach)
-            self._spread("planes.cu", "widen", planes.size, planes, count, height, words, by, other)
-            planes, other, reach = other, planes, reach + by
+    def _packed(self, classes: Classes, members: tuple[Any, np.int32, np.int32]) -> Any:
+        """Return the planes of some classes."""
+        planes = self._planes(int(members[2]), *classes.shape)
+        self._each_piece(
+            f"pack_classes_{suffix(classes)}", planes, classes, *classes.shape, *members, planes
+        )
         return planes
 
-    def _thin(self, planes: Any, width: int, elements: NDArray[np.int8], passes: int) -> Any:
-        """Return thinned planes; these are lost."""
-        how = self._launches(elements)
+    def _unpack(
+        self,
+        classes: Classes,
+        members: tuple[Any, np.int32, np.int32],
+        planes: Any,
+        other: Any,
+        length: int,
+        more: int,
+        seeds: Classes,
+    ) -> None:
+        """Set the pixels of some classes: class + more where a bit is left that is no spur."""
+        (count, height, words), near = planes.shape, other
+        length = min(length, max(classes.shape))
+        if length > 0:
+            self._spread(
+                "planes.cu", "open_planes", planes.size, planes, count, *classes.shape, other
+            )
+            near, rows = self.xp.empty_like(planes), min(2 * length + 1, _STRIP)
+            self._spread(
+                "planes.cu", "spread_along_columns", count * -(-height // rows) * words,
+                other, count, height, words, length, rows, near,
+            )  # fmt: skip
+        self._each_piece(
+            f"unpack_classes_{suffix(classes)}", planes, classes, *classes.shape, *members,
+            planes, other, near, length, np.int32(more), seeds,
+        )  # fmt: skip
+
+    def _each_piece(self, kernel: str, planes: Any, *args: Any) -> None:
+        """Start a kernel with a thread for each word of a plane, a warp for pieces of a row.
+
+        Blocks (x, g) work on the g-th _TOGETHER of the planes.
+        """
+        count, height, words = planes.shape
+        blocks = min(-(-height * -(-words // 32) * 32 // BLOCK), self.device.most_blocks)
+        grid = blocks, -(-count // _TOGETHER)
+        self.device.launch("planes.cu", kernel, grid, (BLOCK,), args)
+
+    def _thin(
+        self, planes: Any, width: int, elements: NDArray[np.int8], passes: int
+    ) -> tuple[Any, Any]:
+        """Return thinned planes, and room for as many; these are lost."""
+        how, other = self._launches(elements), self.xp.empty_like(planes)
         if not how.parts:
-            return planes
-        xp, (count, height, words) = self.xp, planes.shape
+            return planes, other
+        count, height, words = planes.shape
         tiles = -(-height // _TILE[0]) * -(-words // _TILE[1])
-        other = xp.empty_like(planes)
-        stamps = xp.zeros((count, tiles), np.int32)  # the last launch in which a tile has changed
+        # The last launch in which a tile has changed; the first launch sets them.
+        stamps = self.xp.empty((count, tiles), np.int32)
         since = len(how.parts)
         launch, looked = 0, 0
         while passes > 0:
@@ -159,10 +177,10 @@ class CudaPlanes(CudaKernels):
                 planes, other = other, planes
             passes -= repeats
             if launch - looked >= _PATIENCE and passes > 0:
-                if int(stamps.max()) <= launch - since:
+                if self.host(stamps).max() <= launch - since:
                     break
                 looked = launch
-        return planes
+        return planes, other
 
     def _launches(self, elements: NDArray[np.int8]) -> _Launches:
         """Find out which kernel knows the elements, and how many of them fit into one launch."""
@@ -171,18 +189,21 @@ class CudaPlanes(CudaKernels):
         reach = max(size // 2, 1)
         at_boundaries = bool((elements < 0).any(axis=(1, 2)).all())
         directions = _directions(elements)
-        sizes: tuple[Any, ...] = ()
-        if directions is not None:
-            kernel, values = f"thin_presets_{reach}", directions
-        else:
-            kernel, values, sizes = "thin_cells", elements, (np.int32(size),)
-        most = _HALO // reach  # elements
-        if count <= most:
-            repeats, chunks = most // max(count, 1), [values][:count]
-        else:
-            repeats, chunks = 1, [values[i : i + most] for i in range(0, count, most)]
-        parts = [(self.xp.asarray(c), np.int32(len(c)), *sizes) for c in chunks]
-        return _Launches(kernel, parts, repeats, at_boundaries)
+        within = _HALO // reach  # elements of a launch
+        most = within if directions is None else min(within, _DIRECTIONS)
+        firsts = range(0, count, most)
+        repeats = within // count if len(firsts) == 1 else 1
+        if directions is None:
+            parts = [
+                (self.xp.asarray(elements[i : i + most]), np.int32(min(most, count - i)),
+                 np.int32(size)) for i in firsts
+            ]  # fmt: skip
+            return _Launches("thin_cells", parts, repeats, at_boundaries)
+        numbers = [directions[i : i + most] for i in firsts]
+        return _Launches(
+            f"thin_presets_{reach}",
+            [(_as_number(some), np.int32(len(some))) for some in numbers], repeats, at_boundaries,
+        )  # fmt: skip
 
 
 def _batches(labels: NDArray[Any], shape: Shape) -> list[NDArray[Any]]:
@@ -203,6 +224,11 @@ def _trimmed(elements: NDArray[np.int8]) -> NDArray[np.int8]:
     reach = int(np.abs(np.concatenate([y, x]) - centre).max(initial=0))
     inner = slice(centre - reach, centre + reach + 1)
     return np.ascontiguousarray(elements[:, inner, inner])
+
+
+def _as_number(directions: NDArray[np.int8]) -> np.uint64:
+    """Return directions as kernels take them: 4 bits each."""
+    return np.uint64(sum(int(d) << 4 * i for i, d in enumerate(directions)))
 
 
 def _directions(elements: NDArray[np.int8]) -> NDArray[np.int8] | None:

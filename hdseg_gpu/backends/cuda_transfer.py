@@ -110,6 +110,18 @@ def fetched(xp: Any, array: Any) -> NDArray[Any]:
     return found
 
 
+def fetched_together(xp: Any, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+    """Return the values of a few small arrays in host memory, with one wait for all of them."""
+    from cupyx import empty_pinned
+
+    # Only into pinned memory copies can be under way while the host goes on.
+    pinned = [empty_pinned(array.shape, array.dtype) for array in arrays]
+    for array, values in zip(arrays, pinned, strict=True):
+        array.get(out=values, blocking=False)
+    xp.cuda.get_current_stream().synchronize()
+    return tuple(values.copy() for values in pinned)
+
+
 def release() -> None:
     """Give the pinned memory that the last calls have left back to the system."""
     _idle.clear()

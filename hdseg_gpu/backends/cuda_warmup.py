@@ -8,7 +8,7 @@ _KERNELS = (
     ("cells.cu", "certainty"),
     ("cells.cu", "small_cell_labels_{classes}"),
     ("colours.cu", "gaussians_{channels}"),
-    ("colours.cu", "means_along_rows"),
+    ("colours.cu", "smooth"),
     ("colours.cu", "window_sums_{classes}"),
     ("components.cu", "says_{classes}"),
     ("components.cu", "link_runs"),
@@ -19,13 +19,15 @@ _KERNELS = (
     ("labels.cu", "decide_{classes}"),
     ("level.cu", "stencil_look_ahead"),
     ("moments.cu", "cell_moments_{image}_{channels}"),
+    ("nearby.cu", "count_nearby_{classes}"),
     ("planes.cu", "pack_classes_{classes}"),
-    ("planes.cu", "widen"),
+    ("planes.cu", "open_planes"),
     ("reduction.cu", "reduce"),
     ("reduction.cu", "place_black_f64"),
     ("rivals.cu", "rivals_in_rows_{classes}"),
     ("runs.cu", "count_runs_{classes}"),
-    ("statistics.cu", "channel_sums_{image}"),
+    ("scan.cu", "scan"),
+    ("statistics.cu", "{sums}_sums_{image}"),
     ("statistics.cu", "histogram_{classes}"),
     ("thinning.cu", "thin_presets_1"),
     ("upsampling.cu", "upsample_classes_{classes}"),
@@ -36,8 +38,9 @@ _KERNELS = (
 def kernels_for(image: str, channels: int, classes: str) -> list[tuple[str, str]]:
     """Return (file, kernel) for an image and class indices of these types, such as "u8"."""
     known = str(channels) if channels in (1, 3) else "any"
+    sums = "channel" if image.startswith("f") else "integer"
     return [
-        (file, name.format(image=image, channels=known, classes=classes))
+        (file, name.format(image=image, channels=known, classes=classes, sums=sums))
         for file, name in _KERNELS
         if known != "any" or "gaussians" not in name
     ]

@@ -35,6 +35,9 @@ class HostOps(Ops):
         found: NDArray[Any] = array
         return found
 
+    def fetched(self, *arrays: Any) -> tuple[NDArray[Any], ...]:
+        return arrays
+
     def sparse(self) -> tuple[Any, Any]:
         from scipy import sparse
         from scipy.sparse import linalg
@@ -65,8 +68,20 @@ class HostOps(Ops):
         repeated: NDArray[Any] = np.repeat(values, np.diff(band.start), axis=0)
         return repeated
 
-    def put(self, band: Band, values: Classes, picture: Classes) -> None:
-        picture.reshape(-1)[band.pixels()] = values if values.ndim == 1 else values[:, 0]
+    def put(self, band: Band, values: Classes, picture: Classes, less: int = 0) -> None:
+        first = values if values.ndim == 1 else values[:, 0]
+        picture.reshape(-1)[band.pixels()] = first - less if less else first
+
+    def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
+        found[self.histogram(values, len(found)) > 0] = 1
+
+    def part(
+        self, band: Band, component: NDArray[np.int32], row: NDArray[np.int32]
+    ) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
+        rows = row[component]
+        runs = rows >= 0
+        position = np.flatnonzero(self.of_pixels(band, runs)).astype(np.int32)
+        return self.select(band, runs), rows[runs], position
 
     def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
         lengths = np.diff(band.start)[runs]

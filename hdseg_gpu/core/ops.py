@@ -10,10 +10,10 @@ classes times pixels, but for planes of probabilities.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from math import isqrt
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,11 @@ from hdseg_gpu.core.windows import Placement, Shape, Window
 Classes = NDArray[np.uint8 | np.uint16 | np.uint32]
 Mask = NDArray[np.bool_ | np.uint8]
 
+
+T = TypeVar("T")
+# A verb that has begun, see ``Ops.together``: it yields arrays, is sent them in host memory, and
+# returns what it comes to.
+Steps = Generator[tuple[Any, ...], tuple[NDArray[Any], ...], T]
 
 # Of the prior of a colour model: what the whole picture's colours count beside the widest windows.
 START_SHARE = 1e-4
@@ -198,6 +203,9 @@ class Ops(ABC):
     block: ClassVar[int] = 1 << 18
     # Whether a picture in memory is solved as a whole: a device would wait between small blocks.
     solves_whole: ClassVar[bool] = False
+    # Potentials up to which all components of a band are one system, with columns that stand for
+    # nothing where fewer classes meet: to a device another system costs more than these.
+    merged: ClassVar[int] = 0
 
     @abstractmethod
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
@@ -231,6 +239,36 @@ class Ops(ABC):
         """Return an array in host memory; waits for it."""
 
     @abstractmethod
+    def fetched(self, *arrays: Any) -> tuple[NDArray[Any], ...]:
+        """Return arrays in host memory; waits once, for all of them."""
+
+    def fetching(self, *arrays: Any) -> Steps[tuple[NDArray[Any], ...]]:
+        """Return ``fetched`` as steps."""
+        found = yield arrays
+        return found
+
+    def together(self, *steps: Steps[Any]) -> list[Any]:
+        """Return what each of some verbs comes to, which have begun: one wait serves all of them.
+
+        A verb that has to know how much there is before it can go on waits for the device. Its form
+        ``begin_...`` asks for arrays in host memory instead, and goes on when it is given them.
+        """
+        found: list[Any] = [None] * len(steps)
+        given: dict[int, Any] = dict.fromkeys(range(len(steps)))
+        while given:
+            asked: dict[int, tuple[Any, ...]] = {}
+            for i, values in given.items():
+                try:
+                    asked[i] = steps[i].send(values)
+                except StopIteration as end:
+                    found[i] = end.value
+            if not asked:
+                break
+            arrays = iter(self.fetched(*(array for some in asked.values() for array in some)))
+            given = {i: tuple(next(arrays) for _ in some) for i, some in asked.items()}
+        return found
+
+    @abstractmethod
     def sparse(self) -> tuple[Any, Any]:
         """Return the modules scipy.sparse and scipy.sparse.linalg for the backend's arrays."""
 
@@ -261,6 +299,12 @@ class Ops(ABC):
         where a seed of its class that does lies within `length` rows and `length` columns.
         """
 
+    def pruned_seeds(
+        self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int, length: int
+    ) -> Classes:
+        """Return ``seeds`` without spurs: ``prune`` of them, by a backend that can in one go."""
+        return self.prune(self.seeds(classes, count, elements, passes), length)
+
     @abstractmethod
     def majority(self, labels: Classes, band: Band, size: int) -> Classes:
         """Return the most frequent label of the (size, size) window around each pixel: (n,).
@@ -272,6 +316,10 @@ class Ops(ABC):
     @abstractmethod
     def histogram(self, values: Classes, count: int) -> NDArray[np.int64]:
         """Return how often each of 0..count-1 occurs, in host memory; no value is larger."""
+
+    @abstractmethod
+    def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
+        """Set found[v] = 1 for each value v that occurs; no value is len(found) or larger."""
 
     # What input is checked with (``core.values`` has the same for NumPy's arrays). A stack is what
     # a network says of K classes, (outer, K, inner) for outer times inner pixels, contiguous:
@@ -375,6 +423,10 @@ class Ops(ABC):
     def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean of each channel of (H, W, C), summed in float64: (C,) in host memory."""
 
+    def spread(self, image: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+        """Return ``channel_means`` and ``standard_deviation`` of (H, W, C)."""
+        return self.channel_means(image), self.standard_deviation(image)
+
     @abstractmethod
     def cell_labels(self, labels: Classes, cell: int) -> Classes:
         """Return the most frequent class of each cell, (gh, gw); the lowest wins a tie."""
@@ -432,6 +484,11 @@ class Ops(ABC):
     def band(self, seeds: NDArray[Any]) -> Band:
         """Return the pixels with seed 0."""
 
+    def begin_band(self, seeds: NDArray[Any]) -> Steps[Band]:
+        """Return ``band`` as steps."""
+        yield from ()
+        return self.band(seeds)
+
     @abstractmethod
     def pixels(self, band: Band) -> NDArray[np.int64]:
         """Return the flat indices of the band's pixels, (n,)."""
@@ -441,12 +498,21 @@ class Ops(ABC):
         """Return for each pixel the row of its run: (n, ...) of (runs, ...)."""
 
     @abstractmethod
-    def put(self, band: Band, values: Classes, picture: Classes) -> None:
-        """Set each of the band's pixels in (H, W) to its value, the first one of (n, m)."""
+    def put(self, band: Band, values: Classes, picture: Classes, less: int = 0) -> None:
+        """Set each of the band's pixels in (H, W) to its value - less, the first one of (n, m)."""
 
     @abstractmethod
     def select(self, band: Band, runs: NDArray[np.bool_]) -> Band:
         """Return the band of some of the runs; runs that touch must stay together."""
+
+    @abstractmethod
+    def part(
+        self, band: Band, component: NDArray[np.int32], row: NDArray[np.int32]
+    ) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
+        """Return the band of some components, their runs' rows, their pixels' positions in `band`.
+
+        row, in host memory: for each component its row in some table, -1 if it is left out.
+        """
 
     @abstractmethod
     def components(self, band: Band) -> NDArray[np.int32]:
@@ -463,6 +529,17 @@ class Ops(ABC):
         is negative do not count.
         """
 
+    def reached(
+        self, band: Band, seeds: NDArray[Any], evidence: Evidence | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the components, and by ``says`` who has a say in them, both in host memory.
+
+        That is how many labels each component has, and these, one component after the other.
+        """
+        component = self.components(band)
+        place, label = self.says(band, seeds, Places(component, EVERYWHERE), evidence)
+        return component, np.bincount(place, minlength=component_count(component)), label
+
     @abstractmethod
     def nearby_classes(
         self, maps: tuple[Classes, ...], count: int, cell: int, group: int
@@ -473,6 +550,13 @@ class Ops(ABC):
         are around a pixel which looks at it: less than a window's side away from its centre, and
         cells less than a cell's side away from the pixel, along both axes.
         """
+
+    def begin_nearby_classes(
+        self, maps: tuple[Classes, ...], count: int, cell: int, group: int
+    ) -> Steps[Nearby]:
+        """Return ``nearby_classes`` as steps."""
+        yield from ()
+        return self.nearby_classes(maps, count, cell, group)
 
     @abstractmethod
     def colour_models(

@@ -85,24 +85,27 @@ def refine_block(
     share: tuple[float, float] = (0.0, 1.0),
     with_probabilities: bool = False,
     leaving: int | None = None,
+    band: Band | None = None,
 ) -> Refined:
     """Return the labels of a block, by the walker and the final majority filter.
 
     leaving: the label of seeds that stand for what lies beyond the outer window, the largest one.
     Labels count as certified if walkers that leave could not change them.
+    band: that of the seeds, if it is known.
     share: what is done of all there is to solve before it, and after it, for the progress.
     """
     seeds = scope.seeds
     probabilities = seed_probabilities(ops, seeds, count) if with_probabilities else None
-    band = ops.band(seeds)
+    band = ops.band(seeds) if band is None else band
     if band.size == 0:
         return Refined(seeds, probabilities, Tally())
     sharing = Sharing.of(params.gamma, params.tolerance) if leaving is None else None
     side = max(scope.core.shape)
     divisible = leaving is None and _can_be_divided(ops, scope, params)
-    with stages.timed("graph"):
-        component = ops.components(band)
-        if divisible:
+    component = None
+    if divisible:
+        with stages.timed("graph"):
+            component = ops.components(band)
             side = _side_for_many(ops, scope, band, component, sharing)
     evidence, parts = None, []
     if side == max(scope.core.shape):

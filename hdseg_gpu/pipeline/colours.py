@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, ColourModels, Ops
+from hdseg_gpu.core.ops import Classes, ColourModels, Nearby, Ops, Steps
 from hdseg_gpu.core.params import Survey
 from hdseg_gpu.pipeline.rounds import Lengths
 
@@ -23,7 +23,7 @@ _BOXES = sqrt(2.0)  # standard deviation of three box filters of 3
 class Colours:
     """How colour models see pixels, and the sums over the cells of a window of the picture."""
 
-    center: NDArray[np.float64]  # (C,)
+    center: NDArray[np.float64]  # (C,), the backend's
     scale: float  # x = (image - center) scale
     cell: int  # pixels
     moments: NDArray[np.float32]  # (gh, gw, M)
@@ -31,8 +31,22 @@ class Colours:
 
 def colours_of(ops: Ops, image: NDArray[Any], frozen: Survey, cell: int) -> Colours:
     """Return the sums over cells of an image (H, W, C)."""
-    moments = ops.cell_moments(image, cell, frozen.center, frozen.scale)
-    return Colours(frozen.center, frozen.scale, cell, moments)
+    center = ops.xp.asarray(frozen.center)
+    moments = ops.cell_moments(image, cell, center, frozen.scale)
+    return Colours(center, frozen.scale, cell, moments)
+
+
+def begin_nearby(
+    ops: Ops, colours: Colours, near: tuple[Classes, ...], count: int, spread: float
+) -> Steps[Nearby]:
+    """Begin to find which classes need a model in which window, by the classes near each cell.
+
+    Windows have the models that pixels around them may ask for: so a pixel finds those that it
+    would find in the whole picture, whatever part of it is at hand, and a class costs nothing where
+    it is not near.
+    """
+    group, _ = windows_of(spread, colours.cell)
+    return ops.begin_nearby_classes(near, count, colours.cell, group)
 
 
 def colour_models(
@@ -42,17 +56,14 @@ def colour_models(
     weight: NDArray[np.float32],
     count: int,
     spread: float,
-    near: tuple[Classes, ...],
+    nearby: Nearby,
 ) -> ColourModels:
     """Return models of the classes in windows with a standard deviation of `spread` pixels.
 
-    A cell counts for the class `own` with `weight`. Windows have the models that pixels around them
-    may ask for, by the classes near each cell: so a pixel finds those that it would find in the
-    whole picture, whatever part of it is at hand, and a class costs nothing where it is not near.
+    A cell counts for the class `own` with `weight`.
     """
-    group, radii = _windows(spread, colours.cell)
+    group, radii = windows_of(spread, colours.cell)
     size = group * colours.cell
-    nearby = ops.nearby_classes(near, count, colours.cell, group)
     models = ops.colour_models(
         colours.moments, own, weight, count, group, float(size**2), nearby, radii, _PRIOR, _RIDGE
     )
@@ -64,12 +75,12 @@ def windows_for(spread: float, lengths: Lengths) -> tuple[int, int]:
 
     spread: in units of the scale.
     """
-    group, radii = _windows(spread * lengths.unit, lengths.cell)
+    group, radii = windows_of(spread * lengths.unit, lengths.cell)
     size = group * lengths.cell
     return size, max((3 * max(radii) + 1) * size, lengths.reach * lengths.cell + size)
 
 
-def _windows(spread: float, cell: int) -> tuple[int, tuple[int, ...]]:
+def windows_of(spread: float, cell: int) -> tuple[int, tuple[int, ...]]:
     """Return the cells of a window, and the radii of the filters over windows."""
     group = max(1, int(spread / (_BOXES * cell)))
     size = group * cell

@@ -10,10 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, ColourModels, Evidence, NearestMap, Network, Ops
+from hdseg_gpu.core.ops import (
+    Band,
+    Classes,
+    ColourModels,
+    Evidence,
+    Nearby,
+    NearestMap,
+    Network,
+    Ops,
+    Steps,
+)
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement, Window
-from hdseg_gpu.pipeline.colours import Colours, colour_models
+from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 
 # What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
@@ -66,20 +76,33 @@ class Scene:
     drawn: Cells  # by the network
     ignored: NDArray[np.bool_] | None  # cells to ignore
 
-    def look(self, look: Round, doubt: float, now: Cells | None) -> "Surroundings":
-        """Return what speaks for the classes in a round; `now` are those of the round before."""
+    def begin_nearby(self, look: Round, now: Cells | None) -> Steps[Nearby]:
+        """Begin to find which classes need a model where; `now` are those of the round before."""
+        near = (self.drawn,) if now is None else (self.drawn, now)
+        maps = tuple(classes for one in near for classes in (one.own, one.rival))
+        spread = look.spread * self.lengths.unit
+        return begin_nearby(self.ops, self.colours, maps, self.coarse.count, spread)
+
+    def look(
+        self, look: Round, doubt: float, now: Cells | None, nearby: Nearby | None = None
+    ) -> "Surroundings":
+        """Return what speaks for the classes in a round; `nearby` as above, if it is known."""
+        if nearby is None:
+            (nearby,) = self.ops.together(self.begin_nearby(look, now))
         drawn, network = self._scored(doubt), self._network(doubt)
         if now is None:  # the classes are still the coarse map's
             source = self._trusted(doubt)
-            return self._around(look, source, (drawn,), network)
+            return self._around(look, source, (drawn,), network, nearby)
         source = now.counted(1.0, 0.0)
-        return self._around(look, source, (drawn, source), network)
+        return self._around(look, source, (drawn, source), network, nearby)
 
-    def colours_alone(self, look: Round) -> "Surroundings":
+    def colours_alone(self, look: Round, nearby: Nearby | None = None) -> "Surroundings":
         """Return what colours say by themselves, with all doubt in the coarse map."""
+        if nearby is None:
+            (nearby,) = self.ops.together(self.begin_nearby(look, None))
         drawn = self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
-        return self._around(look, drawn, (silent,), None)
+        return self._around(look, drawn, (silent,), None, nearby)
 
     def _around(
         self,
@@ -87,6 +110,7 @@ class Scene:
         drawn: NearestMap,
         maps: tuple[NearestMap, ...],
         network: Network | None,
+        nearby: Nearby,
     ) -> "Surroundings":
         """Return the colours of the classes as drawn, sure parts first, with what else counts."""
         ops, lengths = self.ops, self.lengths
@@ -95,7 +119,7 @@ class Scene:
             ops.xp.copyto(weight, 0, where=self.ignored)
         models = colour_models(
             ops, self.colours, drawn.own, weight, self.coarse.count, look.spread * lengths.unit,
-            tuple(classes for one in maps for classes in (one.own, one.rival)),
+            nearby,
         )  # fmt: skip
         return Surroundings(self, models, look, maps, network)
 

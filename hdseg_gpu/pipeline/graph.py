@@ -18,14 +18,16 @@ class Region:
     """Components of the band with m - 1 right-hand sides. The potentials sum to 1: m are known.
 
     Either m classes reach each of them: component by component, j counts these, so components with
-    different classes share the matrix and its right-hand sides. Or so many do that right-hand sides
-    stand for different classes in different parts of the picture (``sharing``).
+    different classes share the matrix and its right-hand sides; fewer where the backend merges
+    them. Or so many do that right-hand sides stand for different classes in different parts of the
+    picture (``sharing``).
     """
 
     band: Band
     labels: NDArray[Any]  # (rows, m) labels (class + 1), 0 for none
     places: Places  # the row of each pixel
     position: NDArray[np.int32] | None  # of its pixels in the whole band; None: it is the whole
+    has_gaps: bool = False  # some labels are 0
     error: float = 0.0  # what labels that share columns may add to all potentials of a pixel
 
     @property
@@ -63,7 +65,7 @@ class Reach:
         some there.
         """
         if component is None:
-            component = ops.components(band)
+            return Reach(*ops.reached(band, seeds, evidence))
         reached, label = ops.says(band, seeds, Places(component, EVERYWHERE), evidence)
         counts = np.bincount(reached, minlength=component_count(component))
         return Reach(component, counts, label)
@@ -104,27 +106,30 @@ def regions(
 def _alike(
     ops: Ops, band: Band, dtype: Any, reach: Reach, counts: NDArray[np.int64]
 ) -> Iterator[Region]:
-    """Yield the regions of components with as many labels; not of those with a count of 0."""
+    """Yield the regions of components with as many labels; not of those with a count of 0.
+
+    Small ones are one region: then the labels of those that have fewer come last. Where one label
+    is alone there is nothing to solve: they stay apart.
+    """
     start = np.cumsum(reach.counts) - reach.counts
-    for m in np.unique(counts[counts > 0]).tolist():
-        chosen = np.flatnonzero(counts == m)
-        table = reach.label[start[chosen][:, np.newaxis] + np.arange(m)].astype(dtype)
-        number = np.zeros(counts.size, np.int32)
-        number[chosen] = np.arange(chosen.size, dtype=np.int32)
-        part, component, position = band, reach.component, None
+    numbers = np.unique(counts[counts > 0])
+    groups = [counts == m for m in numbers]
+    if numbers.size > 0 and band.size * (int(numbers[-1]) - 1) <= ops.merged:
+        groups = [group for group in (counts == 1, counts > 1) if group.any()]
+    for group in groups:
+        chosen = np.flatnonzero(group)
+        found = counts[chosen][:, np.newaxis]
+        m = int(found.max())
+        column = np.arange(m) - (m - found)  # of a component's labels, negative before them
+        at = start[chosen][:, np.newaxis] + np.maximum(column, 0)
+        table = np.where(column >= 0, reach.label[at], 0).astype(dtype)
+        part, first, position = band, reach.component, None
         if chosen.size < counts.size:
-            runs = reach.runs_with(ops, counts == m)
-            part, component, position = _part(ops, band, runs, component)
-        places = Places(ops.xp.asarray(number)[component], EVERYWHERE)
-        yield Region(part, ops.xp.asarray(table), places, position)
-
-
-def _part(
-    ops: Ops, band: Band, runs: NDArray[np.bool_], component: NDArray[np.int32]
-) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
-    """Return the band of some runs, their components, and the positions of their pixels."""
-    position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
-    return ops.select(band, runs), component[runs], position
+            row = np.full(counts.size, -1, np.int32)
+            row[chosen] = np.arange(chosen.size, dtype=np.int32)
+            part, first, position = ops.part(band, reach.component, row)
+        has_gaps = bool((found < m).any())
+        yield Region(part, ops.xp.asarray(table), Places(first, EVERYWHERE), position, has_gaps)
 
 
 def _shared(
@@ -141,11 +146,12 @@ def _shared(
     chosen = ops.xp.where(runs, first, -grid[0] * grid[1] - 1).astype(np.int32)
     tiles, labels = ops.says(band, seeds, Places(chosen, sharing.tile), evidence)
     table = shared_columns(tiles, labels, grid).astype(seeds.dtype)
-    part, first, position = _part(ops, band, runs, first)
+    position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
+    part, first = ops.select(band, runs), first[runs]
     whole = part.size == band.size
     return Region(
         part, ops.xp.asarray(table), Places(first, sharing.tile), None if whole else position,
-        sharing.error,
+        has_gaps=True, error=sharing.error,
     )  # fmt: skip
 
 

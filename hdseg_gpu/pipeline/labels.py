@@ -32,7 +32,7 @@ def write_probabilities(
         labels = region.labels[:, j][rows].astype(np.int64)
         value = ops.xp.clip(x[j] if j < len(x) else rest, 0.0, 1.0)
         rest -= value
-        if region.error > 0:  # not all columns stand for a class everywhere
+        if region.has_gaps:  # not all columns stand for a class everywhere
             there = ops.xp.flatnonzero(labels)
             flat[labels[there] - 1, pixels[there]] = value[there]
         else:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, Ops
+from hdseg_gpu.core.ops import Classes, Ops, Steps, wall_of
 from hdseg_gpu.core.params import Coarse, Params, Survey
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import all_of, whole
 from hdseg_gpu.pipeline.block import BLOCK, Scope, halo_of, refine_block, refine_in_parts
 from hdseg_gpu.pipeline.decide import decide_classes
-from hdseg_gpu.pipeline.seeds import check_seeds, mark_seeds, seeded
+from hdseg_gpu.pipeline.seeds import check_seeds, mark_seeds
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,32 @@ def refine_picture(
     """Return the refined labels of a picture, from its upsampled classes (H, W), used up."""
     params = without_evidence_unless_asked(params)
     place = all_of(classes.shape, coarse.shape)
-    before = ops.histogram(classes, coarse.count) > 0
+    present = ops.xp.zeros((2, wall_of(classes.dtype) + 1), np.uint8)
+    ops.mark_present(classes, present[0])
+    in_one = max(classes.shape) <= BLOCK or ops.solves_whole or halo_of(params.gamma) is None
+
+    def ask(seeds: Classes) -> list[Steps[Any]]:
+        """Begin to find out which classes occur, before and among the seeds, and the band."""
+        ops.mark_present(seeds, present[1])
+        return [ops.fetching(present), *([ops.begin_band(seeds)] if in_one else [])]
+
     surroundings, doubt, passes = None, None, params.passes
     if params.gamma > 0:
-        decided = decide_classes(ops, image, frozen, coarse, place, classes, params, stages)
-        seeds, surroundings = decided.seeds, decided.surroundings
+        decided = decide_classes(ops, image, frozen, coarse, place, classes, params, stages, ask)
+        seeds, surroundings, known = decided.seeds, decided.surroundings, decided.known
         doubt, passes = decided.doubt, decided.passes
     else:
         with stages("seeds"):
             seeds = mark_seeds(ops, coarse, place, classes, params, passes)
+            known = ops.together(*ask(seeds))
     del classes
-    after = seeded(ops, seeds, coarse.count) > 0
+    ((occurs,), *bands) = known
+    before, after = occurs[0, : coarse.count] > 0, occurs[1, 1 : coarse.count + 1] > 0
     check_seeds(before, after, coarse, passes, stages, params.gamma)
     scope = Scope(whole(seeds.shape), whole(seeds.shape), seeds, image, features)
-    in_one = max(seeds.shape) <= BLOCK or ops.solves_whole or halo_of(params.gamma) is None
-    refined = refine_block if in_one else partial(refine_in_parts, side=BLOCK)
+    refined = (
+        partial(refine_block, band=bands[0]) if in_one else partial(refine_in_parts, side=BLOCK)
+    )
     found = refined(
         ops, scope, count=coarse.count, surroundings=surroundings, params=params, frozen=frozen,
         stages=stages, with_probabilities=with_probabilities,

@@ -39,15 +39,14 @@ def mark_seeds(
     farther away than ``reach_of``; the rules for cut off and lost objects look as far as the
     window goes.
     """
-    seeds = ops.seeds(classes, coarse.count, params.elements, passes)
-    if params.prune:
-        seeds = ops.prune(seeds, min(2 * passes, max(seeds.shape)))
+    length = min(2 * passes, max(classes.shape)) if params.prune else 0
+    seeds = ops.pruned_seeds(classes, coarse.count, params.elements, passes, length)
     if params.unsure > 0:
         clear_unsure(ops, coarse, place, seeds, params)
         keep_lost_objects(ops, classes, seeds)
     if coarse.ignored is not None:
         raise_walls(ops, coarse.ignored, place, classes, seeds, params)
-    check_band(int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0]), passes)
+    check_band(ops, seeds, passes)
     return seeds
 
 
@@ -123,8 +122,11 @@ def check_seeds(
         )
 
 
-def check_band(size: int, passes: int) -> None:
+def check_band(ops: Ops, seeds: Classes, passes: int) -> None:
     """Refuse a band whose matrix and positions could not be indexed."""
+    if seeds.size <= MAX_UNKNOWN:
+        return
+    size = int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0])
     if size > MAX_UNKNOWN:
         raise InvalidInput(
             f"passes={passes} made {size} pixels unknown; at most {MAX_UNKNOWN} can be "

@@ -47,8 +47,8 @@ class Spread:
 def spread_of(ops: Ops, values: NDArray[Any]) -> Spread:
     """Return the spread of (H, W, C)."""
     height, width, channels = values.shape
-    squares = ops.standard_deviation(values) ** 2 * height * width * channels
-    return Spread(height * width, ops.channel_means(values), squares)
+    means, deviation = ops.spread(values)
+    return Spread(height * width, means, deviation**2 * height * width * channels)
 
 
 def spread_in_blocks(ops: Ops, values: NDArray[Any]) -> Spread:

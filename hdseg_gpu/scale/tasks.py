@@ -125,7 +125,7 @@ def redraw(job: Job, index: int, wide: int) -> Result:
     marked = seeds_in(job, outer, classes, known=wide)
     band = ops.band(marked)
     found = scene.look(WIDE[wide], job.doubt).evidence(band, scene.cut(ops, outer), outer)
-    ops.put(band, redrawn(ops, marked, band, found), classes)
+    ops.put(band, redrawn(ops, marked, band, found), classes, less=1)
     inside = core.seen_from(outer)
     drawn = f"classes{wide + 1}"
     job.plane(drawn).write(index, ops.host(classes[inside.slices]))

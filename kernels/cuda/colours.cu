@@ -1,34 +1,20 @@
-// Gaussian models of the classes' colours (kernels/cpu/colour_model.h), step by step, for all
-// classes at once. A task is a class and a field of windows around those it is wanted in; the
-// fields lie one after the other. Entries are (window, moment), moments beside one another; all
-// steps are short against class_evidence.
+// Gaussian models of the classes' colours (kernels/cpu/colour_model.h), for all tasks at once.
 #include "common/gaussian.h"
 #include "common/smoothing.h"
-#include "cuda/runs.h"
+#include "cuda/tasks.h"
 
 namespace hdseg {
 
-struct Task {
-  int64_t k, top, left, height, width;
-};
-
-struct Tasks {
-  const int64_t* begin;  // (count + 1) the first window of each field
-  const Task* task;
-  int64_t count;
-
-  // The task of a window of all fields.
-  __device__ int64_t at(int64_t window) const { return last_at_most(begin, count, window); }
-};
-
-// sums (windows of all fields, moments): over the cells of each window that are of the task's
-// class, times weight and share, row by row as on the processor. A thread each entry.
+// sums: over the cells of each window that are of the task's class, times weight and share, row by
+// row as on the processor. A thread each entry; those of a window read its cells together.
 template <class T>
-__device__ void window_sums(const float* moments, int64_t count, const T* own, const float* weight,
+__device__ void window_sums(const float* moments, const T* own, const float* weight,
                             const Grid& cells, int64_t group, float share, const Tasks& tasks,
                             float* sums) {
-  for (int64_t e = first_item(); e < tasks.begin[tasks.count] * count; e += item_step()) {
-    const int64_t q = e % count, t = tasks.at(e / count), window = e / count - tasks.begin[t];
+  const int64_t count = tasks.count, values = tasks.values();
+  for (int64_t e = first_item(); e < values; e += item_step()) {
+    const int64_t q = e % count, t = tasks.at(e / count);
+    const int64_t window = e / count + tasks.begin[tasks.first] - tasks.begin[t];
     const Task& task = tasks.task[t];
     const int64_t y = (task.top + window / task.width) * group;
     const int64_t x = (task.left + window % task.width) * group;
@@ -42,93 +28,126 @@ __device__ void window_sums(const float* moments, int64_t count, const T* own, c
         sum += weight[cell] * share * moments[cell * count + q];
       }
     }
-    sums[e] = sum;
+    sums[tasks.place(t, q) + window] = sum;
   }
 }
 
-// The means of 2 radius + 1 entries along a row or a column of their field; outside it there is
-// nothing. Radii are small: the cache has what neighbours read.
+// The means of 2 radius + 1 entries along the rows or the columns of a field, by a block; outside
+// it there is nothing.
 template <bool kDown>
-__device__ void field_means(const float* in, int64_t count, const Tasks& tasks, int64_t radius,
-                            float* out) {
+__device__ void field_means(const float* in, const Task& task, int32_t radius, float* out) {
   const double share = 1.0 / static_cast<double>(2 * radius + 1);
-  for (int64_t e = first_item(); e < tasks.begin[tasks.count] * count; e += item_step()) {
-    const int64_t t = tasks.at(e / count), window = e / count - tasks.begin[t];
-    const Task& task = tasks.task[t];
-    const int64_t at = kDown ? window / task.width : window % task.width;
-    const int64_t length = kDown ? task.height : task.width;
-    const int64_t before = at < radius ? at : radius;
-    const int64_t behind = length - 1 - at < radius ? length - 1 - at : radius;
-    box_means<1>(in + e, before, behind, kDown ? task.width * count : count, share, out + e);
+  const auto width = static_cast<int32_t>(task.width);
+  const auto length = static_cast<int32_t>(kDown ? task.height : task.width);
+  const auto area = static_cast<int32_t>(task.area());
+  for (auto i = static_cast<int32_t>(threadIdx.x); i < area;
+       i += static_cast<int32_t>(blockDim.x)) {
+    const int32_t at = kDown ? i / width : i % width;
+    const int32_t before = at < radius ? at : radius;
+    const int32_t behind = length - 1 - at < radius ? length - 1 - at : radius;
+    box_means<1>(in + i, before, behind, kDown ? width : 1, share, out + i);
   }
 }
 
-// The coefficients of each window, a thread each. Local memory is set aside for every thread that a
-// device can hold: the usual numbers of channels are kernels of their own, with little or none.
+// Three box filters along each axis. A block (task and moment, radius) has a field to itself, which
+// its caches hold from pass to pass. found, between: (radii, entries); radii: 16 bits each.
+__device__ inline void smooth(const float* sums, const Tasks& tasks, int64_t entries, int64_t radii,
+                              float* between, float* found) {
+  const auto radius = static_cast<int32_t>(radii >> 16 * blockIdx.y & 0xffff);
+  for (int64_t b = blockIdx.x; b < (tasks.end - tasks.first) * tasks.count; b += gridDim.x) {
+    const int64_t t = tasks.first + b / tasks.count, place = tasks.place(t, b % tasks.count);
+    const Task& task = tasks.task[t];
+    float* across = between + blockIdx.y * entries + place;
+    float* down = found + blockIdx.y * entries + place;
+    for (int64_t pass = 0; pass < kBoxPasses; ++pass) {
+      field_means<false>(pass == 0 ? sums + place : down, task, radius, across);
+      __syncthreads();
+      field_means<true>(across, task, radius, down);
+      __syncthreads();
+    }
+  }
+}
+
+// What is found at an entry, from the widest windows to the narrowest, which take over where they
+// have something.
+struct Found {
+  const float* values;  // (radii, entries)
+  int64_t entries, radii;
+  double prior, start_prior;
+
+  // Moment q, `next` further on, of what is at `place`.
+  __device__ double mean(int64_t place, int64_t q, int64_t next, int64_t channels) const {
+    double value = standard_moment(q, channels);
+    for (int64_t r = radii - 1; r >= 0; --r) {
+      const float* at = values + r * entries + place;
+      value = shrunken(at[q * next], *at, r + 1 == radii ? start_prior : prior, value);
+    }
+    return value;
+  }
+};
+
+// The coefficients of each entry whose task is among these, a thread each. Local memory is set
+// aside for every thread that a device can hold: the usual numbers of channels are kernels of their
+// own, with little or none; others have their means in `means`.
 template <int64_t kMost, bool kExactly>
-__device__ void gaussians(const double* mean, int64_t windows, int64_t channels, double ridge,
+__device__ void gaussians(const Found& found, const Tasks& tasks, const int32_t* where,
+                          int64_t wanted, int64_t channels, double ridge, double* means,
                           float* coefficients) {
-  const int64_t count = moment_count(channels);
-  for (int64_t i = first_item(); i < windows; i += item_step()) {
-    gaussian<kMost>(mean + i * count, kExactly ? kMost : channels, ridge, coefficients + i * count);
+  const int64_t known = kExactly ? kMost : channels, count = moment_count(known);
+  for (int64_t i = first_item(); i < wanted; i += item_step()) {
+    const int64_t t = where[2 * i];
+    if (t < tasks.first || t >= tasks.end) continue;
+    const int64_t place = tasks.place(t, 0) + where[2 * i + 1];
+    const int64_t next = tasks.begin[t + 1] - tasks.begin[t];
+    double local[kExactly ? moment_count(kMost) : 1];
+    double* mean = kExactly ? local : means + i * count;
+    for (int64_t q = 0; q < count; ++q) mean[q] = found.mean(place, q, next, known);
+    gaussian<kMost>(mean, known, ridge, coefficients + i * count);
   }
 }
 
 }  // namespace hdseg
 
-#define HDSEG_WINDOW_KERNEL(T, suffix)                                                        \
-  extern "C" __global__ void window_sums_##suffix(                                            \
-      const float* moments, int64_t count, const T* own, const float* weight, int64_t height, \
-      int64_t width, int64_t group, float share, const int64_t* begin, const int64_t* task,   \
-      int64_t tasks, float* sums) {                                                           \
-    hdseg::window_sums(moments, count, own, weight, {height, width}, group, share,            \
-                       {begin, reinterpret_cast<const hdseg::Task*>(task), tasks}, sums);     \
+// begin, task, first, end, count of the tasks; if `total` counts, there are so many.
+#define HDSEG_TASKS                                                                            \
+  const int64_t *begin, const int64_t *task, int64_t first, int64_t end, const int64_t *total, \
+      int64_t count
+#define HDSEG_THESE_TASKS                                                                   \
+  hdseg::Tasks {                                                                            \
+    begin, reinterpret_cast<const hdseg::Task*>(task), first, end < 0 ? *total : end, count \
+  }
+
+#define HDSEG_WINDOW_KERNEL(T, suffix)                                                         \
+  extern "C" __global__ void window_sums_##suffix(                                             \
+      const float* moments, const T* own, const float* weight, int64_t height, int64_t width,  \
+      int64_t group, float share, HDSEG_TASKS, float* sums) {                                  \
+    hdseg::window_sums(moments, own, weight, {height, width}, group, share, HDSEG_THESE_TASKS, \
+                       sums);                                                                  \
   }
 HDSEG_WINDOW_KERNEL(uint8_t, u8)
 HDSEG_WINDOW_KERNEL(uint16_t, u16)
 HDSEG_WINDOW_KERNEL(uint32_t, u32)
 #undef HDSEG_WINDOW_KERNEL
 
-extern "C" __global__ void means_along_rows(const float* in, int64_t count, const int64_t* begin,
-                                            const int64_t* task, int64_t tasks, int64_t radius,
-                                            float* out) {
-  const hdseg::Tasks all{begin, reinterpret_cast<const hdseg::Task*>(task), tasks};
-  hdseg::field_means<false>(in, count, all, radius, out);
-}
-
-extern "C" __global__ void means_along_columns(const float* in, int64_t count, const int64_t* begin,
-                                               const int64_t* task, int64_t tasks, int64_t radius,
-                                               float* out) {
-  const hdseg::Tasks all{begin, reinterpret_cast<const hdseg::Task*>(task), tasks};
-  hdseg::field_means<true>(in, count, all, radius, out);
-}
-
-// What is known of a class before any window has spoken: mean (windows, moments).
-extern "C" __global__ void start_means(int64_t windows, int64_t channels, double* mean) {
-  const int64_t count = hdseg::moment_count(channels);
-  for (int64_t e = hdseg::first_item(); e < windows * count; e += hdseg::item_step()) {
-    mean[e] = hdseg::standard_moment(e % count, channels);
-  }
-}
-
-// Narrower windows take over where they have something. mean is of the windows that are wanted,
-// which are number where[i] of all fields.
-extern "C" __global__ void shrink_means(const float* found, const int64_t* where, int64_t windows,
-                                        int64_t count, double prior, double* mean) {
-  for (int64_t e = hdseg::first_item(); e < windows * count; e += hdseg::item_step()) {
-    const float* there = found + where[e / count] * count;
-    mean[e] = hdseg::shrunken(there[e % count], *there, prior, mean[e]);
-  }
+extern "C" __global__ void smooth(const float* sums, HDSEG_TASKS, int64_t entries, int64_t radii,
+                                  float* between, float* found) {
+  hdseg::smooth(sums, HDSEG_THESE_TASKS, entries, radii, between, found);
 }
 
 // As many channels as the compiler knows, or at most so many.
-#define HDSEG_GAUSSIAN_KERNEL(most)                                                               \
-  extern "C" __global__ void gaussians_##most(                                                    \
-      const double* mean, int64_t windows, int64_t channels, double ridge, float* coefficients) { \
-    hdseg::gaussians<most, (most < 4)>(mean, windows, channels, ridge, coefficients);             \
+#define HDSEG_GAUSSIAN_KERNEL(most)                                                              \
+  extern "C" __global__ void gaussians_##most(                                                   \
+      const float* found, HDSEG_TASKS, int64_t entries, int64_t radii, double prior,             \
+      double start_prior, const int32_t* where, int64_t wanted, int64_t channels, double ridge,  \
+      double* means, float* coefficients) {                                                      \
+    hdseg::gaussians<most, (most < 4)>({found, entries, radii, prior, start_prior},              \
+                                       HDSEG_THESE_TASKS, where, wanted, channels, ridge, means, \
+                                       coefficients);                                            \
   }
 HDSEG_GAUSSIAN_KERNEL(1)
 HDSEG_GAUSSIAN_KERNEL(3)
 HDSEG_GAUSSIAN_KERNEL(4)
 HDSEG_GAUSSIAN_KERNEL(16)
 #undef HDSEG_GAUSSIAN_KERNEL
+#undef HDSEG_THESE_TASKS
+#undef HDSEG_TASKS

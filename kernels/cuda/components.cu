@@ -1,5 +1,6 @@
 // What hangs together in the band, and the seeds beside it.
 #include "cuda/runs.h"
+#include "cuda/scan.h"
 
 namespace hdseg {
 
@@ -41,15 +42,15 @@ __device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
   if (below >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(below));
 }
 
-// Who has a say where, as a set: a table of keys, each where its hash says or a few entries on.
-// Whoever finds an entry free takes it by atomicCAS; entries are never given up, so a key that was
-// once found is there. The order of what is in the table depends on timing, what is in it does not.
+// Who has a say where, as a set: a list of keys, and a table of them plus 1, each where its hash
+// says or a few entries on. Whoever finds an entry free takes it by atomicCAS, and then lists the
+// key; entries are never given up, so a key that was once found is there. The order of both depends
+// on timing, what is in them does not.
 struct Heard {
-  unsigned long long* table;
-  int64_t size;   // a power of two
-  int32_t* full;  // set to 1 if a key found no entry
+  // 1 if a key found no entry; how many there are; `size` listed; the table. All 0 at first.
+  unsigned long long *full, *count, *list, *table;
+  int64_t size;  // a power of two
 
-  static constexpr unsigned long long kFree = ~0ull;
   static constexpr int64_t kTries = 64;
 
   __device__ void add(int64_t place, int64_t label) const {
@@ -62,12 +63,23 @@ struct Heard {
                                        static_cast<unsigned long long>(size - 1));
       // Mostly it is there already: reading costs less than an atomic operation.
       unsigned long long found = *static_cast<volatile unsigned long long*>(entry);
-      if (found == kFree) found = atomicCAS(entry, kFree, key);
-      if (found == kFree || found == key) return;
+      if (found == 0) {
+        found = atomicCAS(entry, 0ull, key + 1);
+        if (found == 0) list[atomicAdd(count, 1ull)] = key;
+      }
+      if (found == 0 || found == key + 1) return;
     }
     *full = 1;
   }
 };
+
+// What says() returns, as _HEAD in backends/cuda_band.py: full, count, a number, then the list.
+constexpr int64_t kHead = 8;
+
+__device__ inline Heard heard_in(uint64_t* memory, int64_t size) {
+  auto* words = reinterpret_cast<unsigned long long*>(memory);
+  return {words, words + 1, words + kHead, words + kHead + size, size};
+}
 
 // The labels of seeds beside the pixels of each place, and of their evidence (n, kept).
 template <class Seed>
@@ -95,7 +107,12 @@ __device__ void says(const Runs& runs, int64_t size, const Seed* seeds, const Pl
 
 }  // namespace hdseg
 
-// parent[r] is r at first.
+extern "C" __global__ void begin_apart(int64_t runs, int32_t* parent) {
+  for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
+    parent[r] = static_cast<int32_t>(r);
+  }
+}
+
 extern "C" __global__ void link_runs(const int64_t* pixel, const int32_t* start, int64_t runs,
                                      int64_t height, int64_t width, int32_t* parent) {
   const hdseg::Runs band{{height, width}, pixel, start, runs};
@@ -104,22 +121,34 @@ extern "C" __global__ void link_runs(const int64_t* pixel, const int32_t* start,
   }
 }
 
-// root[r]: the first run of r's component; is_first[r]: whether that is r itself.
-extern "C" __global__ void find_roots(int32_t* parent, int64_t runs, int32_t* root,
-                                      int32_t* is_first) {
+// counts[r]: 1 for the first run of a component.
+extern "C" __global__ void count_roots(const int32_t* parent, int64_t runs, int32_t* counts,
+                                       int64_t* done) {
+  if (hdseg::first_item() == 0) *done = 0;
   for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
-    root[r] = hdseg::root_of(parent, static_cast<int32_t>(r));
-    is_first[r] = root[r] == r ? 1 : 0;
+    counts[r] = parent[r] == r ? 1 : 0;
   }
 }
 
+extern "C" __global__ void number_components(int32_t* parent, int64_t runs, const int64_t* in_tile,
+                                             const int64_t* tile, int32_t* component) {
+  const hdseg::Before before{in_tile, tile, runs};
+  for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
+    const int32_t root = hdseg::root_of(parent, static_cast<int32_t>(r));
+    component[r] = static_cast<int32_t>(before.at(root));
+  }
+}
+
+// `number` is handed on with what is heard.
 #define HDSEG_SEED_KERNELS(Seed, suffix)                                                       \
   extern "C" __global__ void says_##suffix(                                                    \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,  \
       int64_t width, const Seed* seeds, const int32_t* first, int64_t across,                  \
-      const Seed* evidence, int64_t kept, uint64_t* table, int64_t entries, int32_t* full) {   \
+      const Seed* evidence, int64_t kept, uint64_t* heard, int64_t entries,                    \
+      const int64_t* number) {                                                                 \
+    if (hdseg::first_item() == 0) heard[2] = static_cast<uint64_t>(*number);                   \
     hdseg::says({{height, width}, pixel, start, runs}, size, seeds, {first, across}, evidence, \
-                kept, {reinterpret_cast<unsigned long long*>(table), entries, full});          \
+                kept, hdseg::heard_in(heard, entries));                                        \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)

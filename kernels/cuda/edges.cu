@@ -58,6 +58,16 @@ __device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_
   return edge;
 }
 
+// What lies before and behind the entries: 0, but row sums of 1, because what is not there may be
+// divided by.
+__device__ inline void write_padding(float* rows, float* flux, int64_t columns, int64_t stride) {
+  for (int64_t i = first_item(); i < (4 + columns) * 2 * kPadding; i += item_step()) {
+    const int64_t j = i / (2 * kPadding), k = i % (2 * kPadding);
+    float* column = j < 4 ? rows + j * stride : flux + (j - 4) * stride;
+    column[k < kPadding ? k : stride - 2 * kPadding + k] = j == 3 ? 1.0f : 0.0f;
+  }
+}
+
 // One thread for each pixel of the band, which looks at its four neighbours: what two of them read
 // twice is still in the cache. Writes 16 bytes for each pixel and 4 for each of its columns. Only
 // the positions from `begin` on: values need to reach one row beyond their pixels.
@@ -67,6 +77,7 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
                          const Places& places, float gamma, float* rows, float* flux,
                          int64_t stride) {
   const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
+  if (begin == 0) write_padding(rows, flux, columns, stride);
   for (int64_t i = begin + first_item(); i < end; i += item_step()) {
     const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
     const bool begins = i == runs.start[run], ends = i + 1 == runs.start[run + 1];

@@ -5,15 +5,17 @@
 
 namespace hdseg {
 
-// Reads each potential once, from column to column: 4 bytes for each column and pixel.
+// Reads each potential once, from column to column: 4 bytes for each column and pixel. of_all: the
+// bound for all pixels, less than 0 if each has its own.
 template <class Seed>
 __device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t columns,
                        int64_t stride, const Seed* label, const Places& places, const float* bound,
-                       int64_t bound_step, const Core& core, Seed* seeds, int32_t* uncertain) {
+                       float of_all, const Core& core, Seed* seeds, int32_t* uncertain) {
   int32_t found = 0;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const int64_t run = run_at(runs, i);
-    const Winner won = winner(column_of(x, stride, 0) + i, stride, columns, bound[i * bound_step]);
+    const Winner won =
+        winner(column_of(x, stride, 0) + i, stride, columns, of_all < 0.0f ? bound[i] : of_all);
     const int64_t pixel = pixel_at(runs, run, i);
     seeds[pixel] = label[place_of(runs, places, run, pixel) * (columns + 1) + won.index];
     const int64_t row = pixel / runs.grid.width;
@@ -26,15 +28,14 @@ __device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t c
 
 }  // namespace hdseg
 
-#define HDSEG_DECIDE(Seed, suffix)                                                              \
-  extern "C" __global__ void decide_##suffix(                                                   \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const float* x,   \
-      int64_t columns, int64_t stride, const Seed* label, const int32_t* first, int64_t across, \
-      const float* bound, int64_t bound_step, int64_t height, int64_t width, int64_t top,       \
-      int64_t left, int64_t bottom, int64_t right, Seed* seeds, int32_t* uncertain) {           \
-    hdseg::decide({{height, width}, pixel, start, runs}, size, x, columns, stride, label,       \
-                  {first, across}, bound, bound_step, {top, left, bottom, right}, seeds,        \
-                  uncertain);                                                                   \
+#define HDSEG_DECIDE(Seed, suffix)                                                                \
+  extern "C" __global__ void decide_##suffix(                                                     \
+      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, const float* x,     \
+      int64_t columns, int64_t stride, const Seed* label, const int32_t* first, int64_t across,   \
+      const float* bound, float of_all, int64_t height, int64_t width, int64_t top, int64_t left, \
+      int64_t bottom, int64_t right, Seed* seeds, int32_t* uncertain) {                           \
+    hdseg::decide({{height, width}, pixel, start, runs}, size, x, columns, stride, label,         \
+                  {first, across}, bound, of_all, {top, left, bottom, right}, seeds, uncertain);  \
   }
 HDSEG_DECIDE(uint8_t, u8)
 HDSEG_DECIDE(uint16_t, u16)

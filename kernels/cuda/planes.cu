@@ -1,4 +1,4 @@
-// From pixels to bit planes and back, and the dilation of planes.
+// From pixels to bit planes and back, and what is thick or thin of them.
 #include "cuda/plane.h"
 
 namespace hdseg {
@@ -60,12 +60,18 @@ __device__ void unpack(int64_t height, int64_t width, Act act) {
   });
 }
 
-// Which of some classes a pixel has, one bit for each; what is not there is -1.
+// The classes whose planes blocks (x, g) make or read: those with the numbers kTogether g and so on
+// in a list, or just these numbers. Who has none of them has -1.
 struct Members {
   int32_t of[kTogether];
+  int32_t count;  // planes that there are for them
 
-  __device__ explicit Members(const int32_t* members) {
-    for (int p = 0; p < kTogether; ++p) of[p] = members[p];
+  __device__ Members(const int32_t* list, bool is_listed, int32_t classes) {
+    const auto first = static_cast<int32_t>(blockIdx.y) * kTogether;
+    count = classes - first < kTogether ? classes - first : kTogether;
+    for (int p = 0; p < kTogether; ++p) {
+      of[p] = p >= count ? -1 : (is_listed ? list[first + p] : first + p);
+    }
   }
 
   __device__ uint32_t bits(int32_t value) const {
@@ -75,77 +81,64 @@ struct Members {
   }
 };
 
+// The first of the planes of blocks (x, g).
+__device__ inline int64_t first_plane(int64_t height, int64_t width) {
+  return static_cast<int64_t>(blockIdx.y) * kTogether * height * words_of(width);
+}
+
 __device__ inline bool bit_at(const uint64_t* plane, int64_t word, int bit) {
   return (plane[word] >> bit & 1) != 0;
 }
 
 // The planes of some classes.
 template <class T>
-__device__ void pack_classes(const T* classes, int64_t height, int64_t width, const int32_t* of,
-                             int32_t used, uint64_t* planes) {
-  const Members members(of);
+__device__ void pack_classes(const T* classes, int64_t height, int64_t width,
+                             const Members& members, uint64_t* planes) {
   const auto bits = [&](int64_t y, int64_t x) { return members.bits(classes[y * width + x]); };
-  pack<kTogether>(bits, height, width, used, planes);
+  pack<kTogether>(bits, height, width, members.count, planes + first_plane(height, width));
 }
 
-// Sets the seeds of the pixels that have one of these classes: class + 1 where its bit is left.
+// Whether a row has a bit at most `length` pixels from x.
+__device__ inline bool has_near(const uint64_t* row, int64_t words, int64_t x, int64_t length) {
+  const int64_t left = x > length ? x - length : 0, end = words * kWordBits;
+  const int64_t right = end - 1 - x > length ? x + length : end - 1;
+  uint64_t inside = ~uint64_t{0} << left % kWordBits;
+  for (int64_t w = left / kWordBits; w < right / kWordBits; ++w) {
+    if ((row[w] & inside) != 0) return true;
+    inside = ~uint64_t{0};
+  }
+  return (row[right / kWordBits] & inside & ~uint64_t{0} >> (kWordBits - 1 - right % kWordBits)) !=
+         0;
+}
+
+// What is thin and near to what is thick of its class: `near` is `thick` dilated along columns, by
+// `length`; 0 for no spurs.
+struct Spurs {
+  const uint64_t *thick, *near;
+  int64_t length;
+
+  __device__ bool has(int64_t plane, int64_t words, int64_t word, int bit) const {
+    if (length == 0 || bit_at(thick + plane, word, bit)) return false;
+    const int64_t w = word % words;
+    return has_near(near + plane + word - w, words, w * kWordBits + bit, length);
+  }
+};
+
+// Sets the pixels that have one of these classes: class + `more` where its bit is left and no spur,
+// else 0.
 template <class T>
-__device__ void unpack_seeds(const T* classes, int64_t height, int64_t width, const int32_t* of,
-                             const uint64_t* planes, T* seeds) {
-  const Members members(of);
-  const int64_t size = height * words_of(width);
+__device__ void unpack_classes(const T* classes, int64_t height, int64_t width,
+                               const Members& members, const uint64_t* planes, const Spurs& spurs,
+                               int32_t more, T* seeds) {
+  const int64_t words = words_of(width), size = height * words;
+  const int64_t first = first_plane(height, width);
   unpack(height, width, [&](int64_t pixel, int bit, int64_t word) {
     const T value = classes[pixel];
     for (int p = 0; p < kTogether; ++p) {
       if (static_cast<int32_t>(value) != members.of[p]) continue;
-      seeds[pixel] = bit_at(planes + p * size, word, bit) ? static_cast<T>(value + 1) : T{0};
-    }
-  });
-}
-
-// The plane of the pixels with a 3 x 3 window of seeds of one label alone; the border repeats.
-template <class T>
-__device__ void pack_cores(const T* seeds, int64_t height, int64_t width, uint64_t* plane) {
-  const auto is_core = [&](int64_t y, int64_t x) {
-    const T label = seeds[y * width + x];
-    if (label == 0) return uint32_t{0};
-    const int64_t left = x > 0 ? -1 : 0, right = x + 1 < width ? 1 : 0;
-    bool same = true;
-    for (int dy = -1; dy <= 1; ++dy) {
-      const bool inside = y + dy >= 0 && y + dy < height;
-      const T* at = seeds + (inside ? y + dy : y) * width + x;
-      same = same && at[left] == label && at[0] == label && at[right] == label;
-    }
-    return static_cast<uint32_t>(same);
-  };
-  pack<1>(is_core, height, width, 1, plane);
-}
-
-// The planes of the thick seeds of some labels.
-template <class T>
-__device__ void pack_thick(const T* seeds, int64_t height, int64_t width, const uint64_t* thick,
-                           const int32_t* of, int32_t used, uint64_t* planes) {
-  const Members members(of);
-  const int64_t words = words_of(width);
-  const auto bits = [&](int64_t y, int64_t x) {
-    const bool is_thick = bit_at(thick, y * words + x / kWordBits, static_cast<int>(x % kWordBits));
-    return is_thick ? members.bits(seeds[y * width + x]) : 0;
-  };
-  pack<kTogether>(bits, height, width, used, planes);
-}
-
-// Sets to 0 the thin seeds of some labels with a bit in the plane of their label.
-template <class T>
-__device__ void clear_near(const T* seeds, int64_t height, int64_t width, const uint64_t* thick,
-                           const int32_t* of, const uint64_t* near, T* pruned) {
-  const Members members(of);
-  const int64_t size = height * words_of(width);
-  unpack(height, width, [&](int64_t pixel, int bit, int64_t word) {
-    const T label = seeds[pixel];
-    if (label == 0 || bit_at(thick, word, bit)) return;
-    for (int p = 0; p < kTogether; ++p) {
-      if (static_cast<int32_t>(label) == members.of[p] && bit_at(near + p * size, word, bit))
-        pruned[pixel] = 0;
+      const int64_t plane = first + p * size;
+      const bool stays = bit_at(planes + plane, word, bit) && !spurs.has(plane, words, word, bit);
+      seeds[pixel] = stays ? static_cast<T>(value + more) : T{0};
     }
   });
 }
@@ -159,70 +152,106 @@ __device__ void mark_present(const T* values, int64_t count, uint8_t* found) {
   }
 }
 
-// The pixels of a word that have a bit exactly `by` to the left or to the right of them in a row.
-__device__ inline uint64_t beside(const uint64_t* row, int64_t words, int64_t w, int64_t by) {
-  const int64_t whole = by / kWordBits;
-  const int rest = static_cast<int>(by % kWordBits);
-  const auto at = [&](int64_t i) { return i >= 0 && i < words ? row[i] : uint64_t{0}; };
-  if (rest == 0) return at(w - whole) | at(w + whole);
-  return at(w - whole) << rest | at(w - whole - 1) >> (kWordBits - rest) | at(w + whole) >> rest |
-         at(w + whole + 1) << (kWordBits - rest);
+// A word of a plane eroded by a 3 x 3 square, with a bit of each neighbour: those of pixels. The
+// border repeats its pixels.
+struct Eroded {
+  uint64_t word, left, right;
+};
+
+__device__ inline Eroded eroded(const uint64_t* plane, int64_t height, int64_t words, int64_t y,
+                                int64_t w, uint64_t pixels) {
+  const uint64_t* row = plane + y * words;
+  const uint64_t* above = y > 0 ? row - words : row;
+  const uint64_t* below = y + 1 < height ? row + words : row;
+  const auto all = [&](int64_t i) { return above[i] & row[i] & below[i]; };
+  const uint64_t here = all(w), before = w > 0 ? all(w - 1) : left_of(here);
+  const uint64_t behind = w + 1 < words ? all(w + 1) : right_of(here);
+  const uint64_t word = here & (here << 1 | before >> 63) & (here >> 1 | behind << 63);
+  const uint64_t last = w > 0 ? before & before << 1 & here << 63 : 0;
+  const uint64_t first = w + 1 < words ? behind & behind >> 1 & here >> 63 : 0;
+  // What the last word of a row repeats is no pixel, nor is a neighbour that is repeated.
+  return {word & pixels, last >> 63, first & 1};
 }
 
-// Adds to planes their copies that are moved by 0 or `by` along the rows and along the columns. If
-// they have been dilated by a square of a reach of at least by - 1, so they are by one of `by`
-// more.
-__device__ void widen(const uint64_t* from, int64_t planes, int64_t height, int64_t words,
-                      int64_t by, uint64_t* to) {
+// Opens planes by a 3 x 3 square: what is thick of them.
+__device__ inline void open_planes(const uint64_t* from, int64_t planes, int64_t height,
+                                   int64_t width, uint64_t* to) {
+  const int64_t words = words_of(width);
   for (int64_t i = first_item(); i < planes * height * words; i += item_step()) {
     const int64_t w = i % words, y = i / words % height;
-    const uint64_t* row = from + (i - w);
-    uint64_t found = row[w] | beside(row, words, w, by);
-    if (y >= by) found |= row[w - by * words] | beside(row - by * words, words, w, by);
-    if (y + by < height) found |= row[w + by * words] | beside(row + by * words, words, w, by);
+    const uint64_t* plane = from + (i - w - y * words);
+    uint64_t found = 0;
+    for (int64_t v = y > 0 ? y - 1 : 0; v <= y + 1 && v < height; ++v) {
+      const Eroded core = eroded(plane, height, words, v, w, pixels_of(width, w));
+      found |= core.word | core.word << 1 | core.left | core.word >> 1 | core.right << 63;
+    }
     to[i] = found;
+  }
+}
+
+// Dilates planes along their columns by `length`, a strip of at most 2 length + 1 rows each thread.
+// All rows of a strip see some in common; of the others they see the ones from above, which are
+// added up upwards, and from below. Reads (2 length + rows) / rows words for each.
+__device__ inline void spread_along_columns(const uint64_t* from, int64_t planes, int64_t height,
+                                            int64_t words, int64_t length, int64_t rows,
+                                            uint64_t* to) {
+  const int64_t strips = (height + rows - 1) / rows;
+  for (int64_t i = first_item(); i < planes * strips * words; i += item_step()) {
+    const int64_t first = i / words / strips * height * words + i % words;
+    const uint64_t* in = from + first;
+    uint64_t* out = to + first;
+    const int64_t top = i / words % strips * rows;
+    const int64_t last = top + rows < height ? top + rows - 1 : height - 1;
+    uint64_t found = 0;
+    for (int64_t y = last; y >= top; --y) {
+      out[y * words] = found;
+      if (y - 1 - length >= 0) found |= in[(y - 1 - length) * words];
+    }
+    found = 0;
+    const int64_t end = top + length < height ? top + length + 1 : height;
+#pragma unroll 8
+    for (int64_t y = last > length ? last - length : 0; y < end; ++y) found |= in[y * words];
+    for (int64_t y = top; y <= last; ++y) {
+      out[y * words] |= found;
+      if (y + 1 + length < height) found |= in[(y + 1 + length) * words];
+    }
   }
 }
 
 }  // namespace hdseg
 
-#define HDSEG_PLANE_KERNELS(T, suffix)                                                          \
-  extern "C" __global__ void pack_classes_##suffix(const T* classes, int64_t height,            \
-                                                   int64_t width, const int32_t* members,       \
-                                                   int32_t used, uint64_t* planes) {            \
-    hdseg::pack_classes(classes, height, width, members, used, planes);                         \
-  }                                                                                             \
-  extern "C" __global__ void unpack_seeds_##suffix(const T* classes, int64_t height,            \
-                                                   int64_t width, const int32_t* members,       \
-                                                   const uint64_t* planes, T* seeds) {          \
-    hdseg::unpack_seeds(classes, height, width, members, planes, seeds);                        \
-  }                                                                                             \
-  extern "C" __global__ void pack_cores_##suffix(const T* seeds, int64_t height, int64_t width, \
-                                                 uint64_t* plane) {                             \
-    hdseg::pack_cores(seeds, height, width, plane);                                             \
-  }                                                                                             \
-  extern "C" __global__ void pack_thick_##suffix(const T* seeds, int64_t height, int64_t width, \
-                                                 const uint64_t* thick, const int32_t* members, \
-                                                 int32_t used, uint64_t* planes) {              \
-    hdseg::pack_thick(seeds, height, width, thick, members, used, planes);                      \
-  }                                                                                             \
-  extern "C" __global__ void clear_near_##suffix(const T* seeds, int64_t height, int64_t width, \
-                                                 const uint64_t* thick, const int32_t* members, \
-                                                 const uint64_t* near, T* pruned) {             \
-    hdseg::clear_near(seeds, height, width, thick, members, near, pruned);                      \
-  }                                                                                             \
-  extern "C" __global__ void mark_present_##suffix(const T* values, int64_t count,              \
-                                                   uint8_t* found) {                            \
-    hdseg::mark_present(values, count, found);                                                  \
+#define HDSEG_PLANE_KERNELS(T, suffix)                                                         \
+  extern "C" __global__ void pack_classes_##suffix(                                            \
+      const T* classes, int64_t height, int64_t width, const int32_t* list, int32_t is_listed, \
+      int32_t count, uint64_t* planes) {                                                       \
+    hdseg::pack_classes(classes, height, width, hdseg::Members(list, is_listed != 0, count),   \
+                        planes);                                                               \
+  }                                                                                            \
+  extern "C" __global__ void unpack_classes_##suffix(                                          \
+      const T* classes, int64_t height, int64_t width, const int32_t* list, int32_t is_listed, \
+      int32_t count, const uint64_t* planes, const uint64_t* thick, const uint64_t* near,      \
+      int64_t length, int32_t more, T* seeds) {                                                \
+    hdseg::unpack_classes(classes, height, width, hdseg::Members(list, is_listed != 0, count), \
+                          planes, {thick, near, length}, more, seeds);                         \
+  }                                                                                            \
+  extern "C" __global__ void mark_present_##suffix(const T* values, int64_t count,             \
+                                                   uint8_t* found) {                           \
+    hdseg::mark_present(values, count, found);                                                 \
   }
 HDSEG_PLANE_KERNELS(uint8_t, u8)
 HDSEG_PLANE_KERNELS(uint16_t, u16)
 HDSEG_PLANE_KERNELS(uint32_t, u32)
 #undef HDSEG_PLANE_KERNELS
 
-extern "C" __global__ void widen(const uint64_t* from, int64_t planes, int64_t height,
-                                 int64_t words, int64_t by, uint64_t* to) {
-  hdseg::widen(from, planes, height, words, by, to);
+extern "C" __global__ void open_planes(const uint64_t* from, int64_t planes, int64_t height,
+                                       int64_t width, uint64_t* to) {
+  hdseg::open_planes(from, planes, height, width, to);
+}
+
+extern "C" __global__ void spread_along_columns(const uint64_t* from, int64_t planes,
+                                                int64_t height, int64_t words, int64_t length,
+                                                int64_t rows, uint64_t* to) {
+  hdseg::spread_along_columns(from, planes, height, words, length, rows, to);
 }
 
 // A mask of bytes: its plane, and what of it is left.

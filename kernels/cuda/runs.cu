@@ -1,5 +1,6 @@
 // The band: from seeds to runs, from runs to positions, and values into the picture.
 #include "cuda/runs.h"
+#include "cuda/scan.h"
 
 namespace hdseg {
 
@@ -16,70 +17,125 @@ __device__ uint32_t beginnings(const Seed* row, int64_t x, int64_t end) {
   return __ballot_sync(kAllLanes, unknown && !before);
 }
 
-// found[c]: how many runs begin in chunk c, chunks row by row.
+// Which of them are unknown.
 template <class Seed>
-__device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int32_t* found) {
+__device__ uint32_t unknown(const Seed* row, int64_t x, int64_t end) {
+  return __ballot_sync(kAllLanes, x < end && row[x] == 0);
+}
+
+// counts (2, chunks): how many runs begin in each chunk, chunks row by row, and how many pixels of
+// it are unknown.
+template <class Seed>
+__device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int32_t* counts) {
   const int64_t across = chunks_of(width), chunks = height * across;
   for (int64_t c = first_item() / kWarp; c < chunks; c += item_step() / kWarp) {
     const Seed* row = seeds + c / across * width;
     const int64_t first = c % across * kChunk;
     const int64_t end = first + kChunk < width ? first + kChunk : width;
-    int32_t total = 0;
+    int32_t runs = 0, found = 0;
     for (int64_t x = first; x < end; x += kWarp) {
-      total += __popc(beginnings(row, x + lane_of(), end));
+      runs += __popc(beginnings(row, x + lane_of(), end));
+      found += __popc(unknown(row, x + lane_of(), end));
     }
-    if (lane_of() == 0) found[c] = total;
+    if (lane_of() == 0) {
+      counts[c] = runs;
+      counts[chunks + c] = found;
+    }
   }
 }
 
-// Writes the first and the last pixel of each run; behind[c]: the runs up to the end of chunk c.
+// Writes the first pixel and the first position of each run.
 template <class Seed>
-__device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, const int64_t* behind,
-                           int64_t* pixel, int64_t* last) {
+__device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, const Before& before,
+                           int64_t* pixel, int32_t* start) {
   const int64_t across = chunks_of(width), chunks = height * across;
   for (int64_t c = first_item() / kWarp; c < chunks; c += item_step() / kWarp) {
     const int64_t y = c / across;
     const Seed* row = seeds + y * width;
     const int64_t first = c % across * kChunk;
     const int64_t end = first + kChunk < width ? first + kChunk : width;
-    int64_t run = c > 0 ? behind[c - 1] : 0;
-    for (int64_t start = first; start < end; start += kWarp) {
-      const int64_t x = start + lane_of();
-      const uint32_t begins = beginnings(row, x, end);
-      // The runs that begin up to here; the last of them is this pixel's.
-      const int64_t r = run + __popc(begins << (kWarp - 1 - lane_of())) - 1;
-      if (begins >> lane_of() & 1u) pixel[r] = y * width + x;
-      const bool unknown = x < end && row[x] == 0;
-      if (unknown && (x + 1 == width || row[x + 1] != 0)) last[r] = y * width + x;
+    int64_t run = before.at(c, 0), position = before.at(c, 1);
+    for (int64_t x = first; x < end; x += kWarp) {
+      const uint32_t begins = beginnings(row, x + lane_of(), end);
+      const uint32_t gaps = unknown(row, x + lane_of(), end);
+      const uint32_t earlier = (1u << lane_of()) - 1;
+      if (begins >> lane_of() & 1u) {
+        const int64_t r = run + __popc(begins & earlier);
+        pixel[r] = y * width + x + lane_of();
+        start[r] = static_cast<int32_t>(position + __popc(gaps & earlier));
+      }
       run += __popc(begins);
+      position += __popc(gaps);
     }
+    if (c + 1 == chunks && lane_of() == 0) start[run] = static_cast<int32_t>(position);
   }
 }
 
-// Each pixel of the band gets every `step`-th value.
+// Each pixel of the band gets every `step`-th value, less something.
 template <class T>
-__device__ void put(const Runs& runs, int64_t size, const T* values, int64_t step, T* picture) {
+__device__ void put(const Runs& runs, int64_t size, const T* values, int64_t step, int32_t less,
+                    T* picture) {
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    picture[pixel_at(runs, run_at(runs, i), i)] = values[i * step];
+    picture[pixel_at(runs, run_at(runs, i), i)] = static_cast<T>(values[i * step] - less);
+  }
+}
+
+// The runs of the components with a place in a table, those of place -1 being left out: counts (2,
+// runs) of them and of their pixels.
+__device__ inline void count_part(const int32_t* start, const int32_t* component,
+                                  const int32_t* place, int64_t runs, int32_t* counts) {
+  for (int64_t r = first_item(); r < runs; r += item_step()) {
+    const bool stays = place[component[r]] >= 0;
+    counts[r] = stays ? 1 : 0;
+    counts[runs + r] = stays ? start[r + 1] - start[r] : 0;
+  }
+}
+
+struct Part {
+  int64_t* pixel;     // (runs of the part)
+  int32_t* start;     // (runs + 1)
+  int32_t* place;     // (runs)
+  int32_t* position;  // (pixels): in the whole band
+};
+
+__device__ inline void write_part(const Runs& runs, int64_t size, const int32_t* component,
+                                  const int32_t* place, const Before& before, const Part& part) {
+  for (int64_t i = first_item(); i < size; i += item_step()) {
+    const int64_t run = run_at(runs, i);
+    const int32_t of_component = place[component[run]];
+    const int64_t first = before.at(run, 1), inside = i - runs.start[run];
+    if (of_component >= 0) {
+      part.position[first + inside] = static_cast<int32_t>(i);
+      if (inside == 0) {
+        const int64_t r = before.at(run, 0);
+        part.pixel[r] = runs.pixel[run];
+        part.start[r] = static_cast<int32_t>(first);
+        part.place[r] = of_component;
+      }
+    }
+    if (i + 1 == size) {
+      part.start[before.at(runs.count, 0)] = static_cast<int32_t>(before.at(runs.count, 1));
+    }
   }
 }
 
 }  // namespace hdseg
 
-#define HDSEG_SEED_KERNELS(T, suffix)                                                           \
-  extern "C" __global__ void count_runs_##suffix(const T* seeds, int64_t height, int64_t width, \
-                                                 int32_t* found) {                              \
-    hdseg::count_runs(seeds, height, width, found);                                             \
-  }                                                                                             \
-  extern "C" __global__ void write_runs_##suffix(const T* seeds, int64_t height, int64_t width, \
-                                                 const int64_t* behind, int64_t* pixel,         \
-                                                 int64_t* last) {                               \
-    hdseg::write_runs(seeds, height, width, behind, pixel, last);                               \
-  }                                                                                             \
-  extern "C" __global__ void put_##suffix(const int64_t* pixel, const int32_t* start,           \
-                                          int64_t runs, int64_t size, const T* values,          \
-                                          int64_t step, T* picture) {                           \
-    hdseg::put({{0, 0}, pixel, start, runs}, size, values, step, picture);                      \
+#define HDSEG_SEED_KERNELS(T, suffix)                                                              \
+  extern "C" __global__ void count_runs_##suffix(const T* seeds, int64_t height, int64_t width,    \
+                                                 int32_t* counts, int64_t* done) {                 \
+    if (hdseg::first_item() == 0) *done = 0;                                                       \
+    hdseg::count_runs(seeds, height, width, counts);                                               \
+  }                                                                                                \
+  extern "C" __global__ void write_runs_##suffix(const T* seeds, int64_t height, int64_t width,    \
+                                                 const int64_t* in_tile, const int64_t* tile,      \
+                                                 int64_t chunks, int64_t* pixel, int32_t* start) { \
+    hdseg::write_runs(seeds, height, width, {in_tile, tile, chunks}, pixel, start);                \
+  }                                                                                                \
+  extern "C" __global__ void put_##suffix(const int64_t* pixel, const int32_t* start,              \
+                                          int64_t runs, int64_t size, const T* values,             \
+                                          int64_t step, int32_t less, T* picture) {                \
+    hdseg::put({{0, 0}, pixel, start, runs}, size, values, step, less, picture);                   \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)
@@ -93,4 +149,20 @@ extern "C" __global__ void runs_of_positions(const int32_t* start, int64_t runs,
   for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
     run[i] = static_cast<int32_t>(hdseg::run_at(band, i));
   }
+}
+
+extern "C" __global__ void count_part(const int32_t* start, const int32_t* component,
+                                      const int32_t* place, int64_t runs, int32_t* counts,
+                                      int64_t* done) {
+  if (hdseg::first_item() == 0) *done = 0;
+  hdseg::count_part(start, component, place, runs, counts);
+}
+
+extern "C" __global__ void write_part(const int64_t* pixel, const int32_t* start, int64_t runs,
+                                      int64_t size, const int32_t* component, const int32_t* place,
+                                      const int64_t* in_tile, const int64_t* tile,
+                                      int64_t* part_pixel, int32_t* part_start, int32_t* part_place,
+                                      int32_t* position) {
+  hdseg::write_part({{0, 0}, pixel, start, runs}, size, component, place, {in_tile, tile, runs},
+                    {part_pixel, part_start, part_place, position});
 }

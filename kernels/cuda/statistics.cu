@@ -49,23 +49,31 @@ __device__ void histogram(const T* values, int64_t count, int64_t chunk, int64_t
   }
 }
 
-// sums[c]: sum(x) and sum(x^2) of chunk c, exactly: chunks are shorter than 2^32 values.
+// sums (chunks, channels + 1): of each channel of a chunk's pixels, and the squares of all values,
+// exactly: chunks have fewer than 2^32 values.
 template <class T>
-__device__ void integer_sums(const T* values, int64_t count, int64_t chunk, uint64_t* sums) {
+__device__ void integer_sums(const T* image, int64_t pixels, int64_t channels, int64_t chunk,
+                             uint64_t* of_threads, uint64_t* sums) {
   __shared__ uint64_t scratch[kWarp];
-  each_chunk(count, chunk, [=](int64_t c, int64_t first, int64_t end) {
+  // Each thread meets one channel only.
+  const int64_t working = blockDim.x / channels * channels;
+  each_chunk(pixels, chunk, [=](int64_t c, int64_t first, int64_t end) {
     uint64_t sum = 0, squares = 0;
-    for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
-      const uint32_t value = values[i];
+    for (int64_t i = first * channels + threadIdx.x; i < end * channels; i += working) {
+      const uint32_t value = threadIdx.x < working ? image[i] : 0;
       sum += value;
       squares += value * value;  // below 2^32
     }
-    sum = block_sum(sum, scratch);
+    of_threads[threadIdx.x] = sum;
     squares = block_sum(squares, scratch);
-    if (threadIdx.x == 0) {
-      sums[2 * c] = sum;
-      sums[2 * c + 1] = squares;
+    __syncthreads();
+    uint64_t* of_chunk = sums + c * (channels + 1);
+    if (threadIdx.x < channels) {
+      for (int64_t i = threadIdx.x + channels; i < working; i += channels) sum += of_threads[i];
+      of_chunk[threadIdx.x] = sum;
     }
+    if (threadIdx.x == 0) of_chunk[channels] = squares;
+    __syncthreads();
   });
 }
 
@@ -73,7 +81,7 @@ __device__ void integer_sums(const T* values, int64_t count, int64_t chunk, uint
 // it. Relative to a value of its own a constant picture has sums of exactly 0.
 template <class T, bool kSquared>
 __device__ void float_sums(const T* values, int64_t count, int64_t chunk, const T* first_value,
-                           const double* mean, double* sums) {
+                           double mean, double* sums) {
   __shared__ double scratch[kWarp];
   const auto origin = static_cast<double>(*first_value);
   each_chunk(count, chunk, [=](int64_t c, int64_t first, int64_t end) {
@@ -81,7 +89,7 @@ __device__ void float_sums(const T* values, int64_t count, int64_t chunk, const 
     for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) {
       double term = static_cast<double>(values[i]) - origin;
       if (kSquared) {
-        term -= *mean;
+        term -= mean;
         term *= term;
       }
       sum += term;
@@ -115,19 +123,20 @@ __device__ void channel_sums(const T* image, int64_t pixels, int64_t channels, i
 
 }  // namespace hdseg
 
-#define HDSEG_INTEGER_KERNELS(T, suffix)                                                          \
-  extern "C" __global__ void histogram_##suffix(const T* values, int64_t count, int64_t chunk,    \
-                                                int64_t bins, uint64_t* counts) {                 \
-    HDSEG_DYNAMIC_SHARED(uint32_t, table);                                                        \
-    hdseg::histogram(values, count, chunk, bins, table, counts);                                  \
-  }                                                                                               \
-  extern "C" __global__ void histogram_of_many_##suffix(                                          \
-      const T* values, int64_t count, int64_t chunk, int64_t bins, uint64_t* counts) {            \
-    hdseg::histogram(values, count, chunk, bins, nullptr, counts);                                \
-  }                                                                                               \
-  extern "C" __global__ void integer_sums_##suffix(const T* values, int64_t count, int64_t chunk, \
-                                                   uint64_t* sums) {                              \
-    hdseg::integer_sums(values, count, chunk, sums);                                              \
+#define HDSEG_INTEGER_KERNELS(T, suffix)                                                       \
+  extern "C" __global__ void histogram_##suffix(const T* values, int64_t count, int64_t chunk, \
+                                                int64_t bins, uint64_t* counts) {              \
+    HDSEG_DYNAMIC_SHARED(uint32_t, table);                                                     \
+    hdseg::histogram(values, count, chunk, bins, table, counts);                               \
+  }                                                                                            \
+  extern "C" __global__ void histogram_of_many_##suffix(                                       \
+      const T* values, int64_t count, int64_t chunk, int64_t bins, uint64_t* counts) {         \
+    hdseg::histogram(values, count, chunk, bins, nullptr, counts);                             \
+  }                                                                                            \
+  extern "C" __global__ void integer_sums_##suffix(                                            \
+      const T* image, int64_t pixels, int64_t channels, int64_t chunk, uint64_t* sums) {       \
+    HDSEG_DYNAMIC_SHARED(uint64_t, of_threads);                                                \
+    hdseg::integer_sums(image, pixels, channels, chunk, of_threads, sums);                     \
   }
 HDSEG_INTEGER_KERNELS(uint8_t, u8)
 HDSEG_INTEGER_KERNELS(uint16_t, u16)
@@ -137,11 +146,10 @@ HDSEG_INTEGER_KERNELS(uint32_t, u32)
 #define HDSEG_FLOAT_KERNELS(T, suffix)                                                             \
   extern "C" __global__ void float_sums_##suffix(const T* values, int64_t count, int64_t chunk,    \
                                                  const T* origin, double* sums) {                  \
-    hdseg::float_sums<T, false>(values, count, chunk, origin, nullptr, sums);                      \
+    hdseg::float_sums<T, false>(values, count, chunk, origin, 0.0, sums);                          \
   }                                                                                                \
   extern "C" __global__ void float_squares_##suffix(const T* values, int64_t count, int64_t chunk, \
-                                                    const T* origin, const double* mean,           \
-                                                    double* sums) {                                \
+                                                    const T* origin, double mean, double* sums) {  \
     hdseg::float_sums<T, true>(values, count, chunk, origin, mean, sums);                          \
   }
 HDSEG_FLOAT_KERNELS(float, f32)
@@ -153,8 +161,6 @@ HDSEG_FLOAT_KERNELS(double, f64)
       const T* image, int64_t pixels, int64_t channels, int64_t chunk, double* sums) { \
     hdseg::channel_sums(image, pixels, channels, chunk, sums);                         \
   }
-HDSEG_CHANNEL_KERNELS(uint8_t, u8)
-HDSEG_CHANNEL_KERNELS(uint16_t, u16)
 HDSEG_CHANNEL_KERNELS(float, f32)
 HDSEG_CHANNEL_KERNELS(double, f64)
 #undef HDSEG_CHANNEL_KERNELS

@@ -16,7 +16,7 @@ struct Planes {
   const uint64_t* from;
   uint64_t* to;
   int64_t height, width;
-  int32_t* stamp;      // of each tile: the last launch in which it has changed
+  int32_t* stamp;      // of each tile: the last launch in which it has changed; the first sets it
   int32_t launch;      // this one's number, from 1 on
   int32_t since;       // launches ago these elements were tried here before
   bool at_boundaries;  // no element matches where all pixels are set
@@ -97,14 +97,14 @@ struct PresetTest {
 
 template <int radius>
 struct Presets {
-  const int8_t* directions;
+  uint64_t directions;  // 4 bits each
   int32_t count;
 
   __device__ int reached() const { return radius; }
 
   __device__ Found look_for(int32_t element, uint32_t columns, const View& view, int done,
                             Scratch& s) const {
-    switch (directions[element]) {
+    switch (directions >> 4 * element & 7) {
       case 0:
         return look(PresetTest<radius, 0>(), columns, view, done, s);
       case 1:
@@ -228,6 +228,7 @@ __device__ bool thin_tile(const Elements& elements, int32_t repeats, bool at_bou
 __device__ bool is_active(const Planes& planes, const int32_t* stamp, int64_t tile_row,
                           int64_t tile_column, int64_t tile_rows, int64_t tile_columns) {
   bool active = false;
+  if (planes.launch <= planes.since) return true;
   if (threadIdx.x < 9) {
     const int64_t row = tile_row + threadIdx.x / 3 - 1, column = tile_column + threadIdx.x % 3 - 1;
     active = row >= 0 && row < tile_rows && column >= 0 && column < tile_columns &&
@@ -245,7 +246,7 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
   const int64_t tile_row = blockIdx.x / tile_columns, tile_column = blockIdx.x % tile_columns;
   int32_t* stamp = planes.stamp + blockIdx.y * tile_rows * tile_columns;
   // Read before anybody comes to write it below.
-  const bool differs = stamp[blockIdx.x] >= planes.launch - 1;
+  const bool differs = planes.launch == 1 || stamp[blockIdx.x] >= planes.launch - 1;
   if (!is_active(planes, stamp, tile_row, tile_column, tile_rows, tile_columns)) return;
 
   const View view = view_of(planes.height, planes.width, tile_row, tile_column);
@@ -253,7 +254,9 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
   load_tile(planes.from + plane, view, s);
   bool changed = thin_tile(elements, repeats, planes.at_boundaries, view, s);
   changed = __syncthreads_or(changed);
-  if (changed && threadIdx.x == 0) stamp[blockIdx.x] = planes.launch;
+  if ((changed || planes.launch == 1) && threadIdx.x == 0) {
+    stamp[blockIdx.x] = changed ? planes.launch : 0;
+  }
   if (!changed && !differs) return;
   for (int i = static_cast<int>(threadIdx.x); i < kCoreLines * kCoreColumns; i += kLines) {
     const int line = kHalo + i / kCoreColumns, column = 1 + i % kCoreColumns;
@@ -270,7 +273,7 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
   extern "C" __global__ void __launch_bounds__(256, 4)                                            \
       thin_presets_##radius(const uint64_t* from, uint64_t* to, int64_t height, int64_t width,    \
                             int32_t* stamp, int32_t launch, int32_t since, int32_t at_boundaries, \
-                            const int8_t* directions, int32_t count, int32_t repeats) {           \
+                            uint64_t directions, int32_t count, int32_t repeats) {                \
     __shared__ hdseg::Scratch scratch;                                                            \
     hdseg::thin({from, to, height, width, stamp, launch, since, at_boundaries != 0},              \
                 hdseg::Presets<radius>{directions, count}, repeats, scratch);                     \

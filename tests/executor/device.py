@@ -85,6 +85,11 @@ class ExecutorDevice:
         assert isinstance(array, DeviceArray)
         return array.get()
 
+    def fetched(self, arrays):
+        assert all(isinstance(array, DeviceArray) for array in arrays)
+        count("wait", "fetched", *arrays)
+        return tuple(array.values.copy() for array in arrays)
+
     def sparse(self):
         from executor import sparse
 

@@ -17,7 +17,7 @@ from hdseg_gpu.core.ops import (
 from hdseg_gpu.core.windows import Placement, Window
 
 # What the contract keeps in host memory.
-_HOST = {"elements", "center", "table"}
+_HOST = {"elements", "row", "table"}
 _TUPLES = (Band, ColourModels, Evidence, Nearby, NearestMap, Network, Places)
 
 

@@ -1,0 +1,32 @@
+// What colour models are made from: a class, and a field of windows around those it is wanted in.
+#pragma once
+#include "cuda/runs.h"
+
+namespace hdseg {
+
+struct Task {
+  int64_t k, top, left, height, width;
+
+  __device__ int64_t area() const { return height * width; }
+};
+
+// Tasks first .. end - 1; their fields lie one after the other, and in each of them the moments.
+struct Tasks {
+  const int64_t* begin;  // the first window of each task's field, and behind the last, of all
+  const Task* task;
+  int64_t first, end, count;  // count: moments
+
+  __device__ int64_t values() const { return (begin[end] - begin[first]) * count; }
+
+  // The task of a window of these fields.
+  __device__ int64_t at(int64_t window) const {
+    return first + last_at_most(begin + first, end - first, begin[first] + window);
+  }
+
+  // Where moment q of a task's field begins.
+  __device__ int64_t place(int64_t t, int64_t q) const {
+    return (begin[t] - begin[first]) * count + q * (begin[t + 1] - begin[t]);
+  }
+};
+
+}  // namespace hdseg
