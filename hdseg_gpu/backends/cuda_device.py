@@ -56,9 +56,7 @@ class Device(Protocol):
         """Return an array's values in host memory, when they are there."""
 
     def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
-        if len(arrays) == 1:
-            return (self.host(arrays[0]),)
-        return cuda_transfer.fetched_together(self.xp, arrays)
+        """Return several arrays' values in host memory, after one wait for all of them."""
 
     def sparse(self) -> tuple[Any, Any]:
         """Return what stands for scipy.sparse and scipy.sparse.linalg."""
@@ -112,12 +110,7 @@ class CudaDevice:
     def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
         if len(arrays) == 1:
             return (self.host(arrays[0]),)
-        # Only into pinned memory copies can be under way while the host goes on.
-        pinned = [_pinned(array.shape, array.dtype) for array in arrays]
-        for array, values in zip(arrays, pinned, strict=True):
-            array.get(out=values, blocking=False)
-        self.xp.cuda.get_current_stream().synchronize()
-        return tuple(values.copy() for values in pinned)
+        return cuda_transfer.fetched_together(self.xp, arrays)
 
     def sparse(self) -> tuple[Any, Any]:
         from cupyx.scipy import sparse
