@@ -1044,6 +1044,15 @@ def write_tiff(path, *changes, following=0, more=b"", size=0):
         os.truncate(path, size)  # zeros that take no room
 
 
+@pytest.mark.parametrize("planes", [1, 2])  # together, or apart
+def test_more_channels_than_a_tiff_can_have(tmp_path, planes):
+    """Else a column of 41 pixels is an array of 164 GB."""
+    path = tmp_path / "a.tif"
+    write_tiff(path, (284, (3, 1, planes)), (277, (4, 1, 4_000_000_000)))
+    with refused(path, "channels, and a TIFF has 65535 at most|MiB"):
+        open_image(path, max_memory=1 << 30)
+
+
 def test_a_tag_that_is_there_twice(tmp_path):
     path = tmp_path / "a.tif"
     write_tiff(path)

@@ -12,6 +12,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape, Window, between
 
 _COMPLEX_INTEGERS = 5  # of SampleFormat: NumPy has no such type
+_MOST_SAMPLES = 65_535  # of a pixel: their number has 16 bits
 
 
 class Segment(NamedTuple):
@@ -73,6 +74,11 @@ def layout_of(page: Any, path: Path) -> Layout:
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged: it has {height} x {width} pixels of "
             f"{planes * samples} channels."
+        )
+    if planes * samples > _MOST_SAMPLES:
+        raise InvalidInput(
+            f"{path} cannot be read, it may be damaged: it has {planes * samples} channels, and a "
+            f"TIFF has {_MOST_SAMPLES} at most."
         )
     segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
     if min(int(n) for n in segment) < 1:
