@@ -409,9 +409,10 @@ class CpuOps(HostOps):
     def refresh(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
     ) -> NDArray[np.float64]:
-        squares = np.empty((2, len(r)))
-        self._run("refresh", level, b, x, r, squares)
-        return squares
+        assert isinstance(level, _Level)
+        found = np.empty((3, len(r)))
+        self._run("refresh", level, level.inverse, b, x, r, found)
+        return found
 
     def conjugate(
         self,

@@ -29,20 +29,20 @@ class CudaBand(CudaKernels):
     def begin_band(self, seeds: NDArray[Any]) -> Steps[Band]:
         xp, (height, width) = self.xp, seeds.shape
         chunks = height * -(-width // _CHUNK)
-        found = self._counted(chunks, 2)
+        found = self._counted(chunks, 3)
         self._spread(
             "runs.cu", f"count_runs_{suffix(seeds)}", 32 * chunks,
             seeds, height, width, found.counts, found.done,
         )  # fmt: skip
         self._scanned(found)
         (totals,) = yield (found.totals,)
-        runs, size = totals[:, -1].tolist()
+        runs, size, black = totals[:, -1].tolist()
         pixel, start = xp.empty(runs, np.int64), xp.empty(runs + 1, np.int32)
         self._spread(
             "runs.cu", f"write_runs_{suffix(seeds)}", 32 * chunks,
             seeds, height, width, *found.before, pixel, start,
         )  # fmt: skip
-        return Band((height, width), pixel, start, size)
+        return Band((height, width), pixel, start, size, black)
 
     def _band(self, shape: tuple[int, int], pixel: Any, lengths: Any) -> Band:
         start = self._starts(lengths)
@@ -67,20 +67,20 @@ class CudaBand(CudaKernels):
         self, band: Band, component: NDArray[np.int32], row: NDArray[np.int32]
     ) -> tuple[Band, NDArray[np.int32], NDArray[np.int32]]:
         xp, runs = self.xp, len(band.pixel)
-        rows, found = xp.asarray(row), self._counted(runs, 2)
+        rows, found = xp.asarray(row), self._counted(runs, 3)
         self._spread(
             "runs.cu", "count_part", runs,
-            band.start, component, rows, runs, found.counts, found.done,
+            band.shape[1], band.pixel, band.start, component, rows, runs, found.counts, found.done,
         )  # fmt: skip
         self._scanned(found)
-        kept, size = self.host(found.totals)[:, -1].tolist()
+        kept, size, black = self.host(found.totals)[:, -1].tolist()
         pixel, start = xp.empty(kept, np.int64), xp.empty(kept + 1, np.int32)
         first, position = xp.empty(kept, np.int32), xp.empty(size, np.int32)
         self._spread(
             "runs.cu", "write_part", band.size, *runs_of(band), component, rows,
             found.in_tile, found.tile, pixel, start, first, position,
         )  # fmt: skip
-        return Band(band.shape, pixel, start, size), first, position
+        return Band(band.shape, pixel, start, size, black), first, position
 
     def put(self, band: Band, values: Classes, picture: Classes, less: int = 0) -> None:
         step = 1 if values.ndim == 1 else values.shape[1]

@@ -133,13 +133,14 @@ class CudaCells(CudaKernels):
 
     def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         height, width = cells.shape
-        squared = self.xp.empty(cells.shape, np.int64)
+        segments = height * -(-width // _WARP)
+        room = self.xp.empty(cells.size + segments, np.int64)
+        squared, least = room[: cells.size], room[cells.size :]
         blocks = min(-(-width // _COLUMNS_BLOCK), self.device.most_blocks)
         self.device.launch(
             "rivals.cu", f"rivals_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
             (cells, height, width, reach, squared),
         )  # fmt: skip
-        least = self.xp.empty((height, -(-width // _WARP)), np.int64)
         self._spread(
             "rivals.cu", f"rivals_in_segments_{suffix(cells)}", _WARP * least.size,
             cells, squared, height, width, least,

@@ -101,18 +101,20 @@ class CudaEvidence(CudaKernels):
         means = xp.empty((1, 1) if exact else models.shape, np.float64)
         for some in tasks.batches(self.host, _FIELDS // (4 * width)):
             values = some.windows * width
-            sums = xp.empty(values, np.float32)
-            between, found = xp.empty((2, len(radii), values), np.float32)
+            levels = len(radii)
+            room = xp.empty((1 + 2 * levels) * values, np.float32)
+            sums = room[:values]
+            between, smoothed = room[values:].reshape(2, levels, values)
             self._spread(
                 "colours.cu", f"window_sums_{suffix(own)}", values, *cells, *some.args, sums
             )
             self.device.launch(
                 "colours.cu", "smooth",
-                (min(some.most * width, self.device.most_blocks), len(radii)), (_FIELD_BLOCK,),
-                (sums, *some.args, values, packed, between, found),
+                (min(some.most * width, self.device.most_blocks), levels), (_FIELD_BLOCK,),
+                (sums, *some.args, values, packed, between, smoothed),
             )  # fmt: skip
             self._spread(
-                "colours.cu", f"gaussians_{most}", entries, found, *some.args, values, len(radii),
+                "colours.cu", f"gaussians_{most}", entries, smoothed, *some.args, values, levels,
                 prior, START_SHARE * prior, tasks.where, entries, channels, ridge, means, models,
             )  # fmt: skip
         return models
@@ -136,7 +138,8 @@ class CudaEvidence(CudaKernels):
         if 4 * windows * moments > _GUESSED:  # what there is room for at most is too much
             most, windows = self.host(found.totals)[:, -1].tolist()
             known = True
-        task, begin = xp.empty((most, 5), np.int64), xp.empty(most + 1, np.int64)
+        room = xp.empty(6 * most + 1, np.int64)
+        task, begin = room[: 5 * most].reshape(most, 5), room[5 * most :]
         where = xp.empty((entries, 2), np.int32)
         args = *given, *found.before, task, begin, where
         self.device.launch("nearby.cu", f"write_tasks_{kind}", *how, args, shared)

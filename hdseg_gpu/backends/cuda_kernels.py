@@ -59,6 +59,7 @@ class Sums:
 
     parts: Any  # (2, columns, blocks) float64
     arrived: Any  # (columns,) uint32, 0 between launches: blocks that are done
+    worst: Any  # (columns,) uint32, 0 between launches: of a maximum
     factor: Any  # (columns,) float64: what becomes of the sums
 
 
@@ -90,8 +91,11 @@ class CudaLevel(Level):
     def sums(self, xp: Any, columns: int) -> Sums:
         """Return what sums over the rows need, made once."""
         if self._sums is None or len(self._sums.arrived) < columns:
-            parts = xp.empty((2, columns, blocks_of_sums(self)))
-            self._sums = Sums(parts, xp.zeros(columns, np.uint32), xp.empty(columns))
+            blocks = blocks_of_sums(self)
+            room = xp.empty((2 * blocks + 1) * columns)
+            parts, factor = room[columns:].reshape(2, columns, blocks), room[:columns]
+            arrived, worst = xp.zeros((2, columns), np.uint32)
+            self._sums = Sums(parts, arrived, worst, factor)
         return self._sums
 
     def room(self, xp: Any, columns: int) -> Any:
@@ -158,20 +162,15 @@ class CudaKernels(Ops):
         args = (scan.counts, scan.length, scan.in_tile, scan.tile, scan.done)
         self.device.launch("scan.cu", "scan", (tiles, scan.rows), (BLOCK,), args)
 
+    def _degrees(self, rows: int) -> Any:
+        """Return room for how many entries each row has, after a 0 that kernels write, too."""
+        return self.xp.empty(rows + 1, np.int32) if rows else self.xp.zeros(1, np.int32)
+
     def _starts(self, lengths: Any) -> Any:
         """Return where rows or runs of these lengths begin, and where the last one ends: int32."""
         start = self.xp.zeros(len(lengths) + 1, np.int32)
         start[1:] = self.xp.cumsum(lengths, dtype=np.int32)
         return start
-
-    def _added(self, parts: Any) -> Any:
-        """Return the sums of rows of float64, always in the same order."""
-        rows, count = parts.shape
-        if count == 1:
-            return parts.reshape(-1)
-        sums = self.xp.empty(rows)
-        self.device.launch("vectors.cu", "add_parts", (1, rows), (BLOCK,), (parts, count, sums))
-        return sums
 
     def _spread(self, file: str, kernel: str, count: int, *args: Any, shared: int = 0) -> None:
         """Start a kernel with a thread for each of `count` items; none if there are no items."""

@@ -86,12 +86,13 @@ class CudaLevels(CudaKernels):
         assert isinstance(level, CudaLevel)
         columns = len(r)
         if columns == 0 or level.size == 0:
-            return self.xp.zeros((2, columns))  # type: ignore[no-any-return]
-        sums, squares = level.sums(self.xp, columns), self.xp.empty((2, columns))
+            return np.zeros((3, columns))
+        sums, found = level.sums(self.xp, columns), self.xp.empty((3, columns))
         self._sum_rows(
-            "refresh", level, b, x, r, sums.parts, sums.arrived, squares, columns=columns
-        )
-        return squares  # type: ignore[no-any-return]
+            "refresh", level, level.inverse, b, x, r, sums.parts, sums.arrived, sums.worst, found,
+            columns=columns,
+        )  # fmt: skip
+        return self.host(found)
 
     def _sum_rows(self, verb: str, level: CudaLevel, *arrays: Any, columns: int) -> None:
         """Start a kernel that sums over all rows, with as many blocks on every card."""
@@ -259,22 +260,22 @@ class CudaLevels(CudaKernels):
     def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
         assert isinstance(level, CudaLevel)
         xp, n = self.xp, level.size
-        leader, (diagonal, inner) = xp.empty(n, np.int32), xp.empty((2, n), np.float32)
+        leader, diagonal, inner = _words(xp, n, np.int32, np.float32, np.float32)
         self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal, inner)
         graph = _Graph(*_weights(level), n, self.row_sums(level), inner, diagonal, leader)
         # Pairs, and pairs of pairs; the finer graph goes, which has 50 bytes for each entry.
         pair, graph = self._halved(graph)
         quad, graph = self._halved(graph)
-        aggregate, members = xp.empty(n, np.int32), xp.zeros(n + 1, np.int32)
+        (aggregate, member), members = xp.empty((2, n), np.int32), xp.zeros(n + 1, np.int32)
         self._each("compose", n, pair, quad, n, aggregate, members)
-        level.members = self._members(aggregate, members, graph.size)
+        level.members = self._members(aggregate, members, graph.size, member)
         return aggregate, self._rescaled(graph, level.members[0])
 
     def _halved(self, graph: _Graph) -> tuple[Any, _Graph]:
         """Return the group of each entry, -1 for those left out, and the graph of the groups."""
         xp, n = self.xp, graph.size
-        strongest, leader = xp.empty(n, np.float32), graph.leader
-        choice, first, group = xp.empty((3, n), np.int32)
+        leader = graph.leader
+        choice, first, group, member, strongest = _words(xp, n, *[np.int32] * 4, np.float32)
         self._on_graph("strongest", graph, leader, strongest, first)
         for i in range(_ROUNDS):
             self._on_graph("choose", graph, leader, graph.diagonal, strongest, i, choice)
@@ -285,15 +286,16 @@ class CudaLevels(CudaKernels):
         count, members = xp.cumsum(leader, dtype=np.int32), xp.zeros(n + 1, np.int32)
         self._each("number_groups", n, root, first, count, n, group, members)
         groups = int(count[-1]) if n else 0
-        return group, self._gather(graph, group, self._members(group, members, groups))
+        found = self._members(group, members, groups, member)
+        return group, self._gather(graph, group, found)
 
-    def _members(self, group: Any, members: Any, groups: int) -> tuple[Any, Any]:
+    def _members(self, group: Any, members: Any, groups: int, member: Any) -> tuple[Any, Any]:
         """Return where each group begins, (groups + 1,), in its entries, group by group.
 
         members[1 + g]: how many entries group g has; what else is there is 0, and used up.
+        member: room for the entries.
         """
-        start = self.xp.cumsum(members[: groups + 1], dtype=np.int32)
-        member, n = self.xp.empty(len(group), np.int32), len(group)
+        start, n = self.xp.cumsum(members[: groups + 1], dtype=np.int32), len(group)
         self._each("place_members", n, group, n, groups, start, members, member)
         self._each("sort_members", groups, start, groups, member)
         return start, member
@@ -305,9 +307,10 @@ class CudaLevels(CudaKernels):
         self._on_graph("count_edges", graph, *members, group, groups, degree, count=groups)
         place = xp.cumsum(degree, dtype=np.int32)
         edges = self._entries(place, graph.edges)
-        column, weight = xp.empty(edges, np.int32), xp.empty(edges, np.float32)
-        end, leader = xp.empty((2, groups), np.int32)
-        tied, inner, diagonal = xp.empty((3, groups), np.float32)
+        column, weight = _words(xp, edges, np.int32, np.float32)
+        end, leader, tied, inner, diagonal = _words(
+            xp, groups, np.int32, np.int32, np.float32, np.float32, np.float32
+        )
         self._on_graph(
             "gather", graph, *members, group, groups, graph.tied, graph.inner, graph.diagonal,
             place, end, leader, column, weight, tied, inner, diagonal, count=groups,
@@ -323,17 +326,13 @@ class CudaLevels(CudaKernels):
         self._each("find_resistances", n, start, graph.inner, begin, end, n, resistance, degree)
         row_start = xp.cumsum(degree, dtype=np.int32)
         entries = self._entries(row_start, graph.edges)
-        column, weight = xp.empty(entries, np.int32), xp.empty(entries, np.float32)
+        column, weight = _words(xp, entries, np.int32, np.float32)
         excess, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
         self._each(
             "rescale", n,
             begin, to, total, graph.tied, resistance, n, row_start, column, weight, excess, inverse,
         )  # fmt: skip
         return CudaLevel("sparse", (row_start, column, weight, excess), inverse, n)
-
-    def _degrees(self, rows: int) -> Any:
-        """Return room for how many entries each row has, after a 0 that kernels write, too."""
-        return self.xp.empty(rows + 1, np.int32) if rows else self.xp.zeros(1, np.int32)
 
     def _entries(self, starts: Any, most: int) -> int:
         """Return the entries of rows with such starts; few are not worth waiting for the number."""
@@ -356,7 +355,7 @@ class CudaLevels(CudaKernels):
             f"{kind}_submatrix", count,
             *where, level.parts[-1], rows, count, number, start, column, value,
         )  # fmt: skip
-        return CsrMatrix(*map(self.host, (value, column, start)))
+        return CsrMatrix(*self.fetched(value, column, start))
 
     def _on_graph(self, verb: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
         """Start a kernel with a thread for each entry of a graph, or for `count` items."""
@@ -365,6 +364,12 @@ class CudaLevels(CudaKernels):
 
     def _each(self, kernel: str, count: int, *args: Any) -> None:
         self._spread("aggregation.cu", kernel, count, *args)
+
+
+def _words(xp: Any, size: int, *types: Any) -> list[Any]:
+    """Return arrays of so many numbers of 4 bytes, of one piece of memory."""
+    rows = xp.empty((len(types), size), np.int32)
+    return [row.view(dtype) for row, dtype in zip(rows, types, strict=True)]
 
 
 def _address(array: Any) -> int:

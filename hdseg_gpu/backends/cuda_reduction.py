@@ -19,15 +19,15 @@ _FILE = "reduction.cu"
 
 
 class CudaReduction(CudaKernels):
-    """Allocates, launches, returns; waits for the number of black pixels alone."""
+    """Allocates, launches, returns; waits for the number of black pixels of some bands alone."""
 
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, CudaEdges)
         xp, runs = self.xp, len(band.pixel)
-        black = xp.empty(runs, np.int32)
+        black = self._degrees(runs)
         self._spread(_FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, black)
-        first = self._starts(black)
-        entries = int(first[-1])
+        first = xp.cumsum(black, dtype=np.int32)
+        entries = int(first[-1]) if band.black < 0 else band.black
         offsets = xp.empty((4, entries), np.int32)
         weights = xp.zeros((7, entries + 2 * PADDING), np.float32)
         excess, inverse = xp.zeros((2, entries + 2 * PADDING), np.float32)

@@ -281,7 +281,8 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
     ) -> NDArray[np.float64]:
         before = _dot(r, r)
         self.residual(level, b, x, r)
-        return np.stack([before, _dot(r, r)])
+        worst = (abs(r) / self.diagonal(level)).max(axis=1, initial=0.0)
+        return np.stack([before, _dot(r, r), worst])
 
     def conjugate(
         self,

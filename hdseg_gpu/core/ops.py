@@ -80,6 +80,7 @@ class Band(NamedTuple):
     pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
     start: NDArray[np.int32]  # (runs + 1,)
     size: int  # the number of unknown pixels n
+    black: int = -1  # of them, those with even x + y, where a backend has counted them: ``reduce``
 
     def pixels(self) -> NDArray[np.int64]:
         """Return the flat indices of the pixels, of a band in host memory."""
@@ -730,7 +731,10 @@ class Ops(ABC):
     def refresh(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """Set r = b - A x, computed in float64; return r . r before and after, (2, m)."""
+        """Set r = b - A x, computed in float64; return three numbers for each column, (3, m).
+
+        r . r before and after, and max_i abs(r_i) / a_ii, NaN if there is one; in host memory.
+        """
 
     @abstractmethod
     def conjugate(

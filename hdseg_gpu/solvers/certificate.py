@@ -19,7 +19,6 @@ Source: Berman & Plemmons, Nonnegative Matrices in the Mathematical Sciences, 19
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,11 +115,12 @@ class Certificate:
         nothing, out = (ops.zeros(level.size, 1) for _ in range(2))
         ops.residual(level, nothing, self.time, out)
 
-        def there(columns: NDArray[Any]) -> NDArray[np.float64]:
-            return ops.host(columns[..., cluster]).astype(np.float64)
-
-        short = np.maximum(there(ops.body(out)[0]), 0.0)  # where S v is below 0
-        residual, diagonal = abs(there(ops.body(r))).max(axis=0), there(ops.diagonal(level))
+        columns = ops.body(out)[0], ops.body(r), ops.diagonal(level)
+        product, rest, diagonal = (
+            values.astype(np.float64)
+            for values in ops.fetched(*(column[..., cluster] for column in columns))
+        )
+        short, residual = np.maximum(product, 0.0), abs(rest).max(axis=0)  # S v may be below 0
         for _ in range(_FACTORS):
             # Twice: the second term is for a factor that grows by what w sends over.
             noise = residual + 2 * factor * short

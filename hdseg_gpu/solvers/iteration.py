@@ -63,6 +63,7 @@ class Iteration:
         self._z, self._p, self._q = (room[i * columns : (i + 1) * columns] for i in range(3))
         self._energy: NDArray[np.float64] = ops.xp.zeros(columns)  # p . S p of the last step
         self._prepared = False  # z = M^-1 r
+        self.rest = np.inf  # max abs(D^-1 r), of the residual computed anew
         self.count = 0
         self.before = 0  # of these, steps that somebody else made
 
@@ -102,7 +103,8 @@ class Iteration:
 
     def refresh(self) -> bool:
         """Compute the residual from x; return whether it had drifted, and if so start anew."""
-        before, after = self.ops.host(self.ops.refresh(self.level, self.b, self.x, self.r))
+        before, after, worst = self.ops.refresh(self.level, self.b, self.x, self.r)
+        self.rest = most(worst)
         if bool((after <= 1.2 * before).all()):
             return False
         self.restart()

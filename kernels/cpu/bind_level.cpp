@@ -48,10 +48,10 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
         },
         WithoutGil());
   m.def((kind + "_refresh").c_str(),
-        [](const Parts&... parts, const Columns& b, const Matrix<const double>& x,
-           const OutColumns& r, const Matrix<double>& squares) {
-          refresh(level_of(parts...), body(b), x.data() + kPadding, body(r), squares.data(),
-                  extent(b, 0), extent(b, 1));
+        [](const Parts&... parts, const Floats& inverse, const Columns& b,
+           const Matrix<const double>& x, const OutColumns& r, const Matrix<double>& found) {
+          refresh(level_of(parts...), body(inverse), body(b), x.data() + kPadding, body(r),
+                  found.data(), extent(b, 0), extent(b, 1));
         },
         WithoutGil());
   m.def((kind + "_descend").c_str(),

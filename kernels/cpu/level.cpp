@@ -175,10 +175,11 @@ void residual(const Level& level, const float* b, const double* x, float* r, int
 }
 
 template <class Level>
-void refresh(const Level& level, const float* b, const double* x, float* r, double* squares,
-             int64_t columns, int64_t stride) {
+void refresh(const Level& level, const float* inverse, const float* b, const double* x, float* r,
+             double* found, int64_t columns, int64_t stride) {
   const auto parts = static_cast<size_t>(columns * level.chunks);
   std::vector<double> before(parts), after(parts);
+  std::vector<uint32_t> worst(parts);
 #pragma omp parallel for schedule(static) if (level.size > kFew)
   for (int64_t c = 0; c < level.chunks; ++c) {
     const int64_t first = level.first(c), count = level.first(c + 1) - first;
@@ -191,10 +192,23 @@ void refresh(const Level& level, const float* b, const double* x, float* r, doub
         to[i] = static_cast<float>(static_cast<double>(from[i]) - value);
       });
       after[part] = block_dot(to + first, to + first, count);
+      uint32_t most = 0;
+#pragma omp simd reduction(max : most)
+      for (int64_t i = first; i < first + count; ++i) {
+        most = std::max(most, magnitude(relaxed(inverse[i], to[i])));
+      }
+      worst[part] = most;
     }
   }
-  add_up(before, level.chunks, squares, columns);
-  add_up(after, level.chunks, squares + columns, columns);
+  add_up(before, level.chunks, found, columns);
+  add_up(after, level.chunks, found + columns, columns);
+  for (int64_t j = 0; j < columns; ++j) {
+    uint32_t most = 0;
+    for (int64_t c = 0; c < level.chunks; ++c) {
+      most = std::max(most, worst[static_cast<size_t>(j * level.chunks + c)]);
+    }
+    found[2 * columns + j] = static_cast<double>(float_of_bits(most));
+  }
 }
 
 void conjugate(const float* z, const float* q, const double* energy, float* p, int64_t size,
@@ -248,8 +262,8 @@ void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t
 #define HDSEG_INSTANTIATE(Level)                                                                   \
   template void step<Level>(const Level&, const float*, float*, double*, double*, float*, int64_t, \
                             int64_t);                                                              \
-  template void refresh<Level>(const Level&, const float*, const double*, float*, double*,         \
-                               int64_t, int64_t);                                                  \
+  template void refresh<Level>(const Level&, const float*, const float*, const double*, float*,    \
+                               double*, int64_t, int64_t);                                         \
   template void descend<Level>(const Level&, const float*, const int32_t*, const float*, float*,   \
                                int64_t, int64_t, float*, int64_t);                                 \
   template void residual<Level>(const Level&, const float*, const double*, float*, int64_t,        \

@@ -60,10 +60,10 @@ template <class Level>
 void residual(const Level& level, const float* b, const double* x, float* r, int64_t columns,
               int64_t stride);
 
-// The same, and r . r of each column before and after: (2, columns).
+// The same; found: r . r of each column before and after, and max abs(D^-1 r), (3, columns).
 template <class Level>
-void refresh(const Level& level, const float* b, const double* x, float* r, double* squares,
-             int64_t columns, int64_t stride);
+void refresh(const Level& level, const float* inverse, const float* b, const double* x, float* r,
+             double* found, int64_t columns, int64_t stride);
 
 // p = z - (z . q / energy) p, and z where there is no energy. No number of threads changes sums:
 // fixed blocks are added one after the other.

@@ -37,6 +37,21 @@ __device__ T block_sum(T value, T* scratch) {
   return value;
 }
 
+// The largest value of all threads of a block, for each of them. `scratch` holds 32 values.
+__device__ inline uint32_t block_max(uint32_t value, uint32_t* scratch) {
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const uint32_t theirs = __shfl_xor_sync(kAllLanes, value, step);
+    value = theirs > value ? theirs : value;
+  }
+  __syncthreads();  // the last use of scratch is over
+  if (lane_of() == 0) scratch[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  for (int w = 0; w < static_cast<int>(blockDim.x / kWarp); ++w) {
+    value = scratch[w] > value ? scratch[w] : value;
+  }
+  return value;
+}
+
 // Whether this block is the last of `count` to come here: it sees what all have written before.
 // All threads must call. `arrived` is 0 before and after.
 __device__ inline bool is_last_block(uint32_t* arrived, uint32_t count) {

@@ -97,11 +97,14 @@ __device__ void residual(const Level& level, const float* b, const double* x, fl
       });
 }
 
-// The same; squares: r . r before and after, (2, columns).
+// The same; found: r . r before and after, and max abs(D^-1 r), (3, columns). worst: its bits, one
+// for each column, 0 before and after.
 template <class Level>
-__device__ void refresh(const Level& level, const float* b, const double* x, float* r,
-                        double* parts, uint32_t* arrived, double* squares, int64_t columns) {
+__device__ void refresh(const Level& level, const float* inverse, const float* b, const double* x,
+                        float* r, double* parts, uint32_t* arrived, uint32_t* worst, double* found,
+                        int64_t columns) {
   double sum[2][kTogether] = {};
+  uint32_t most[kTogether] = {};
   for_each_product<double>(
       level, columns, [&](int64_t j) { return entries_of(x, level.size, j); },
       [&](int64_t i, int64_t j, int64_t c, double value) {
@@ -109,10 +112,20 @@ __device__ void refresh(const Level& level, const float* b, const double* x, flo
         sum[0][c] += exact_product(rest, rest);
         rest = static_cast<float>(static_cast<double>(entries_of(b, level.size, j)[i]) - value);
         sum[1][c] += exact_product(rest, rest);
+        const uint32_t here = magnitude(relaxed(inverse[kPadding + i], rest));
+        most[c] = here > most[c] ? here : most[c];
       });
+  __shared__ uint32_t scratch[kWarp];
+#pragma unroll
+  for (int64_t c = 0; c < kTogether; ++c) {
+    if (first_column() + c >= columns) break;
+    const uint32_t here = block_max(most[c], scratch);
+    if (threadIdx.x == 0) atomicMax(worst + first_column() + c, here);
+  }
   add_up(sum, parts, arrived, columns, [&](int64_t j, const double (&total)[2]) {
-    squares[j] = total[0];
-    squares[columns + j] = total[1];
+    found[j] = total[0];
+    found[columns + j] = total[1];
+    found[2 * columns + j] = static_cast<double>(float_of_bits(atomicExch(worst + j, 0u)));
   });
 }
 
@@ -135,25 +148,25 @@ __device__ void ascend(const Level& level, const float* inverse, const int32_t* 
 }  // namespace hdseg
 
 // Kernels for one kind of level; what follows `level` are its parts.
-#define HDSEG_LEVEL_KERNELS(kind, level, ...)                                                      \
-  extern "C" __global__ void kind##_look_ahead(                                                    \
-      __VA_ARGS__, int64_t size, const float* p, const float* r, float* q, double* parts,          \
-      uint32_t* arrived, double* energy, double* ahead, int64_t columns) {                         \
-    hdseg::look_ahead(hdseg::level, p, r, q, parts, arrived, energy, ahead, columns);              \
-  }                                                                                                \
-  extern "C" __global__ void kind##_residual(__VA_ARGS__, int64_t size, const float* b,            \
-                                             const double* x, float* out, int64_t columns) {       \
-    hdseg::residual(hdseg::level, b, x, out, columns);                                             \
-  }                                                                                                \
-  extern "C" __global__ void kind##_refresh(__VA_ARGS__, int64_t size, const float* b,             \
-                                            const double* x, float* r, double* parts,              \
-                                            uint32_t* arrived, double* squares, int64_t columns) { \
-    hdseg::refresh(hdseg::level, b, x, r, parts, arrived, squares, columns);                       \
-  }                                                                                                \
-  extern "C" __global__ void kind##_ascend(                                                        \
-      __VA_ARGS__, int64_t size, const float* inverse, const int32_t* aggregate, const float* r,   \
-      const float* coarse, int64_t aggregates, const float* x, float* out, int64_t columns) {      \
-    hdseg::ascend(hdseg::level, inverse, aggregate, r, coarse, aggregates, x, out, columns);       \
+#define HDSEG_LEVEL_KERNELS(kind, level, ...)                                                     \
+  extern "C" __global__ void kind##_look_ahead(                                                   \
+      __VA_ARGS__, int64_t size, const float* p, const float* r, float* q, double* parts,         \
+      uint32_t* arrived, double* energy, double* ahead, int64_t columns) {                        \
+    hdseg::look_ahead(hdseg::level, p, r, q, parts, arrived, energy, ahead, columns);             \
+  }                                                                                               \
+  extern "C" __global__ void kind##_residual(__VA_ARGS__, int64_t size, const float* b,           \
+                                             const double* x, float* out, int64_t columns) {      \
+    hdseg::residual(hdseg::level, b, x, out, columns);                                            \
+  }                                                                                               \
+  extern "C" __global__ void kind##_refresh(                                                      \
+      __VA_ARGS__, int64_t size, const float* inverse, const float* b, const double* x, float* r, \
+      double* parts, uint32_t* arrived, uint32_t* worst, double* found, int64_t columns) {        \
+    hdseg::refresh(hdseg::level, inverse, b, x, r, parts, arrived, worst, found, columns);        \
+  }                                                                                               \
+  extern "C" __global__ void kind##_ascend(                                                       \
+      __VA_ARGS__, int64_t size, const float* inverse, const int32_t* aggregate, const float* r,  \
+      const float* coarse, int64_t aggregates, const float* x, float* out, int64_t columns) {     \
+    hdseg::ascend(hdseg::level, inverse, aggregate, r, coarse, aggregates, x, out, columns);      \
   }
 HDSEG_LEVEL_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
                     const float* weights, const float* excess)

@@ -96,13 +96,14 @@ __device__ void place_black(const Coloured& black, int64_t size, const Real* x, 
 
 }  // namespace hdseg
 
-// found[r]: how many black pixels run r has.
+// found[r + 1]: how many black pixels run r has; found[0] = 0.
 extern "C" __global__ void count_black(int64_t width, const int64_t* pixel, const int32_t* start,
                                        int64_t runs, int32_t* found) {
   using namespace hdseg;
   const Runs band{{0, width}, pixel, start, runs};
   for (int64_t r = first_item(); r < runs; r += item_step()) {
-    found[r] = static_cast<int32_t>((start[r + 1] - start[r] + 1 - lead(band, r, 0)) / 2);
+    found[r + 1] = static_cast<int32_t>((start[r + 1] - start[r] + 1 - lead(band, r, 0)) / 2);
+    if (r == 0) found[0] = 0;
   }
 }
 

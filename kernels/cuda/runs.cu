@@ -1,4 +1,5 @@
 // The band: from seeds to runs, from runs to positions, and values into the picture.
+#include "common/band_matrix.h"
 #include "cuda/runs.h"
 #include "cuda/scan.h"
 
@@ -23,8 +24,8 @@ __device__ uint32_t unknown(const Seed* row, int64_t x, int64_t end) {
   return __ballot_sync(kAllLanes, x < end && row[x] == 0);
 }
 
-// counts (2, chunks): how many runs begin in each chunk, chunks row by row, and how many pixels of
-// it are unknown.
+// counts (3, chunks): how many runs begin in each chunk, chunks row by row, how many pixels of it
+// are unknown, and how many of these are black.
 template <class Seed>
 __device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int32_t* counts) {
   const int64_t across = chunks_of(width), chunks = height * across;
@@ -32,14 +33,19 @@ __device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int
     const Seed* row = seeds + c / across * width;
     const int64_t first = c % across * kChunk;
     const int64_t end = first + kChunk < width ? first + kChunk : width;
-    int32_t runs = 0, found = 0;
+    // A chunk begins at an even column.
+    const uint32_t black = c / across % 2 == 0 ? 0x55555555u : 0xaaaaaaaau;
+    int32_t runs = 0, found = 0, even = 0;
     for (int64_t x = first; x < end; x += kWarp) {
       runs += __popc(beginnings(row, x + lane_of(), end));
-      found += __popc(unknown(row, x + lane_of(), end));
+      const uint32_t here = unknown(row, x + lane_of(), end);
+      found += __popc(here);
+      even += __popc(here & black);
     }
     if (lane_of() == 0) {
       counts[c] = runs;
       counts[chunks + c] = found;
+      counts[2 * chunks + c] = even;
     }
   }
 }
@@ -80,14 +86,16 @@ __device__ void put(const Runs& runs, int64_t size, const T* values, int64_t ste
   }
 }
 
-// The runs of the components with a place in a table, those of place -1 being left out: counts (2,
-// runs) of them and of their pixels.
-__device__ inline void count_part(const int32_t* start, const int32_t* component,
-                                  const int32_t* place, int64_t runs, int32_t* counts) {
+// The runs of the components with a place in a table, those of place -1 being left out: counts (3,
+// runs) of them, of their pixels, and of the black ones.
+__device__ inline void count_part(int64_t width, const int64_t* pixel, const int32_t* start,
+                                  const int32_t* component, const int32_t* place, int64_t runs,
+                                  int32_t* counts) {
   for (int64_t r = first_item(); r < runs; r += item_step()) {
-    const bool stays = place[component[r]] >= 0;
-    counts[r] = stays ? 1 : 0;
-    counts[runs + r] = stays ? start[r + 1] - start[r] : 0;
+    const int32_t length = place[component[r]] >= 0 ? start[r + 1] - start[r] : 0;
+    counts[r] = length > 0 ? 1 : 0;
+    counts[runs + r] = length;
+    counts[2 * runs + r] = (length + 1 - static_cast<int32_t>(colour_of(pixel[r], width))) / 2;
   }
 }
 
@@ -151,11 +159,11 @@ extern "C" __global__ void runs_of_positions(const int32_t* start, int64_t runs,
   }
 }
 
-extern "C" __global__ void count_part(const int32_t* start, const int32_t* component,
-                                      const int32_t* place, int64_t runs, int32_t* counts,
-                                      int64_t* done) {
+extern "C" __global__ void count_part(int64_t width, const int64_t* pixel, const int32_t* start,
+                                      const int32_t* component, const int32_t* place, int64_t runs,
+                                      int32_t* counts, int64_t* done) {
   if (hdseg::first_item() == 0) *done = 0;
-  hdseg::count_part(start, component, place, runs, counts);
+  hdseg::count_part(width, pixel, start, component, place, runs, counts);
 }
 
 extern "C" __global__ void write_part(const int64_t* pixel, const int32_t* start, int64_t runs,

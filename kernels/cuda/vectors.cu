@@ -12,19 +12,6 @@ __device__ void for_each_entry(int64_t size, Entry entry) {
   for (int64_t i = first_item(); i < size; i += item_step()) entry(i);
 }
 
-__device__ inline uint32_t block_max(uint32_t value, uint32_t* scratch) {
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    const uint32_t theirs = __shfl_xor_sync(kAllLanes, value, step);
-    value = theirs > value ? theirs : value;
-  }
-  if (lane_of() == 0) scratch[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  for (int w = 0; w < static_cast<int>(blockDim.x / kWarp); ++w) {
-    value = scratch[w] > value ? scratch[w] : value;
-  }
-  return value;
-}
-
 }  // namespace hdseg
 
 // back[j] = -(z . q / energy), the sums in float64 by contract: parts[j, b] is block b's, and the
