@@ -319,6 +319,7 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
         refine(image, coarse, gamma=0.0, backend="cuda")
     refine(image[:12, :16], coarse[:3, :4], gamma=0.0, backend="cuda")  # the finest is the coarsest
     hdseg_gpu.seeds(blobs((40, 40)).astype(np.uint16), passes=1, backend="cuda")
+    hdseg_gpu.seeds(np.arange(400).reshape(20, 20).repeat(3, 0), passes=1, backend="cuda")
     # One label reaches a component alone.
     refine(*scene(shape=(80, 100))[:2], gamma=0.0, passes=12, backend="cuda")
     cells = np.ones((1, 3, 3), np.int8)
@@ -337,10 +338,10 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
         )
     )
     # These verbs are there for every level; the solver asks the finest alone.
+    of_finest = "look_ahead", "residual", "refresh", "doubtful", "factor", "bound"
     assert wanted - launched == {
-        f"sparse_{verb}"
-        for verb in ("look_ahead", "residual", "refresh", "doubtful", "factor", "bound")
-    }
+        *(f"sparse_{verb}" for verb in of_finest), "rows_count_chosen", "rows_submatrix"
+    }  # fmt: skip
 
 
 def test_what_is_launched_was_prepared(device, monkeypatch):
