@@ -9,6 +9,7 @@ import pytest
 from plain import PLAIN, either_way, plain
 
 from hdseg_gpu import InvalidInput, RefinementWarning, available_backends, refine, seeds, thinning
+from hdseg_gpu.backends.cpu import CpuOps
 
 RNG = np.random.default_rng(907)
 IMAGE = RNG.random((53, 67))
@@ -480,8 +481,18 @@ def test_bools_made_of_255(refined, backend):
 def test_more_unknown_pixels_than_a_matrix_can_index():
     from hdseg_gpu.pipeline.seeds import MAX_UNKNOWN, check_band
 
-    with refused("passes=7", str(MAX_UNKNOWN + 1), str(MAX_UNKNOWN)):
-        check_band(MAX_UNKNOWN + 1, 7)
+    class Counted(CpuOps):
+        def histogram(self, values, count):
+            return np.array([unknown, *[0] * (count - 1)])
+
+    seeds = np.broadcast_to(np.uint8(1), (1 << 15, 1 << 15))  # no more than a byte of memory
+    for unknown in (MAX_UNKNOWN, MAX_UNKNOWN + 1):
+        if unknown > MAX_UNKNOWN:
+            with refused("passes=7", str(MAX_UNKNOWN + 1), str(MAX_UNKNOWN)):
+                check_band(Counted(), seeds, 7)
+        else:
+            check_band(Counted(), seeds, 7)
+    assert seeds.size > MAX_UNKNOWN
     assert 5 * MAX_UNKNOWN < 2**31
 
 

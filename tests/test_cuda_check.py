@@ -23,7 +23,7 @@ SPILLS = {}
 DOUBLES = re.compile(
     r"(laplacian|place_black_f64|rows_submatrix|stencil_submatrix"  # what is float64 in the end
     r"|find_conjugate|conjugate|advance"  # sums and steps of the iteration
-    r"|(stencil|sparse)_(look_ahead|residual|refresh)"
+    r"|(stencil|sparse)_(look_ahead|residual|refresh|doubtful|factor|bound)"
     r"|(stencil|rows)_inverse|multiply|small_cycle"  # the inverse of the coarsest matrix
     r"|assemble_f(32|64)"  # features that are floats of any size
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
@@ -274,11 +274,11 @@ extern "C" __global__ void reversed(const int32_t* from, int32_t* to) {
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda s, n: (s, 3, 4),  # too few
-        lambda s, n: (n, s, 3, 4, n),  # another order
-        lambda s, n: (s, np.int32(3), 4, n),  # narrower
-        lambda s, n: (s.values, 3, 4, n),  # in host memory
-        lambda s, n: (s[:, ::2], 3, 4, n),  # not contiguous
+        lambda s, n, d: (s, 3, 4, n),  # too few
+        lambda s, n, d: (n, 3, 4, s, d),  # another order
+        lambda s, n, d: (s, np.int32(3), 4, n, d),  # narrower
+        lambda s, n, d: (s.values, 3, 4, n, d),  # in host memory
+        lambda s, n, d: (s[:, ::2], 3, 4, n, d),  # not contiguous
     ],
 )
 def test_the_executor_checks_arguments(wrong):
@@ -286,10 +286,10 @@ def test_the_executor_checks_arguments(wrong):
 
     device = ExecutorDevice()
     seeds = device.xp.zeros((3, 4), np.uint8)
-    found = device.xp.zeros(3, np.int32)
-    device.launch("runs.cu", "count_runs_u8", (1,), (96,), (seeds, 3, 4, found))
+    found, done = device.xp.zeros(9, np.int32), device.xp.zeros(1, np.int64)
+    device.launch("runs.cu", "count_runs_u8", (1,), (96,), (seeds, 3, 4, found, done))
     with pytest.raises(AssertionError):
-        device.launch("runs.cu", "count_runs_u8", (1,), (96,), wrong(seeds, found))
+        device.launch("runs.cu", "count_runs_u8", (1,), (96,), wrong(seeds, found, done))
 
 
 @pytest.mark.skipif(os.environ.get("HDSEG_SANITIZE") is None, reason="needs HDSEG_SANITIZE=1")

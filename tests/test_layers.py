@@ -35,8 +35,8 @@ ROOMS = {
 # A library has one home.
 HOMES = {
     "backends/cuda_device.py": {"cupy", "cupyx"},
+    "backends/cuda_transfer.py": {"cupy", "cupyx"},
     "backends/cuda_installation.py": {"cupy"},
-    "backends/cuda_transfer.py": {"cupy"},
     "backends/host.py": {"scipy"},
     "backends/interop.py": {"torch"},
     "backends/reference.py": {"scipy"},

@@ -54,7 +54,9 @@ __device__ void find_factor(const Level& level, const double* v, const double* w
     if (!(here <= factor)) factor = here;
     if (factor != factor) break;
   }
-  if (factor != 0.0) atomicMax(most, bits_of_double(factor) & ~(uint64_t{1} << 63));
+  if (factor == 0.0) return;
+  const uint64_t bits = bits_of_double(factor) & ~(uint64_t{1} << 63);  // of NaN, too
+  atomicMax(reinterpret_cast<unsigned long long*>(most), static_cast<unsigned long long>(bits));
 }
 
 // bound = c v + w, at most 1; failed: how many rows have c (A v)_i + (A w)_i < max_j |r_ij|.
