@@ -185,12 +185,13 @@ def test_factors_and_bounds(ops, level, width):
     assert factor == pytest.approx(ratios[~mask].max(), rel=1e-5)
     # Multiplied, they bound the error of S^-1 r, unless a masked row says no.
     factor *= 1.001
-    bound = ops.bound(level, time, more, rest, factor)
+    bound, most = ops.bound(level, time, more, rest, factor) or (None, 0)
     if (ratios[mask] > 1.0001 * factor).any():
         assert bound is None
     elif (ratios[mask] < factor / 1.0001).all():
         expected = np.minimum(factor * v[0] + w[0], 1.0)
         np.testing.assert_allclose(bound, expected, rtol=1e-12)
+        assert most == bound.max()
         exact = np.abs(np.linalg.solve(matrix, r.T)).max(axis=1)
         assert np.all((bound >= 1) | (exact <= bound * (1 + 1e-9)))
     assert ops.bound(level, time, more, rest, 0.5 * ratios.max()) is None

@@ -307,9 +307,9 @@ def test_auto_hands_over_single_components(monkeypatch):
     proven = Certificate.bound
 
     def one_fails(self, run):
-        bound = proven(self, run)
+        bound, _ = proven(self, run)
         bound[0] = 1.0
-        return bound
+        return bound, 1.0
 
     monkeypatch.setattr(Certificate, "bound", one_fails)
     solution = solve(ops, system.system(), "auto", TOLERANCE, quiet)
@@ -324,7 +324,7 @@ def test_auto_hands_over_single_components(monkeypatch):
 def test_a_bound_that_cannot_be_proven_is_no_convergence(monkeypatch):
     from hdseg_gpu.solvers.certificate import Certificate
 
-    monkeypatch.setattr(Certificate, "bound", lambda self, run: np.ones(self.level.size))
+    monkeypatch.setattr(Certificate, "bound", lambda self, run: (np.ones(self.level.size), 1.0))
     ops, system = textured("cpu", 130)
     solution = solve(ops, system.system(), "auto", TOLERANCE, quiet)
     assert solution.solver == "direct"

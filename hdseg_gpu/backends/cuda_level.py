@@ -203,12 +203,13 @@ class CudaLevels(CudaKernels):
         w: NDArray[np.float64],
         r: NDArray[Any],
         factor: float,
-    ) -> NDArray[np.float64] | None:
+    ) -> tuple[NDArray[np.float64], float] | None:
         assert isinstance(level, CudaLevel)
         bound: NDArray[np.float64] = self.xp.empty(level.size)
-        failed = self.xp.zeros(1, np.int32)
-        self._prove("bound", level, v, w, r, factor, bound, failed, len(r))
-        return None if int(failed[0]) else bound
+        found = self.xp.zeros(2, np.uint64)
+        self._prove("bound", level, v, w, r, factor, bound, found, len(r))
+        largest, failed = self.host(found)
+        return None if failed else (bound, float(largest.view(np.float64)))
 
     def _prove(self, verb: str, level: CudaLevel, *args: Any) -> None:
         kernel = f"{level.kind}_{verb}"
@@ -349,13 +350,15 @@ class CudaLevels(CudaKernels):
         where = (*parts, level.size)
         self._each(f"{kind}_count_chosen", count, *where, rows, count, number, found)
         start = self._starts(found)
-        entries = int(start[-1])
+        edges = _NEIGHBOURS * count if kind == "stencil" else len(parts[2])
+        entries = self._entries(start, edges + count)
         column, value = xp.empty(entries, np.int32), xp.empty(entries)
         self._each(
             f"{kind}_submatrix", count,
             *where, level.parts[-1], rows, count, number, start, column, value,
         )  # fmt: skip
-        return CsrMatrix(*self.fetched(value, column, start))
+        value, column, start = self.fetched(value, column, start)
+        return CsrMatrix(value[: start[-1]], column[: start[-1]], start)
 
     def _on_graph(self, verb: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
         """Start a kernel with a thread for each entry of a graph, or for `count` items."""

@@ -129,13 +129,13 @@ class HostOps(Ops):
         w: NDArray[np.float64],
         r: NDArray[Any],
         factor: float,
-    ) -> NDArray[np.float64] | None:
+    ) -> tuple[NDArray[np.float64], float] | None:
         # 1e-12: of the division that gave the factor.
         most = (1 + 1e-12) * factor * self._product(level, v) + self._product(level, w)
         if not (most >= self._rest(r)).all():
             return None
         found: NDArray[np.float64] = np.clip(factor * self.body(v)[0] + self.body(w)[0], 0.0, 1.0)
-        return found
+        return found, float(found.max(initial=0.0))
 
     def _rest(self, r: NDArray[Any]) -> NDArray[np.float64]:
         """Return max_j abs(r_ij)."""

@@ -807,8 +807,8 @@ class Ops(ABC):
         w: NDArray[np.float64],
         r: NDArray[Any],
         factor: float,
-    ) -> NDArray[np.float64] | None:
-        """Return c v + w within [0, 1], (n,), with c = factor.
+    ) -> tuple[NDArray[np.float64], float] | None:
+        """Return c v + w within [0, 1], (n,), with c = factor, and the largest of these.
 
         None unless c (A v)_i + (A w)_i >= max_j abs(r_ij) everywhere: then it bounds nothing.
         """

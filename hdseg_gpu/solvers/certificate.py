@@ -30,7 +30,6 @@ from hdseg_gpu.solvers.iteration import Columns, Iteration, correct, most
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
-_WALK = 2  # steps between two looks, where looking waits for a device
 # Times longer by this factor than what most are below are those of clusters. They may be many:
 # where the deciles of all times jump by so much, those above do not count as usual.
 _LONG, _JUMP = 20.0, 1e5
@@ -61,7 +60,7 @@ class Certificate:
         walk = Iteration(ops, level, b, hierarchy.precondition)
         lagging = level.size
         while lagging > _FEW * level.size and walk.count < _MAX_ITERATIONS:
-            for _ in range(min(ops.patience, _WALK)):
+            for _ in range(ops.patience):
                 walk.step()
             lagging = ops.lagging(level, walk.r, 1 - _REACHED, mask)
         self = cls(ops, level, walk.x, mask)
@@ -92,8 +91,8 @@ class Certificate:
             self.ops.body(share)[:, self.cluster] = 0.0
         return self.ops.largest(share)
 
-    def bound(self, run: Iteration) -> NDArray[np.float64]:
-        """Solve the clusters; return the proven bound on the error of each entry, (n,)."""
+    def bound(self, run: Iteration) -> tuple[NDArray[np.float64], float]:
+        """Solve the clusters; return proven bounds on the errors of entries, and the largest."""
         ops, level, v = self.ops, self.level, self.time
         if self.cluster is not None and self.solve is not None:
             correct(ops, level, run.b, run.x, self.cluster, self.solve)
@@ -104,10 +103,8 @@ class Certificate:
         factor = ops.factor(level, v, w, run.r, self.mask)
         if self.cluster is not None and factor < np.inf:
             factor = self._factor_with(w, factor, run.r)
-        bound = ops.bound(level, v, w, run.r, factor) if factor < np.inf else None
-        if bound is None:
-            bound = ops.xp.ones(level.size)
-        return bound
+        found = ops.bound(level, v, w, run.r, factor) if factor < np.inf else None
+        return (ops.xp.ones(level.size), 1.0) if found is None else found
 
     def _factor_with(self, w: NDArray[np.float64], factor: float, r: Columns) -> float:
         """Set w, and return the factor that is needed then; infinity if none was found."""

@@ -36,13 +36,17 @@ def correct(
     float32. Returns how much the last one changed; what error is left is far smaller.
     """
     r, last = ops.zeros(level.size, len(b)), 0.0
-    there = ops.host(ops.body(x)[:, chosen])
+    place: NDArray[Any] | None = None  # x there
     for _ in range(CORRECTIONS):
         ops.residual(level, b, x, r)
-        rest = ops.host(ops.body(r)[:, chosen]).T.astype(np.float64)
-        change = solve(rest).T
-        there = there + change
-        ops.body(x)[:, chosen] = ops.xp.asarray(there)
+        rest = ops.body(r)[:, chosen]
+        if place is None:
+            rest, place = ops.fetched(rest, ops.body(x)[:, chosen])
+        else:
+            rest = ops.host(rest)
+        change = solve(rest.T.astype(np.float64)).T
+        place = place + change
+        ops.body(x)[:, chosen] = ops.xp.asarray(place)
         last = most(np.abs(change))
     return last
 

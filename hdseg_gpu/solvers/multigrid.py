@@ -184,8 +184,8 @@ def _by_hierarchy(
         goal = certificate.needed(tolerance)
         for _ in range(_PROOFS):
             _iterate(run, lambda: certificate.relative_residual(run), goal, progress)
-            found.bound = bound = certificate.bound(run)
-            worst = most(bound)
+            bound, worst = certificate.bound(run)
+            found.bound = bound
             if worst <= tolerance or worst >= 1:
                 break
             goal *= 0.5 * tolerance / worst  # solving the clusters has disturbed the others

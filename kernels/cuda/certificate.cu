@@ -59,21 +59,30 @@ __device__ void find_factor(const Level& level, const double* v, const double* w
   atomicMax(reinterpret_cast<unsigned long long*>(most), static_cast<unsigned long long>(bits));
 }
 
-// bound = c v + w, at most 1; failed: how many rows have c (A v)_i + (A w)_i < max_j |r_ij|.
+// bound = c v + w, at most 1. found: the bits of the largest, and how many rows have
+// c (A v)_i + (A w)_i < max_j |r_ij|; 0 at first.
 template <class Level>
 __device__ void find_bound(const Level& level, const double* v, const double* w, const float* r,
-                           double factor, double* bound, int32_t* failed, int64_t columns) {
-  int32_t found = 0;
+                           double factor, double* bound, uint64_t* found, int64_t columns) {
+  unsigned long long failed = 0, largest = 0;
   for (int64_t i = first_item(); i < level.size; i += item_step()) {
     const double ahead = product_at(level, v + kPadding, i);
     const double sent = product_at(level, w + kPadding, i);
     // 1e-12: of the division that gave the factor.
     const double most = (1.0 + 1e-12) * factor * ahead + sent;
-    found += !(most >= largest_rest(r, level.size, i, columns));
+    failed += !(most >= largest_rest(r, level.size, i, columns));
     const double here = factor * v[kPadding + i] + w[kPadding + i];
-    bound[i] = here < 0.0 ? 0.0 : here < 1.0 ? here : 1.0;
+    bound[i] = here > 0.0 ? (here < 1.0 ? here : 1.0) : 0.0;
+    const unsigned long long bits = bits_of_double(bound[i]);
+    largest = bits > largest ? bits : largest;
   }
-  add_found(found, failed);
+  __shared__ unsigned long long scratch[kWarp];
+  largest = block_max(largest, scratch);
+  failed = block_sum(failed, scratch);
+  if (threadIdx.x == 0) {
+    atomicMax(reinterpret_cast<unsigned long long*>(found), largest);
+    atomicAdd(reinterpret_cast<unsigned long long*>(found + 1), failed);
+  }
 }
 
 }  // namespace hdseg
@@ -103,8 +112,8 @@ extern "C" __global__ void find_lagging(const float* inverse, const float* r, in
   }                                                                                              \
   extern "C" __global__ void kind##_bound(__VA_ARGS__, int64_t size, const double* v,            \
                                           const double* w, const float* r, double factor,        \
-                                          double* bound, int32_t* failed, int64_t columns) {     \
-    hdseg::find_bound(hdseg::level, v, w, r, factor, bound, failed, columns);                    \
+                                          double* bound, uint64_t* found, int64_t columns) {     \
+    hdseg::find_bound(hdseg::level, v, w, r, factor, bound, found, columns);                     \
   }
 HDSEG_PROOF_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
                     const float* weights, const float* excess)

@@ -38,9 +38,10 @@ __device__ T block_sum(T value, T* scratch) {
 }
 
 // The largest value of all threads of a block, for each of them. `scratch` holds 32 values.
-__device__ inline uint32_t block_max(uint32_t value, uint32_t* scratch) {
+template <class T>
+__device__ T block_max(T value, T* scratch) {
   for (int step = kWarp / 2; step > 0; step /= 2) {
-    const uint32_t theirs = __shfl_xor_sync(kAllLanes, value, step);
+    const T theirs = __shfl_xor_sync(kAllLanes, value, step);
     value = theirs > value ? theirs : value;
   }
   __syncthreads();  // the last use of scratch is over
