@@ -51,10 +51,10 @@ def environment(**more):
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
-def start(line, **options):
-    """Start the command as a process of its own."""
+def start(line, before="", **options):
+    """Start the command as a process of its own, which runs some code before."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", START, *line], env=environment(),
+        [sys.executable, "-P", "-c", before + START, *line], env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 

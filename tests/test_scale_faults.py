@@ -215,8 +215,24 @@ def test_a_foreign_file_is_not_replaced_by_a_resumed_run(inputs, output):
 # ---- Ctrl-C ----------------------------------------------------------------------------------
 
 
+# A child that waits for its signal once it has said where it is.
+WAITING = """\
+import sys, time
+write, said = sys.stderr.write, []
+def waiting(text):
+    count = write(text)
+    said.append(text)
+    line = "".join(said[-2:])
+    if line.startswith("redraw0: 0") and line.endswith("\\n"):
+        sys.stderr.flush()
+        time.sleep(60)
+    return count
+sys.stderr.write = waiting
+"""
+
+
 def test_interrupted(inputs, output, undisturbed):
-    with start(inputs.line(output)) as child:
+    with start(inputs.line(output), WAITING) as child:
         for line in child.stderr:
             if line.startswith("redraw0: 0"):
                 break
