@@ -485,6 +485,46 @@ def test_pipes_beside_an_img(tmp_path, side):
     assert [name for name, _ in members_of(path)][:1] == [path.name]
 
 
+def test_an_img_whose_entries_say_that_they_are_longer(tmp_path):
+    """GDAL makes room for them before it reads: here up to 2 GB for a file of some KB."""
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "a.img"
+    save_raster(path, "HFA")
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews([2, 4])
+        raster.update_tags(1, STATISTICS_MEAN="3")
+    content = path.read_bytes()
+    with open_image(path) as source:
+        assert source.read(whole(source.shape))[..., 0].tobytes() == GREY.tobytes()
+    refusals, at = 0, struct.unpack_from("<I", content, 16)[0] + 8
+    found, left = set(), [struct.unpack_from("<I", content, at)[0]]
+    while left:
+        place = left.pop()
+        if place and place not in found:
+            found.add(place)
+            following, _, _, child, data, size = struct.unpack_from("<6I", content, place)
+            left += following, child
+            if not size:
+                continue
+            damaged = bytearray(content)
+            struct.pack_into("<I", damaged, place + 20, 0x5000_0000)
+            path.write_bytes(damaged)
+            with refused(path, f"the entry at {place} has {0x5000_0000} bytes from {data} on"):
+                open_image(path)
+            refusals += 1
+    assert refusals > 5
+    # In a circle, and cut short.
+    root = struct.unpack_from("<I", content, at)[0]
+    circle = bytearray(content)
+    struct.pack_into("<I", circle, root, root)
+    for damaged in (circle, content[: root + 10]):
+        path.write_bytes(damaged)
+        try:
+            open_image(path).close()
+        except InvalidInput as error:
+            assert "a.img" in str(error)  # noqa: PT017
+
+
 @pytest.mark.parametrize("side", [".ige", ".rrd"])
 def test_an_img_whose_other_file_has_another_name(tmp_path, side):
     """It would not be noticed that this file changes."""

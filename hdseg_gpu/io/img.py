@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from pathlib import Path
 
 from hdseg_gpu.core.errors import InvalidInput
@@ -10,6 +11,9 @@ from hdseg_gpu.io.source_need import is_picture, need_of_source
 from hdseg_gpu.io.stored import Stored
 
 _SIDES = (".ige", ".rrd")  # pixels of a large one, and overviews
+_TAG = b"EHFA_HEADER_TAG\0"
+_MOST_ENTRIES = 1_000_000
+_CONVERT = "convert it to GeoTIFF"
 _TIFFS = (".ovr", ".msk")  # overviews and masks, which GDAL opens whatever they hold
 
 
@@ -45,6 +49,38 @@ def check_sides(path: Path, budget: Budget) -> int:
             budget.require(taken, what, "save that with smaller tiles")
             need = max(need, taken)
     return need
+
+
+def check_entries(file: Stored) -> None:
+    """Refuse an .img with entries that say that they have more bytes than the file.
+
+    GDAL makes room for what they say before it reads. Their tree begins where the header says: each
+    has the places of the next and of its first child, of its data, and their length.
+    """
+    if file.some(0, len(_TAG)) != _TAG:
+        return  # GDAL says what is wrong
+    (header,) = _numbers(file, len(_TAG), 1)
+    left, seen = [_numbers(file, header + 8, 1)[0]], {0}
+    while left:
+        place = left.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        if len(seen) > _MOST_ENTRIES:
+            raise InvalidInput(f"{file.name} has more than {_MOST_ENTRIES} entries; {_CONVERT}.")
+        following, _, _, child, data, size = _numbers(file, place, 6)
+        if size > 0 and data + size > file.size:
+            raise InvalidInput(
+                f"{file.name} cannot be read, it may be damaged or cut short: the entry at {place} "
+                f"has {size} bytes from {data} on, and the file has {file.size}."
+            )
+        left += following, child
+
+
+def _numbers(file: Stored, at: int, count: int) -> tuple[int, ...]:
+    """Return so many whole numbers, 0 where the file has ended."""
+    content = bytes(file.some(at, 4 * count)) if at < file.size else b""
+    return struct.unpack(f"<{count}I", content.ljust(4 * count, b"\0"))
 
 
 def check_files(path: Path, names: list[str]) -> None:

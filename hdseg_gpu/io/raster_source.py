@@ -15,7 +15,7 @@ from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
-from hdseg_gpu.io.img import check_files, check_sides
+from hdseg_gpu.io.img import check_entries, check_files, check_sides
 from hdseg_gpu.io.jp2_head import decoding_of
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import decoding, quiet, reason_of
@@ -84,6 +84,8 @@ class RasterSource(ImageSource):
             elif not mosaic:
                 with Stored(path) as file:  # no pipe, nor device
                     self.decoding = decoding_of(file) if path.suffix.lower() == ".jp2" else 0
+                    if path.suffix.lower() == ".img":
+                        check_entries(file)
                 if path.suffix.lower() == ".img":
                     self.decoding = check_sides(path, budget)
         try:
