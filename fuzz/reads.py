@@ -14,10 +14,11 @@ from hdseg_gpu import InvalidInput, Window, open_image, refine_file
 from hdseg_gpu.cli import main
 from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.io import read_coarse, read_image, read_labels, size_of
-from hdseg_gpu.io.paths import LARGE, READABLE, is_zarr
+from hdseg_gpu.io.paths import LARGE, READABLE, SLIDES, is_zarr
 
 _WHOLE = 1 << 20  # pixels that are read at once
 _IN_MEMORY = 32 << 20  # pixels up to which the command reads a picture whole
+_BLENDED = 64  # of 255, at the ends of windows
 _SHAPE, _GRID = (48, 74), (12, 18)  # of pictures and coarse maps beside a mutant
 _ARGUMENTS = "coarse|image|boundary|labels|level|max_memory|PRED|TRUTH"
 _KEYS = (None, None, None, "labels/cells", "image", "probabilities", "0", "../outside", "")
@@ -84,7 +85,11 @@ def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, 
         for window, one in zip(windows[1:], found[1:], strict=True):
             if one is not None:
                 part = found[0][window.slices]
-                judge.require(part.tobytes() == one.tobytes(), "read", "a window differs from all")
+                same = part.tobytes() == one.tobytes()
+                if path.suffix in SLIDES and level > 0:
+                    # Where a level is no whole fraction of the finest, OpenSlide blends its pixels.
+                    same = same or np.abs(part.astype(int) - one).max() <= _BLENDED
+                judge.require(same, "read", "a window differs from all")
     if rng.random() < 0.1:
         judge.attempt("read outside", _outside, rng, path, how)
     return size or (shape if level == 0 and key is None else None)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from hdseg_gpu import InvalidInput, open_image
+from hdseg_gpu import InvalidInput, create_output, open_image
+from hdseg_gpu.core.windows import whole
 from hdseg_gpu.io.georeference import check_same_place
 
 rasterio = pytest.importorskip("rasterio")
@@ -87,3 +88,25 @@ def test_the_coarse_map_covers_the_image(tmp_path, transform, crs, shape, said):
             check_same_place(a, b)
     for word in ("i.tif", "c.tif", "gdalwarp"):
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["Zürich", "Z\xfcrich".encode("cp1252"), b"\xc0\xc1 x"])
+def test_names_that_are_not_ascii(tmp_path, text):
+    """A TIFF's texts are ASCII: others become question marks, each byte in its place."""
+    content = text.encode() if isinstance(text, str) else text
+    keys = (1, 1, 0, 2, 1024, 0, 1, 2, 1026, 34737, len(content) + 1, 0)
+    tags = [
+        (33550, "d", 3, (2.0, 2.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 5.0, 7.0, 0), True),
+        (34735, "H", len(keys), keys, True), (34737, "s", 0, content + b"|", True),
+    ]  # fmt: skip
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint8), extratags=tags)
+    with open_image(tmp_path / "a.tif") as source:
+        where = source.georeference
+        with create_output(tmp_path / "b.tif", like=source) as output:
+            output.write(whole(source.shape), np.ones(source.shape, np.uint8))
+    with tifffile.TiffFile(tmp_path / "b.tif") as found:
+        written = found.pages[0].tags[34737].value
+    expected = bytes(b if b < 128 else 63 for b in content).decode() + "|"
+    assert written == expected
+    with open_image(tmp_path / "b.tif") as source:
+        assert source.georeference.transform == where.transform

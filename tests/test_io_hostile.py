@@ -1030,6 +1030,16 @@ def test_odd_metadata(tmp_path, attributes):
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("rows", [2**40 + 1, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_side_that_nobody_can_count(tmp_path, rows):
+    """Zarr reads nothing there, and says nothing."""
+    pytest.importorskip("zarr")
+    path = tmp_path / "a.zarr"
+    write_v3(path, [BYTES], GREY.tobytes(), shape=(rows, 57))
+    with refused(path):
+        open_image(path)
+
+
 def test_metadata_that_are_deep_or_no_picture(tmp_path):
     pytest.importorskip("zarr")
     path = tmp_path / "a.zarr"

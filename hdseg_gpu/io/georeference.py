@@ -27,7 +27,7 @@ def georeference_of(page: Any, tiff: Any) -> Georeference | None:
     for code in TAGS:
         tag = page.tags.get(code)
         if tag is not None:
-            tags[code] = (int(tag.dtype), int(tag.count), tag.value)
+            tags[code] = (int(tag.dtype), int(tag.count), _ascii(tag.value, int(tag.count)))
     keys = _keys(tags)
     size = _ome_size(tiff) or _aperio_size(page) or _resolution(page)
     if not tags and size is None:
@@ -55,6 +55,19 @@ def scaled(where: Georeference, rows: float, columns: float) -> Georeference:
 def _centre(transform: Transform) -> tuple[float, float]:
     a, b, c, d, e, f = transform
     return c + (a + b) / 2, f + (d + e) / 2
+
+
+def _ascii(value: Any, count: int) -> Any:
+    """Return a tag's value; in a text, which a TIFF has in ASCII, question marks for other bytes.
+
+    Texts are cut by the places of bytes, so these must stay.
+    """
+    if not isinstance(value, str) or value.isascii():
+        return value
+    codes = [value.encode(code, "replace") for code in ("utf-8", "cp1252")]  # as tifffile decodes
+    # The count has a null byte at the end, mostly.
+    content = min(codes, key=lambda content: abs(count - 1 - len(content)))
+    return bytes(byte if byte < 128 else ord("?") for byte in content).decode("ascii")
 
 
 def _keys(tags: dict[int, tuple[int, int, Any]]) -> dict[int, int]:

@@ -153,9 +153,10 @@ class SlideSource(ImageSource):
 
     def _region(self, window: Window) -> Any:
         slide = self._own()
-        # OpenSlide wants the corner in pixels of the finest level.
-        rows, columns = (full / here for full, here in zip(self.levels[0], self.shape, strict=True))
-        corner = round(window.left * columns), round(window.top * rows)
+        # OpenSlide wants the corner in pixels of the finest level, and divides it by one number for
+        # rows and columns. Where that is no whole number it blends neighbouring pixels a little.
+        factor = slide.level_downsamples[self._level]
+        corner = round(window.left * factor), round(window.top * factor)
         try:
             return slide.read_region(corner, self._level, (window.width, window.height))
         except Exception as error:  # OpenSlide's, and those of its Python

@@ -21,6 +21,7 @@ from hdseg_gpu.io.unpack import LZMA_MEMORY
 
 _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
+_LONGEST_SIDE = 1 << 40  # pixels: Zarr, too, counts them in 64 bits
 _MOST_CHANNELS = 16  # of an axis that nothing says to be the channels
 _INDEX = 64  # bytes of memory for each chunk that a shard's index names
 _TASK = 3 << 10  # for each chunk that is read at once
@@ -49,6 +50,11 @@ class ZarrSource(ImageSource):
         if 0 in array.shape:
             raise InvalidInput(f"{name} has the shape {array.shape}, without a single pixel.")
         _check_lengths(name, array.shape, axes)
+        if max(array.shape) > _LONGEST_SIDE:
+            raise InvalidInput(
+                f"{name} has the shape {array.shape}, and an axis may have {_LONGEST_SIDE} pixels "
+                "at most; its metadata may be damaged."
+            )
         y, x = axes.index("y"), axes.index("x")
         self.name = name
         self.shape = int(array.shape[y]), int(array.shape[x])
