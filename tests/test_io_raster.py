@@ -140,6 +140,22 @@ def test_slide_levels(tmp_path, rng):
         open_slide(path, 3)
 
 
+def test_levels_of_slides_that_are_no_whole_fraction(tmp_path, rng):
+    """At row or column i of a level, i times OpenSlide's own factor, far from the corner, too."""
+    pytest.importorskip("openslide")
+    path, values = tmp_path / "image.tif", rng.integers(0, 255, (4002, 3990, 3)).astype(np.uint8)
+    stairs = (np.indices((401, 397))[1] * 16 % 256)[..., np.newaxis].repeat(3, 2)
+    with tifffile.TiffWriter(path) as writer:
+        for picture in (values, stairs.astype(np.uint8)):
+            writer.write(picture, photometric="rgb", tile=(64, 64), metadata=None,
+                         subfiletype=int(picture is not values))  # fmt: skip
+    with open_slide(path, 1) as source:
+        assert source.levels[1] == (401, 397)
+        for window in (Window(300, 280, 40, 60), Window(390, 380, 9, 9)):
+            off = np.abs(source.read(window).astype(int) - stairs[window.slices])
+            assert np.median(off) <= 4  # a quarter of a pixel, but for where the stairs begin anew
+
+
 def test_no_slide(tmp_path):
     pytest.importorskip("openslide")
     path = tmp_path / "image.mrxs"
