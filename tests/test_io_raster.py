@@ -156,6 +156,23 @@ def test_levels_of_slides_that_are_no_whole_fraction(tmp_path, rng):
             assert np.median(off) <= 4  # a quarter of a pixel, but for where the stairs begin anew
 
 
+def test_a_damaged_slide_is_refused_again_and_again(tmp_path, rng):
+    """OpenSlide refuses everything after its first error."""
+    pytest.importorskip("openslide")
+    path, values = tmp_path / "image.tif", pixels(rng, "uint8", 3)[:128, :160]
+    tifffile.imwrite(path, values, photometric="rgb", tile=(64, 80), compression="zlib",
+                     metadata=None)  # fmt: skip
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as found:
+        at, size = found.pages[0].dataoffsets[0], found.pages[0].databytecounts[0]
+    content[at : at + size] = bytes(size)
+    path.write_bytes(content)
+    with open_slide(path, 0) as source:
+        for window in (whole(source.shape), whole(source.shape), Window(100, 100, 5, 5)):
+            with pytest.raises(InvalidInput, match=r"image\.tif: rows .* cannot be read"):
+                source.read(window)
+
+
 def test_no_slide(tmp_path):
     pytest.importorskip("openslide")
     path = tmp_path / "image.mrxs"

@@ -138,6 +138,7 @@ class SlideSource(ImageSource):
             "convert it to a TIFF with smaller tiles",
         )
         self._slide, self._level = slide, level  # None: closed
+        self._factor = float(slide.level_downsamples[level])  # an error, after one in reading
         self._process = os.getpid()
         self._lock = Lock()
 
@@ -155,8 +156,7 @@ class SlideSource(ImageSource):
         slide = self._own()
         # OpenSlide wants the corner in pixels of the finest level, and divides it by one number for
         # rows and columns. Where that is no whole number it blends neighbouring pixels a little.
-        factor = slide.level_downsamples[self._level]
-        corner = round(window.left * factor), round(window.top * factor)
+        corner = round(window.left * self._factor), round(window.top * self._factor)
         try:
             return slide.read_region(corner, self._level, (window.width, window.height))
         except Exception as error:  # OpenSlide's, and those of its Python
