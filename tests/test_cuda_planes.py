@@ -7,6 +7,7 @@ from executor.through import ThroughDevice
 from gallery import blobs
 
 from hdseg_gpu import structuring_elements
+from hdseg_gpu.backends import cuda_planes
 from hdseg_gpu.backends.cuda import CudaOps
 from hdseg_gpu.core.windows import all_of
 
@@ -117,3 +118,9 @@ def test_upsampling(ordered, reference, shape, how):
         ordered.sample_planes(planes[:3], place, pixels, how),
         reference.sample_planes(planes[:3], place, pixels, how), rtol=0, atol=1e-12,
     )  # fmt: skip
+
+
+def test_a_launch_has_no_more_planes_than_blocks_along_an_axis():
+    batches = cuda_planes._batches(np.arange(1 << 16), (8, 8))
+    assert max(map(len, batches)) < 1 << 16
+    np.testing.assert_array_equal(np.concatenate(batches), np.arange(1 << 16))

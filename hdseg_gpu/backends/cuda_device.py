@@ -108,8 +108,8 @@ class CudaDevice:
         return cuda_transfer.fetched(self.xp, array)
 
     def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
-        if len(arrays) == 1:
-            return (self.host(arrays[0]),)
+        if len(arrays) == 1 or not cuda_transfer.are_small(arrays):
+            return tuple(map(self.host, arrays))
         return cuda_transfer.fetched_together(self.xp, arrays)
 
     def sparse(self) -> tuple[Any, Any]:

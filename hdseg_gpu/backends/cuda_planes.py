@@ -23,6 +23,7 @@ _STRIP = 64  # rows of a plane that a thread dilates
 _PATIENCE = 64
 # Classes whose planes are packed together, as in kernels/cuda/planes.cu.
 _TOGETHER = 4
+_MOST_PLANES = (1 << 16) - _TOGETHER  # a launch has fewer blocks than 2^16 along its y
 _SMALL = 64 << 20  # bytes; the planes of small pictures may take this
 
 
@@ -211,6 +212,7 @@ def _batches(labels: NDArray[Any], shape: Shape) -> list[NDArray[Any]]:
     height, width = shape
     both = 2 * 8 * height * -(-width // _WORD)  # buffers of one plane
     most = max(1, _SMALL // (both * _TOGETHER)) * _TOGETHER
+    most = min(most, _MOST_PLANES)
     return [labels[i : i + most] for i in range(0, len(labels), most)]
 
 

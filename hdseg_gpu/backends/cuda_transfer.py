@@ -110,15 +110,23 @@ def fetched(xp: Any, array: Any) -> NDArray[Any]:
     return found
 
 
+def are_small(arrays: tuple[Any, ...]) -> bool:
+    """Return whether arrays are small enough to be fetched together."""
+    return bool(sum(array.nbytes for array in arrays) < _WORTH)
+
+
 def fetched_together(xp: Any, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
     """Return the values of a few small arrays in host memory, with one wait for all of them."""
     from cupyx import empty_pinned
 
     # Only into pinned memory copies can be under way while the host goes on.
     pinned = [empty_pinned(array.shape, array.dtype) for array in arrays]
-    for array, values in zip(arrays, pinned, strict=True):
-        array.get(out=values, blocking=False)
-    xp.cuda.get_current_stream().synchronize()
+    try:
+        for array, values in zip(arrays, pinned, strict=True):
+            array.get(out=values, blocking=False)
+    finally:
+        # Nothing is to arrive in memory that somebody else has then.
+        xp.cuda.get_current_stream().synchronize()
     return tuple(values.copy() for values in pinned)
 
 

@@ -129,8 +129,9 @@ HDSEG_WINDOW_KERNEL(uint16_t, u16)
 HDSEG_WINDOW_KERNEL(uint32_t, u32)
 #undef HDSEG_WINDOW_KERNEL
 
-extern "C" __global__ void smooth(const float* sums, HDSEG_TASKS, int64_t entries, int64_t radii,
-                                  float* between, float* found) {
+extern "C" __global__ void __launch_bounds__(512)
+    smooth(const float* sums, HDSEG_TASKS, int64_t entries, int64_t radii, float* between,
+           float* found) {
   hdseg::smooth(sums, HDSEG_THESE_TASKS, entries, radii, between, found);
 }
 
