@@ -17,7 +17,7 @@ from hdseg_gpu.core.windows import Placement
 # read beyond the ends.
 PADDING = 32
 # Blocks that sum up one column: as many on every card, so that sums are the same bits.
-SUMMANDS = 1024
+_SUMMANDS = 1024
 
 
 # Counts that a block adds up, as in kernels/cuda/scan.h.
@@ -91,7 +91,7 @@ class CudaLevel(Level):
     def sums(self, xp: Any, columns: int) -> Sums:
         """Return what sums over the rows need, made once."""
         if self._sums is None or len(self._sums.arrived) < columns:
-            blocks = blocks_of_sums(self)
+            blocks = blocks_of_sums(self.size)
             room = xp.empty((2 * blocks + 1) * columns)
             parts, factor = room[columns:].reshape(2, columns, blocks), room[:columns]
             arrived, worst = xp.zeros((2, columns), np.uint32)
@@ -105,9 +105,9 @@ class CudaLevel(Level):
         return self._room[:columns]
 
 
-def blocks_of_sums(level: Level) -> int:
-    """Return how many blocks sum up the rows of a level."""
-    return min(-(-level.size // BLOCK), SUMMANDS)
+def blocks_of_sums(entries: int) -> int:
+    """Return how many blocks sum up a column of so many entries."""
+    return min(-(-entries // BLOCK), _SUMMANDS)
 
 
 class CudaKernels(Ops):

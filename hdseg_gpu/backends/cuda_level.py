@@ -96,7 +96,7 @@ class CudaLevels(CudaKernels):
 
     def _sum_rows(self, verb: str, level: CudaLevel, *arrays: Any, columns: int) -> None:
         """Start a kernel that sums over all rows, with as many blocks on every card."""
-        grid = (blocks_of_sums(level), -(-columns // _TOGETHER))
+        grid = (blocks_of_sums(level.size), -(-columns // _TOGETHER))
         args = (*level.parts, level.size, *arrays, columns)
         self.device.launch("level.cu", f"{level.kind}_{verb}", grid, (BLOCK,), args)
 

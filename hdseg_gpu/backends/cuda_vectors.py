@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import (
     PADDING,
-    SUMMANDS,
     CudaKernels,
     CudaLevel,
     blocks_of_sums,
@@ -41,7 +40,7 @@ class CudaVectors(CudaKernels):
         assert isinstance(level, CudaLevel)
         if z.size == 0 or level.size == 0:
             return
-        sums, blocks = level.sums(self.xp, len(z)), blocks_of_sums(level)
+        sums, blocks = level.sums(self.xp, len(z)), blocks_of_sums(level.size)
         self._launch(
             "find_conjugate", (blocks, len(z)), z, q, energy, *_extent(z), sums.parts,
             sums.arrived, sums.factor,
@@ -56,14 +55,14 @@ class CudaVectors(CudaKernels):
         if level.size == 0:
             return 1.0
         found = self.xp.zeros(1, np.uint32)
-        blocks = min(-(-level.size // BLOCK), SUMMANDS)
+        blocks = blocks_of_sums(level.size)
         self._launch("dominance", (blocks, 1), level.parts[-1], level.inverse, level.size, found)
         (least,) = (~self.host(found)).view(np.float32)
         return min(float(least), 1.0)
 
     def largest(self, x: NDArray[Any]) -> float:
         bits = self.xp.zeros(1, np.uint32)
-        blocks = min(-(-_extent(x)[0] // BLOCK), SUMMANDS)  # few, as all write to one place
+        blocks = blocks_of_sums(_extent(x)[0])  # few, as all write to one place
         self._over("largest_f32", x, x, *_extent(x), bits, blocks=blocks)
         (most,) = self.host(bits).view(np.float32)
         return float(most)

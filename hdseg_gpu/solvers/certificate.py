@@ -77,6 +77,9 @@ class Certificate:
             before, found = found, ops.doubtful(level, walk.x, np.inf, _KEPT, mask)
             if found == before:
                 break
+        else:  # what has come since is no part of the clusters that are solved
+            mask[:] = False
+            mask[self.cluster] = True
         return self
 
     def needed(self, tolerance: float) -> float:

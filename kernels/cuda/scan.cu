@@ -34,7 +34,6 @@ __device__ inline int64_t block_before(int64_t value, int64_t* scratch, int64_t*
 __device__ inline void scan(const int32_t* counts, int64_t count, int64_t* in_tile, int64_t* tile,
                             int64_t* done) {
   __shared__ int64_t scratch[kWarp + 1];
-  __shared__ bool is_last;
   const int64_t tiles = scan_tiles(count), row = blockIdx.y;
   const int64_t first = blockIdx.x * kScanned;
   const int64_t end = first + kScanned < count ? first + kScanned : count;
@@ -46,16 +45,8 @@ __device__ inline void scan(const int32_t* counts, int64_t count, int64_t* in_ti
     if (i < end) in_tile[row * count + i] = before + here;
     before += total;
   }
-  if (threadIdx.x == 0) {
-    tile[row * (tiles + 1) + blockIdx.x] = before;
-    __threadfence();
-    const auto others =
-        static_cast<int64_t>(atomicAdd(reinterpret_cast<unsigned long long*>(done), 1ull));
-    is_last = others + 1 == static_cast<int64_t>(gridDim.x) * gridDim.y;
-  }
-  __syncthreads();
-  if (!is_last) return;
-  __threadfence();
+  if (threadIdx.x == 0) tile[row * (tiles + 1) + blockIdx.x] = before;
+  if (!is_last_block(reinterpret_cast<uint32_t*>(done), gridDim.x * gridDim.y)) return;
   for (int64_t r = 0; r < static_cast<int64_t>(gridDim.y); ++r) {
     volatile int64_t* of_row = tile + r * (tiles + 1);
     before = 0;
