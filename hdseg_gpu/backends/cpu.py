@@ -394,9 +394,10 @@ class CpuOps(HostOps):
         excess, inverse = padded
         return aggregate, _Level("sparse", (row_start, column, value, excess), inverse, size)
 
-    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+    def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
         assert isinstance(level, _Level)
-        number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
+        number = np.full(level.size, -1, np.int32)
+        number[chosen] = np.arange(len(chosen), dtype=np.int32)
         submatrix = getattr(self._kernels, f"{level.kind}_submatrix")
         matrix: CsrMatrix = CsrMatrix(*submatrix(*level.parts, number))
         return matrix
@@ -467,7 +468,7 @@ class CpuOps(HostOps):
         # No BLAS, whose sums depend on its number of threads.
         self.body(out)[:] = (matrix * self.body(r)[:, np.newaxis, :]).sum(axis=2)
 
-    def largest(self, x: NDArray[Any]) -> float:
+    def largest(self, level: Level, x: NDArray[Any]) -> float:
         most = np.empty(len(x), np.float32)
         self._kernels.largest(x, most)
         return float(most.max(initial=0.0))

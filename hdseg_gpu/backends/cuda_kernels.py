@@ -22,6 +22,8 @@ _SUMMANDS = 1024
 
 # Counts that a block adds up, as in kernels/cuda/scan.h.
 SCANNED = 4096
+# Zeros of 8 bytes that a level keeps for kernels to count in, until it needs more.
+_ZEROS = 128
 
 
 class Scan(NamedTuple):
@@ -83,6 +85,7 @@ class CudaLevel(Level):
 
     _sums: Sums | None = None
     _room: Any = None
+    _zeros: Any = None
 
     @property
     def size(self) -> int:
@@ -97,6 +100,13 @@ class CudaLevel(Level):
             arrived, worst = xp.zeros((2, columns), np.uint32)
             self._sums = Sums(parts, arrived, worst, factor)
         return self._sums
+
+    def zeros(self, xp: Any, count: int, dtype: Any) -> Any:
+        """Return a few zeros, each time others: an allocation and a fill for many of them."""
+        if self._zeros is None or len(self._zeros) < count:
+            self._zeros = xp.zeros(_ZEROS, np.uint64)
+        found, self._zeros = self._zeros[:count], self._zeros[count:]
+        return found.view(dtype)[:count]
 
     def room(self, xp: Any, columns: int) -> Any:
         """Return columns for what nobody reads later, made once."""

@@ -164,10 +164,10 @@ class CudaLevels(CudaKernels):
 
     def lagging(self, level: Level, r: NDArray[Any], least: float, mask: NDArray[np.bool_]) -> int:
         assert isinstance(level, CudaLevel)
-        count = self.xp.zeros(1, np.int32)
+        count = level.zeros(self.xp, 1, np.int32)
         args = (level.inverse, r, level.size, np.float32(least), mask, count)
         self._spread(_PROOF, "find_lagging", level.size, *args)
-        return int(count[0])
+        return int(self.host(count)[0])
 
     def doubtful(
         self,
@@ -176,11 +176,12 @@ class CudaLevels(CudaKernels):
         longest: float,
         least: float,
         mask: NDArray[np.bool_],
-    ) -> int:
+    ) -> tuple[int, float]:
         assert isinstance(level, CudaLevel)
-        count = self.xp.zeros(1, np.int32)
-        self._prove("doubtful", level, level.inverse, v, float(longest), least, mask, count)
-        return int(count[0])
+        found = level.zeros(self.xp, 2, np.uint64)
+        self._prove("doubtful", level, level.inverse, v, float(longest), least, mask, found)
+        largest, count = self.host(found)
+        return int(count), float(largest.view(np.float64))
 
     def factor(
         self,
@@ -189,12 +190,12 @@ class CudaLevels(CudaKernels):
         w: NDArray[np.float64],
         r: NDArray[Any],
         mask: NDArray[np.bool_],
-    ) -> float:
+    ) -> NDArray[np.float64]:
         assert isinstance(level, CudaLevel)
-        bits = self.xp.zeros(1, np.uint64)
+        bits = level.zeros(self.xp, 1, np.uint64)
         self._prove("factor", level, v, w, r, mask, bits, len(r))
-        (found,) = self.host(bits).view(np.float64)
-        return float(found)
+        factor: NDArray[np.float64] = bits.view(np.float64)
+        return factor
 
     def bound(
         self,
@@ -206,7 +207,7 @@ class CudaLevels(CudaKernels):
     ) -> tuple[NDArray[np.float64], float] | None:
         assert isinstance(level, CudaLevel)
         bound: NDArray[np.float64] = self.xp.empty(level.size)
-        found = self.xp.zeros(2, np.uint64)
+        found = level.zeros(self.xp, 2, np.uint64)
         self._prove("bound", level, v, w, r, factor, bound, found, len(r))
         largest, failed = self.host(found)
         return None if failed else (bound, float(largest.view(np.float64)))
@@ -339,11 +340,10 @@ class CudaLevels(CudaKernels):
         """Return the entries of rows with such starts; few are not worth waiting for the number."""
         return most if most <= _FEW_ENTRIES else int(starts[-1])
 
-    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+    def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
         assert isinstance(level, CudaLevel)
         xp, (kind, parts) = self.xp, _weights(level)
-        rows = xp.flatnonzero(chosen).astype(np.int32)
-        count = len(rows)
+        rows, count = chosen.astype(np.int32), len(chosen)
         number = xp.full(level.size, -1, np.int32)
         number[rows] = xp.arange(count, dtype=np.int32)
         found = xp.empty(count, np.int32)

@@ -54,14 +54,15 @@ class CudaVectors(CudaKernels):
         assert isinstance(level, CudaLevel)
         if level.size == 0:
             return 1.0
-        found = self.xp.zeros(1, np.uint32)
+        found = level.zeros(self.xp, 1, np.uint32)
         blocks = blocks_of_sums(level.size)
         self._launch("dominance", (blocks, 1), level.parts[-1], level.inverse, level.size, found)
         (least,) = (~self.host(found)).view(np.float32)
         return min(float(least), 1.0)
 
-    def largest(self, x: NDArray[Any]) -> float:
-        bits = self.xp.zeros(1, np.uint32)
+    def largest(self, level: Level, x: NDArray[Any]) -> float:
+        assert isinstance(level, CudaLevel)
+        bits = level.zeros(self.xp, 1, np.uint32)
         blocks = blocks_of_sums(_extent(x)[0])  # few, as all write to one place
         self._over("largest_f32", x, x, *_extent(x), bits, blocks=blocks)
         (most,) = self.host(bits).view(np.float32)

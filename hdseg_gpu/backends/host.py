@@ -102,12 +102,12 @@ class HostOps(Ops):
         longest: float,
         least: float,
         mask: NDArray[np.bool_],
-    ) -> int:
+    ) -> tuple[int, float]:
         time = self.body(v)[0]
         good = (time > 0) & (time <= longest)
         good &= self._product(level, v) >= least * self.diagonal(level)
         mask |= ~good
-        return int(np.count_nonzero(mask))
+        return int(np.count_nonzero(mask)), float(time.max(initial=0.0))
 
     def factor(
         self,
@@ -116,11 +116,11 @@ class HostOps(Ops):
         w: NDArray[np.float64],
         r: NDArray[Any],
         mask: NDArray[np.bool_],
-    ) -> float:
+    ) -> NDArray[np.float64]:
         ahead, rest = self._product(level, v)[~mask], self._rest(r) - self._product(level, w)
         if not (ahead > 0).all():
-            return float(np.nan if np.isnan(ahead).any() else np.inf)
-        return float((rest[~mask] / ahead).max(initial=0.0))
+            return np.array([np.nan if np.isnan(ahead).any() else np.inf])
+        return np.array([(rest[~mask] / ahead).max(initial=0.0)])
 
     def bound(
         self,
@@ -151,7 +151,7 @@ class HostOps(Ops):
 
     def inverse(self, level: Level) -> NDArray[np.float64]:
         """By Gauss & Jordan: an M-matrix needs no pivots."""
-        rows = self.submatrix(level, np.ones(level.size, np.bool_))
+        rows = self.submatrix(level, np.arange(level.size))
         inverse = np.zeros((level.size, level.size))
         inverse[np.repeat(np.arange(level.size), np.diff(rows.indptr)), rows.indices] = rows.data
         for k in range(len(inverse)):

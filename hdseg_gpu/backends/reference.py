@@ -266,7 +266,7 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         excess = _in_series(p.T @ (level.excess + left_out), resistance)
         return aggregate, _Matrix(sparse.csr_array(off), excess)
 
-    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
+    def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
         assert isinstance(level, _Matrix)
         return _csr(level.matrix()[chosen][:, chosen])
 
@@ -344,7 +344,7 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
     def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
         out[:] = r @ matrix.T
 
-    def largest(self, x: NDArray[Any]) -> float:
+    def largest(self, level: Level, x: NDArray[Any]) -> float:
         return float(np.abs(x).max(initial=0.0))
 
     def decide(

@@ -718,8 +718,8 @@ class Ops(ABC):
         """
 
     @abstractmethod
-    def submatrix(self, level: Level, chosen: NDArray[np.bool_]) -> CsrMatrix:
-        """Return the chosen rows and columns of the matrix, in host memory."""
+    def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
+        """Return some rows and the same columns of the matrix, by ascending number, on the host."""
 
     @abstractmethod
     def residual(
@@ -779,10 +779,11 @@ class Ops(ABC):
         longest: float,
         least: float,
         mask: NDArray[np.bool_],
-    ) -> int:
+    ) -> tuple[int, float]:
         """Add rows to mask where v_i is not in (0, longest], or (A v)_i < least a_ii.
 
-        v is one column. Returns how many rows the mask has then.
+        v is one column. Returns how many rows the mask has then, and the largest v_i: NaN if there
+        is one, 0 if none is above.
         """
 
     @abstractmethod
@@ -793,10 +794,10 @@ class Ops(ABC):
         w: NDArray[np.float64],
         r: NDArray[Any],
         mask: NDArray[np.bool_],
-    ) -> float:
+    ) -> NDArray[np.float64]:
         """Return the least c >= 0 with c (A v)_i >= max_j abs(r_ij) - (A w)_i outside the mask.
 
-        Infinity where (A v)_i is not above 0 there; NaN where something is.
+        (1,), where the level is. Infinity if (A v)_i is not above 0 somewhere; NaN if anything is.
         """
 
     @abstractmethod
@@ -858,8 +859,8 @@ class Ops(ABC):
         """Set out = M r of each column, M dense, (n, n) and small."""
 
     @abstractmethod
-    def largest(self, x: NDArray[Any]) -> float:
-        """Return max abs(x) over all columns, NaN if there is one; 0 of none."""
+    def largest(self, level: Level, x: NDArray[Any]) -> float:
+        """Return max abs(x) over all columns of a level, NaN if there is one; 0 of none."""
 
     @abstractmethod
     def decide(

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Columns, Iteration, correct, most
+from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct
 
 # Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
@@ -48,6 +48,7 @@ class Certificate:
     ops: Ops
     level: Level
     time: NDArray[np.float64]  # v as a column
+    longest: float  # the largest of these
     mask: NDArray[np.bool_]  # (n,): the entries of clusters, which a direct solver takes
     cluster: NDArray[np.int64] | None = None  # their numbers
     solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None  # on clusters
@@ -57,24 +58,24 @@ class Certificate:
         """Walk: find v, and the clusters."""
         b, mask = ops.zeros(level.size, 1), ops.xp.empty(level.size, np.bool_)
         ops.body(b)[0] = ops.diagonal(level)
-        walk = Iteration(ops, level, b, hierarchy.precondition)
+        walk = Iteration(ops, level, b, hierarchy.precondition, first=FIRST_LOOK)
         lagging = level.size
         while lagging > _FEW * level.size and walk.count < _MAX_ITERATIONS:
-            for _ in range(ops.patience):
-                walk.step()
+            walk.advance()
             lagging = ops.lagging(level, walk.r, 1 - _REACHED, mask)
-        self = cls(ops, level, walk.x, mask)
         v = ops.body(walk.x)[0]
-        longest = _LONG * _usual(ops.host(v[:: max(1, v.size // 10_000)]))
+        usual = _LONG * _usual(ops.host(v[:: max(1, v.size // 10_000)]))
         # Where times are too long, and where the walk's own residual has drifted from the true one.
-        found = ops.doubtful(level, walk.x, longest, _KEPT, mask)
+        found, longest = ops.doubtful(level, walk.x, usual, _KEPT, mask)
+        self = cls(ops, level, walk.x, longest, mask)
         for _ in range(_GROWTHS):
             if found == 0:
                 break
             self.cluster = ops.xp.flatnonzero(mask)
-            self.solve = factorise(ops.submatrix(level, mask))
+            self.solve = factorise(ops.submatrix(level, self.cluster))
             correct(ops, level, ops.zeros(level.size, 1), walk.x, self.cluster, self.solve)
-            before, found = found, ops.doubtful(level, walk.x, np.inf, _KEPT, mask)
+            before = found
+            found, self.longest = ops.doubtful(level, walk.x, np.inf, _KEPT, mask)
             if found == before:
                 break
         else:  # what has come since is no part of the clusters that are solved
@@ -84,51 +85,51 @@ class Certificate:
 
     def needed(self, tolerance: float) -> float:
         """Return the max abs(r_j) / d_j outside clusters with which the bound is the tolerance."""
-        longest = most(self.ops.body(self.time), 1.0)
-        return tolerance * _KEPT / longest
+        return tolerance * _KEPT / max(self.longest, 1.0)  # NaN stays
 
     def relative_residual(self, run: Iteration) -> float:
         """Return max abs(r_j) / d_j outside clusters."""
         share = run.relative_residuals()
         if self.cluster is not None:
             self.ops.body(share)[:, self.cluster] = 0.0
-        return self.ops.largest(share)
+        return self.ops.largest(self.level, share)
 
     def bound(self, run: Iteration) -> tuple[NDArray[np.float64], float]:
         """Solve the clusters; return proven bounds on the errors of entries, and the largest."""
         ops, level, v = self.ops, self.level, self.time
         if self.cluster is not None and self.solve is not None:
             correct(ops, level, run.b, run.x, self.cluster, self.solve)
-            run.restart()
-        run.refresh()
+            run.renew()
         w = ops.zeros(level.size, 1, np.float64)
         # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
-        factor = ops.factor(level, v, w, run.r, self.mask)
-        if self.cluster is not None and factor < np.inf:
-            factor = self._factor_with(w, factor, run.r)
+        factor = self._factor(w, run.r)
         found = ops.bound(level, v, w, run.r, factor) if factor < np.inf else None
         return (ops.xp.ones(level.size), 1.0) if found is None else found
 
-    def _factor_with(self, w: NDArray[np.float64], factor: float, r: Columns) -> float:
-        """Set w, and return the factor that is needed then; infinity if none was found."""
+    def _factor(self, w: NDArray[np.float64], r: Columns) -> float:
+        """Set w, which is 0; return the factor that is needed then, infinity if none was found."""
         ops, level, cluster = self.ops, self.level, self.cluster
+        first = ops.factor(level, self.time, w, r, self.mask)
+        if cluster is None:
+            return float(ops.host(first)[0])
         nothing, out = (ops.zeros(level.size, 1) for _ in range(2))
         ops.residual(level, nothing, self.time, out)
-
         columns = ops.body(out)[0], ops.body(r), ops.diagonal(level)
-        product, rest, diagonal = (
+        (factor,), product, rest, diagonal = (
             values.astype(np.float64)
-            for values in ops.fetched(*(column[..., cluster] for column in columns))
+            for values in ops.fetched(first, *(column[..., cluster] for column in columns))
         )
+        if not factor < np.inf:
+            return np.inf
         short, residual = np.maximum(product, 0.0), abs(rest).max(axis=0)  # S v may be below 0
         for _ in range(_FACTORS):
             # Twice: the second term is for a factor that grows by what w sends over.
             noise = residual + 2 * factor * short
             noise += _ROUNDING * diagonal * self._solved(noise)  # of S w itself
             ops.body(w)[0, cluster] = ops.xp.asarray(2 * self._solved(noise))
-            grown = ops.factor(level, self.time, w, r, self.mask)
+            (grown,) = ops.host(ops.factor(level, self.time, w, r, self.mask))
             if grown <= 2 * factor:
-                return max(factor, grown)
+                return float(max(factor, grown))
             factor = grown  # it was almost 0
         return np.inf
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Level, Ops
 
 CORRECTIONS = 3
+# Without evidence at least 9 iterations have been needed (docs/decisions/0005-solver.md).
+FIRST_LOOK = 8
 Columns = NDArray[Any]
 Precondition = Callable[[Columns, Columns], None]
 
@@ -57,8 +59,12 @@ class Iteration:
     r is the residual; by rounding it drifts away from b - S x, which ``refresh`` computes anew.
     """
 
-    def __init__(self, ops: Ops, level: Level, b: Columns, precondition: Precondition) -> None:
+    def __init__(
+        self, ops: Ops, level: Level, b: Columns, precondition: Precondition, first: int = 0
+    ) -> None:
+        """first: where looks are dear, the steps until the first one."""
         self.ops, self.level, self.b = ops, level, b
+        self._first = max(first, ops.patience) if ops.patience > 1 else 1
         self._precondition = precondition
         columns, size = len(b), level.size
         self.x = ops.zeros(size, columns, np.float64)
@@ -79,7 +85,7 @@ class Iteration:
 
     def correction(self) -> float:
         """Return max abs(M^-1 r) over all columns, which is about the error."""
-        return self.ops.largest(self.corrections())
+        return self.ops.largest(self.level, self.corrections())
 
     def corrections(self) -> Columns:
         """Return M^-1 r, which is about the error; valid until the next call."""
@@ -100,10 +106,20 @@ class Iteration:
         self._prepared = False
         self.count += 1
 
+    def advance(self) -> None:
+        """Step until it is worth looking at the error again."""
+        for _ in range(self.ops.patience if self.count else self._first):
+            self.step()
+
     def restart(self) -> None:
         """Forget the direction, because x was changed."""
         self._energy.fill(0)
         self._prepared = False
+
+    def renew(self) -> None:
+        """Start anew from x, which was changed."""
+        self.ops.residual(self.level, self.b, self.x, self.r)
+        self.restart()
 
     def refresh(self) -> bool:
         """Compute the residual from x; return whether it had drifted, and if so start anew."""

@@ -20,7 +20,7 @@ from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.core.params import ROUNDING
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.hierarchy import Hierarchy
-from hdseg_gpu.solvers.iteration import Columns, Iteration, correct, most
+from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct, most
 
 # Measured need without evidence: 9 to 35 (docs/decisions/0005-solver.md), 81 on noise.
 MAX_ITERATIONS = 200
@@ -83,7 +83,7 @@ def multigrid(
         found = _by_diagonal(ops, level, b, each, dominance, progress)
     if found is None or not found.error <= each:
         hierarchy = Hierarchy.build(ops, level, columns)
-        run = Iteration(ops, level, b, hierarchy.precondition)
+        run = Iteration(ops, level, b, hierarchy.precondition, first=FIRST_LOOK)
         if library:
             from hdseg_gpu.solvers.cg import conjugate_gradients
 
@@ -207,10 +207,10 @@ def _hand_over(
     from hdseg_gpu.solvers.direct import components_of, factorise
 
     ops, level = run.ops, run.level
-    whole = ops.submatrix(level, ops.xp.ones(level.size, np.bool_))
+    whole = ops.submatrix(level, ops.xp.arange(level.size))
     found.components = ops.xp.asarray(components_of(whole, ops.host(failed)))
-    solve = factorise(ops.submatrix(level, found.components))
     chosen = ops.xp.flatnonzero(found.components)
+    solve = factorise(ops.submatrix(level, chosen))
     ops.body(run.x)[:, chosen] = 0.0  # it may be anything, NaN included
     bound[chosen] = correct(ops, level, run.b, run.x, chosen, solve)
     found.before, found.error = found.error, most(bound)
@@ -237,8 +237,7 @@ def _iterate(
     best = np.inf
     while True:
         while error > tolerance and run.count - run.before < MAX_ITERATIONS:
-            for _ in range(run.ops.patience):
-                run.step()
+            run.advance()
             error = judge()
             if error > 0:
                 progress(min(1.0, max(0.0, log(first / error) / log(first / tolerance))))

@@ -5,6 +5,8 @@
 
 namespace hdseg {
 
+constexpr uint64_t kSign = uint64_t{1} << 63;  // of a double
+
 // Adds up how many threads of the grid have found something. All threads must call.
 __device__ inline void add_found(int32_t found, int32_t* count) {
   __shared__ int32_t scratch[kWarp];
@@ -12,21 +14,36 @@ __device__ inline void add_found(int32_t found, int32_t* count) {
   if (threadIdx.x == 0 && found > 0) atomicAdd(count, found);
 }
 
+// found: the largest of some bits of all threads, and the sum of their counts; all must call.
+__device__ inline void keep_found(unsigned long long bits, unsigned long long count,
+                                  uint64_t* found) {
+  __shared__ unsigned long long scratch[kWarp];
+  bits = block_max(bits, scratch);
+  count = block_sum(count, scratch);
+  if (threadIdx.x == 0) {
+    atomicMax(reinterpret_cast<unsigned long long*>(found), bits);
+    atomicAdd(reinterpret_cast<unsigned long long*>(found + 1), count);
+  }
+}
+
 // Adds to mask the rows where v is no hitting time: not above 0, longer than `longest`, or with
-// (A v)_i < least a_ii.
+// (A v)_i < least a_ii. found: the bits of the largest v_i, and how many rows the mask has; 0 at
+// first.
 template <class Level>
 __device__ void find_doubtful(const Level& level, const float* inverse, const double* v,
-                              double longest, double least, uint8_t* mask, int32_t* count) {
-  int32_t found = 0;
+                              double longest, double least, uint8_t* mask, uint64_t* found) {
+  unsigned long long most = 0, count = 0;
   for (int64_t i = first_item(); i < level.size; i += item_step()) {
     const double time = v[kPadding + i];
     const double diagonal = 1.0 / static_cast<double>(inverse[kPadding + i]);
     const bool good =
         time > 0.0 && time <= longest && product_at(level, v + kPadding, i) >= least * diagonal;
     if (!good) mask[i] = 1;
-    found += mask[i] != 0;
+    count += mask[i] != 0;
+    const unsigned long long bits = time <= 0.0 ? 0 : bits_of_double(time) & ~kSign;  // of NaN, too
+    most = bits > most ? bits : most;
   }
-  add_found(found, count);
+  keep_found(most, count, found);
 }
 
 // max_j |r_ij|, NaN if there is one.
@@ -55,7 +72,7 @@ __device__ void find_factor(const Level& level, const double* v, const double* w
     if (factor != factor) break;
   }
   if (factor == 0.0) return;
-  const uint64_t bits = bits_of_double(factor) & ~(uint64_t{1} << 63);  // of NaN, too
+  const uint64_t bits = bits_of_double(factor) & ~kSign;  // of NaN, too
   atomicMax(reinterpret_cast<unsigned long long*>(most), static_cast<unsigned long long>(bits));
 }
 
@@ -76,13 +93,7 @@ __device__ void find_bound(const Level& level, const double* v, const double* w,
     const unsigned long long bits = bits_of_double(bound[i]);
     largest = bits > largest ? bits : largest;
   }
-  __shared__ unsigned long long scratch[kWarp];
-  largest = block_max(largest, scratch);
-  failed = block_sum(failed, scratch);
-  if (threadIdx.x == 0) {
-    atomicMax(reinterpret_cast<unsigned long long*>(found), largest);
-    atomicAdd(reinterpret_cast<unsigned long long*>(found + 1), failed);
-  }
+  keep_found(largest, failed, found);
 }
 
 }  // namespace hdseg
@@ -102,8 +113,8 @@ extern "C" __global__ void find_lagging(const float* inverse, const float* r, in
 #define HDSEG_PROOF_KERNELS(kind, level, ...)                                                    \
   extern "C" __global__ void kind##_doubtful(__VA_ARGS__, int64_t size, const float* inverse,    \
                                              const double* v, double longest, double least,      \
-                                             uint8_t* mask, int32_t* count) {                    \
-    hdseg::find_doubtful(hdseg::level, inverse, v, longest, least, mask, count);                 \
+                                             uint8_t* mask, uint64_t* found) {                   \
+    hdseg::find_doubtful(hdseg::level, inverse, v, longest, least, mask, found);                 \
   }                                                                                              \
   extern "C" __global__ void kind##_factor(__VA_ARGS__, int64_t size, const double* v,           \
                                            const double* w, const float* r, const uint8_t* mask, \
