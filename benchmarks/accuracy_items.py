@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.params import ASSUMED_SCALE
+from hdseg_gpu.core.options import ASSUMED_SCALE
 from hdseg_gpu.io import read_image, read_labels
 
 CROP = 1024

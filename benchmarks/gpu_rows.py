@@ -22,13 +22,13 @@ from benchmarks.gpu_table import Rows, Skip, Timing
 from hdseg_gpu import refine, structuring_elements
 from hdseg_gpu.core import report as reports
 from hdseg_gpu.core.ops import Band, Evidence, by_run
-from hdseg_gpu.core.params import METHODS, TOLERANCE
+from hdseg_gpu.core.options import TOLERANCE, usual
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.solvers import System, solve
 
 PRESETS = ("3x3", "9x9")
 PASSES = 35
-BETA = METHODS["evidence"].beta
+BETA = usual("beta")
 LARGEST_ON_CPU = 64  # Mpx
 Measured = tuple[Timing, dict[str, Any]]
 

@@ -4,25 +4,28 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
-from hdseg_gpu.core import validate
+from hdseg_gpu.core import checks, validate
+from hdseg_gpu.core.calls import taking
 from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
-from hdseg_gpu.core.options import params_of
-from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
+from hdseg_gpu.core.options import CallOptions, argument, option
+from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
+from hdseg_gpu.core.resolve import params_of
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io import (
     LARGE_OUTPUTS,
@@ -34,11 +37,10 @@ from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
 from hdseg_gpu.scale.job import Job, keep_coarse, size_of_arrays, without_arrays
 from hdseg_gpu.scale.labels import Labels, name_output, write_output
 from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.memory import Need, Plan, planned
+from hdseg_gpu.scale.memory import TILES, Need, Plan, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
 from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
@@ -63,99 +65,144 @@ from hdseg_gpu.scale.workspace import (
     tile_of,
 )
 
+MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 
-def refine_file(
-    image: Any,
-    coarse: Any,
-    output: str | os.PathLike[str],
-    *,
-    method: str = "evidence",
-    scale: float | None = None,
-    passes: int | None = None,
-    elements: str | ArrayLike | None = None,
-    unsure: float | None = None,
-    prune: bool | None = None,
-    edges: str | None = None,
-    boundary: Any = None,
-    beta: float | None = None,
-    gamma: float | None = None,
-    interpolation: str | None = None,
-    median: int | None = None,
-    ignore_index: int | None = None,
-    alpha: bool | None = None,
-    class_axis: int = 0,
-    key: str | None = None,
-    image_key: str | None = None,
-    level: int = 0,
-    trust_vrt: bool = False,
-    sigma: float | None = None,
-    backend: str = "auto",
-    solver: str | None = None,
-    tol: float = TOLERANCE,
-    max_memory: float | None = None,
-    max_device_memory: float | None = None,
-    workers: int | None = None,
-    tile: int | None = None,
-    scheduler: Any = None,
-    address: str | None = None,
-    worker_timeout: float = 60.0,
-    on_error: str = "fail",
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[TileProgress], None] | None = None,
-) -> Report:
+
+@dataclass(frozen=True, kw_only=True)
+class FileCall(CallOptions):
+    """The arguments of ``refine_file``."""
+
+    image: Any = field(
+        kw_only=False,
+        metadata=argument(
+            "path, or array",
+            "A file that ``open_image`` reads, or an array of NumPy, Zarr or Dask.",
+        ),
+    )
+    coarse: Any = field(
+        kw_only=False,
+        metadata=argument(
+            "path, or array",
+            "Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.",
+        ),
+    )
+    output: str | os.PathLike[str] = field(
+        kw_only=False,
+        metadata=argument(
+            "path",
+            ".tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr "
+            "(OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is "
+            "complete.",
+        ),
+    )
+    boundary: Any = option(
+        None,
+        "path, or array, optional",
+        "Edge strengths g in [0, 1] (integers are scaled to it) of the image's size, for "
+        'edges="boundary".',
+    )
+    key: str | None = option(
+        None,
+        "str, optional",
+        "Name of the coarse map's array in a .npz or Zarr group.",
+        check=checks.text,
+    )
+    image_key: str | None = option(
+        None,
+        "str, optional",
+        "Name of the image's array in a .npz or Zarr group.",
+        check=checks.text,
+    )
+    level: int = option(
+        0,
+        "int",
+        "Resolution level of the image that is refined; 0 is the finest.",
+        check=partial(checks.integer, minimum=0),
+    )
+    trust_vrt: bool = option(
+        False,
+        "bool",
+        "Whether an image that is a virtual mosaic (.vrt) may read any file and address that it "
+        "names; otherwise those in its own folder and below.",
+        check=checks.switch,
+    )
+    sigma: float | None = option(
+        None,
+        "float, optional",
+        "Standard deviation of the image's (or boundary map's) values, integers scaled to [0, 1]. "
+        "Passing it saves one read of the whole image.",
+        check=partial(checks.zero_or_at_least, minimum=MIN_SIGMA),
+    )
+    max_memory: float | None = option(
+        None,
+        "float, optional",
+        "Bytes that this process may occupy. Default: half of what is free.",
+    )
+    workers: int | None = option(
+        None,
+        "int, optional",
+        "Tiles at once. Default: as many as there are processors, if the memory suffices.",
+        check=checks.count,
+    )
+    tile: int | None = option(
+        None,
+        "int, optional",
+        f"Side of the tiles, a multiple of {BLOCK}. Default: the largest of "
+        f"{', '.join(map(str, TILES))} that the memory allows.",
+    )
+    scheduler: Any = option(
+        None,
+        'distributed.Client or "dask", optional',
+        "Where tiles run: on Dask's workers, which must see the files under the same paths; "
+        '"dask" with `address`. Default: in threads of this process.',
+    )
+    address: str | None = option(
+        None,
+        "str, optional",
+        'Of the Dask scheduler, such as "tcp://10.0.0.1:8786".',
+        check=checks.text,
+    )
+    worker_timeout: float = option(
+        60.0,
+        "float",
+        "Seconds without a single worker of Dask, or an answer of its scheduler, after which the "
+        "run stops.",
+        check=partial(checks.at_least, minimum=0.0),
+    )
+    on_error: str = option(
+        "fail",
+        '{"fail", "skip"}',
+        'What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles that '
+        "need them as the coarse map has them, and says which.",
+        check=lambda name, value: checks.choice(name, value, ("fail", "skip")),
+    )
+    resume: bool = option(
+        False,
+        "bool",
+        "Whether to continue a run that was interrupted; if there is none, one begins.",
+        check=checks.switch,
+    )
+    overwrite: bool = option(
+        False,
+        "bool",
+        "Whether an existing output, or an unfinished run for it, may be overwritten.",
+        check=checks.switch,
+    )
+    progress: Callable[[TileProgress], None] | None = option(
+        None,
+        "callable, optional",
+        "Called with a ``TileProgress`` after each tile.",
+        check=checks.callback,
+    )
+
+
+@taking(FileCall)
+def refine_file(call: FileCall) -> Report:
     """Write the labels of a large image to a file, as ``refine`` finds them, tile by tile.
 
-    Memory is bounded whatever the size of the image; what is not known is where the time goes: it
-    grows with the length of the boundaries, as tiles without any are not even read. The labels do
-    not depend on tiles, workers or schedulers, and are those of ``refine``.
-
-    Parameters
-    ----------
-    image : path, or array
-        A file that ``open_image`` reads, or an array of NumPy, Zarr or Dask.
-    coarse : path, or array
-        Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.
-    output : path
-        .tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr
-        (OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is complete.
-    method, scale, passes, elements, unsure, prune, edges, boundary, beta, gamma, interpolation, \
-    median, ignore_index, alpha, class_axis, backend, max_device_memory, solver, tol
-        As for ``refine``; boundary is a path or array as the image.
-    key, image_key : str, optional
-        Name of the array in a .npz or Zarr group, of coarse and of the image.
-    level : int
-        Resolution level of the image that is refined; 0 is the finest.
-    trust_vrt : bool
-        Whether an image that is a virtual mosaic (.vrt) may read any file and address that it
-        names; otherwise those in its own folder and below.
-    sigma : float, optional
-        Standard deviation of the image's (or boundary map's) values, integers scaled to [0, 1]. To
-        give it saves reading all of the image once.
-    max_memory : float, optional
-        Bytes that this process may occupy. Default: half of what is free.
-    workers : int, optional
-        Tiles at once. Default: as many as there are processors, if the memory suffices.
-    tile : int, optional
-        Side of the tiles, a multiple of 2048. Default: the largest of 8192, 4096 and 2048 that the
-        memory allows.
-    scheduler : distributed.Client or "dask", optional
-        Who does the tiles: Dask's workers, which must see the files under the same paths; "dask"
-        with `address`. Default: the threads of this process.
-    address : str, optional
-        Of the Dask scheduler, such as "tcp://10.0.0.1:8786".
-    worker_timeout : float
-        Seconds without a single worker of Dask, or an answer of its scheduler, after which the run
-        stops.
-    on_error : {"fail", "skip"}
-        What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles that need
-        them as the coarse map has them, and says which.
-    resume : bool
-        Whether to go on with a run that was interrupted; without one, to begin.
-    overwrite : bool
-        Whether an existing output, or an unfinished run for it, may be given up.
-    progress : callable, optional
-        Told a ``TileProgress`` after each tile.
+    Memory is bounded whatever the size of the image. Run time grows with the length of the
+    boundaries: tiles without any are not even read. The labels do not depend on tiles, workers or
+    schedulers, and are those of ``refine`` wherever the error bound `tol` decides between classes.
 
     Returns
     -------
@@ -173,60 +220,54 @@ def refine_file(
     BackendUnavailable, NotConverged, OutOfDeviceMemory
         As for ``refine``.
     """
-    validate.choice("on_error", on_error, ("fail", "skip"))
-    allowed = budget_of(validate.memory("max_memory", max_memory))
-    device_memory = validate.memory("max_device_memory", max_device_memory)
-    validate.callback("progress", progress)
-    resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
-    trust_vrt = validate.switch("trust_vrt", trust_vrt)
-    level = validate.integer("level", level, 0)
-    for name, value in (("key", key), ("image_key", image_key), ("address", address)):
-        validate.text(name, value)
+    allowed = budget_of(checks.memory("max_memory", call.max_memory))
+    device_memory = checks.memory("max_device_memory", call.max_device_memory)
+    resume, overwrite = call.resume, call.overwrite
     stages = Stages()
     paths = tuple(
-        validate.path(name, value)
-        for name, value in (("image", image), ("coarse", coarse), ("boundary", boundary))
-        if isinstance(value, str | os.PathLike)
+        checks.path(name, value)
+        for name in ("image", "coarse", "boundary")
+        if isinstance(value := getattr(call, name), str | os.PathLike)
     )
     target, replacing = _target(
-        validate.path("output", output), paths, resume=resume, overwrite=overwrite
+        checks.path("output", call.output), paths, resume=resume, overwrite=overwrite
     )
     with ExitStack() as stack:
-        given = input_of(on_host("image", image), allowed, level, image_key, trust_vrt)
+        given = input_of(
+            on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt
+        )
         stack.callback(closed, given)
         source = source_of(given)
-        given = replace(given, alpha=_alpha(source, alpha, stages))
-        coarse_files = watch_of(coarse, key)
+        given = replace(given, alpha=_alpha(source, call.alpha, stages))
+        coarse_files = watch_of(call.coarse, call.key)
         network = coarse_map(
-            read_coarse_placed(on_host("coarse", coarse), key, source, allowed, class_axis),
-            class_axis, stages, ignore_index, backends.of_host(),
-            reuse=isinstance(coarse, str | os.PathLike),
+            read_coarse_placed(
+                on_host("coarse", call.coarse), call.key, source, allowed, call.class_axis
+            ),
+            call.class_axis, stages, call.ignore_index, backends.of_host(),
+            reuse=isinstance(call.coarse, str | os.PathLike),
         )  # fmt: skip
-        params = without_evidence_unless_asked(params_of(
-            network, source.shape, stages, boundary,
-            method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
-            prune=prune, edges=edges, beta=beta, gamma=gamma, interpolation=interpolation,
-            median=median, solver=solver, tol=tol,
-        ))  # fmt: skip
+        params = params_of(call, network, source.shape, stages)
         check_labels(target, network.values.dtype, *_range(network))
-        edge_map = None if boundary is None else _edge_map(boundary, source.shape, allowed, stack)
-        doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
-        ops = backends.select(backend)
-        stages.notes.extend(backends.lost_by_fork(backend))
+        edge_map = None
+        if call.boundary is not None:
+            edge_map = _edge_map(call.boundary, source.shape, allowed, stack)
+        doer = _scheduler(call, (given, edge_map), stack)
+        ops = backends.select(call.backend)
+        stages.notes.extend(backends.lost_by_fork(call.backend))
         before = recorded_plan(target) if resume else {}
         check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
-        earlier = tile_of(before)
+        tile = tile_of(before) if call.tile is None else call.tile
         plan = planned(
             _need(given, edge_map, network, params), allowed,
-            validate.count("workers", workers), _tile(earlier if tile is None else tile),
+            call.workers, _tile(tile),
             given_back=size_of_arrays(network),
         )  # fmt: skip
-        if sigma is not None:
-            sigma = validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
+        sigma = call.sigma
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
-            "on_error": on_error,
+            "on_error": call.on_error,
         }  # fmt: skip
         if resume and (done := finished(target, identity)) is not None:
             return done
@@ -235,10 +276,10 @@ def refine_file(
             grid, network = network.shape, without_arrays(network)
             job = Job(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
-                plan.threads, on_error == "skip", sigma,
+                plan.threads, call.on_error == "skip", sigma,
                 device_memory, room=plan if doer is None else None,
             )  # fmt: skip
-            job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(progress))
+            job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(call.progress))
             # Nothing of another picture may be among them: files are looked at after each phase.
             check_values(image=given, boundary=edge_map)
             if coarse_files is not None:
@@ -251,7 +292,7 @@ def refine_file(
                 report = _report(job, network, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
         for note in (*stages.notes, *stages.fallbacks):
-            warnings.warn(note, RefinementWarning, stacklevel=2)
+            warnings.warn(note, RefinementWarning, stacklevel=3)
         return _report(job, network, found, stages, plan, source)
 
 
@@ -324,18 +365,14 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
 
 
 def _scheduler(
-    scheduler: Any,
-    address: str | None,
-    timeout: float,
-    inputs: tuple[Input | None, ...],
-    stack: ExitStack,
+    call: FileCall, inputs: tuple[Input | None, ...], stack: ExitStack
 ) -> Scheduler | None:
-    """Return who does the tiles; None: the threads of this process."""
+    """Return where tiles run; None: in threads of this process."""
+    scheduler, address = call.scheduler, call.address
     if scheduler is None:
         if address is not None:
             raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
         return None
-    timeout = validate.at_least("worker_timeout", timeout, 0.0)
     is_dask = isinstance(scheduler, str) and scheduler == "dask"
     of_dask = any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__)
     if not (is_dask or of_dask):
@@ -357,7 +394,7 @@ def _scheduler(
 
     if is_dask:
         scheduler = stack.enter_context(connected(str(address)))
-    doer = Distributed(scheduler, timeout, inputs)
+    doer = Distributed(scheduler, call.worker_timeout, inputs)
     stack.callback(doer.finish)
     return doer
 
@@ -365,7 +402,7 @@ def _scheduler(
 def _tile(tile: int | None) -> int | None:
     if tile is None:
         return None
-    side = validate.integer("tile", tile, 1)
+    side = checks.integer("tile", tile, 1)
     if side % BLOCK:
         raise InvalidInput(f"tile={side} is not possible; pass a multiple of {BLOCK}.")
     return side

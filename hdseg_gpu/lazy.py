@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.calls import values_of
+from hdseg_gpu.core.options import CallOptions
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.files import coarse_labels, refine_file
 from hdseg_gpu.io.npy import Npy
@@ -25,15 +27,13 @@ def is_lazy(image: Any) -> bool:
     return type(image).__module__.partition(".")[0] == "dask"
 
 
-def refine_lazily(image: Any, coarse: Any, **options: Any) -> Any:
-    """Return the labels of a Dask array (H, W) or (H, W, C) as a Dask array (H, W).
-
-    options: those of ``refine_file``.
-    """
+def refine_lazily(image: Any, coarse: Any, call: CallOptions) -> Any:
+    """Return the labels of a Dask array (H, W) or (H, W, C) as a Dask array (H, W)."""
     import dask.array
     from dask import delayed
 
-    labels = coarse_labels(coarse, options.get("class_axis", 0), options.get("ignore_index"))
+    options = values_of(call, CallOptions)
+    labels = coarse_labels(coarse, call.class_axis, call.ignore_index)
     grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
     # Held in an object, the array is not computed before the task begins.
     packed = delayed(_packed, pure=False)(_Held(image), coarse, options)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdseg_gpu.core import validate
+from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.label_map import label_classes, label_map
 
@@ -199,7 +199,7 @@ def _label(name: str, value: int | None) -> int | None:
     """Return a label as an integer; True and False are labels, too."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else int(value)
-    return validate.integer(name, value)
+    return checks.integer(name, value)
 
 
 class _Scores:

@@ -95,13 +95,14 @@ def within_memory(
     if final:
         raise failure
     del stages.notes[notes:]
-    stages.fallbacks.append(f"backend 'cpu' instead of 'cuda': {failure}")
+    host = backends.of_host()
+    stages.fallbacks.append(f"backend {host.name!r} instead of {ops.name!r}: {failure}")
     with ops.here(budget):
         image = on_host("image", job.image)
         features = image if job.features is job.image else on_host("boundary", job.features)
         coarse = _on_host(job.coarse)
-    ops = backends.load("cpu")
-    return ops, _done(ops, replace(job, image=image, features=features, coarse=coarse), 0, stages)
+    moved = replace(job, image=image, features=features, coarse=coarse)
+    return host, _done(host, moved, 0, stages)
 
 
 def _on_host(coarse: Coarse) -> Coarse:

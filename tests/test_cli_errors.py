@@ -1,5 +1,6 @@
 """What goes wrong on the command line: exit codes, one line on stderr, nothing written."""
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -117,8 +118,10 @@ def test_help(command, hdseg):
 def test_help_names_the_defaults_that_depend(hdseg, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = hdseg("refine --help")
-    assert "(default: 2 x scale)" in out
-    assert "nearest (default for labels), linear (for probabilities) or cubic" in out
+    said = " ".join(re.sub("[│|]", " ", out).split())
+    assert "Default: 12 (published: 8) times the scale." in said
+    assert "Default: cubic (published: nearest) for labels, linear for probabilities." in said
+    assert "Default: 2 times the scale." in " ".join(hdseg("seeds --help")[1].split())
 
 
 def test_version(hdseg):

@@ -28,7 +28,7 @@ from hdseg_gpu import (
 from hdseg_gpu.backends import cuda_device, cuda_transfer
 from hdseg_gpu.backends.cuda_device import CudaDevice
 from hdseg_gpu.core.errors import OutOfDeviceMemory
-from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.pipeline import doubt
 
 # Libraries that are met here may warn of what they like.

@@ -15,7 +15,7 @@ from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.core import coarse_map
 from hdseg_gpu.core.elements import structuring_elements
 from hdseg_gpu.core.ops import MAX_CLASSES, Ops, class_dtype, wall_of
-from hdseg_gpu.core.params import TOLERANCE
+from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.core.windows import Window, all_of
 from hdseg_gpu.pipeline import block
 from hdseg_gpu.pipeline.seeds import keep_lost_objects

@@ -44,10 +44,11 @@ def test_every_option_of_refine_is_documented():
 
     import hdseg_gpu
 
-    section = hdseg_gpu.refine.__doc__.partition("Parameters\n")[2].partition("Returns\n")[0]
-    headings = re.findall(r"^    (\w[\w, ]*) : ", section, re.M)
-    documented = [name for heading in headings for name in heading.split(", ")]
-    assert documented == list(inspect.signature(hdseg_gpu.refine).parameters)
+    for function in (hdseg_gpu.refine, hdseg_gpu.refine_file):
+        text = inspect.getdoc(function)
+        section = text.partition("Parameters\n")[2].partition("Returns\n")[0]
+        documented = re.findall(r"^(\w+) : ", section, re.M)
+        assert documented == list(inspect.signature(function).parameters)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))

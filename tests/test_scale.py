@@ -170,8 +170,10 @@ def test_the_plan_fits_the_budget(monkeypatch):
     for module in (memory, hdseg_gpu.core.memory):
         monkeypatch.setattr(module, "resident", lambda: 100 << 20)
     params = hdseg_gpu.core.params.Params(
-        hdseg_gpu.structuring_elements("3x3"), 96, 8.0, "intensity", 1000.0, 1.0, "cubic", "auto"
-    )
+        elements=hdseg_gpu.structuring_elements("3x3"), passes=96, scale=8.0, edges="intensity",
+        beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=False,
+        median=1,
+    )  # fmt: skip
     need = memory.Need((10**5, 10**5), 3, 1, 1, params, doubtful=True)
     last = None
     for mib in (1500, 3000, 6000, 20000):

@@ -1,45 +1,26 @@
 """Where it runs: one Ops for each backend, chosen once for each call."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hdseg_gpu.backends.interop import Home
-from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput, shown
+from hdseg_gpu.core.checks import choice
+from hdseg_gpu.core.errors import BackendUnavailable
 from hdseg_gpu.core.ops import Ops
-
-# Best first: "auto" takes the first that is available.
-NAMES = ("cuda", "cpu", "reference")
+from hdseg_gpu.core.registry import BACKENDS, ON_DEVICE, loaded
 
 
 def load(name: str, device: int = 0) -> Ops:
     """Return the backend's Ops, or raise BackendUnavailable with the reason."""
-    if name == "cuda":
-        from hdseg_gpu.backends.cuda import CudaOps
-        from hdseg_gpu.backends.cuda_device import open_device
-
-        return CudaOps(open_device(device))
-    if name == "cpu":
-        try:
-            from hdseg_gpu.backends.cpu import CpuOps
-
-            return CpuOps()
-        except ImportError as error:
-            raise BackendUnavailable(
-                f"backend='cpu' needs the compiled module, which did not load ({error}); "
-                "run `pip install .` in the source folder, or use backend='reference'."
-            ) from error
-    from hdseg_gpu.backends.reference import ReferenceOps
-
-    return ReferenceOps()
+    open_backend: Callable[[int], Ops] = loaded(BACKENDS, "backend", name, BackendUnavailable)
+    return open_backend(device)
 
 
 def of_host() -> Ops:
     """Return the best backend for arrays in host memory."""
-    try:
-        return load("cpu")
-    except BackendUnavailable:
-        return load("reference")
+    return _first([name for name in BACKENDS if name not in ON_DEVICE])
 
 
 def beside(ops: Ops, array: Any) -> Ops:
@@ -58,7 +39,7 @@ def reason_against(name: str) -> str | None:
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends that can run here, best first."""
-    return tuple(name for name in NAMES if reason_against(name) is None)
+    return tuple(name for name in BACKENDS if reason_against(name) is None)
 
 
 def lost_by_fork(name: str) -> tuple[str, ...]:
@@ -76,15 +57,17 @@ def select(name: str, home: Home | None = None) -> Ops:
 
     With arrays on a device, `home`, the backend "cuda" is that of this device.
     """
-    if not isinstance(name, str) or name not in ("auto", *NAMES):
-        raise InvalidInput(f"backend={shown(name)} is unknown; choose one of {('auto', *NAMES)}.")
+    name = choice("backend", name, ("auto", *BACKENDS))
     device = 0 if home is None else home.device
-    if name == "auto":
-        # The next best is not even looked at: loading a backend costs time.
-        for best in NAMES[:-1]:
-            try:
-                return load(best, device)
-            except BackendUnavailable:
-                continue
-        return load(NAMES[-1])
-    return load(name, device)
+    return _first(list(BACKENDS), device) if name == "auto" else load(name, device)
+
+
+def _first(names: Sequence[str], device: int = 0) -> Ops:
+    """Return the first backend that can run here; those after it are not even imported."""
+    *better, last = names
+    for name in better:
+        try:
+            return load(name, device)
+        except BackendUnavailable:
+            continue
+    return load(last, device)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends import isa
 from hdseg_gpu.backends.host import HostOps
+from hdseg_gpu.core.errors import BackendUnavailable
 from hdseg_gpu.core.ops import (
     START_SHARE,
     Band,
@@ -29,11 +30,12 @@ from hdseg_gpu.core.ops import (
     Nearby,
     NearestMap,
     Network,
+    Ops,
     Places,
     channel_count,
     class_dtype,
 )
-from hdseg_gpu.core.params import EDGE_RULES, INTERPOLATIONS
+from hdseg_gpu.core.options import EDGE_RULES, INTERPOLATIONS
 from hdseg_gpu.core.values import StackExtremes, in_memory_order, unsigned
 from hdseg_gpu.core.windows import Placement, Window, all_of
 
@@ -492,6 +494,17 @@ class CpuOps(HostOps):
     def _run(self, verb: str, level: Level, *arrays: NDArray[Any]) -> None:
         assert isinstance(level, _Level)
         getattr(self._kernels, f"{level.kind}_{verb}")(*level.parts, *arrays)
+
+
+def open_cpu(device: int = 0) -> Ops:
+    """Return the backend with the best instruction set here, or raise BackendUnavailable."""
+    try:
+        return CpuOps()
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend='cpu' needs the compiled module, which did not load ({error}); "
+            "run `pip install .` in the source folder, or use backend='reference'."
+        ) from error
 
 
 def _numbers(place: Placement) -> NDArray[np.int64]:

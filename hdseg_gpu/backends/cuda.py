@@ -14,6 +14,7 @@ from hdseg_gpu.backends.cuda_planes import CudaPlanes
 from hdseg_gpu.backends.cuda_reduction import CudaReduction
 from hdseg_gpu.backends.cuda_values import CudaValues
 from hdseg_gpu.backends.cuda_vectors import CudaVectors
+from hdseg_gpu.core.ops import Ops
 
 
 class CudaOps(
@@ -33,3 +34,10 @@ class CudaOps(
 
     name = "cuda"
     solves_whole = True
+
+
+def open_cuda(device: int = 0) -> Ops:
+    """Return the backend for a device, or raise BackendUnavailable with the reason."""
+    from hdseg_gpu.backends.cuda_device import open_device
+
+    return CudaOps(open_device(device))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges, CudaKernels, runs_of, suffix
 from hdseg_gpu.backends.cuda_pictures import parts_of
 from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Places
-from hdseg_gpu.core.params import EDGE_RULES
+from hdseg_gpu.core.options import EDGE_RULES
 
 
 class CudaAssembly(CudaKernels):

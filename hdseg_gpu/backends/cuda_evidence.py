@@ -23,7 +23,7 @@ from hdseg_gpu.core.ops import (
     Steps,
     channel_count,
 )
-from hdseg_gpu.core.params import INTERPOLATIONS
+from hdseg_gpu.core.options import INTERPOLATIONS
 from hdseg_gpu.core.windows import Shape, all_of
 
 _PASSES = 3  # box filters along each axis, as in kernels/common/smoothing.h

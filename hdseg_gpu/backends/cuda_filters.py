@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, numbers_of, runs_of, suffix
 from hdseg_gpu.core.ops import Band, Classes, class_dtype
-from hdseg_gpu.core.params import INTERPOLATIONS
+from hdseg_gpu.core.options import INTERPOLATIONS
 from hdseg_gpu.core.windows import Placement
 
 # The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.

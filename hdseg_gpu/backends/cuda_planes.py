@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda_device import BLOCK
 from hdseg_gpu.backends.cuda_kernels import CudaKernels, suffix
-from hdseg_gpu.core.elements import NAMES, structuring_elements
+from hdseg_gpu.core.elements import wedges
 from hdseg_gpu.core.ops import Classes, Mask, wall_of
 from hdseg_gpu.core.windows import Shape
 
@@ -17,6 +17,7 @@ _WORD = 64  # pixels
 _TILE = (192, 6)  # rows, words
 _HALO = 32
 _THREADS = 256
+_WEDGES = (4, 1)  # radii of the elements that it knows when it is compiled (HDSEG_THIN_PRESETS)
 _DIRECTIONS = 16  # that an argument of 64 bits holds
 _STRIP = 64  # rows of a plane that a thread dilates
 # Launches between two looks at whether anything still changes: looking waits for the device.
@@ -234,9 +235,9 @@ def _as_number(directions: NDArray[np.int8]) -> np.uint64:
 
 
 def _directions(elements: NDArray[np.int8]) -> NDArray[np.int8] | None:
-    """Return which preset each element is, if all are of the same set."""
-    for name in NAMES:
-        presets = _trimmed(structuring_elements(name))
+    """Return which preset each element is, if all have the same radius."""
+    for radius in _WEDGES:
+        presets = _trimmed(wedges(radius))
         if presets.shape[1:] != elements.shape[1:]:
             continue
         same = (elements[:, np.newaxis] == presets).all(axis=(2, 3))

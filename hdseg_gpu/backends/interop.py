@@ -23,6 +23,8 @@ class Home:
     device: int = 0  # number of the CUDA device
     place: str = "cpu"  # torch's name of where a "tensor" is
 
+    backend = "cuda"  # that computes on such devices
+
     @property
     def on_device(self) -> bool:
         """Return whether it is on a CUDA device."""

@@ -18,6 +18,7 @@ from hdseg_gpu.core.ops import (
     Evidence,
     Level,
     Mask,
+    Ops,
     Places,
     class_dtype,
     wall_of,
@@ -370,6 +371,11 @@ class ReferenceOps(ReferenceCells, ReferenceEvidence):
         inside = (rows >= core.top) & (rows < core.bottom)
         inside &= (columns >= core.left) & (columns < core.right)
         return int(np.count_nonzero(~certain & inside))
+
+
+def open_reference(device: int = 0) -> Ops:
+    """Return the backend, which runs everywhere."""
+    return ReferenceOps()
 
 
 @dataclass(frozen=True)

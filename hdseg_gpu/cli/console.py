@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hdseg_gpu.cli.options import annotated
+from hdseg_gpu.core.elements import SETS
 from hdseg_gpu.core.errors import RefinementWarning
+from hdseg_gpu.core.options import ASSUMED_SCALE, PASSES_PER_SCALE, any_of
 from hdseg_gpu.core.report import FileReport, Report
 from hdseg_gpu.core.report import Progress as ProgressCallback
 from hdseg_gpu.scale.progress import TileProgress
@@ -24,15 +27,22 @@ from hdseg_gpu.scale.progress import TileProgress
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
-Elements = Annotated[str, typer.Option(help="Structuring elements: 9x9 or 3x3.")]
+Elements = Annotated[str, typer.Option(help=f"Structuring elements: {any_of(SETS)}.")]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, Zarr, .npy or .npz.")
 ]
 Scale = Annotated[
-    float | None, typer.Option(help="Image pixels for each pixel the network decided.")
+    float | None,
+    typer.Option(
+        help="Pixels for each pixel the network decided. Default: "
+        f"{ASSUMED_SCALE:g}, if --passes is not given either."
+    ),
 ]
-Passes = Annotated[int | None, typer.Option(help="Passes of thinning (default: by method).")]
-Backend = Annotated[str, typer.Option(help="auto, cuda, cpu or reference.")]
+Passes = Annotated[
+    int | None,
+    typer.Option(help=f"Passes of thinning. Default: {PASSES_PER_SCALE:g} times the scale."),
+]
+Backend = annotated("backend")
 
 
 def say_json(value: dict[str, Any]) -> None:

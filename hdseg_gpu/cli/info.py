@@ -11,6 +11,7 @@ from rich.table import Table
 from hdseg_gpu import backends
 from hdseg_gpu.backends import isa
 from hdseg_gpu.cli.console import Json, Quiet, say, say_json
+from hdseg_gpu.core.registry import BACKENDS
 
 # distribution name -> what it is for here
 _LIBRARIES = {
@@ -38,7 +39,7 @@ def info(quiet: Quiet = False, as_json: Json = False) -> None:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "backends": {name: backends.reason_against(name) or "ready" for name in backends.NAMES},
+        "backends": {name: backends.reason_against(name) or "ready" for name in BACKENDS},
         "devices": _devices(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }

@@ -9,12 +9,10 @@ import typer
 
 from hdseg_gpu import api
 from hdseg_gpu.cli.console import (
-    Backend,
     Json,
     Output,
     Overwrite,
     Quiet,
-    Scale,
     notes_shown,
     progress_bar,
     report_table,
@@ -22,8 +20,8 @@ from hdseg_gpu.cli.console import (
     say_json,
     tile_progress,
 )
+from hdseg_gpu.cli.options import with_options
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, Unfinished
-from hdseg_gpu.core.params import METHODS, TOLERANCE
 from hdseg_gpu.core.report import Report
 from hdseg_gpu.io import (
     check_labels,
@@ -39,6 +37,7 @@ from hdseg_gpu.io.paths import READABLE
 LARGE = 32 << 20  # pixels; what has more is refined tile by tile
 
 
+@with_options
 def refine(
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, slide, Zarr, .npy, .npz.")
@@ -51,58 +50,10 @@ def refine(
         ),
     ],
     output: Output,
-    method: Annotated[
-        str, typer.Option(help=f"{' or '.join(METHODS)}: the defaults of the options below.")
-    ] = "evidence",
-    scale: Scale = None,
-    passes: Annotated[
-        int | None,
-        typer.Option(help="Passes of thinning (default: 2 x scale), or 8 x if published."),
-    ] = None,
-    elements: Annotated[str | None, typer.Option(help="Structuring elements: 9x9 or 3x3.")] = None,
-    unsure: Annotated[
-        float | None, typer.Option(help="Unknown, too: largest probabilities this close.")
-    ] = None,
-    prune: Annotated[
-        bool | None, typer.Option("--prune/--no-prune", help="Whether spurs of seeds are removed.")
-    ] = None,
-    edges: Annotated[
-        str | None, typer.Option(help="intensity, or boundary (needs --boundary).")
-    ] = None,
     boundary: Annotated[Path | None, typer.Option(help="Map of edge strengths.")] = None,
-    beta: Annotated[
-        float | None, typer.Option(help="How strongly an edge stops the walker.")
-    ] = None,
-    gamma: Annotated[float | None, typer.Option(help="Weight of the class evidence.")] = None,
-    interpolation: Annotated[
-        str | None,
-        typer.Option(help="nearest (default for labels), linear (for probabilities) or cubic."),
-    ] = None,
-    median: Annotated[
-        int | None, typer.Option(help="Side of the final majority filter; 1 is off.")
-    ] = None,
-    ignore_index: Annotated[
-        int | None,
-        typer.Option(help="Label of COARSE that passes through (default: 255); -1 for none."),
-    ] = None,
-    alpha: Annotated[
-        bool | None,
-        typer.Option("--alpha/--no-alpha", help="Whether the image's last channel is alpha."),
-    ] = None,
-    class_axis: Annotated[int, typer.Option(help="Axis of the classes in COARSE.")] = 0,
     channel_axis: Annotated[int, typer.Option(help="Axis of the channels in IMAGE.")] = -1,
     key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
     image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
-    backend: Backend = "auto",
-    max_device_memory: Annotated[
-        str | None,
-        typer.Option(
-            help="Memory of a CUDA device to take: bytes, or such as 800M or 4G (2^30). "
-            "Default: 90 % of what is free."
-        ),
-    ] = None,
-    solver: Annotated[str | None, typer.Option(help="auto, multigrid, cg, amg or direct.")] = None,
-    tol: Annotated[float, typer.Option(help="Largest error of a potential.")] = TOLERANCE,
     max_memory: Annotated[
         str | None,
         typer.Option(help="Memory to take, tile by tile, such as 2G. Default: half of the free."),
@@ -140,19 +91,14 @@ def refine(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Refine COARSE at the full resolution of IMAGE, into OUT.
 
     Large images are refined tile by tile, in bounded memory.
     """
-    options = {
-        "method": method, "scale": scale, "passes": passes, "elements": elements,
-        "unsure": unsure, "prune": prune, "edges": edges, "beta": beta, "gamma": gamma,
-        "interpolation": interpolation, "median": median, "ignore_index": ignore_index,
-        "alpha": alpha, "class_axis": class_axis, "backend": backend,
-        "max_device_memory": byte_count(max_device_memory, "--max-device-memory"),
-        "solver": solver, "tol": tol,
-    }  # fmt: skip
+    limit = options["max_device_memory"]
+    options["max_device_memory"] = byte_count(limit, "--max-device-memory")
     tiled = {
         "max_memory": byte_count(max_memory, "--max-memory"), "workers": workers, "tile": tile,
         "sigma": sigma, "level": level, "on_error": on_error, "resume": resume,

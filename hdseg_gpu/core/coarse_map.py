@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hdseg_gpu.core import validate, values
+from hdseg_gpu.core import checks, validate, values
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.label_map import label_map
 from hdseg_gpu.core.ops import MAX_CLASSES, class_dtype
-from hdseg_gpu.core.params import IGNORED, Coarse
+from hdseg_gpu.core.options import IGNORED
+from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.values import Values
 
@@ -89,7 +90,7 @@ def _label_to_ignore(value: int | None) -> int | None:
         return None
     if isinstance(value, bool | np.bool_) and not value:
         return False
-    return validate.integer("ignore_index", value)
+    return checks.integer("ignore_index", value)
 
 
 def _labels(array: NDArray[Any], index: int | None, stages: Stages, verbs: Values) -> Coarse:

@@ -1,98 +1,33 @@
 """Frozen parameters of one refinement, checked and complete."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Classes
+from hdseg_gpu.core.options import Options
 
-EDGE_RULES = ("intensity", "boundary")
-INTERPOLATIONS = ("linear", "cubic")  # and "nearest", for label maps
-SOLVERS = ("auto", "multigrid", "cg", "amg", "direct")
-
-# Passes per unit of scale where no method says otherwise, and the assumed scale:
-# docs/decisions/0002-defaults.md.
-PASSES_PER_SCALE = 2.0
-ASSUMED_SCALE = 8.0
-# The label of pixels to leave alone, by a convention of data sets.
-IGNORED = 255
-# Largest error of a potential. Rounding alone makes two direct solvers differ by 1e-6 at beta =
-# 5000, where clusters hang on edges of 1e-10: less cannot be promised.
-TOLERANCE = 1e-4
-LEAST_TOLERANCE = 1e-6
 # What float32 leaves of potentials: 8 roundings of the weights, right-hand sides and results.
 ROUNDING = 5e-7
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """What a method takes for the options that the caller leaves to it."""
-
-    elements: Any  # a name, or an array if the caller gives one
-    passes_per_scale: float
-    edges: str | None  # None: "boundary" with a boundary map, else "intensity"
-    beta: float
-    gamma: float
-    interpolation: str  # of labels
-    solver: str
-    unsure: float  # of probabilities
-    prune: bool
-    median: int
-
-    def overridden(self, **given: Any) -> "Defaults":
-        """Return the options with those the caller has given, which are not None."""
-        return replace(self, **{name: v for name, v in given.items() if v is not None})
-
-
-METHODS = {
-    # docs/decisions/0006-evidence.md
-    "evidence": Defaults(
-        elements="3x3",
-        passes_per_scale=12.0,
-        edges="intensity",
-        beta=1000.0,
-        gamma=1.0,
-        interpolation="cubic",
-        solver="auto",
-        unsure=0.0,
-        prune=True,
-        median=3,
-    ),
-    # Saravanan, Challa, Danda, arXiv 2208.01254, and their own program.
-    "published": Defaults(
-        elements="9x9",
-        passes_per_scale=8.0,
-        edges=None,
-        beta=130.0,
-        gamma=0.0,
-        interpolation="nearest",
-        solver="direct",
-        unsure=0.03,
-        prune=True,
-        median=7,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Params:
-    """How to refine; see ``hdseg_gpu.refine`` for the meaning of each."""
+@dataclass(frozen=True, kw_only=True)
+class Params(Options[Never]):
+    """The options of one refinement, checked and complete: nothing is missing any more."""
 
     elements: NDArray[np.int8]  # (m, n, n), n odd and at most 9
-    passes: int
-    scale: float
-    edges: str
-    beta: float
-    gamma: float
-    interpolation: str  # "nearest" (labels only), "linear" or "cubic"
-    solver: str
-    tolerance: float = TOLERANCE
-    method: str = "evidence"
-    unsure: float = 0.0
-    prune: bool = False
-    median: int = 1
+
+    def __post_init__(self) -> None:
+        missing = [each.name for each in fields(self) if getattr(self, each.name) is None]
+        if missing:
+            raise TypeError(f"Params() needs {', '.join(missing)}")
+
+    @property
+    def tolerance(self) -> float:
+        """Return the largest error of a potential."""
+        return self.tol
 
 
 @dataclass(frozen=True)

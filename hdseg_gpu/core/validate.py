@@ -1,42 +1,23 @@
 """The door: the only place that checks input. Below it, shapes and dtypes are promises."""
 
-import os
-from collections.abc import Callable, Sequence
-from math import inf, isfinite, nan
-from numbers import Integral, Real
-from pathlib import Path
+from math import inf, isfinite
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core import values
-from hdseg_gpu.core.elements import MAX_RADIUS, structuring_elements
-from hdseg_gpu.core.elements import NAMES as ELEMENT_NAMES
+from hdseg_gpu.core.checks import switch
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.ops import Mask
-from hdseg_gpu.core.params import (
-    ASSUMED_SCALE,
-    EDGE_RULES,
-    INTERPOLATIONS,
-    METHODS,
-    PASSES_PER_SCALE,
-    Coarse,
-    Defaults,
-)
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.values import Values
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
 MAX_MAGNITUDE = 1e140  # of floats, so that sums of squares stay finite
-MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
-MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32
-MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
-MAX_WINDOW = 15  # of the majority filter
 _LABELS = "a label map of shape (h, w) with integer or bool values"
-_MAX_INTEGER = int(np.iinfo(np.int64).max)
-MAX_PASSES = _MAX_INTEGER
 _RGBA_CHANNELS = 4
 
 
@@ -258,210 +239,9 @@ def require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
         )
 
 
-def scale_of(
-    coarse: Coarse,
-    shape: tuple[int, int],
-    scale: float | None,
-    passes: int | None,
-    stages: Stages,
-) -> float:
-    """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
-    h, w = coarse.shape
-    require_smaller(coarse.shape, shape)
-    if not same_aspect(coarse.shape, shape):
-        raise InvalidInput(
-            f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
-            f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
-            "coarse pixel; crop or resize the coarse map to the image's aspect."
-        )
-    if scale is None and coarse.shape != shape:
-        return coarse.scale_to(shape)
-    return scale_of_mask(scale, passes, stages)
-
-
 def same_aspect(small: tuple[int, int], large: tuple[int, int]) -> bool:
     """Return whether h x w is at most one pixel off the aspect of H x W.
 
     That is |h - H w / W| <= 1 or |w - W h / H| <= 1, in integers.
     """
     return abs(small[0] * large[1] - small[1] * large[0]) <= max(large)
-
-
-def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> float:
-    """Return the scale of a mask that has the image's size, where only the caller can know."""
-    if scale is not None:
-        return at_least("scale", scale, 1.0)
-    if passes is None:
-        stages.notes.append(
-            f"The mask is as large as the image: scale={ASSUMED_SCALE:g} is assumed "
-            "(pass scale= or passes=)."
-        )
-    return ASSUMED_SCALE
-
-
-def pass_count(passes: int | None, scale: float, passes_per_scale: float = PASSES_PER_SCALE) -> int:
-    """Return the number of passes, by default in proportion to the scale."""
-    if passes is None:
-        return min(max(1, round(min(passes_per_scale * scale, MAX_PASSES))), MAX_PASSES)
-    if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
-        raise InvalidInput(
-            f"passes={shown(passes)} is not possible; pass an integer of at least 0."
-        )
-    return min(int(passes), MAX_PASSES)
-
-
-def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
-    """Return a preset by name, or a custom set (m, n, n) of +1, 0 and -1."""
-    if isinstance(value, str):
-        return structuring_elements(value)
-    size = 2 * MAX_RADIUS + 1
-    expected = (
-        f"one of {ELEMENT_NAMES}, or an array (m, n, n) of +1, 0, -1 with n odd, at most {size}"
-    )
-    array = as_array("elements", value, expected)
-    if (
-        array.ndim != 3
-        or array.shape[1] != array.shape[2]
-        or array.shape[1] not in range(1, size + 1, 2)
-    ):
-        raise InvalidInput(f"elements has shape {array.shape}; pass {expected}.")
-    if array.dtype.kind not in "iu":
-        raise InvalidInput(f"elements has dtype {array.dtype}; pass {expected}.")
-    if not np.isin(array, (-1, 0, 1)).all():
-        raise InvalidInput(
-            f"elements has values from {array.min()} to {array.max()}; pass {expected}."
-        )
-    return np.ascontiguousarray(array, np.int8)
-
-
-def choice(name: str, value: str, valid: Sequence[str]) -> str:
-    """Return the value if it is one of the valid names."""
-    if not isinstance(value, str) or value not in valid:
-        raise InvalidInput(f"{name}={shown(value)} is unknown; choose one of {tuple(valid)}.")
-    return str(value)  # without what NumPy's may add
-
-
-def method_defaults(value: str) -> Defaults:
-    """Return what a method takes for options that are not given."""
-    return METHODS[choice("method", value, tuple(METHODS))]
-
-
-def edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
-    """Return what the edge weights are taken from; None leaves it to whether there is a map."""
-    if value is None:
-        value = "intensity" if boundary is None else "boundary"
-    return choice("edges", value, EDGE_RULES)
-
-
-def unsure_margin(value: float, given: bool, coarse: Coarse, stages: Stages) -> float:
-    """Return up to which difference of probabilities a pixel is unknown; 0 for labels."""
-    margin = at_least("unsure", value, 0.0, 1.0)
-    if margin == 1.0:
-        raise InvalidInput(f"unsure={shown(value)} leaves no pixel known; pass a number below 1.")
-    if coarse.probabilities is None:
-        if given and margin > 0:
-            stages.notes.append(f"unsure={margin:g} has no effect: labels came in.")
-        return 0.0
-    return margin
-
-
-def window(name: str, value: int) -> int:
-    """Return the side of a square window: odd, so that it has a centre."""
-    side = integer(name, value)
-    if side not in range(1, MAX_WINDOW + 1, 2):
-        raise InvalidInput(
-            f"{name}={shown(value)} is not possible; pass an odd integer from 1 (off) to "
-            f"{MAX_WINDOW}."
-        )
-    return side
-
-
-def switch(name: str, value: bool) -> bool:
-    """Return whether something is on."""
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidInput(f"{name}={shown(value)} is not possible; pass True or False.")
-    return bool(value)
-
-
-def integer(name: str, value: int, minimum: int | None = None) -> int:
-    """Return an integer that is no bool; with a minimum, also one that has 64 bits."""
-    limits = "" if minimum is None else f" from {minimum} to {_MAX_INTEGER}"
-    if (
-        isinstance(value, bool | np.bool_)
-        or not isinstance(value, Integral)
-        or (minimum is not None and not minimum <= int(value) <= _MAX_INTEGER)
-    ):
-        raise InvalidInput(f"{name}={shown(value)} is not possible; pass an integer{limits}.")
-    return int(value)
-
-
-def count(name: str, value: int | None) -> int | None:
-    """Return a number of things that there may be, at least one; None is for somebody else."""
-    return None if value is None else integer(name, value, 1)
-
-
-def text(name: str, value: str | None) -> str | None:
-    """Return a name, if there is one."""
-    if value is not None and not isinstance(value, str):
-        raise InvalidInput(f"{name}={shown(value)} is not possible; pass a str, or None.")
-    return value
-
-
-def path(name: str, value: str | os.PathLike[str]) -> Path:
-    """Return where a file is, or is to be."""
-    try:
-        found = os.fspath(value)
-        possible = isinstance(found, str) and found != "" and b"\0" not in os.fsencode(found)
-    except Exception:  # what is no path, what no name can have, and what somebody's class raises
-        possible = False
-    if not possible:
-        raise InvalidInput(
-            f"{name}={shown(value)} cannot be the path of a file; pass a str or a pathlib.Path."
-        )
-    return Path(found)
-
-
-def callback(name: str, value: Callable[..., None] | None) -> None:
-    """Refuse what cannot be called; None is for nobody."""
-    if value is not None and not callable(value):
-        raise InvalidInput(f"{name}={shown(value)} cannot be called; pass a function, or None.")
-
-
-def interpolation(value: str | None, coarse: Coarse, of_labels: str = "nearest") -> str:
-    """Return how to enlarge the coarse map; only labels can take the nearest."""
-    if coarse.probabilities is None:
-        valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
-        return choice("interpolation", of_labels if value is None else value, valid)
-    return choice("interpolation", "linear" if value is None else value, INTERPOLATIONS)
-
-
-def memory(name: str, value: float | None) -> int | None:
-    """Return a number of bytes, if there is one."""
-    return None if value is None else int(at_least(name, value, 1.0))
-
-
-def zero_or_at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:
-    """Return 0, or a finite number from `minimum` to `maximum`."""
-    number = at_least(name, value, 0.0, maximum)
-    if 0.0 < number < minimum:
-        raise InvalidInput(
-            f"{name}={shown(value)} is too small to be computed with; pass 0 or a number of at "
-            f"least {minimum:g}."
-        )
-    return number
-
-
-def at_least(name: str, value: float, minimum: float, maximum: float = inf) -> float:
-    """Return a finite number from `minimum` to `maximum`."""
-    try:
-        number = nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    except OverflowError:
-        number = inf
-    if not (isfinite(number) and minimum <= number <= maximum):
-        limit = f"at least {minimum:g}"
-        if isfinite(maximum):
-            limit += f" and at most {maximum:g}"
-        raise InvalidInput(
-            f"{name}={shown(value)} is not possible; pass a finite number of {limit}."
-        )
-    return number

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from hdseg_gpu.core import validate
+from hdseg_gpu.core import checks
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
@@ -178,7 +178,7 @@ def create_output(
     InvalidInput
         The output cannot be written there.
     """
-    target, overwrite = validate.path("path", path), validate.switch("overwrite", overwrite)
+    target, overwrite = checks.path("path", path), checks.switch("overwrite", overwrite)
     target = check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
     kind = _label_dtype(dtype)
     if like is None:
@@ -193,7 +193,7 @@ def _size(target: Path, shape: Any, dtype: np.dtype[Any]) -> Shape:
         raise InvalidInput(f"output {target} needs shape=, or like= an image.")
     if not isinstance(shape, tuple | list) or len(shape) != 2:
         raise InvalidInput(f"shape={shown(shape)} is not possible; pass (height, width).")
-    height, width = (validate.integer("shape", n, 1) for n in shape)
+    height, width = (checks.integer("shape", n, 1) for n in shape)
     rows = min(_TILE, height)
     what = f"output {target}: writing {rows} rows of shape=({height}, {width})"
     budget_of(None).require(rows * width * dtype.itemsize, what, "write narrower files")

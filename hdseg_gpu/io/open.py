@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hdseg_gpu.core import validate
+from hdseg_gpu.core import checks
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape
@@ -59,8 +59,8 @@ def open_image(
     InvalidInput
         The image cannot be read; the message says why, and what to do.
     """
-    budget = budget_of(validate.memory("max_memory", max_memory))
-    trust_vrt = validate.switch("trust_vrt", trust_vrt)
+    budget = budget_of(checks.memory("max_memory", max_memory))
+    trust_vrt = checks.switch("trust_vrt", trust_vrt)
     return open_within(budget, image, level=level, key=key, trust_vrt=trust_vrt)
 
 
@@ -78,8 +78,8 @@ def open_within(
     later: whether a picture that has no random access is decoded when it is first read, and not
     before.
     """
-    level = validate.integer("level", level, 0)
-    validate.text("key", key)
+    level = checks.integer("level", level, 0)
+    checks.text("key", key)
     if not isinstance(image, str | os.PathLike):
         from hdseg_gpu.io.array_source import open_array
 
@@ -89,7 +89,7 @@ def open_within(
                 "pass neither."
             )
         return open_array(image, budget=budget)
-    path = validate.path("image", image)
+    path = checks.path("image", image)
     if is_zarr(path):
         from hdseg_gpu.io.zarr_source import open_zarr
 

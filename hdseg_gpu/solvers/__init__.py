@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import HdsegError, NotConverged
+from hdseg_gpu.core.errors import NotConverged
 from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Ops
-from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.core.registry import SOLVERS, loaded
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,21 @@ class Solution:
         return replace(self, x=np.empty((len(self.x), 0)), bound=None)
 
 
+class Solver(Protocol):
+    """What a name in ``core.registry.SOLVERS`` stands for; see ``solve`` for the arguments."""
+
+    def __call__(
+        self,
+        ops: Ops,
+        system: System,
+        tolerance: float,
+        progress: Callable[[float], None],
+        *,
+        certify: bool,
+    ) -> Solution:
+        """Return what was reached, converged or not."""
+
+
 def solve(
     ops: Ops,
     system: System,
@@ -58,10 +73,11 @@ def solve(
         The backend of the system.
     system : System
         A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
-    solver : {"auto", "multigrid", "cg", "amg", "direct"}
-        An explicit name is final. "multigrid" hands clusters that hang on all others by the
-        weakest of edges to a direct solver; "auto" does so, too, with components of the band whose
-        error it cannot bound by the tolerance. "cg" iterates by SciPy or CuPy instead.
+    solver : str
+        A name in ``core.registry.SOLVERS``. An explicit one is final. "multigrid" hands clusters
+        that hang on all others by the weakest of edges to a direct solver; "auto" does so, too,
+        with components of the band whose error it cannot bound by the tolerance. "cg" iterates by
+        SciPy or CuPy instead.
     tolerance : float
         Bound on the error of each potential.
     progress : callable
@@ -71,22 +87,15 @@ def solve(
 
     Raises
     ------
+    InvalidInput
+        There is no solver of that name.
     NotConverged
         The solver stayed above the tolerance; "auto" practically never does.
     """
     if len(system.b) == 0:  # one class alone reaches these pixels: its potential is 1
         return Solution(system.b, "none", bound=0.0)
-    if solver == "direct":
-        return _direct(ops, system, tolerance)
-    if solver == "amg":
-        return _amg(ops, system, tolerance, progress)
-    from hdseg_gpu.solvers.multigrid import multigrid
-
-    hand_over = solver == "auto"
-    solution = multigrid(
-        ops, system, tolerance, progress,
-        certify=certify, hand_over=hand_over, library=solver == "cg",
-    )  # fmt: skip
+    run: Solver = loaded(SOLVERS, "solver", solver)
+    solution = run(ops, system, tolerance, progress, certify=certify)
     if not solution.converged:
         raise NotConverged(
             f"solver={solver!r} did not converge: an error of {solution.error:.1e} was possible "
@@ -96,46 +105,13 @@ def solve(
     return solution
 
 
-def _direct(ops: Ops, system: System, tolerance: float) -> Solution:
-    from hdseg_gpu.solvers.direct import direct
-
-    b = ops.body(system.b)
-    x, last = direct(
-        _on_host(ops, system), ops.host(ops.excess(system.edges)), ops.host(b).T.astype(np.float64)
-    )
-    if not last <= tolerance:
-        raise NotConverged(
-            f"solver='direct' is off by {last:.1e} on {system.band.size} unknowns (tolerance "
-            f"{tolerance:.0e}); use a larger tol, or a smaller beta."
-        )
-    b[:] = ops.xp.asarray(x.T)
-    bound = last + ROUNDING
-    return Solution(system.b, "direct", error=bound * len(b), bound=bound)
+def on_host(ops: Ops, system: System) -> tuple[CsrMatrix, NDArray[np.float64]]:
+    """Return A and b (m, n) in host memory, for solvers that know nothing of an ``Ops``."""
+    matrix = CsrMatrix(*map(ops.host, ops.laplacian(system.band, system.edges)))
+    return matrix, ops.host(ops.body(system.b)).T.astype(np.float64, order="F")
 
 
-def _amg(ops: Ops, system: System, tolerance: float, progress: Callable[[float], None]) -> Solution:
-    try:
-        from hdseg_gpu.solvers.amg import amg
-    except ImportError as error:
-        raise HdsegError(
-            f"solver='amg' needs pyamg, which did not load ({error}); "
-            "run `pip install pyamg`, or use solver='auto'."
-        ) from error
-    b = ops.body(system.b)
-    columns = ops.host(b).T.astype(np.float64, order="F")
-    x, iterations, estimate, converged = amg(
-        _on_host(ops, system), columns, max(tolerance - ROUNDING, ROUNDING), progress
-    )
-    if not converged:
-        raise NotConverged(
-            f"solver='amg' did not converge: an estimated error of {estimate:.1e} was left after "
-            f"{iterations} iterations on {len(x)} unknowns (tolerance {tolerance:.0e}); "
-            "use solver='auto' or 'direct', or a smaller beta."
-        )
-    b[:] = ops.xp.asarray(x.T)
-    return Solution(system.b, "amg", iterations, estimate + ROUNDING)
-
-
-def _on_host(ops: Ops, system: System) -> CsrMatrix:
-    """Return A in host memory."""
-    return CsrMatrix(*map(ops.host, ops.laplacian(system.band, system.edges)))
+def from_host(ops: Ops, system: System, x: NDArray[np.float64]) -> NDArray[Any]:
+    """Return potentials (m, n) as columns of the backend, in the place of b."""
+    ops.body(system.b)[:] = ops.xp.asarray(x.T)
+    return system.b

@@ -8,19 +8,33 @@ the red pixels exactly and has one multigrid cycle for the black ones:
 Source: Hestenes & Stiefel 1952; Saad, *Iterative Methods for Sparse Linear Systems*, 2003.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Level, Ops
-from hdseg_gpu.solvers import System
+from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.iteration import Columns, Precondition
+from hdseg_gpu.solvers.multigrid import multigrid
 
 # Measured need: up to 70 without evidence. A NaN, which is never small enough, ends here, too.
 MAX_ITERATIONS = 300
 # Of the residual, relative to the right-hand side, for each unit of the potentials' tolerance.
 _RESIDUAL = 0.1
+
+
+def cg(
+    ops: Ops,
+    system: System,
+    tolerance: float,
+    progress: Callable[[float], None],
+    *,
+    certify: bool = True,
+) -> Solution:
+    """Return the solution by a library's conjugate gradients, proven as those of "multigrid"."""
+    return multigrid(ops, system, tolerance, progress, certify=certify, library=True)
 
 
 def conjugate_gradients(

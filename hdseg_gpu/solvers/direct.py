@@ -8,7 +8,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from hdseg_gpu.core.ops import CsrMatrix
+from hdseg_gpu.core.ops import CsrMatrix, Ops
+from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.solvers import Solution, System, from_host, on_host
 
 # Each correction leaves an error smaller by the 1e-6 that float64 leaves of clusters that hang on
 # all others by edges of 1e-10.
@@ -32,6 +34,23 @@ def factorise(matrix: CsrMatrix) -> Callable[[NDArray[np.float64]], NDArray[np.f
 
 
 def direct(
+    ops: Ops,
+    system: System,
+    tolerance: float,
+    progress: Callable[[float], None],
+    *,
+    certify: bool = True,
+) -> Solution:
+    """Return the solution by LU factors of A, which are float64 whatever the tolerance."""
+    matrix, b = on_host(ops, system)
+    x, last = corrected(matrix, ops.host(ops.excess(system.edges)), b)
+    bound = last + ROUNDING
+    found = from_host(ops, system, x)
+    error = bound * x.shape[1]
+    return Solution(found, "direct", error=error, bound=bound, converged=last <= tolerance)
+
+
+def corrected(
     matrix: CsrMatrix, excess: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """Return A^-1 b, (n, m), for the matrix A with row sums `excess`; and its last correction.

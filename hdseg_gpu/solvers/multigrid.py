@@ -54,8 +54,8 @@ def multigrid(
     tolerance: float,
     progress: Callable[[float], None],
     *,
-    certify: bool,
-    hand_over: bool,
+    certify: bool = True,
+    hand_over: bool = False,
     library: bool = False,
 ) -> Solution:
     """Return x with A x = b; uses up b if it converges.
@@ -98,6 +98,18 @@ def multigrid(
         error = (found.error + ROUNDING) * columns
         return Solution(system.b, name, found.iterations, error, converged=False)
     return _on_band(ops, system, level, found, tolerance, name)
+
+
+def auto(
+    ops: Ops,
+    system: System,
+    tolerance: float,
+    progress: Callable[[float], None],
+    *,
+    certify: bool = True,
+) -> Solution:
+    """Return the solution by ``multigrid``, and directly where that cannot bound its error."""
+    return multigrid(ops, system, tolerance, progress, certify=certify, hand_over=True)
 
 
 def _on_band(

@@ -1,0 +1,111 @@
+"""Public functions whose keyword arguments are the fields of a dataclass.
+
+The function itself gets one object. Its callers see a signature with every argument, at run time
+(``help``, notebooks) and in type checkers and editors, which take it from the dataclass; the
+docstring's Parameters are made of the fields (docs/decisions/0012-options.md).
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import reduce, wraps
+from operator import or_
+from typing import Any, ParamSpec, TypeVar, get_args
+
+from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.options import CallOptions, about, checked, described
+
+_P = ParamSpec("_P")
+_Call = TypeVar("_Call", bound=CallOptions)
+_Result = TypeVar("_Result")
+
+_WIDTH = 96  # of the docstring's lines, without their indent
+
+
+def taking(
+    kind: Callable[_P, _Call],
+) -> Callable[[Callable[[_Call], _Result]], Callable[_P, _Result]]:
+    """Return a decorator: the function gets a `kind`, its callers pass the fields of one.
+
+    An unknown keyword is refused with ``InvalidInput``, which names those that there are.
+    """
+    assert isinstance(kind, type)
+    signature = _signature(kind)
+
+    def decorate(function: Callable[[_Call], _Result]) -> Callable[_P, _Result]:
+        name = function.__name__
+
+        @wraps(function)
+        def face(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+            for each in kwargs.keys() - signature.parameters.keys():
+                raise InvalidInput(_unknown(name, each, list(signature.parameters)))
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}() {error}") from None
+            return function(checked(kind(*args, **kwargs)))
+
+        returned = inspect.signature(function).return_annotation
+        shown_as = signature.replace(return_annotation=returned)
+        face.__signature__ = shown_as  # type: ignore[attr-defined]
+        face.__annotations__ = {
+            each.name: each.annotation for each in signature.parameters.values()
+        } | {"return": returned}
+        face.__doc__ = _documented(function.__doc__, kind)
+        return face
+
+    return decorate
+
+
+def values_of(call: Any, kind: type[Any]) -> dict[str, Any]:
+    """Return the arguments of a call that a `kind` of call has, too."""
+    return {each.name: getattr(call, each.name) for each in fields(kind)}
+
+
+def keywords(kind: type[Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a call that are passed by name."""
+    found = _signature(kind).parameters.values()
+    return [each for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _signature(kind: type[Any]) -> inspect.Signature:
+    found = inspect.signature(kind)
+    return found.replace(
+        parameters=[
+            each.replace(annotation=_complete(each.annotation))
+            for each in found.parameters.values()
+        ],
+        return_annotation=inspect.Signature.empty,
+    )
+
+
+def _complete(annotation: Any) -> Any:
+    """Return the type of an argument that may be left out (None), not a type variable."""
+    if not getattr(annotation, "__parameters__", ()):
+        return annotation
+    return reduce(or_, get_args(annotation[None]))
+
+
+def _documented(text: str | None, kind: type[Any]) -> str | None:
+    """Return a docstring with the Parameters section before that of what is returned."""
+    if text is None:  # python -OO
+        return None
+    lines = ["Parameters", "----------"]
+    for name, said in about(kind).items():
+        sentence = described(name, said, said.text)
+        lines.append(f"{name} : {said.kind}")
+        lines += textwrap.wrap(
+            sentence, _WIDTH, initial_indent="    ", subsequent_indent="    ",
+            break_on_hyphens=False,
+        )  # fmt: skip
+    head, mark, rest = inspect.cleandoc(text).partition("Returns\n-------\n")
+    assert mark, "the docstring says what is returned"
+    return head + "\n".join(lines) + "\n\n" + mark + rest
+
+
+def _unknown(function: str, name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{function}() has no option {shown(name)}; {guess}It takes {', '.join(known)}."

@@ -1,0 +1,141 @@
+"""From the options of a call to complete parameters: all checks of options are made here."""
+
+from dataclasses import fields
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdseg_gpu.core.checks import MAX_INTEGER, at_least, choice
+from hdseg_gpu.core.elements import MAX_RADIUS, SETS, structuring_elements
+from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.options import (
+    ASSUMED_SCALE,
+    EDGE_RULES,
+    INTERPOLATIONS,
+    PASSES_PER_SCALE,
+    CallOptions,
+    Options,
+    checked,
+    usual,
+)
+from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.validate import as_array, require_smaller, same_aspect
+from hdseg_gpu.core.windows import Shape
+
+
+def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stages) -> Params:
+    """Return the parameters for an image of `shape`; what is assumed or ignored is noted."""
+    options = checked(options)
+    found = {each.name: getattr(options, each.name) for each in fields(Options)}
+    given = {name for name, value in found.items() if value is not None}
+    found |= {name: usual(name, options.method) for name in found if name not in given}
+    # What depends on the input, or on other options.
+    scale = _scale(network, shape, options.scale, options.passes, stages)
+    found["scale"] = scale
+    found["passes"] = pass_count(options.passes, scale, usual("passes", options.method))
+    found["elements"] = element_set(found["elements"])
+    found["edges"] = _edge_rule(found["edges"], options.boundary)
+    found["interpolation"] = _interpolation(
+        options.interpolation, network, usual("interpolation", options.method)
+    )
+    if network.probabilities is None:
+        if "unsure" in given and found["unsure"] > 0:
+            stages.notes.append(f"unsure={found['unsure']:g} has no effect: labels came in.")
+        found["unsure"] = 0.0
+    if found["passes"] == 0:
+        if "gamma" in given and found["gamma"] > 0:
+            stages.notes.append(
+                f"gamma={found['gamma']:g} has no effect with passes=0: evidence decides the band "
+                "of thinning, and there is none."
+            )
+        found["gamma"] = 0.0
+    if network.count == 1:
+        stages.notes.append(
+            f"The coarse map has one class only, {network.values[0]}: so has the result."
+        )
+    return Params(**found)
+
+
+def _scale(
+    coarse: Coarse,
+    shape: tuple[int, int],
+    scale: float | None,
+    passes: int | None,
+    stages: Stages,
+) -> float:
+    """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
+    h, w = coarse.shape
+    require_smaller(coarse.shape, shape)
+    if not same_aspect(coarse.shape, shape):
+        raise InvalidInput(
+            f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
+            f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
+            "coarse pixel; crop or resize the coarse map to the image's aspect."
+        )
+    if scale is None and coarse.shape != shape:
+        return coarse.scale_to(shape)
+    return scale_of_mask(scale, passes, stages)
+
+
+def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> float:
+    """Return the scale of a mask that has the image's size, where only the caller can know."""
+    if scale is not None:
+        return at_least("scale", scale, 1.0)
+    if passes is None:
+        stages.notes.append(
+            f"The mask is as large as the image: scale={ASSUMED_SCALE:g} is assumed "
+            "(pass scale= or passes=)."
+        )
+    return ASSUMED_SCALE
+
+
+def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
+    """Return what the edge weights are taken from; None leaves it to whether there is a map."""
+    if value is None:
+        value = "intensity" if boundary is None else "boundary"
+    return choice("edges", value, EDGE_RULES)
+
+
+def _interpolation(value: str | None, coarse: Coarse, of_labels: str) -> str:
+    """Return how to enlarge the coarse map; only labels can take the nearest."""
+    if coarse.probabilities is None:
+        valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
+        return choice("interpolation", of_labels if value is None else value, valid)
+    return choice("interpolation", "linear" if value is None else value, INTERPOLATIONS)
+
+
+def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
+    """Return a set by its name, or the caller's own: (m, n, n) of +1, 0 and -1."""
+    if isinstance(value, str):
+        value = structuring_elements(value)
+    size = 2 * MAX_RADIUS + 1
+    expected = (
+        f"one of {tuple(SETS)}, or an array (m, n, n) of +1, 0, -1 with n odd, at most {size}"
+    )
+    array = as_array("elements", value, expected)
+    if (
+        array.ndim != 3
+        or array.shape[1] != array.shape[2]
+        or array.shape[1] not in range(1, size + 1, 2)
+    ):
+        raise InvalidInput(f"elements has shape {array.shape}; pass {expected}.")
+    if array.dtype.kind not in "iu":
+        raise InvalidInput(f"elements has dtype {array.dtype}; pass {expected}.")
+    if not np.isin(array, (-1, 0, 1)).all():
+        raise InvalidInput(
+            f"elements has values from {array.min()} to {array.max()}; pass {expected}."
+        )
+    return np.ascontiguousarray(array, np.int8)
+
+
+def pass_count(passes: int | None, scale: float, passes_per_scale: float = PASSES_PER_SCALE) -> int:
+    """Return the number of passes, by default in proportion to the scale."""
+    if passes is None:
+        return min(max(1, round(min(passes_per_scale * scale, MAX_INTEGER))), MAX_INTEGER)
+    if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
+        raise InvalidInput(
+            f"passes={shown(passes)} is not possible; pass an integer of at least 0."
+        )
+    return min(int(passes), MAX_INTEGER)
