@@ -2,8 +2,8 @@
 
 import sys
 import warnings
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from hdseg_gpu.core.calls import taking
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.label_map import seed_classes
 from hdseg_gpu.core.ops import Ops
-from hdseg_gpu.core.options import CallOptions, argument, option
+from hdseg_gpu.core.options import About, CallOptions
 from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import element_set, params_of, pass_count, scale_of_mask
 from hdseg_gpu.core.validate import MAX_CHANNELS
@@ -40,43 +40,59 @@ def release_device_memory() -> None:
         release()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RefineCall(CallOptions):
     """The arguments of ``refine``."""
 
-    image: ArrayLike = field(
-        kw_only=False,
-        metadata=argument(
+    image: Annotated[
+        ArrayLike,
+        About(
             "array of uint8, uint16, float32 or float64, shape (H, W) or (H, W, C)",
             f"Grey, colour, or up to {MAX_CHANNELS} channels. Four channels are read as RGBA. "
             "Files, and images that do not fit into memory: see ``refine_file``.",
         ),
-    )
-    coarse: ArrayLike = field(
-        kw_only=False,
-        metadata=argument(
+    ]
+    coarse: Annotated[
+        ArrayLike,
+        About(
             "array, shape (h, w) or (K, h, w)",
             "Labels (integers of any value, or bools), or the probabilities or logits of K "
             "classes. Integer planes are quantised probabilities. h <= H, w <= W, of the same "
             "aspect.",
         ),
-    )
-    channel_axis: int = option(-1, "int", "Axis of the channels in `image`.")
-    progress: Progress | None = option(
-        None,
-        "callable, optional",
-        "Called as progress(stage, fraction).",
-        check=checks.callback,
-    )
-    return_probabilities: bool = option(
-        False,
-        "bool",
-        "Whether to return the probabilities, too, after the labels.",
-        check=checks.switch,
-    )
-    return_report: bool = option(
-        False, "bool", "Whether to return the report, too, as the last.", check=checks.switch
-    )
+    ]
+    _: KW_ONLY
+    channel_axis: Annotated[
+        int,
+        About(
+            "int",
+            "Axis of the channels in `image`.",
+        ),
+    ] = -1
+    progress: Annotated[
+        Progress | None,
+        About(
+            "callable, optional",
+            "Called as progress(stage, fraction).",
+            check=checks.callback,
+        ),
+    ] = None
+    return_probabilities: Annotated[
+        bool,
+        About(
+            "bool",
+            "Whether to return the probabilities, too, after the labels.",
+            check=checks.switch,
+        ),
+    ] = False
+    return_report: Annotated[
+        bool,
+        About(
+            "bool",
+            "Whether to return the report, too, as the last.",
+            check=checks.switch,
+        ),
+    ] = False
 
 
 @taking(RefineCall)

@@ -12,7 +12,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from functools import reduce, wraps
 from operator import or_
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.options import CallOptions, about, checked, described
@@ -82,10 +82,13 @@ def _signature(kind: type[Any]) -> inspect.Signature:
 
 
 def _complete(annotation: Any) -> Any:
-    """Return the type of an argument that may be left out (None), not a type variable."""
-    if not getattr(annotation, "__parameters__", ()):
-        return annotation
-    return reduce(or_, get_args(annotation[None]))
+    """Return the bare type of an argument, None for what may be missing."""
+    if getattr(annotation, "__parameters__", ()):
+        annotation = annotation[None]
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    is_union = get_origin(annotation) is Union
+    return reduce(or_, get_args(annotation)) if is_union else annotation
 
 
 def _documented(text: str | None, kind: type[Any]) -> str | None:
