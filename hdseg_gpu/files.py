@@ -2,14 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +20,6 @@ from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
 from hdseg_gpu.core.ops import class_dtype
-from hdseg_gpu.core.options import About, CallOptions
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import params_of
@@ -37,12 +34,13 @@ from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
+from hdseg_gpu.scale.arguments import FileCall
 from hdseg_gpu.scale.job import Job, keep_coarse, size_of_arrays, without_arrays
 from hdseg_gpu.scale.labels import Labels, name_output, write_output
 from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.memory import TILES, Need, Plan, planned
+from hdseg_gpu.scale.memory import Need, Plan, planned
 from hdseg_gpu.scale.phases import Findings, run_phases
-from hdseg_gpu.scale.progress import Meter, TileProgress
+from hdseg_gpu.scale.progress import Meter
 from hdseg_gpu.scale.schedule import Scheduler
 from hdseg_gpu.scale.sources import (
     Input,
@@ -64,169 +62,6 @@ from hdseg_gpu.scale.workspace import (
     remove_remains,
     tile_of,
 )
-
-MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
-
-
-@dataclass(frozen=True)
-class FileCall(CallOptions):
-    """The arguments of ``refine_file``."""
-
-    image: Annotated[
-        Any,
-        About(
-            "path, or array",
-            "A file that ``open_image`` reads, or an array of NumPy, Zarr or Dask.",
-        ),
-    ]
-    coarse: Annotated[
-        Any,
-        About(
-            "path, or array",
-            "Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.",
-        ),
-    ]
-    output: Annotated[
-        str | os.PathLike[str],
-        About(
-            "path",
-            ".tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr "
-            "(OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is "
-            "complete.",
-        ),
-    ]
-    _: KW_ONLY
-    boundary: Annotated[
-        Any,
-        About(
-            "path, or array, optional",
-            "Edge strengths g in [0, 1] (integers are scaled to it) of the image's size, for "
-            'edges="boundary".',
-        ),
-    ] = None
-    key: Annotated[
-        str | None,
-        About(
-            "str, optional",
-            "Name of the coarse map's array in a .npz or Zarr group.",
-            check=checks.text,
-        ),
-    ] = None
-    image_key: Annotated[
-        str | None,
-        About(
-            "str, optional",
-            "Name of the image's array in a .npz or Zarr group.",
-            check=checks.text,
-        ),
-    ] = None
-    level: Annotated[
-        int,
-        About(
-            "int",
-            "Resolution level of the image that is refined; 0 is the finest.",
-            check=partial(checks.integer, minimum=0),
-        ),
-    ] = 0
-    trust_vrt: Annotated[
-        bool,
-        About(
-            "bool",
-            "Whether an image that is a virtual mosaic (.vrt) may read any file and address that "
-            "it names; otherwise those in its own folder and below.",
-            check=checks.switch,
-        ),
-    ] = False
-    sigma: Annotated[
-        float | None,
-        About(
-            "float, optional",
-            "Standard deviation of the image's (or boundary map's) values, integers scaled to [0, "
-            "1]. Passing it saves one read of the whole image.",
-            check=partial(checks.zero_or_at_least, minimum=MIN_SIGMA),
-        ),
-    ] = None
-    max_memory: Annotated[
-        float | None,
-        About(
-            "float, optional",
-            "Bytes that this process may occupy. Default: half of what is free.",
-        ),
-    ] = None
-    workers: Annotated[
-        int | None,
-        About(
-            "int, optional",
-            "Tiles at once. Default: as many as there are processors, if the memory suffices.",
-            check=checks.count,
-        ),
-    ] = None
-    tile: Annotated[
-        int | None,
-        About(
-            "int, optional",
-            f"Side of the tiles, a multiple of {BLOCK}. Default: the largest of "
-            f"{', '.join(map(str, TILES))} that the memory allows.",
-        ),
-    ] = None
-    scheduler: Annotated[
-        Any,
-        About(
-            'distributed.Client or "dask", optional',
-            "Where tiles run: on Dask's workers, which must see the files under the same paths; "
-            '"dask" with `address`. Default: in threads of this process.',
-        ),
-    ] = None
-    address: Annotated[
-        str | None,
-        About(
-            "str, optional",
-            'Of the Dask scheduler, such as "tcp://10.0.0.1:8786".',
-            check=checks.text,
-        ),
-    ] = None
-    worker_timeout: Annotated[
-        float,
-        About(
-            "float",
-            "Seconds without a single worker of Dask, or an answer of its scheduler, after which "
-            "the run stops.",
-            check=partial(checks.at_least, minimum=0.0),
-        ),
-    ] = 60.0
-    on_error: Annotated[
-        str,
-        About(
-            '{"fail", "skip"}',
-            'What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles '
-            "that need them as the coarse map has them, and says which.",
-            check=lambda name, value: checks.choice(name, value, ("fail", "skip")),
-        ),
-    ] = "fail"
-    resume: Annotated[
-        bool,
-        About(
-            "bool",
-            "Whether to continue a run that was interrupted; if there is none, one begins.",
-            check=checks.switch,
-        ),
-    ] = False
-    overwrite: Annotated[
-        bool,
-        About(
-            "bool",
-            "Whether an existing output, or an unfinished run for it, may be overwritten.",
-            check=checks.switch,
-        ),
-    ] = False
-    progress: Annotated[
-        Callable[[TileProgress], None] | None,
-        About(
-            "callable, optional",
-            "Called with a ``TileProgress`` after each tile.",
-            check=checks.callback,
-        ),
-    ] = None
 
 
 @taking(FileCall)

@@ -13,9 +13,9 @@ from skimage_walker import bilinear, dense_walker
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.api import RefineCall
-from hdseg_gpu.core.options import METHODS, CallOptions, Options, about, usual
+from hdseg_gpu.core.options import METHODS, Options, about, described, usual
 from hdseg_gpu.core.params import Params
-from hdseg_gpu.files import FileCall
+from hdseg_gpu.scale.arguments import FileCall
 
 SHAPE = (36, 45)
 CALLS = {refine: RefineCall, refine_file: FileCall}
@@ -196,6 +196,19 @@ def test_every_option_can_be_told():
             assert "{default}" not in (inspect.getdoc(refine) + inspect.getdoc(refine_file))
             if name in about(Options):
                 assert said.help.endswith("."), name
-    # What the command line has beside these takes files, not arrays.
-    without = {name for name, said in about(CallOptions).items() if not said.help}
-    assert without == {"boundary"}
+
+
+def test_the_command_has_the_options_of_refine_file(capsys, monkeypatch):
+    from hdseg_gpu.cli import main
+
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["refine", "--help"]) == 0
+    said = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    for name, parameter in inspect.signature(refine_file).parameters.items():
+        if name in ("image", "coarse", "output", "progress"):
+            continue
+        flag = "--" + name.replace("_", "-")
+        assert re.search(rf" {flag} ", said), name
+        assert (f"--no-{flag[2:]} " in said) == (parameter.annotation == bool | None), name
+        sentence = described(name, about(FileCall)[name], about(FileCall)[name].help, "")
+        assert sentence in said, name

@@ -1,4 +1,4 @@
-"""Options of the command line that are made from those of ``refine``."""
+"""Options of the command line that are made from the arguments of a public function."""
 
 import inspect
 from collections.abc import Callable
@@ -9,36 +9,45 @@ import typer
 from hdseg_gpu.core.calls import keywords
 from hdseg_gpu.core.options import CallOptions, about, described
 
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, for its ``**options``, an option for each of ``CallOptions`` with a help."""
-    own = inspect.signature(command, eval_str=True)
-    *kept, rest = own.parameters.values()
-    assert rest.kind is inspect.Parameter.VAR_KEYWORD
-    names = {each.name for each in kept}
-    made = [
-        each.replace(annotation=_annotated(each.name, each.annotation))
-        for each in keywords(CallOptions)
-        if each.name not in names and about(CallOptions)[each.name].help
-    ]
-    first = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept]
-    needed = [each for each in first if each.default is inspect.Parameter.empty]
-    others = [each for each in first if each.default is not inspect.Parameter.empty]
-    signature = own.replace(parameters=[*needed, *made, *others])
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
-    return command
+Command = Callable[..., None]
 
 
-def annotated(name: str) -> Any:
-    """Return the type and help of an option, for a command that declares it itself."""
-    (found,) = (each for each in keywords(CallOptions) if each.name == name)
-    return _annotated(name, found.annotation)
+def with_options(kind: type[Any]) -> Callable[[Command], Command]:
+    """Return a decorator: for its ``**options`` a command gets those of a `kind` of call.
+
+    They are the keywords that have a help, and that the command does not declare itself.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command)
+        *kept, rest = own.parameters.values()
+        assert rest.kind is inspect.Parameter.VAR_KEYWORD
+        made = [
+            each.replace(annotation=annotated(each.name, kind))
+            for each in keywords(kind)
+            if each.name not in own.parameters and about(kind)[each.name].help
+        ]
+        first = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept]
+        needed = [each for each in first if each.default is inspect.Parameter.empty]
+        others = [each for each in first if each.default is not inspect.Parameter.empty]
+        signature = own.replace(parameters=[*needed, *made, *others])
+        command.__signature__ = signature  # type: ignore[attr-defined]
+        command.__annotations__ = {
+            each.name: each.annotation for each in signature.parameters.values()
+        }
+        return command
+
+    return decorate
 
 
-def _annotated(name: str, kind: Any) -> Any:
-    said = about(CallOptions)[name]
-    flag = name.replace("_", "-")
-    switches = (f"--{flag}/--no-{flag}",) if bool in (kind, *getattr(kind, "__args__", ())) else ()
+def annotated(name: str, kind: type[Any] = CallOptions) -> Any:
+    """Return the type of an option on the command line, with its help."""
+    (found,) = (each for each in keywords(kind) if each.name == name)
+    said, flag = about(kind)[name], "--" + name.replace("_", "-")
+    names: tuple[str, ...] = ()
+    if found.annotation is bool:
+        names = (flag,)
+    elif found.annotation == bool | None:
+        names = (f"{flag}/--no-{flag[2:]}",)
     sentence = described(name, said, said.help, quote="")
-    return Annotated[said.cli or kind, typer.Option(*switches, help=sentence)]
+    return Annotated[said.cli or found.annotation, typer.Option(*names, help=sentence)]

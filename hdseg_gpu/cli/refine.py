@@ -11,7 +11,6 @@ from hdseg_gpu import api
 from hdseg_gpu.cli.console import (
     Json,
     Output,
-    Overwrite,
     Quiet,
     notes_shown,
     progress_bar,
@@ -23,6 +22,7 @@ from hdseg_gpu.cli.console import (
 from hdseg_gpu.cli.options import with_options
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, Unfinished
 from hdseg_gpu.core.report import Report
+from hdseg_gpu.files import refine_file
 from hdseg_gpu.io import (
     check_labels,
     check_output,
@@ -33,11 +33,12 @@ from hdseg_gpu.io import (
     write_labels,
 )
 from hdseg_gpu.io.paths import READABLE
+from hdseg_gpu.scale.arguments import FileCall
 
 LARGE = 32 << 20  # pixels; what has more is refined tile by tile
 
 
-@with_options
+@with_options(FileCall)
 def refine(
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, slide, Zarr, .npy, .npz.")
@@ -50,45 +51,7 @@ def refine(
         ),
     ],
     output: Output,
-    boundary: Annotated[Path | None, typer.Option(help="Map of edge strengths.")] = None,
     channel_axis: Annotated[int, typer.Option(help="Axis of the channels in IMAGE.")] = -1,
-    key: Annotated[str | None, typer.Option(help="Name of the array in COARSE (.npz).")] = None,
-    image_key: Annotated[str | None, typer.Option(help="The same for IMAGE.")] = None,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(help="Memory to take, tile by tile, such as 2G. Default: half of the free."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Tiles at once (default: one a processor).")
-    ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Side of tiles, a multiple of 2048 (default: as it fits).")
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="Standard deviation of the image in [0, 1]: saves reading all of it."),
-    ] = None,
-    level: Annotated[int, typer.Option(help="Resolution level of IMAGE, 0 the finest.")] = 0,
-    on_error: Annotated[
-        str,
-        typer.Option(help="fail, or skip: leave as in COARSE where IMAGE cannot be decoded."),
-    ] = "fail",
-    trust_vrt: Annotated[
-        bool, typer.Option("--trust-vrt", help="A .vrt may read any file and address it names.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was interrupted.")
-    ] = False,
-    scheduler: Annotated[
-        str | None, typer.Option(help="dask: tiles on the workers of --address.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="Dask's scheduler, such as tcp://10.0.0.1:8786.")
-    ] = None,
-    worker_timeout: Annotated[
-        float, typer.Option(help="Seconds without any worker of Dask after which the run stops.")
-    ] = 60.0,
-    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
     **options: Any,
@@ -97,13 +60,17 @@ def refine(
 
     Large images are refined tile by tile, in bounded memory.
     """
-    limit = options["max_device_memory"]
-    options["max_device_memory"] = byte_count(limit, "--max-device-memory")
+    for name in ("max_device_memory", "max_memory"):
+        options[name] = byte_count(options[name], f"--{name.replace('_', '-')}")
+    boundary, key, image_key = (options.pop(name) for name in ("boundary", "key", "image_key"))
+    overwrite, worker_timeout = options.pop("overwrite"), options.pop("worker_timeout")
     tiled = {
-        "max_memory": byte_count(max_memory, "--max-memory"), "workers": workers, "tile": tile,
-        "sigma": sigma, "level": level, "on_error": on_error, "resume": resume,
-        "scheduler": scheduler, "address": address, "trust_vrt": trust_vrt,
-    }  # fmt: skip
+        name: options.pop(name)
+        for name in (
+            *("max_memory", "workers", "tile", "sigma", "level", "on_error", "resume"),
+            *("scheduler", "address", "trust_vrt"),
+        )
+    }
     with notes_shown(quiet) as notes:
         if _in_tiles(image, coarse, output, tiled):
             tiled["worker_timeout"] = worker_timeout
@@ -144,8 +111,6 @@ def _in_tiles(image: Path, coarse: Path, output: Path, tiled: dict[str, Any]) ->
 
 
 def _refine_file(image: Path, coarse: Path, output: Path, **options: Any) -> Report:
-    from hdseg_gpu.files import refine_file
-
     try:
         return refine_file(image, coarse, output, **options)
     except KeyboardInterrupt as error:

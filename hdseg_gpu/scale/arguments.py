@@ -1,0 +1,197 @@
+"""The arguments of ``refine_file``, from which the command line has its options, too."""
+
+import os
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from hdseg_gpu.core import checks
+from hdseg_gpu.core.options import About, CallOptions
+from hdseg_gpu.pipeline.block import BLOCK
+from hdseg_gpu.scale.memory import TILES
+from hdseg_gpu.scale.progress import TileProgress
+
+MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
+_SIDES = ", ".join(map(str, TILES))
+
+
+@dataclass(frozen=True)
+class FileCall(CallOptions):
+    """The arguments of ``refine_file``."""
+
+    image: Annotated[
+        Any,
+        About(
+            "path, or array",
+            "A file that ``open_image`` reads, or an array of NumPy, Zarr or Dask.",
+        ),
+    ]
+    coarse: Annotated[
+        Any,
+        About(
+            "path, or array",
+            "Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.",
+        ),
+    ]
+    output: Annotated[
+        str | os.PathLike[str],
+        About(
+            "path",
+            ".tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr "
+            "(OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is "
+            "complete.",
+        ),
+    ]
+    _: KW_ONLY
+    boundary: Annotated[
+        Any,
+        About(
+            "path, or array, optional",
+            "Edge strengths g in [0, 1] (integers are scaled to it) of the image's size, for "
+            'edges="boundary".',
+            "Map of edge strengths, as large as IMAGE.",
+            cli=Path | None,
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        About(
+            "str, optional",
+            "Name of the coarse map's array in a .npz or Zarr group.",
+            "Name of the array in COARSE (.npz, Zarr).",
+            check=checks.text,
+        ),
+    ] = None
+    image_key: Annotated[
+        str | None,
+        About(
+            "str, optional",
+            "Name of the image's array in a .npz or Zarr group.",
+            "Name of the array in IMAGE (.npz, Zarr).",
+            check=checks.text,
+        ),
+    ] = None
+    level: Annotated[
+        int,
+        About(
+            "int",
+            "Resolution level of the image that is refined; 0 is the finest.",
+            "Resolution level of IMAGE; 0 is the finest.",
+            check=partial(checks.integer, minimum=0),
+        ),
+    ] = 0
+    trust_vrt: Annotated[
+        bool,
+        About(
+            "bool",
+            "Whether an image that is a virtual mosaic (.vrt) may read any file and address that "
+            "it names; otherwise those in its own folder and below.",
+            "A .vrt may read any file and address that it names.",
+            check=checks.switch,
+        ),
+    ] = False
+    sigma: Annotated[
+        float | None,
+        About(
+            "float, optional",
+            "Standard deviation of the image's (or boundary map's) values, integers scaled to [0, "
+            "1]. Passing it saves one read of the whole image.",
+            "Standard deviation of the image in [0, 1]: saves one read of all of it.",
+            check=partial(checks.zero_or_at_least, minimum=MIN_SIGMA),
+        ),
+    ] = None
+    max_memory: Annotated[
+        float | None,
+        About(
+            "float, optional",
+            "Bytes that this process may occupy. Default: half of what is free.",
+            "Memory to take: bytes, or such as 2G (2^30). Default: half of what is free.",
+            cli=str | None,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        About(
+            "int, optional",
+            "Tiles at once. Default: as many as there are processors, if the memory suffices.",
+            "Tiles at once. Default: as many as there are processors, if memory suffices.",
+            check=checks.count,
+        ),
+    ] = None
+    tile: Annotated[
+        int | None,
+        About(
+            "int, optional",
+            f"Side of the tiles, a multiple of {BLOCK}. Default: the largest of "
+            f"{_SIDES} that memory allows.",
+            f"Side of tiles, a multiple of {BLOCK}. Default: the largest of {_SIDES} that memory "
+            "allows.",
+        ),
+    ] = None
+    scheduler: Annotated[
+        Any,
+        About(
+            'distributed.Client or "dask", optional',
+            "Where tiles run: on Dask's workers, which must see the files under the same paths; "
+            '"dask" with `address`. Default: in threads of this process.',
+            "dask: tiles run on the workers of --address. Default: in this process.",
+            cli=str | None,
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        About(
+            "str, optional",
+            'Of the Dask scheduler, such as "tcp://10.0.0.1:8786".',
+            "Dask's scheduler, such as tcp://10.0.0.1:8786.",
+            check=checks.text,
+        ),
+    ] = None
+    worker_timeout: Annotated[
+        float,
+        About(
+            "float",
+            "Seconds without a single worker of Dask, or an answer of its scheduler, after which "
+            "the run stops.",
+            "Seconds without any worker of Dask after which the run stops.",
+            check=partial(checks.at_least, minimum=0.0),
+        ),
+    ] = 60.0
+    on_error: Annotated[
+        str,
+        About(
+            '{"fail", "skip"}',
+            'What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles '
+            "that need them as the coarse map has them, and says which.",
+            "fail, or skip: leave as in COARSE where IMAGE cannot be decoded.",
+            check=lambda name, value: checks.choice(name, value, ("fail", "skip")),
+        ),
+    ] = "fail"
+    resume: Annotated[
+        bool,
+        About(
+            "bool",
+            "Whether to continue a run that was interrupted; if there is none, one begins.",
+            "Continue a run that was interrupted.",
+            check=checks.switch,
+        ),
+    ] = False
+    overwrite: Annotated[
+        bool,
+        About(
+            "bool",
+            "Whether an existing output, or an unfinished run for it, may be overwritten.",
+            "Replace OUT if it exists.",
+            check=checks.switch,
+        ),
+    ] = False
+    progress: Annotated[
+        Callable[[TileProgress], None] | None,
+        About(
+            "callable, optional",
+            "Called with a ``TileProgress`` after each tile.",
+            check=checks.callback,
+        ),
+    ] = None
