@@ -123,7 +123,7 @@ def refine(call: RefineCall) -> Any:
     NotConverged
         solver="multigrid", "cg" or "amg" did not converge.
     OutOfDeviceMemory
-        The device has not memory enough, or max_device_memory is too small.
+        The device does not have enough memory, or max_device_memory is too small.
 
     Warns
     -----
@@ -242,7 +242,7 @@ def seeds(
     InvalidInput
         An argument cannot be used, or no seed is left.
     BackendUnavailable, OutOfDeviceMemory
-        The backend asked for cannot run here, or its device has not memory enough.
+        The backend asked for cannot run here, or its device does not have enough memory.
     """
     home = home_of(mask)
     ops = backends.select(backend, home)
@@ -301,7 +301,7 @@ def thinning(
     InvalidInput
         An argument cannot be used.
     BackendUnavailable, OutOfDeviceMemory
-        The backend asked for cannot run here, or its device has not memory enough.
+        The backend asked for cannot run here, or its device does not have enough memory.
 
     Notes
     -----

@@ -70,7 +70,8 @@ def refine_file(call: FileCall) -> Report:
 
     Memory is bounded whatever the size of the image. Run time grows with the length of the
     boundaries: tiles without any are not even read. The labels do not depend on tiles, workers or
-    schedulers, and are those of ``refine`` wherever the error bound `tol` decides between classes.
+    schedulers, and are those of ``refine``; with gamma < 0.1 they may differ at pixels whose two
+    best classes are closer than `tol`.
 
     Returns
     -------

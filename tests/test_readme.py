@@ -51,6 +51,27 @@ def test_every_option_of_refine_is_documented():
         assert documented == list(inspect.signature(function).parameters)
 
 
+def test_numbers_in_documents_are_those_of_the_code():
+    from inspect import signature
+
+    import hdseg_gpu
+    from hdseg_gpu.core.options import usual
+    from hdseg_gpu.pipeline.block import halo_of
+
+    guide = " ".join((ROOT / "docs" / "large-images.md").read_text().split())
+    defaults = {n: p.default for n, p in signature(hdseg_gpu.refine_file).parameters.items()}
+    for pattern, text, expected in (
+        (r"`tol` \(default ([\d.e-]+)\)", README, defaults["tol"]),
+        (r"`--worker-timeout` seconds \(default: (\d+)\)", guide, defaults["worker_timeout"]),
+        (r"from gamma = [\d.]+ on \((\d+) is the default\)", guide, usual("gamma")),
+    ):
+        assert float(re.search(pattern, text)[1]) == expected
+    limit = float(re.search(r"bit by bit from gamma = ([\d.]+) on", guide)[1])
+    assert halo_of(limit) is not None
+    assert halo_of(0.9 * limit) is None
+    assert f"gamma < {limit:g} " in hdseg_gpu.refine_file.__doc__
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))
 def test_links_in_documents_lead_somewhere(path):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
