@@ -25,7 +25,14 @@ from hdseg_gpu.run import Job, network_of, within_memory
 
 
 def available_backends() -> tuple[str, ...]:
-    """Return the names of the backends that can run here, best first."""
+    """Return the names of the backends that can run here, best first.
+
+    Examples
+    --------
+    >>> import hdseg_gpu
+    >>> "reference" in hdseg_gpu.available_backends()
+    True
+    """
     return backends.available()
 
 
@@ -33,6 +40,11 @@ def release_device_memory() -> None:
     """Give device memory that is kept for the next call back, for others to use.
 
     Results are not touched. Without a CUDA device there is nothing to do.
+
+    Examples
+    --------
+    >>> import hdseg_gpu
+    >>> hdseg_gpu.release_device_memory()
     """
     if "cupy" in sys.modules:
         from hdseg_gpu.backends.cuda_device import release
@@ -158,6 +170,21 @@ def refine(call: RefineCall) -> Any:
     ----------
     Grady, Random Walks for Image Segmentation, PAMI 2006; Grady, Multilabel Random Walker Image
     Segmentation Using Prior Models, CVPR 2005; Saravanan, Challa, Danda, arXiv 2208.01254, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> y, x = np.mgrid[:96, :96]
+    >>> disk = (y - 47.5) ** 2 + (x - 47.5) ** 2 < 30**2
+    >>> image = np.where(disk, 200, 50).astype(np.uint8)
+    >>> coarse = disk[4::8, 4::8]  # 12 x 12: what a network may have said
+    >>> enlarged = coarse.repeat(8, axis=0).repeat(8, axis=1)
+    >>> labels, report = hdseg_gpu.refine(image, coarse, return_report=True)
+    >>> print(f"{(enlarged == disk).mean():.3f} {(labels == disk).mean():.3f}")
+    0.951 1.000
+    >>> report.unknown_pixels, report.gamma, report.notes
+    (5684, 1.0, ())
     """
     axis = validate.axis_of("channel_axis", call.channel_axis)
     if is_lazy(call.image):
@@ -243,6 +270,15 @@ def seeds(
         An argument cannot be used, or no seed is left.
     BackendUnavailable, OutOfDeviceMemory
         The backend asked for cannot run here, or its device does not have enough memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> mask = np.zeros((9, 12), np.uint8)
+    >>> mask[:, 6:] = 1
+    >>> hdseg_gpu.seeds(mask, elements="3x3", passes=1)[0]
+    array([1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 2, 2], dtype=int32)
     """
     home = home_of(mask)
     ops = backends.select(backend, home)
@@ -307,6 +343,15 @@ def thinning(
     -----
     X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
     outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> mask = np.zeros((9, 12), np.uint8)
+    >>> mask[:, 6:] = 1
+    >>> hdseg_gpu.thinning(mask, "3x3", 2)[0]  # the frame is no edge of the mask
+    array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
     """
     home = home_of(mask)
     ops = backends.select(backend, home)

@@ -88,6 +88,24 @@ def refine_file(call: FileCall) -> Report:
         what it was when the run began; then `overwrite` begins anew.
     BackendUnavailable, NotConverged, OutOfDeviceMemory
         As for ``refine``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> y, x = np.mgrid[:96, :96]
+    >>> disk = (y - 47.5) ** 2 + (x - 47.5) ** 2 < 30**2
+    >>> image = np.where(disk, 200, 50).astype(np.uint8)
+    >>> coarse = disk[4::8, 4::8]  # 12 x 12: what a network may have said
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/image.npy", image)
+    ...     out = Path(folder, "mask.npy")
+    ...     report = hdseg_gpu.refine_file(f"{folder}/image.npy", coarse, out, backend="cpu")
+    ...     same = np.array_equal(np.load(out), hdseg_gpu.refine(image, coarse, backend="cpu"))
+    >>> same, report.tiles, report.unknown_pixels
+    (True, 1, 5684)
     """
     allowed = budget_of(checks.memory("max_memory", call.max_memory))
     device_memory = checks.memory("max_device_memory", call.max_device_memory)

@@ -47,6 +47,15 @@ def iou(
     ------
     InvalidInput
         The shapes differ, there are labels but no `label`, or `label` or `ignore` is no integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdseg_gpu import metrics
+    >>> truth = np.array([[3, 3, 3, 7], [3, 3, 3, 7]])
+    >>> prediction = np.array([[3, 3, 7, 7], [3, 3, 3, 7]])
+    >>> round(metrics.iou(prediction, truth, label=3), 3)  # 5 of 6 pixels
+    0.833
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
     union = int(np.count_nonzero((p | t) & counted))
@@ -79,6 +88,17 @@ def mean_boundary_accuracy(
     Radii r_i = 1 + int((m - 1) / 5 i) for i = 0..4, with m = max(1, (width + height) / 300).
     The structuring element is OpenCV's ellipse of (2 r + 1)^2 pixels; the outside of the picture
     has no say. Source: Cheng, Chung, Tai, Tang: CascadePSP, CVPR 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdseg_gpu import metrics
+    >>> truth = np.zeros((8, 8), bool)
+    >>> truth[:, 4:] = True
+    >>> prediction = truth.copy()
+    >>> prediction[:2, 3] = True  # 2 of 16 pixels at the boundary
+    >>> metrics.mean_boundary_accuracy(prediction, truth)
+    0.875
     """
     p, t, counted = _masks(prediction, truth, label, ignore)
     radii = boundary_radii(t.shape)

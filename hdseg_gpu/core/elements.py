@@ -64,6 +64,14 @@ def structuring_elements(name: str) -> NDArray[np.int8]:
 
     * u along an axis: miss iff d.u >= abs(d x u), hit iff -d.u >= abs(d x u);
     * u diagonal: miss iff x ux >= 0 and y uy >= 0, hit iff x ux <= 0 and y uy <= 0.
+
+    Examples
+    --------
+    >>> import hdseg_gpu
+    >>> hdseg_gpu.structuring_elements("3x3")[0]
+    array([[-1, -1, -1],
+           [ 0,  1,  0],
+           [ 1,  1,  1]], dtype=int8)
     """
     if not isinstance(name, str) or name not in SETS:
         raise InvalidInput(

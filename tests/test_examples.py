@@ -1,0 +1,28 @@
+"""The examples in docstrings of public functions are true."""
+
+import doctest
+import inspect
+
+import pytest
+
+import hdseg_gpu
+
+# Without examples as yet.
+WITHOUT = {"create_output", "open_image"}
+FUNCTIONS = {n: getattr(hdseg_gpu, n) for n in hdseg_gpu.__all__} | {
+    f"metrics.{n}": getattr(hdseg_gpu.metrics, n)
+    for n in ("iou", "mean_boundary_accuracy", "per_class")
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, found in FUNCTIONS.items() if inspect.isfunction(found) and n not in WITHOUT]
+)
+def test_examples_are_true(name):
+    text = inspect.getdoc(FUNCTIONS[name])
+    assert "\nExamples\n--------\n>>> " in text, name
+    test = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    assert test.examples
+    said = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert runner.run(test, out=said.append).failed == 0, "".join(said)
