@@ -24,6 +24,11 @@ from hdseg_gpu.core.options import params_of
 from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.kept_coarse import keep_coarse, size_of_arrays, without_arrays
+from hdseg_gpu.engine.output import Labels, name_output, write_output
+from hdseg_gpu.engine.phases import OnDisk
+from hdseg_gpu.engine.run import Findings, run
 from hdseg_gpu.io import (
     LARGE_OUTPUTS,
     check_labels,
@@ -34,12 +39,8 @@ from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.pipeline.picture import without_evidence_unless_asked
-from hdseg_gpu.scale.job import Job, keep_coarse, size_of_arrays, without_arrays
-from hdseg_gpu.scale.labels import Labels, name_output, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, Plan, planned
-from hdseg_gpu.scale.phases import Findings, run_phases
 from hdseg_gpu.scale.progress import Meter, TileProgress
 from hdseg_gpu.scale.schedule import Scheduler
 from hdseg_gpu.scale.sources import (
@@ -202,12 +203,12 @@ def refine_file(
             class_axis, stages, ignore_index, backends.of_host(),
             reuse=isinstance(coarse, str | os.PathLike),
         )  # fmt: skip
-        params = without_evidence_unless_asked(params_of(
+        params = params_of(
             network, source.shape, stages, boundary,
             method=method, scale=scale, passes=passes, elements=elements, unsure=unsure,
             prune=prune, edges=edges, beta=beta, gamma=gamma, interpolation=interpolation,
             median=median, solver=solver, tol=tol,
-        ))  # fmt: skip
+        )  # fmt: skip
         check_labels(target, network.values.dtype, *_range(network))
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, allowed, stack)
         doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
@@ -233,26 +234,26 @@ def refine_file(
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
             grid, network = network.shape, without_arrays(network)
-            job = Job(
+            phases = OnDisk(DiskStore(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, on_error == "skip", sigma,
                 device_memory, room=plan if doer is None else None,
-            )  # fmt: skip
-            job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(progress))
+            ), doer or Local(plan.workers), stages, Meter(progress))  # fmt: skip
+            found = run(phases, stages)
             # Nothing of another picture may be among them: files are looked at after each phase.
             check_values(image=given, boundary=edge_map)
             if coarse_files is not None:
                 coarse_files.check(thoroughly=True)
-            labels = Labels(job, found.step, frozenset(found.decided))
+            labels = Labels(phases.store, found.seeds, frozenset(found.decided))
             note_precision(found.tally, params.tolerance, stages)
             _note_skipped(found, stages)
             with stages("writing"):
                 complete = write_output(target, labels, source.georeference)
-                report = _report(job, network, found, stages, plan, source)
+                report = _report(phases.store, network, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=2)
-        return _report(job, network, found, stages, plan, source)
+        return _report(phases.store, network, found, stages, plan, source)
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
@@ -283,17 +284,22 @@ def _target(
 
 
 def _report(
-    job: Job, network: Coarse, found: Findings, stages: Stages, plan: Plan, source: ImageSource
+    store: DiskStore,
+    network: Coarse,
+    found: Findings,
+    stages: Stages,
+    plan: Plan,
+    source: ImageSource,
 ) -> FileReport:
     report = report_of(
-        job.ops.name, source.shape, job.grid, network, job.params, found.sigma, found.step.passes,
-        found.doubt, found.tally, stages,
+        store.ops.name, source.shape, store.grid, network, store.params, store.statistics.sigma,
+        found.seeds.passes, found.doubt, found.tally, stages,
     )  # fmt: skip
     spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
     return FileReport(
         **vars(replace(report, seconds=report.seconds | spent)),
         tile=plan.tile,
-        tiles=len(job.tiles),
+        tiles=len(store.tiles),
         decided_tiles=len(found.decided),
         workers=plan.workers,
         bytes_read=source.bytes_read,

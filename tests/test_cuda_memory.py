@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from executor import ExecutorDevice
 from gallery import blobs, photograph, reduced
+from hdseg_gpu.pipeline.survey import survey
 
 from hdseg_gpu import OutOfDeviceMemory, RefinementWarning, refine, release_device_memory
 from hdseg_gpu.backends import cuda_device
-from hdseg_gpu.pipeline.survey import survey
 
 TOTAL = 1000
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hdseg_gpu.scale.records import is_possible
 from small_runs import SIDE, Stop, run, stopped, workspace_of
 
 from hdseg_gpu import Report, files
@@ -19,7 +20,6 @@ from hdseg_gpu.core.report import FileReport, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io import plane as planes
 from hdseg_gpu.io.plane import DamagedTile, Plane, Values
-from hdseg_gpu.scale.records import is_possible
 from hdseg_gpu.scale.workspace import Workspace, _sealed, _unsealed, folder_for
 
 PHASES = ["survey", "seeds0", "seeds1", "seeds2", "seeds3", "measure", "redraw0", "tiles"]

@@ -1,5 +1,6 @@
 """From the options of a call to complete parameters."""
 
+from dataclasses import replace
 from typing import Any
 
 from hdseg_gpu.core import validate
@@ -54,6 +55,8 @@ def params_of(
         prune=validate.switch("prune", options.prune),
         median=validate.window("median", options.median),
     )
+    if params.passes == 0:  # without a band of its own, what is unsure is the walker's alone
+        params = replace(params, gamma=0.0)
     if network.count == 1:
         stages.notes.append(
             f"The coarse map has one class only, {network.values[0]}: so has the result."
