@@ -140,10 +140,12 @@ class _Runner:
 
     def _statistics(self) -> None:
         store = self.store
+        self.stages.advance("survey", 0.0)
         image = self._spread("survey", boundary=False)
         edges = image if store.edges_of_image else self._spread("edges", boundary=True)
         found = statistics_of(image, edges, store.edge_dtype, store.params, store.sigma)
         self.phases.keep_statistics(found)
+        self.stages.advance("survey", 1.0)
 
     def _spread(self, phase: str, *, boundary: bool) -> Spread:
         store = self.store
@@ -168,18 +170,18 @@ class _Runner:
 
     def _seeds(self, step: Seeds) -> int:
         store, last = self.store, step.number == len(WIDE)
-        self.stages.advance("evidence" if step.look else "seeds", step.number / (len(WIDE) + 1))
         every = range(len(store.seed_tiles))
         results = self.phases.run(f"seeds{step.number}", tasks.seeds, every, step)
         self.unknown = store.unknown_of(results)
         before, after = (_occurring(results, name, store) for name in ("before", "after"))
         self.before = before if self.before is None else self.before
+        stage = "evidence" if step.look else "seeds"
+        self.stages.advance(stage, 1.0 if last else step.number / (len(WIDE) + 1))
         if last:
             check_seeds(
                 self.before, after, store.coarse, step.passes, self.stages,
                 store.params.gamma,
             )  # fmt: skip
-            self.stages.advance("evidence" if step.look else "seeds", 1.0)
         return int(self.unknown.sum())
 
     def _contradiction(self, step: Contradiction) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ finds in the store, and returns plain values, which go into its record where the
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
     """Find the seeds of a tile, and the classes of its cells."""
     ops, core = store.ops, store.seed_tiles.core(index)
     outer = core.grown(reach_of(store.params, step.passes), store.shape)
-    with stages.timed("upsample"):
+    with stages("upsample") if step.redrawn == 0 and step.fresh else nullcontext():
         classes = store.classes(step.redrawn, outer)
     with stages.timed("seeds"):
         coarse, place = store.coarse_at(outer)
