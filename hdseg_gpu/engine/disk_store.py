@@ -20,12 +20,14 @@ from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window, between, placed, whole
 from hdseg_gpu.engine.kept_coarse import kept_coarse
 from hdseg_gpu.engine.steps import Seeds
-from hdseg_gpu.engine.store import Result
+from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.io.plane import Plane, Values
 from hdseg_gpu.pipeline.block import BLOCK
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
 from hdseg_gpu.pipeline.doubt import (
-    PATCH,
+    around,
+    band_in,
+    grouped,
     in_squares,
     patches_of,
     sample,
@@ -102,11 +104,6 @@ class DiskStore:
         cell = self.lengths.cell
         return TileGrid(self.shape, -(-SEED_TILE // cell) * cell)
 
-    @property
-    def samples(self) -> TileGrid:
-        """Return the patches, some of which the coarse map is compared with the colours in."""
-        return TileGrid(self.shape, PATCH)
-
     def unknown_of(self, results: dict[int, Result]) -> NDArray[np.int64]:
         """Return the unknown pixels of each patch."""
         patches = patches_of(self.shape)
@@ -120,10 +117,12 @@ class DiskStore:
         found: list[int] = np.flatnonzero(in_squares(unknown, self.tile)).tolist()
         return found
 
-    def chosen_samples(self, unknown: NDArray[np.int64]) -> list[int]:
-        """Return the patches in which the coarse map is compared with the colours."""
-        found: list[int] = np.flatnonzero(sample(unknown)).tolist()
-        return found
+    def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
+        """Return where the coarse map is compared with the colours."""
+        assert step.look is not None
+        size, halo = windows_for(step.look.spread, self.lengths)
+        groups = grouped(sample(unknown), self.shape, self.tile, halo + size)
+        return [Sample(around(self.shape, patches), patches) for patches in groups]
 
     # ---- the run -----------------------------------------------------------------------------
 
@@ -251,9 +250,9 @@ class DiskStore:
         """Return the band of the seeds in a window."""
         return self.ops.band(seeds)
 
-    def sample(self, window: Window, seeds: Classes) -> Band:
-        """Return the band in a patch, which was chosen."""
-        return self.ops.band(seeds)
+    def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
+        """Return the band in the patches of a sample."""
+        return band_in(self.ops, seeds, window, self.shape, patches)
 
     def context(self, step: Seeds, window: Window) -> EvidenceContext:
         """Return what the evidence in a window depends on; reads the image."""

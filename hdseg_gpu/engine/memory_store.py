@@ -16,7 +16,7 @@ from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Window, all_of, whole
 from hdseg_gpu.engine.steps import Seeds
-from hdseg_gpu.engine.store import Result
+from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.pipeline.block import BLOCK, halo_of
 from hdseg_gpu.pipeline.colours import colours_of
 from hdseg_gpu.pipeline.doubt import sampled
@@ -45,7 +45,7 @@ class MemoryStore:
         self.shape = int(image.shape[0]), int(image.shape[1])
         self.lengths = lengths_of(params, self.shape)
         side = max(self.shape)
-        self.tiles = self.seed_tiles = self.samples = TileGrid(self.shape, side)
+        self.tiles = self.seed_tiles = TileGrid(self.shape, side)
         self.pooled = side if ops.solves_whole else BLOCK
         # What no halo can be told for is solved as a whole.
         self.block = self.pooled if halo_of(params.gamma) is not None else side
@@ -79,9 +79,9 @@ class MemoryStore:
         """Return the only tile."""
         return [0]
 
-    def chosen_samples(self, unknown: NDArray[np.int64]) -> list[int]:
-        """Return the whole picture, a part of whose band is looked at."""
-        return [0]
+    def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
+        """Return the whole picture; patches are counted where that is necessary."""
+        return [Sample(whole(self.shape), [])]
 
     def here(self) -> AbstractContextManager[None]:
         """Do nothing: all of it happens where the backend is."""
@@ -136,7 +136,7 @@ class MemoryStore:
         assert self._band is not None
         return self._band
 
-    def sample(self, window: Window, seeds: Classes) -> Band:
+    def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
         """Return a part of the band from all over the picture."""
         return sampled(self.ops, seeds, self.band(window, seeds))
 

@@ -186,8 +186,9 @@ class _Runner:
 
     def _contradiction(self, step: Contradiction) -> NDArray[np.int64]:
         """Return how often the colours alone contradict the coarse map."""
-        chosen = self.store.chosen_samples(self.unknown)
-        results = self.phases.run("measure", tasks.contradiction, chosen, step)
+        samples = self.store.chosen_samples(step.seeds, self.unknown)
+        every = range(len(samples))
+        results = self.phases.run("measure", tasks.contradiction, every, step, samples)
         counts = [np.array(result["counts"], np.int64) for result in results.values()]
         total: NDArray[np.int64] = np.sum(counts, axis=0)
         return total

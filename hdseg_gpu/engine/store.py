@@ -6,7 +6,7 @@ whole-picture arrays themselves, as there is one tile then, and one task at a ti
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from hdseg_gpu.pipeline.rounds import Lengths
 
 Result = dict[str, Any]  # of a task: plain values
 Task = Callable[..., Result]  # of a store, the stages it is timed by, an index, and what else
+
+
+class Sample(NamedTuple):
+    """A window in which the coarse map is compared with the colours."""
+
+    window: Window
+    patches: list[int]  # of the picture, in which pixels count; none of them: chosen later
 
 
 class Store(Protocol):
@@ -73,10 +80,6 @@ class Store(Protocol):
         """Return the tiles in which seeds are found: whole cells."""
 
     @property
-    def samples(self) -> TileGrid:
-        """Return the windows in which the coarse map is compared with the colours."""
-
-    @property
     def block(self) -> int:
         """Return the side of the blocks in which a tile is solved."""
 
@@ -90,8 +93,8 @@ class Store(Protocol):
     def chosen_tiles(self, unknown: NDArray[np.int64]) -> list[int]:
         """Return the tiles with unknown pixels."""
 
-    def chosen_samples(self, unknown: NDArray[np.int64]) -> list[int]:
-        """Return the windows in which the coarse map is compared with the colours."""
+    def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
+        """Return where the coarse map is compared with the colours."""
 
     # ---- input -----------------------------------------------------------------------------------
 
@@ -129,8 +132,8 @@ class Store(Protocol):
     def band(self, window: Window, seeds: Classes) -> Band:
         """Return the band of the seeds in a window."""
 
-    def sample(self, window: Window, seeds: Classes) -> Band:
-        """Return the part of the band in which the coarse map is compared with the colours."""
+    def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
+        """Return the band of the seeds in a window, in the patches of a sample."""
 
     def context(self, step: Seeds, window: Window) -> EvidenceContext:
         """Return what the evidence in a window depends on."""

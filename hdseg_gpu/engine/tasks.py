@@ -4,7 +4,7 @@ A task takes a store, the stages that it is timed by, and the number of a tile. 
 finds in the store, and returns plain values, which go into its record where there is one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -14,7 +14,7 @@ from hdseg_gpu.core.ops import wall_of
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds
-from hdseg_gpu.engine.store import Result, Store, cut
+from hdseg_gpu.engine.store import Result, Sample, Store, cut
 from hdseg_gpu.pipeline.doubt import contradictions_of, patch_at
 from hdseg_gpu.pipeline.rounds import SMOOTHING
 from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of
@@ -79,9 +79,11 @@ def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
     }
 
 
-def contradiction(store: Store, stages: Stages, index: int, step: Contradiction) -> Result:
-    """Count where the colours contradict the coarse map in a sample of a window."""
-    ops, window = store.ops, store.samples.core(index)
+def contradiction(
+    store: Store, stages: Stages, index: int, step: Contradiction, samples: Sequence[Sample]
+) -> Result:
+    """Count where the colours contradict the coarse map in a sample of the band."""
+    ops, (window, patches) = store.ops, samples[index]
     with stages.timed("evidence"):
         try:
             context = store.context(step.seeds, window)
@@ -90,7 +92,7 @@ def contradiction(store: Store, stages: Stages, index: int, step: Contradiction)
                 raise
             return {"counts": [[0] * store.coarse.count] * 2, "pixels": 0}
         classes = store.classes(step.seeds.redrawn, window)
-        band = store.sample(window, store.seeds(step.seeds, window, classes))
+        band = store.sample(window, store.seeds(step.seeds, window, classes), patches)
         assert step.seeds.look is not None
         model = context.colours_alone(step.seeds.look, store.nearby)
         evidence = model.evidence(band, context.image_in(window), window)
