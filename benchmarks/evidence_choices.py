@@ -24,7 +24,8 @@ from benchmarks.accuracy_pieces import labels_of, nearest
 from benchmarks.machine import data_folder, describe
 from benchmarks.report import table
 from hdseg_gpu import RefinementWarning, refine
-from hdseg_gpu.pipeline import colours, decide, doubt, evidence
+from hdseg_gpu.engine import steps
+from hdseg_gpu.pipeline import colours, doubt, evidence
 from hdseg_gpu.pipeline import rounds as looks_of
 from hdseg_gpu.pipeline.rounds import LAST, TRUSTED, WIDE
 
@@ -93,7 +94,7 @@ def changed(constants: dict[str, Any]) -> Iterator[None]:
     """Set constants of the pipeline for a while, each in the modules that have it."""
     with ExitStack() as stack:
         for name, value in constants.items():
-            owners = [m for m in (looks_of, decide, evidence, colours, doubt) if hasattr(m, name)]
+            owners = [m for m in (looks_of, steps, evidence, colours, doubt) if hasattr(m, name)]
             assert owners, name
             for module in owners:
                 stack.enter_context(mock.patch.object(module, name, value))

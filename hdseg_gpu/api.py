@@ -19,9 +19,9 @@ from hdseg_gpu.core.options import About, CallOptions
 from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import element_set, params_of, pass_count, scale_of_mask
 from hdseg_gpu.core.validate import MAX_CHANNELS
+from hdseg_gpu.engine.fallback import Job, network_of, within_memory
 from hdseg_gpu.lazy import is_lazy, refine_lazily
 from hdseg_gpu.pipeline.seeds import check_seeds, seeded
-from hdseg_gpu.run import Job, network_of, within_memory
 
 
 def available_backends() -> tuple[str, ...]:
@@ -212,23 +212,24 @@ def refine(call: RefineCall) -> Any:
         features = validate.edge_features(
             pixels, edge_map, params.edges, backends.beside(ops, edge_map)
         )
-    job = Job(pixels, features, network, params, call.return_probabilities)
+    strengths = None if features is pixels else features
+    job = Job(pixels, strengths, network, params, call.return_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=call.backend != "auto")
-    result = outcome.result
-    note_precision(result.tally, params.tolerance, stages)
+    found = outcome.found
+    note_precision(found.tally, params.tolerance, stages)
     _warn(stages, stacklevel=4)
     with ops.here(budget):  # a device that has failed says so when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
         if call.return_probabilities:
-            assert result.probabilities is not None
+            assert outcome.probabilities is not None
             axes = [1, 2]
             axes.insert(validate.axis_of("class_axis", call.class_axis) % 3, 0)
-            returned += (given_back(ops, result.probabilities.transpose(axes), home),)
+            returned += (given_back(ops, outcome.probabilities.transpose(axes), home),)
     if call.return_report:
         returned += (
             report_of(
-                ops.name, shape, network.shape, network, params, outcome.sigma, result.passes,
-                result.doubt, result.tally, stages,
+                ops.name, shape, network.shape, network, params, outcome.sigma, found.seeds.passes,
+                found.doubt, found.tally, stages,
             ),
         )  # fmt: skip
 

@@ -24,6 +24,11 @@ from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import params_of
 from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.kept_coarse import keep_coarse, size_of_arrays, without_arrays
+from hdseg_gpu.engine.output import Labels, name_output, write_output
+from hdseg_gpu.engine.phases import OnDisk
+from hdseg_gpu.engine.run import Findings, run
 from hdseg_gpu.io import (
     LARGE_OUTPUTS,
     check_labels,
@@ -35,11 +40,8 @@ from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.scale.arguments import FileCall
-from hdseg_gpu.scale.job import Job, keep_coarse, size_of_arrays, without_arrays
-from hdseg_gpu.scale.labels import Labels, name_output, write_output
 from hdseg_gpu.scale.local import Local
 from hdseg_gpu.scale.memory import Need, Plan, planned
-from hdseg_gpu.scale.phases import Findings, run_phases
 from hdseg_gpu.scale.progress import Meter
 from hdseg_gpu.scale.schedule import Scheduler
 from hdseg_gpu.scale.sources import (
@@ -161,26 +163,26 @@ def refine_file(call: FileCall) -> Report:
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
             keep_coarse(workspace, continued(network))
             grid, network = network.shape, without_arrays(network)
-            job = Job(
+            phases = OnDisk(DiskStore(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
                 plan.threads, call.on_error == "skip", sigma,
                 device_memory, room=plan if doer is None else None,
-            )  # fmt: skip
-            job, found = run_phases(job, doer or Local(plan.workers), stages, Meter(call.progress))
+            ), doer or Local(plan.workers), stages, Meter(call.progress))  # fmt: skip
+            found = run(phases, stages)
             # Nothing of another picture may be among them: files are looked at after each phase.
             check_values(image=given, boundary=edge_map)
             if coarse_files is not None:
                 coarse_files.check(thoroughly=True)
-            labels = Labels(job, found.step, frozenset(found.decided))
+            labels = Labels(phases.store, found.seeds, frozenset(found.decided))
             note_precision(found.tally, params.tolerance, stages)
             _note_skipped(found, stages)
             with stages("writing"):
                 complete = write_output(target, labels, source.georeference)
-                report = _report(job, network, found, stages, plan, source)
+                report = _report(phases.store, network, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
         for note in (*stages.notes, *stages.fallbacks):
             warnings.warn(note, RefinementWarning, stacklevel=3)
-        return _report(job, network, found, stages, plan, source)
+        return _report(phases.store, network, found, stages, plan, source)
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
@@ -211,17 +213,22 @@ def _target(
 
 
 def _report(
-    job: Job, network: Coarse, found: Findings, stages: Stages, plan: Plan, source: ImageSource
+    store: DiskStore,
+    network: Coarse,
+    found: Findings,
+    stages: Stages,
+    plan: Plan,
+    source: ImageSource,
 ) -> FileReport:
     report = report_of(
-        job.ops.name, source.shape, job.grid, network, job.params, found.sigma, found.step.passes,
-        found.doubt, found.tally, stages,
+        store.ops.name, source.shape, store.grid, network, store.params, store.statistics.sigma,
+        found.seeds.passes, found.doubt, found.tally, stages,
     )  # fmt: skip
     spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
     return FileReport(
         **vars(replace(report, seconds=report.seconds | spent)),
         tile=plan.tile,
-        tiles=len(job.tiles),
+        tiles=len(store.tiles),
         decided_tiles=len(found.decided),
         workers=plan.workers,
         bytes_read=source.bytes_read,

@@ -108,7 +108,7 @@ def test_in_any_order_of_threads(device, gamma):
 def test_with_doubt(device, monkeypatch):
     """All rounds, from wide windows to narrow ones."""
     monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
-    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
+    monkeypatch.setattr("hdseg_gpu.engine.steps.MOST_DETAIL", 9.0)
     image, coarse, _ = scene(3)
     found = both(image, coarse)
     assert_same(found)
@@ -349,7 +349,7 @@ def test_what_is_launched_was_prepared(device, monkeypatch):
     image, coarse, _ = scene()
     refine(image, coarse, backend="cuda")
     monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
-    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
+    monkeypatch.setattr("hdseg_gpu.engine.steps.MOST_DETAIL", 9.0)
     refine(image, coarse, backend="cuda")
     prepared, launched = (
         {cuda_source.source(*kernel) for kernel in kernels}

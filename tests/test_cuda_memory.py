@@ -11,7 +11,7 @@ from gallery import blobs, photograph, reduced
 
 from hdseg_gpu import OutOfDeviceMemory, RefinementWarning, refine, release_device_memory
 from hdseg_gpu.backends import cuda_device
-from hdseg_gpu.pipeline.survey import survey
+from hdseg_gpu.pipeline.statistics import spread_of
 
 TOTAL = 1000
 
@@ -221,9 +221,9 @@ def test_a_budget_is_kept_to_when_the_device_is_given_up(watched, monkeypatch):
     def short(ops, *rest):
         if ops.xp is not np:
             raise OutOfDeviceMemory("too little")
-        return survey(ops, *rest)
+        return spread_of(ops, *rest)
 
-    monkeypatch.setattr("hdseg_gpu.run.survey", short)
+    monkeypatch.setattr("hdseg_gpu.engine.tasks.spread_of", short)
     with pytest.warns(RefinementWarning, match="'cpu' instead of 'cuda'"):
         refine(image, coarse, max_device_memory=1 << 20, backend="auto")
     assert set(watched.budgets) == {1 << 20}

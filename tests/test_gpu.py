@@ -137,7 +137,7 @@ def test_ignored_pixels(gamma):
 
 def test_all_rounds(monkeypatch):
     monkeypatch.setattr(doubt, "_CONTRADICTION", (-9.0, -8.0))
-    monkeypatch.setattr("hdseg_gpu.pipeline.decide.MOST_DETAIL", 9.0)
+    monkeypatch.setattr("hdseg_gpu.engine.steps.MOST_DETAIL", 9.0)
     image, coarse = scene(3)
     for small in (coarse, probabilities_of(coarse, 3)):
         _, report = check_against_cpu(image, small)

@@ -22,10 +22,10 @@ ROOMS = {
     "metrics": ({"core"}, set()),
     "pictures": (set(), set()),
     "scale": ({"core", "io", "pipeline", "scale"}, set()),
-    "files": ({"core", "backends", "io", "pipeline", "scale"}, set()),
+    "engine": ({"core", "backends", "io", "pipeline", "scale", "engine"}, set()),
+    "files": ({"core", "backends", "io", "pipeline", "scale", "engine"}, set()),
     "lazy": ({"core", "files", "io"}, {"dask"}),
-    "api": ({"core", "backends", "solvers", "pipeline", "run", "lazy"}, set()),
-    "run": ({"core", "backends", "pipeline"}, set()),
+    "api": ({"core", "backends", "solvers", "pipeline", "engine", "lazy"}, set()),
     "cli": (
         {"core", "backends", "io", "scale", "metrics", "pictures", "api", "files", "cli"},
         {"typer", "rich"},

@@ -21,7 +21,7 @@ from hdseg_gpu import RefinementWarning, available_backends, metrics, refine, se
 from hdseg_gpu.backends import isa
 from hdseg_gpu.core.ops import Band, Evidence
 from hdseg_gpu.core.windows import whole
-from hdseg_gpu.pipeline import picture
+from hdseg_gpu.engine import run
 
 SHAPE = (45, 61)
 SCALE = 4.3
@@ -47,19 +47,21 @@ class Recorded(NamedTuple):
 
 @pytest.fixture
 def decided(monkeypatch):
-    """Return a list that gets what decide_classes returns in each call, the seeds copied."""
+    """Return a list that gets what each call's walker starts from."""
     found = []
-    decide = picture.decide_classes
+    solve = run.solve
 
-    def recorded(ops, image, *arguments):
-        result = decide(ops, image, *arguments)
-        seeds = result.seeds.copy()  # the seeds become the labels
-        band = ops.band(seeds)
-        evidence = result.surroundings.evidence(band, image, whole(seeds.shape))
-        found.append(Recorded(seeds, band, evidence, result.doubt, result.passes))
-        return result
+    def recorded(store, stages, index, step, *rest):
+        window, look = whole(store.shape), step.seeds.look
+        seeds = store.seeds(step.seeds, window).copy()  # the seeds become the labels
+        band, evidence = store.ops.band(seeds), None
+        if look is not None:
+            model = store.context(step.seeds, window).model(look, step.doubt)
+            evidence = model.evidence(band, store.pixels(window), window)
+        found.append(Recorded(seeds, band, evidence, step.doubt, step.seeds.passes))
+        return solve(store, stages, index, step, *rest)
 
-    monkeypatch.setattr(picture, "decide_classes", recorded)
+    monkeypatch.setattr(run, "solve", recorded)
     return found
 
 

@@ -8,8 +8,8 @@ from large_scenes import SHAPE, scene
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, RefinementWarning, refine, refine_file
 from hdseg_gpu.core.memory import budget_of
-from hdseg_gpu.pipeline import decide
-from hdseg_gpu.scale import memory, phases, solving
+from hdseg_gpu.engine import solve_tile, steps
+from hdseg_gpu.scale import memory
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
@@ -48,9 +48,8 @@ def test_neither_do_their_size_and_the_workers(tmp_path, tile, workers):
 
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
 def test_redrawn_classes_are_those_of_the_whole_picture(tmp_path, monkeypatch, kind):
-    for module in (decide, phases):
-        monkeypatch.setattr(module, "doubt_of", lambda *_: 0.6)
-        monkeypatch.setattr(module, "MOST_DETAIL", 9.0)
+    monkeypatch.setattr(steps, "doubt_of", lambda *_: 0.6)
+    monkeypatch.setattr(steps, "MOST_DETAIL", 9.0)
     image, coarse, _ = scene(kind)
     expected, whole, found, report = both(tmp_path, image, coarse)
     assert report.doubt == whole.doubt == 0.6
@@ -90,9 +89,9 @@ def test_a_wide_blob_gets_a_larger_window(tmp_path, monkeypatch):
     coarse[: len(coarse) // 2] = 1
     options = {"gamma": 0.0, "passes": 150, "beta": 20.0}
     halos = []
-    grown = solving.outer_with
+    within = solve_tile._within
     monkeypatch.setattr(
-        solving, "outer_with", lambda core, halo, job: halos.append(halo) or grown(core, halo, job)
+        solve_tile, "_within", lambda *given: halos.append(given[3]) or within(*given)
     )
     expected, _, found, report = both(tmp_path, image, coarse, **options)
     assert report.unknown_pixels > 290 * 4352
@@ -124,7 +123,7 @@ def test_sigma_as_told(tmp_path):
 
 
 def test_tiles_without_boundary_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases, "MOST_DETAIL", 0.0)  # nor is the doubt measured
+    monkeypatch.setattr(steps, "MOST_DETAIL", 0.0)  # nor is the doubt measured
     image, coarse = np.tile(scene(shape=(2048, 2048))[0], (1, 6, 1)), np.ones((256, 1536), np.uint8)
     coarse[:, :100] = 0
     path = tmp_path / "image.tif"

@@ -262,7 +262,7 @@ def instead(client, replacement):
     """Have workers call replacement(old, *arguments) for each tile of seeds."""
 
     def patch():
-        from hdseg_gpu.scale import tasks
+        from hdseg_gpu.engine import tasks
 
         tasks.old = old = tasks.mark_seeds
         tasks.mark_seeds = lambda *a: replacement(old, *a)
@@ -272,7 +272,7 @@ def instead(client, replacement):
 
 def as_before(client):
     def mend():
-        from hdseg_gpu.scale import tasks
+        from hdseg_gpu.engine import tasks
 
         tasks.mark_seeds = tasks.old
 

@@ -138,9 +138,9 @@ DEATHS = {
         "        len(seen) == 6 and die()\n"
         "m.strips = strips\n"
     ),
-    "before the file has its name": "import hdseg_gpu.scale.labels as m; m.take_name = die\n",
+    "before the file has its name": "import hdseg_gpu.engine.output as m; m.take_name = die\n",
     "when the file has its name": (
-        "import hdseg_gpu.scale.labels as m; old = m.take_name\n"
+        "import hdseg_gpu.engine.output as m; old = m.take_name\n"
         "m.take_name = lambda *a: (old(*a), die())\n"
     ),
     "while its folder is removed": (

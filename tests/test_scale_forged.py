@@ -17,9 +17,9 @@ from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport, Tally
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.engine.records import is_possible
 from hdseg_gpu.io import plane as planes
 from hdseg_gpu.io.plane import DamagedTile, Plane, Values
-from hdseg_gpu.scale.records import is_possible
 from hdseg_gpu.scale.workspace import Workspace, _sealed, _unsealed, folder_for
 
 PHASES = ["survey", "seeds0", "seeds1", "seeds2", "seeds3", "measure", "redraw0", "tiles"]
@@ -49,15 +49,15 @@ def output(tmp_path, unfinished):
 
 @pytest.fixture(scope="module")
 def job(unfinished):
-    """Return the job of that run."""
+    """Return the store of that run."""
 
-    def catch(job, *_):
-        jobs.append(job)
+    def catch(phases, *_):
+        jobs.append(phases.store)
         raise Stop
 
     jobs = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "run_phases", catch)
+        patch.setattr(files, "run", catch)
         with pytest.raises(Stop):
             run(unfinished.with_name("out.npy"), resume=True)
     return jobs[0]

@@ -58,7 +58,7 @@ class Coarse:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ImageStatistics:
     """What only the whole picture can tell; a tile never computes these of its own."""
 
     sigma: float  # standard deviation of the edge features over the whole image

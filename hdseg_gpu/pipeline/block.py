@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Band, Classes, Ops
-from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.core.params import ImageStatistics, Params
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window
-from hdseg_gpu.pipeline.evidence import Surroundings
+from hdseg_gpu.pipeline.evidence import EvidenceModel
 from hdseg_gpu.pipeline.graph import Reach, Region, assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
 from hdseg_gpu.pipeline.sharing import FEW, Sharing
@@ -78,9 +78,9 @@ def refine_block(
     ops: Ops,
     scope: Scope,
     count: int,
-    surroundings: Surroundings | None,
+    model: EvidenceModel | None,
     params: Params,
-    frozen: Survey,
+    statistics: ImageStatistics,
     stages: Stages,
     share: tuple[float, float] = (0.0, 1.0),
     with_probabilities: bool = False,
@@ -109,9 +109,9 @@ def refine_block(
             side = _side_for_many(ops, scope, band, component, sharing)
     evidence, parts = None, []
     if side == max(scope.core.shape):
-        if surroundings is not None:
+        if model is not None:
             with stages.timed("evidence"):
-                evidence = surroundings.evidence(band, scope.image, scope.outer)
+                evidence = model.evidence(band, scope.image, scope.outer)
         with stages.timed("graph"):
             parts = regions(ops, band, seeds, evidence, sharing, component)
         if divisible and sum(region.entries for region in parts) > _MOST_ENTRIES:
@@ -120,7 +120,7 @@ def refine_block(
         del band, evidence, parts, component
         # Each part has fewer classes, and shorter lists of right-hand sides.
         return refine_in_parts(
-            ops, scope, side, count, surroundings, params, frozen, stages, share,
+            ops, scope, side, count, model, params, statistics, stages, share,
             with_probabilities,
         )  # fmt: skip
     core = scope.core.seen_from(scope.outer)
@@ -131,7 +131,7 @@ def refine_block(
     solved, most = 0.0, 0.0
     for region in parts:
         with stages.timed("graph"):
-            system = assemble(ops, region, scope.features, seeds, params, frozen, evidence)
+            system = assemble(ops, region, scope.features, seeds, params, statistics, evidence)
         weight = region.band.size / band.size
         told = partial(_advance, stages, share, solved, weight)
         with stages.timed("solve"):
@@ -188,9 +188,9 @@ def refine_in_parts(
     scope: Scope,
     side: int,
     count: int,
-    surroundings: Surroundings | None,
+    model: EvidenceModel | None,
     params: Params,
-    frozen: Survey,
+    statistics: ImageStatistics,
     stages: Stages,
     share: tuple[float, float] = (0.0, 1.0),
     with_probabilities: bool = False,
@@ -205,7 +205,7 @@ def refine_in_parts(
         part = _cut_out(ops, scope, core, params)
         within = share[0] + i * step, share[0] + (i + 1) * step
         found = refine_block(
-            ops, part, count, surroundings, params, frozen, stages, within, with_probabilities
+            ops, part, count, model, params, statistics, stages, within, with_probabilities
         )
         here, there = core.seen_from(scope.outer).slices, core.seen_from(part.outer).slices
         labels[here] = found.labels[there]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Classes, ColourModels, Nearby, Ops, Steps
-from hdseg_gpu.core.params import Survey
+from hdseg_gpu.core.params import ImageStatistics
 from hdseg_gpu.pipeline.rounds import Lengths
 
 # docs/decisions/0006-evidence.md has what was tried instead of these.
@@ -29,11 +29,11 @@ class Colours:
     moments: NDArray[np.float32]  # (gh, gw, M)
 
 
-def colours_of(ops: Ops, image: NDArray[Any], frozen: Survey, cell: int) -> Colours:
+def colours_of(ops: Ops, image: NDArray[Any], statistics: ImageStatistics, cell: int) -> Colours:
     """Return the sums over cells of an image (H, W, C)."""
-    center = ops.xp.asarray(frozen.center)
-    moments = ops.cell_moments(image, cell, center, frozen.scale)
-    return Colours(center, frozen.scale, cell, moments)
+    center = ops.xp.asarray(statistics.center)
+    moments = ops.cell_moments(image, cell, center, statistics.scale)
+    return Colours(center, statistics.scale, cell, moments)
 
 
 def begin_nearby(

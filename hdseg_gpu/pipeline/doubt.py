@@ -90,15 +90,53 @@ def _order(patches: int) -> NDArray[np.int64]:
     return np.argsort(np.arange(patches, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
+def grouped(chosen: NDArray[np.bool_], shape: Shape, tile: int, halo: int) -> list[list[int]]:
+    """Return the chosen patches of a picture in groups that are looked at together.
+
+    All patches of a tile are a group where the window around them, with its halo, has fewer pixels
+    than their own windows have together.
+    """
+    numbers = np.arange(chosen.size).reshape(chosen.shape)
+    step, found = tile // PATCH, list[list[int]]()
+    for top in range(0, chosen.shape[0], step):
+        for left in range(0, chosen.shape[1], step):
+            here = np.s_[top : top + step, left : left + step]
+            patches: list[int] = numbers[here][chosen[here]].tolist()
+            if not patches:
+                continue
+            together = _area(around(shape, patches).grown(halo, shape))
+            apart = sum(_area(patch_at(shape, patch).grown(halo, shape)) for patch in patches)
+            found += [patches] if together <= apart else [[patch] for patch in patches]
+    return found
+
+
+def _area(window: Window) -> int:
+    return window.height * window.width
+
+
+def around(shape: Shape, patches: list[int]) -> Window:
+    """Return the window around some patches of a picture."""
+    windows = [patch_at(shape, patch) for patch in patches]
+    return between(
+        min(w.top for w in windows), min(w.left for w in windows),
+        max(w.bottom for w in windows), max(w.right for w in windows), shape,
+    )  # fmt: skip
+
+
 def sampled(ops: Ops, seeds: Classes, band: Band) -> Band:
     """Return the part of a picture's band to measure on."""
     if band.size <= SAMPLE:
         return band
     shape = seeds.shape
     chosen = sample(unknown_in_patches(ops, band, whole(shape), patches_of(shape)))
+    return band_in(ops, seeds, whole(shape), shape, np.flatnonzero(chosen).tolist())
+
+
+def band_in(ops: Ops, seeds: Classes, window: Window, shape: Shape, patches: list[int]) -> Band:
+    """Return the band of the seeds in a window of a picture, in some of its patches."""
     masked = ops.xp.full_like(seeds, wall_of(seeds.dtype))
-    for i, j in np.argwhere(chosen).tolist():
-        rows, columns = slice(i * PATCH, (i + 1) * PATCH), slice(j * PATCH, (j + 1) * PATCH)
+    for patch in patches:
+        rows, columns = patch_at(shape, patch).seen_from(window).slices
         masked[rows, columns] = seeds[rows, columns]
     return ops.band(masked)
 

@@ -64,56 +64,62 @@ def cells_of(ops: Ops, own: Classes, lengths: Lengths) -> Cells:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A part of the picture, or all of it, as the rounds see it: in arrays of the backend."""
+class EvidenceContext:
+    """All that the evidence in a window of the picture depends on, in arrays of the backend."""
 
     ops: Ops
     params: Params
     lengths: Lengths
     coarse: Coarse  # the part `place.part` of it
-    place: Placement  # its window is the part of the picture that has cells here
+    place: Placement  # its window is the one that everything here covers
+    image: NDArray[Any]  # (h, w, C) of that window
     colours: Colours  # of that window, which begins where a cell and a window of models do
     drawn: Cells  # by the network
     ignored: NDArray[np.bool_] | None  # cells to ignore
+    redrawn: Cells | None = None  # by the last round; None before the first
 
-    def begin_nearby(self, look: Round, now: Cells | None) -> Steps[Nearby]:
-        """Begin to find which classes need a model where; `now` are those of the round before."""
-        near = (self.drawn,) if now is None else (self.drawn, now)
+    def image_in(self, window: Window) -> NDArray[Any]:
+        """Return the image in a window of the picture."""
+        if window == self.place.window:
+            return self.image
+        part = self.image[window.seen_from(self.place.window).slices]
+        found: NDArray[Any] = self.ops.xp.ascontiguousarray(part)
+        return found
+
+    def begin_nearby(self, look: Round) -> Steps[Nearby]:
+        """Begin to find which classes need a colour model where."""
+        near = (self.drawn,) if self.redrawn is None else (self.drawn, self.redrawn)
         maps = tuple(classes for one in near for classes in (one.own, one.rival))
         spread = look.spread * self.lengths.unit
         return begin_nearby(self.ops, self.colours, maps, self.coarse.count, spread)
 
-    def look(
-        self, look: Round, doubt: float, now: Cells | None, nearby: Nearby | None = None
-    ) -> "Surroundings":
-        """Return what speaks for the classes in a round; `nearby` as above, if it is known."""
-        if nearby is None:
-            (nearby,) = self.ops.together(self.begin_nearby(look, now))
+    def model(self, look: Round, doubt: float, nearby: Nearby | None = None) -> "EvidenceModel":
+        """Return the evidence of a round; `nearby` as above, if it is known."""
         drawn, network = self._scored(doubt), self._network(doubt)
-        if now is None:  # the classes are still the coarse map's
+        if self.redrawn is None:  # the classes are still the coarse map's
             source = self._trusted(doubt)
-            return self._around(look, source, (drawn,), network, nearby)
-        source = now.counted(1.0, 0.0)
-        return self._around(look, source, (drawn, source), network, nearby)
+            return self._model(look, source, (drawn,), network, nearby)
+        source = self.redrawn.counted(1.0, 0.0)
+        return self._model(look, source, (drawn, source), network, nearby)
 
-    def colours_alone(self, look: Round, nearby: Nearby | None = None) -> "Surroundings":
-        """Return what colours say by themselves, with all doubt in the coarse map."""
-        if nearby is None:
-            (nearby,) = self.ops.together(self.begin_nearby(look, None))
+    def colours_alone(self, look: Round, nearby: Nearby | None = None) -> "EvidenceModel":
+        """Return the evidence of the colours alone, with full doubt in the coarse map."""
         drawn = self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
-        return self._around(look, drawn, (silent,), None, nearby)
+        return self._model(look, drawn, (silent,), None, nearby)
 
-    def _around(
+    def _model(
         self,
         look: Round,
         drawn: NearestMap,
         maps: tuple[NearestMap, ...],
         network: Network | None,
-        nearby: Nearby,
-    ) -> "Surroundings":
-        """Return the colours of the classes as drawn, sure parts first, with what else counts."""
+        nearby: Nearby | None,
+    ) -> "EvidenceModel":
+        """Return colour models of the classes as drawn, weighted by certainty, and the rest."""
         ops, lengths = self.ops, self.lengths
+        if nearby is None:
+            (nearby,) = ops.together(self.begin_nearby(look))
         weight = ops.certainty(drawn.distance, drawn.log, drawn.linear, lengths.cell / lengths.unit)
         if self.ignored is not None:
             ops.xp.copyto(weight, 0, where=self.ignored)
@@ -121,7 +127,7 @@ class Scene:
             ops, self.colours, drawn.own, weight, self.coarse.count, look.spread * lengths.unit,
             nearby,
         )  # fmt: skip
-        return Surroundings(self, models, look, maps, network)
+        return EvidenceModel(self, models, look, maps, network)
 
     def _trusted(self, doubt: float) -> NearestMap:
         """Return the coarse map as far as it is trusted."""
@@ -143,10 +149,10 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What speaks for the classes anywhere in a scene, in one round."""
+class EvidenceModel:
+    """The evidence of one round, for any pixels of a context's window."""
 
-    scene: Scene
+    context: EvidenceContext
     models: ColourModels
     look: Round
     maps: tuple[NearestMap, ...]
@@ -154,14 +160,14 @@ class Surroundings:
 
     def evidence(self, band: Band, image: NDArray[Any], window: Window) -> Evidence:
         """Return the evidence for a band in a window of the picture, with the image there."""
-        scene, network = self.scene, self.network
+        context, network = self.context, self.network
         if network is not None:
-            network = network._replace(place=scene.place._replace(window=window))
-        colours, corner = scene.colours, scene.place.window
-        return scene.ops.class_evidence(
+            network = network._replace(place=context.place._replace(window=window))
+        colours, corner = context.colours, context.place.window
+        return context.ops.class_evidence(
             band, image, (window.top - corner.top, window.left - corner.left),
             colours.center, colours.scale, self.models, self.look.weight, self.maps,
-            scene.lengths.cell, scene.lengths.unit, network, min(KEPT, scene.coarse.count),
+            context.lengths.cell, context.lengths.unit, network, min(KEPT, context.coarse.count),
         )  # fmt: skip
 
 

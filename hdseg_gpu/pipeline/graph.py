@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import EVERYWHERE, Band, Evidence, Ops, Places, component_count
-from hdseg_gpu.core.params import Params, Survey
+from hdseg_gpu.core.params import ImageStatistics, Params
 from hdseg_gpu.pipeline.sharing import FEW, Sharing, shared_columns
 from hdseg_gpu.solvers import System
 
@@ -161,14 +161,14 @@ def assemble(
     features: NDArray[Any],
     seeds: NDArray[Any],
     params: Params,
-    frozen: Survey,
+    statistics: ImageStatistics,
     evidence: Evidence | None,
 ) -> System:
     """Return (L_UU + gamma I) x^j = -L_US m^j + gamma lambda^j on a region."""
     band, places = region.band, region.places
     solved = ops.xp.ascontiguousarray(region.labels[:, :-1])
     edges, b = ops.assemble(
-        band, features, params.edges, frozen.strength, seeds, solved, places, params.gamma
+        band, features, params.edges, statistics.strength, seeds, solved, places, params.gamma
     )
     if evidence is not None and solved.shape[1] > 0:
         ops.add_evidence(band, region.position, evidence, solved, places, params.gamma, b)

@@ -18,8 +18,7 @@ from typing import Any
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
 from hdseg_gpu.scale import sources
 from hdseg_gpu.scale.dask_worker import PACKAGE, done_there, folder_seen, inputs_seen, line_of
-from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.schedule import Result, Task
+from hdseg_gpu.scale.schedule import Job, Result, Task
 from hdseg_gpu.scale.sources import Input
 
 PATIENCE = 60.0  # seconds without a worker, or without a word of the scheduler

@@ -12,8 +12,7 @@ from typing import Any
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
 from hdseg_gpu.io.identity import Changed, identity_of
-from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.schedule import Result, Task, do
+from hdseg_gpu.scale.schedule import Job, Result, Task, do
 from hdseg_gpu.scale.sources import Input
 
 PACKAGE = "hdseg_gpu"

@@ -4,8 +4,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.schedule import Result, Task, do
+from hdseg_gpu.scale.schedule import Job, Result, Task, do
 
 
 class Local:

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.report import FileReport
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.io.create import write_as
 from hdseg_gpu.io.paths import take_name, writing
 from hdseg_gpu.io.source import Georeference
 from hdseg_gpu.pipeline.labels import look_up
-from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.scene import classes_in, seeds_in
-from hdseg_gpu.scale.tasks import Step
 from hdseg_gpu.scale.workspace import Workspace
 
 _STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
@@ -26,8 +25,8 @@ _STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
 class Labels:
     """Labels by window: those of the decided tiles from the disk, those of the others as seeds."""
 
-    job: Job
-    step: Step
+    store: DiskStore
+    step: Seeds
     decided: frozenset[int]
     _strip: tuple[int, NDArray[Any]] | None = None
     _lock: Any = field(default_factory=Lock)
@@ -35,12 +34,12 @@ class Labels:
     @property
     def shape(self) -> Shape:
         """Return (H, W)."""
-        return self.job.shape
+        return self.store.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Return that of the coarse labels."""
-        dtype: np.dtype[Any] = self.job.coarse.values.dtype
+        dtype: np.dtype[Any] = self.store.coarse.values.dtype
         return dtype
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -59,7 +58,7 @@ class Labels:
 
     def _read(self, window: Window) -> NDArray[Any]:
         found = np.empty(window.shape, self.dtype)
-        grid = self.job.tiles
+        grid = self.store.tiles
         for index in grid.meeting(window):
             common = grid.core(index).common(window)
             assert common is not None
@@ -67,13 +66,12 @@ class Labels:
         return found
 
     def _in_tile(self, index: int, window: Window) -> NDArray[Any]:
-        job, ops = self.job, self.job.ops
+        store, ops = self.store, self.store.ops
         if index in self.decided:
-            labels = ops.xp.asarray(job.plane("labels").read(window))
+            labels = ops.xp.asarray(store.plane("labels").read(window))
         else:
-            classes = classes_in(job, self.step.classes, window)
-            labels = seeds_in(job, window, classes, self.step.known)
-        return ops.host(look_up(ops, job.coarse.values, labels, job.coarse.ignore_index))
+            labels = store.seeds(self.step, window)
+        return ops.host(look_up(ops, store.coarse.values, labels, store.coarse.ignore_index))
 
 
 def write_output(output: Path, labels: Labels, georeference: Georeference | None) -> Path:
@@ -81,7 +79,7 @@ def write_output(output: Path, labels: Labels, georeference: Georeference | None
 
     Whatever stops it, all that remains is in the folder, and goes with it.
     """
-    complete = labels.job.workspace.begin_output(output)
+    complete = labels.store.workspace.begin_output(output)
     with writing(output):
         write_as(complete, labels, georeference)
     return complete

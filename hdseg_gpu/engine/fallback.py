@@ -1,4 +1,4 @@
-"""One refinement on one backend, and what happens when its device has too little memory."""
+"""One refinement in memory, and what happens when a device has too little of it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +13,11 @@ from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.engine.memory_store import MemoryStore
+from hdseg_gpu.engine.run import Findings, InMemory, run
 from hdseg_gpu.pipeline.evidence import taken_over
 from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.pipeline.labels import look_up
-from hdseg_gpu.pipeline.picture import PictureResult, refine_picture
-from hdseg_gpu.pipeline.survey import survey
-from hdseg_gpu.pipeline.upsample import upsample
+from hdseg_gpu.pipeline.labels import look_up, seed_probabilities
 
 # How often smaller strips of the image are tried: they are an eighth of the memory at first.
 _HALVINGS = 3
@@ -30,7 +28,7 @@ class Job:
     """What is to be refined: checked input, wherever its arrays are."""
 
     image: NDArray[Any]  # (H, W, C)
-    features: NDArray[Any]  # (H, W, C), the same array if the edges are those of the image
+    edges: NDArray[Any] | None  # (H, W, 1), None if the edges are those of the image
     coarse: Coarse
     params: Params
     with_probabilities: bool
@@ -41,7 +39,8 @@ class Outcome:
     """What became of it, in arrays of the backend."""
 
     labels: NDArray[Any]  # (H, W) in the dtype of the coarse labels
-    result: PictureResult
+    probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
+    found: Findings
     sigma: float
 
 
@@ -99,9 +98,9 @@ def within_memory(
     stages.fallbacks.append(f"backend {host.name!r} instead of {ops.name!r}: {failure}")
     with ops.here(budget):
         image = on_host("image", job.image)
-        features = image if job.features is job.image else on_host("boundary", job.features)
+        edges = None if job.edges is None else on_host("boundary", job.edges)
         coarse = _on_host(job.coarse)
-    moved = replace(job, image=image, features=features, coarse=coarse)
+    moved = replace(job, image=image, edges=edges, coarse=coarse)
     return host, _done(host, moved, 0, stages)
 
 
@@ -117,15 +116,18 @@ def _on_host(coarse: Coarse) -> Coarse:
 
 def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
     ops.prepare(job.image, job.coarse.count)
-    image = ops.picture(job.image, smaller)
-    features = image if job.features is job.image else ops.picture(job.features, smaller)
-    coarse, params = taken_over(ops, job.coarse), job.params
-    with stages("survey"):
-        frozen = survey(ops, image, features, params)
-    with stages("upsample"):
-        classes = upsample(ops, coarse, all_of(job.image.shape[:2], coarse.shape), params)
-    result = refine_picture(
-        ops, image, features, coarse, classes, params, frozen, stages, job.with_probabilities
+    store = MemoryStore(
+        ops,
+        ops.picture(job.image, smaller),
+        None if job.edges is None else ops.picture(job.edges, smaller),
+        taken_over(ops, job.coarse),
+        job.params,
+        with_probabilities=job.with_probabilities,
     )
-    labels = look_up(ops, coarse.values, result.labels, coarse.ignore_index)
-    return Outcome(labels, result, frozen.sigma)
+    found = run(InMemory(store, stages), stages)
+    assert store.labels is not None
+    probabilities = store.probabilities
+    if job.with_probabilities and probabilities is None:  # nothing was unknown
+        probabilities = seed_probabilities(ops, store.labels, job.coarse.count)
+    labels = look_up(ops, job.coarse.values, store.labels, job.coarse.ignore_index)
+    return Outcome(labels, probabilities, found, store.statistics.sigma)

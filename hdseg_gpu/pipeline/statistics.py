@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Ops
-from hdseg_gpu.core.params import Params, Survey
-from hdseg_gpu.core.windows import whole
-from hdseg_gpu.pipeline.block import BLOCK
+from hdseg_gpu.core.params import ImageStatistics, Params
 
 
 def unit_of(dtype: np.dtype[Any]) -> float:
@@ -51,35 +49,20 @@ def spread_of(ops: Ops, values: NDArray[Any]) -> Spread:
     return Spread(height * width, means, deviation**2 * height * width * channels)
 
 
-def spread_in_blocks(ops: Ops, values: NDArray[Any]) -> Spread:
-    """Return the spread of (H, W, C), block after block, as parts of a file are added up."""
-    if ops.solves_whole:
-        return spread_of(ops, values)
-    blocks = whole((values.shape[0], values.shape[1])).divided(BLOCK)
-    return added(spread_of(ops, np.ascontiguousarray(values[b.slices])) for b in blocks)
-
-
 def added(spreads: Iterable[Spread]) -> Spread:
     """Return the spread of all parts; their order matters to the last bit."""
     first, *others = spreads
     return sum(others, first)
 
 
-def survey(ops: Ops, image: NDArray[Any], features: NDArray[Any], params: Params) -> Survey:
-    """Return the survey of a picture in memory."""
-    of_image = spread_in_blocks(ops, image)
-    of_features = of_image if features is image else spread_in_blocks(ops, features)
-    return surveyed(of_image, of_features, features.dtype, params)
-
-
-def surveyed(
+def statistics_of(
     of_image: Spread,
-    of_features: Spread,
+    of_edges: Spread,
     dtype: np.dtype[Any],
     params: Params,
     known: float | None = None,
-) -> Survey:
-    """Return sigma and the exponent's factor for the edge weights, and what colours are seen as.
+) -> ImageStatistics:
+    """Return sigma, the exponent's factor for the edge weights, and how colours are normalised.
 
     "intensity": w = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + eps, as in scikit-image;
     "boundary": w = exp(-beta (g_i + g_j)^2 / sigma) + eps. The features stay in their own units,
@@ -87,10 +70,10 @@ def surveyed(
     are alike and the factor is 0. known: sigma, if it is.
     """
     unit = unit_of(dtype)
-    sigma, strength = unit * of_features.deviation if known is None else known, 0.0
+    sigma, strength = unit * of_edges.deviation if known is None else known, 0.0
     if sigma > 0.0:
         strength = params.beta * unit**2 / sigma
         if params.edges != "boundary":
-            strength /= 10.0 * sqrt(of_features.means.size)
+            strength /= 10.0 * sqrt(of_edges.means.size)
     spread = of_image.deviation
-    return Survey(sigma, strength, of_image.means, 1.0 / spread if spread else 1.0)
+    return ImageStatistics(sigma, strength, of_image.means, 1.0 / spread if spread else 1.0)

@@ -13,33 +13,33 @@ from typing import Any
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import Tally
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.store import Result
 from hdseg_gpu.pipeline.block import BLOCK
 from hdseg_gpu.pipeline.doubt import patch_at, patches_of
-from hdseg_gpu.scale.job import Job
-from hdseg_gpu.scale.schedule import Result
 from hdseg_gpu.scale.sources import source_of
 
 
-def is_possible(job: Job, phase: str, index: int, result: Result) -> bool:
+def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> bool:
     """Return whether a task of a phase could have said this."""
     kind = phase.rstrip("0123456789")
     try:
-        _CHECKS[kind](job, phase, index, result)
+        _CHECKS[kind](store, phase, index, result)
     except (ValueError, TypeError, KeyError, OverflowError):
         return False
     return True
 
 
-def _survey(job: Job, phase: str, index: int, result: Result) -> None:
+def _survey(store: DiskStore, phase: str, index: int, result: Result) -> None:
     """Check means and squares of blocks, or of a patch where sigma is told."""
-    whole = job.tiles.core(index) if job.sigma is None else patch_at(job.shape, index)
+    whole = store.tiles.core(index) if store.sigma is None else patch_at(store.shape, index)
     _only(result, "blocks", "pixels")
     _equal(result["pixels"], _pixels(whole))
-    blocks = list(whole.divided(BLOCK)) if job.sigma is None else [whole]
+    blocks = list(whole.divided(BLOCK)) if store.sigma is None else [whole]
     places = {(b.top, b.left): _pixels(b) for b in blocks}
-    channels = 1 if phase == "edges" else source_of(job.image).channels - job.image.alpha
+    channels = 1 if phase == "edges" else source_of(store.image).channels - store.image.alpha
     found = _list(result["blocks"])
-    _true(len(found) == len(blocks) or (job.skip and len(found) < len(blocks)))
+    _true(len(found) == len(blocks) or (store.skip and len(found) < len(blocks)))
     for block in found:
         top, left, pixels, means, squares = _list(block)
         _equal(places.pop((_whole(top), _whole(left))), _whole(pixels))
@@ -47,53 +47,53 @@ def _survey(job: Job, phase: str, index: int, result: Result) -> None:
         _true(isfinite(_number(squares)) and squares >= 0)
 
 
-def _seeds(job: Job, phase: str, index: int, result: Result) -> None:
-    core = job.seed_tiles.core(index)
+def _seeds(store: DiskStore, phase: str, index: int, result: Result) -> None:
+    core = store.seed_tiles.core(index)
     _only(result, "patches", "unknown", "before", "after", "pixels", "planes")
     _equal(result["pixels"], _pixels(core))
-    _true(len(_list(result["planes"])) == 2)
-    cells, known = result["planes"]
+    *cells, known = _list(result["planes"])
     _equal(known, f"known{phase.removeprefix('seeds')}")
-    _true(isinstance(cells, str) and cells[:5] == "cells" and cells[5:].isdecimal())
+    _true(len(cells) <= 1)
+    _true(all(isinstance(c, str) and c[:5] == "cells" and c[5:].isdecimal() for c in cells))
     patches, unknown = _ascending(result["patches"]), _list(result["unknown"])
     _true(len(patches) == len(unknown))
-    columns = patches_of(job.shape)[1]
+    columns = patches_of(store.shape)[1]
     for patch, count in zip(patches, unknown, strict=True):
-        _true(patch < columns * patches_of(job.shape)[0])
-        common = patch_at(job.shape, patch).common(core)
+        _true(patch < columns * patches_of(store.shape)[0])
+        common = patch_at(store.shape, patch).common(core)
         _true(common is not None and 0 < _whole(count) <= _pixels(common))
     for name in ("before", "after"):
         classes = _ascending(result[name])
-        _true(not classes or classes[-1] < job.coarse.count)
+        _true(not classes or classes[-1] < store.coarse.count)
     _true(len(result["before"]) > 0)
 
 
-def _measure(job: Job, phase: str, index: int, result: Result) -> None:
+def _measure(store: DiskStore, phase: str, index: int, result: Result) -> None:
     _only(result, "counts", "pixels")
-    size = _pixels(patch_at(job.shape, index))
-    _true(result["pixels"] == size or (job.skip and result["pixels"] == 0))
+    size = store.shape[0] * store.shape[1]
+    _true(0 <= _whole(result["pixels"]) <= size and (result["pixels"] > 0 or store.skip))
     total, wrong = (_list(counts) for counts in _list(result["counts"]))
-    _true(len(total) == len(wrong) == job.coarse.count)
+    _true(len(total) == len(wrong) == store.coarse.count)
     _true(all(0 <= _whole(w) <= _whole(t) for t, w in zip(total, wrong, strict=True)))
     _true(sum(total) <= result["pixels"])
 
 
-def _redraw(job: Job, phase: str, index: int, result: Result) -> None:
-    _equal(result["pixels"], _pixels(job.tiles.core(index)))
+def _redraw(store: DiskStore, phase: str, index: int, result: Result) -> None:
+    _equal(result["pixels"], _pixels(store.tiles.core(index)))
     if "skipped" in result:
         _only(result, "skipped", "pixels")
-        _skipped(job, result)
+        _skipped(store, result)
     else:
         _only(result, "planes", "pixels")
         _equal(result["planes"], [f"classes{int(phase.removeprefix('redraw')) + 1}"])
 
 
-def _tiles(job: Job, phase: str, index: int, result: Result) -> None:
+def _tiles(store: DiskStore, phase: str, index: int, result: Result) -> None:
     more = ("skipped",) if "skipped" in result else ()
     _only(result, "planes", "pixels", "tally", "seconds", *more)
     if more:
-        _skipped(job, result)
-    size = _pixels(job.tiles.core(index))
+        _skipped(store, result)
+    size = _pixels(store.tiles.core(index))
     _equal(result["pixels"], size)
     _equal(result["planes"], ["labels"])
     tally = restored(Tally, result["tally"])
@@ -104,7 +104,7 @@ def _tiles(job: Job, phase: str, index: int, result: Result) -> None:
     _true(all(isfinite(_number(s)) and s >= 0 for s in result["seconds"].values()))
 
 
-_CHECKS: dict[str, Callable[[Job, str, int, Result], None]] = {
+_CHECKS: dict[str, Callable[[DiskStore, str, int, Result], None]] = {
     "survey": _survey,
     "edges": _survey,
     "seeds": _seeds,
@@ -152,8 +152,8 @@ def _ascending(value: Any) -> list[int]:
     return found
 
 
-def _skipped(job: Job, result: Result) -> None:
-    _true(job.skip and isinstance(result["skipped"], str))
+def _skipped(store: DiskStore, result: Result) -> None:
+    _true(store.skip and isinstance(result["skipped"], str))
 
 
 def _pixels(window: Window) -> int:

@@ -1,0 +1,1 @@
+"""The order of the algorithm, once, and where its whole-picture arrays live."""

@@ -1,0 +1,332 @@
+"""A picture on disk: tiles that travel to workers as plain values and paths.
+
+What the steps find is kept in planes of the run's folder, a file a tile.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.errors import Unfinished
+from hdseg_gpu.core.ops import Band, Classes, Ops, Steps, class_dtype, wall_of
+from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.core.windows import Placement, Shape, Window, between, placed, whole
+from hdseg_gpu.engine.kept_coarse import kept_coarse
+from hdseg_gpu.engine.steps import Seeds
+from hdseg_gpu.engine.store import Result, Sample
+from hdseg_gpu.io.plane import Plane, Values
+from hdseg_gpu.pipeline.block import BLOCK
+from hdseg_gpu.pipeline.colours import colours_of, windows_for
+from hdseg_gpu.pipeline.doubt import (
+    around,
+    band_in,
+    grouped,
+    in_squares,
+    patches_of,
+    sample,
+    unknown_in_patches,
+)
+from hdseg_gpu.pipeline.evidence import (
+    Cells,
+    EvidenceContext,
+    cells_of,
+    ignored_cells,
+    part_of,
+    taken_over,
+)
+from hdseg_gpu.pipeline.ignored import put_walls
+from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
+from hdseg_gpu.pipeline.upsample import upsample
+from hdseg_gpu.scale.memory import SEED_TILE, Plan
+from hdseg_gpu.scale.sources import (
+    Input,
+    check_going_on,
+    check_unchanged,
+    reading,
+    source_of,
+)
+from hdseg_gpu.scale.workspace import Workspace
+
+_STRIP = 1 << 22  # probabilities read at a time
+
+
+@dataclass(frozen=True)
+class DiskStore:
+    """A run over files: what is refined, how, and where everything is kept."""
+
+    ops: Ops  # travels as its name
+    image: Input
+    boundary: Input | None
+    coarse: Coarse  # without its arrays: they are in the workspace
+    grid: Shape  # of the coarse map
+    shape: Shape
+    params: Params
+    workspace: Workspace
+    tile: int
+    threads: int  # that verbs may use, for each tile
+    skip: bool  # whether tiles of the image that cannot be read are left as they are
+    sigma: float | None = None  # as told, instead of measured
+    device_memory: int | None = None  # bytes of a device's that may be used
+    known_statistics: ImageStatistics | None = None  # see `statistics`
+    room: Plan | None = None  # what this process has memory for; None where others do the tiles
+    run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
+
+    block = pooled = BLOCK
+    wants_probabilities = False
+    nearby = None
+
+    @property
+    def statistics(self) -> ImageStatistics:
+        """Return the statistics of the picture, once they are known."""
+        assert self.known_statistics is not None
+        return self.known_statistics
+
+    @property
+    def lengths(self) -> Lengths:
+        """Return what lengths are measured in."""
+        return lengths_of(self.params, self.shape)
+
+    @property
+    def tiles(self) -> TileGrid:
+        """Return the tiles that are redrawn and solved."""
+        return TileGrid(self.shape, self.tile)
+
+    @property
+    def seed_tiles(self) -> TileGrid:
+        """Return the tiles in which seeds are found: whole cells."""
+        cell = self.lengths.cell
+        return TileGrid(self.shape, -(-SEED_TILE // cell) * cell)
+
+    def unknown_of(self, results: dict[int, Result]) -> NDArray[np.int64]:
+        """Return the unknown pixels of each patch."""
+        patches = patches_of(self.shape)
+        unknown = np.zeros(patches[0] * patches[1], np.int64)
+        for result in results.values():  # as int64, also of none
+            unknown[np.array(result["patches"], np.int64)] += np.array(result["unknown"], np.int64)
+        return unknown.reshape(patches)
+
+    def chosen_tiles(self, unknown: NDArray[np.int64]) -> list[int]:
+        """Return the tiles with unknown pixels; tiles begin where patches do."""
+        found: list[int] = np.flatnonzero(in_squares(unknown, self.tile)).tolist()
+        return found
+
+    def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
+        """Return where the coarse map is compared with the colours."""
+        assert step.look is not None
+        size, halo = windows_for(step.look.spread, self.lengths)
+        groups = grouped(sample(unknown), self.shape, self.tile, halo + size)
+        return [Sample(around(self.shape, patches), patches) for patches in groups]
+
+    # ---- the run -----------------------------------------------------------------------------
+
+    def check_inputs(self) -> None:
+        """Raise Changed if the image or the boundary map is not what the run began with."""
+        check_unchanged(self.image)
+        check_unchanged(self.boundary)
+
+    def check_workspace(self) -> None:
+        """Raise Unfinished if the run was given up, or its folder is another's by now."""
+        check_going_on(self.run)
+        if not self.workspace.is_there():
+            raise Unfinished(
+                f"{self.workspace.folder} is not the folder of this run; a worker needs the "
+                "output's folder under the same path as all others, and a tile of a run that was "
+                "given up is of no use any more."
+            )
+
+    def plane(self, name: str) -> Plane:
+        """Return a plane of the run: known0, cells0, classes1, ... for each round, and labels."""
+        check_going_on(self.run)
+        folder, key = self.workspace.folder / name, self.workspace.key
+        seed_tile, kind = self.seed_tiles.tile, name.rstrip("0123456789")
+        if kind == "known":
+            return Plane(folder, self.shape, seed_tile, "bool", bits=True, key=key)
+        count = self.coarse.count
+        dtype = np.dtype(class_dtype(count)).name
+        shape, tile, values = self.shape, self.tile, Values(0, count - 1)
+        if kind == "cells":
+            cell = self.lengths.cell
+            shape = -(-self.shape[0] // cell), -(-self.shape[1] // cell)
+            tile = seed_tile // cell
+        elif kind == "labels":
+            wall = None if self.coarse.ignore_index is None else wall_of(dtype)
+            values = Values(1, count, wall)
+        return Plane(folder, shape, tile, dtype, values=values, key=key)
+
+    def require_memory(self, pixels: int, unknown: int) -> None:
+        """Raise InvalidInput if a window of so many pixels takes too much memory."""
+        if self.room is not None:
+            self.room.require(pixels, unknown)
+
+    # ---- input -------------------------------------------------------------------------------
+
+    def pixels(self, window: Window) -> NDArray[Any]:
+        """Return the image in a window: read and checked."""
+        with reading(self.image, self.run) as source:
+            values = source.read(window)
+        pixels: NDArray[Any] = self.ops.xp.asarray(
+            validate.image(values, -1, self.image.alpha, Stages())
+        )
+        return pixels
+
+    def edges(self, window: Window) -> NDArray[Any] | None:
+        """Return the boundary map in a window: read and checked."""
+        if self.boundary is None:
+            return None
+        with reading(self.boundary, self.run) as source:
+            values = source.read(window)
+        edges: NDArray[Any] = self.ops.xp.asarray(
+            validate.edge_features(values, values[..., 0], "boundary")
+        )
+        return edges
+
+    @property
+    def edges_of_image(self) -> bool:
+        """Return whether edges are the image's."""
+        return self.boundary is None
+
+    @property
+    def edge_dtype(self) -> np.dtype[Any]:
+        """Return the type of what edges are taken from."""
+        return source_of(self.boundary or self.image).dtype
+
+    def here(self) -> AbstractContextManager[None]:
+        """Return a context in which verbs of the backend may be called outside tasks."""
+        return self.ops.here(self.device_memory)
+
+    def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
+        """Return the part of the coarse map that a window needs, in arrays of the backend."""
+        place = placed(window, self.shape, self.grid)
+        coarse = kept_coarse(self.workspace, self.coarse)
+        return taken_over(self.ops, part_of(coarse, place.part)), place
+
+    def coarse_labels(self) -> Coarse:
+        """Return the coarse map as labels; probabilities are read strip by strip."""
+        ops, grid = self.ops, self.grid
+        coarse = kept_coarse(self.workspace, self.coarse)
+        if coarse.probabilities is None:
+            return taken_over(ops, part_of(coarse, whole(grid)))
+        classes = ops.xp.empty(grid, class_dtype(coarse.count))
+        rows = max(1, _STRIP // (coarse.count * grid[1]))
+        for top in range(0, grid[0], rows):
+            window = between(top, 0, top + rows, grid[1], grid)
+            place = placed(window, grid, grid)
+            part = taken_over(ops, part_of(coarse, place.part)).probabilities
+            assert part is not None
+            classes[window.slices] = ops.upsample_argmax(part, place, "linear")
+        return replace(self.coarse, classes=classes)
+
+    # ---- what the steps have found -----------------------------------------------------------
+
+    def classes(self, redrawn: int, window: Window) -> Classes:
+        """Return the classes in a window, redrawn so often where there was something to redraw."""
+        if redrawn == 0:
+            return upsample(self.ops, *self.coarse_at(window), self.params)
+        plane = self.plane(f"classes{redrawn}")
+        tiles = [i for i in self.tiles.meeting(window) if plane.path(i).exists()]
+        classes = self.classes(redrawn - 1, window)
+        for index in tiles:
+            common = self.tiles.core(index).common(window)
+            assert common is not None
+            classes[common.seen_from(window).slices] = self.ops.xp.asarray(plane.read(common))
+        return classes
+
+    def seeds(self, step: Seeds, window: Window, classes: Classes | None = None) -> Classes:
+        """Return the seeds in a window."""
+        if classes is None:
+            classes = self.classes(step.redrawn, window)
+        seeds: Classes = classes + 1
+        seeds *= self.ops.xp.asarray(self.plane(f"known{step.number}").read(window))
+        return self._walled(window, seeds)
+
+    def band(self, window: Window, seeds: Classes) -> Band:
+        """Return the band of the seeds in a window."""
+        return self.ops.band(seeds)
+
+    def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
+        """Return the band in the patches of a sample."""
+        return band_in(self.ops, seeds, window, self.shape, patches)
+
+    def context(self, step: Seeds, window: Window) -> EvidenceContext:
+        """Return what the evidence in a window depends on; reads the image."""
+        ops, lengths = self.ops, self.lengths
+        assert step.look is not None
+        size, halo = windows_for(step.look.spread, lengths)
+        outer = window.grown(halo, self.shape).aligned(size, self.shape)
+        image = self.pixels(outer)
+        coarse, place = self.coarse_at(outer)
+        return EvidenceContext(
+            ops, self.params, lengths, coarse, place, image,
+            colours_of(ops, image, self.statistics, lengths.cell),
+            self._cells(0, outer),
+            ignored_cells(ops, coarse, place, lengths),
+            self._cells(step.redrawn, outer) if step.redrawn else None,
+        )  # fmt: skip
+
+    def _cells(self, redrawn: int, window: Window) -> Cells:
+        """Return the cells of a window that begins with one."""
+        lengths, plane = self.lengths, self.plane(f"cells{redrawn}")
+        cell = lengths.cell
+        inner = between(
+            window.top // cell, window.left // cell, -(-window.bottom // cell),
+            -(-window.right // cell), plane.shape,
+        )  # fmt: skip
+        outer = inner.grown(lengths.reach, plane.shape)
+        own = self.ops.xp.asarray(plane.read(outer))
+        return cells_of(self.ops, own, lengths).part(inner.seen_from(outer))
+
+    def unrefined(self, window: Window) -> Classes:
+        """Return labels as the coarse map has them."""
+        labels: Classes = self.classes(0, window) + 1
+        return self._walled(window, labels)
+
+    def _walled(self, window: Window, seeds: Classes) -> Classes:
+        if self.coarse.ignore_index is not None:
+            coarse, place = self.coarse_at(window)
+            assert coarse.ignored is not None
+            put_walls(self.ops, coarse.ignored, place, seeds)
+        return seeds
+
+    # ---- what a task has found ---------------------------------------------------------------
+
+    def keep_cells(self, step: Seeds, index: int, classes: Classes) -> list[str]:
+        """Keep the classes of the cells of a seed tile."""
+        if not step.fresh:
+            return []
+        name = f"cells{step.redrawn}"
+        return self._keep(name, index, self.ops.cell_labels(classes, self.lengths.cell))
+
+    def keep_seeds(
+        self, step: Seeds, index: int, seeds: Classes, *asked: Steps[Any]
+    ) -> tuple[Result, list[Any]]:
+        """Keep where a seed tile has seeds; the unknown pixels are counted in patches."""
+        band, *found = self.ops.together(self.ops.begin_band(seeds), *asked)
+        core, patches = self.seed_tiles.core(index), patches_of(self.shape)
+        unknown = unknown_in_patches(self.ops, band, core, patches).reshape(-1)
+        where = np.flatnonzero(unknown)
+        planes = self._keep(f"known{step.number}", index, seeds != 0)
+        counts = {"patches": where.tolist(), "unknown": unknown[where].tolist()}
+        return {**counts, "planes": planes}, found
+
+    def keep_classes(self, redrawn: int, index: int, classes: Classes) -> list[str]:
+        """Keep the redrawn classes of a tile."""
+        return self._keep(f"classes{redrawn}", index, classes)
+
+    def keep_labels(self, index: int, labels: Classes) -> list[str]:
+        """Keep the labels of a tile."""
+        return self._keep("labels", index, labels)
+
+    def keep_probabilities(self, window: Window, values: NDArray[np.float32]) -> None:
+        """Keep nothing: nobody can ask for them."""
+        raise AssertionError
+
+    def _keep(self, name: str, index: int, values: NDArray[Any]) -> list[str]:
+        self.plane(name).write(index, self.ops.host(values))
+        return [name]

@@ -1,0 +1,65 @@
+"""The phases of a run over files: what is done already is skipped, a scheduler runs the rest."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.params import ImageStatistics
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.records import is_possible
+from hdseg_gpu.engine.store import Result, Task
+from hdseg_gpu.scale.local import Local
+from hdseg_gpu.scale.progress import Meter
+from hdseg_gpu.scale.schedule import Scheduler
+
+
+class OnDisk:
+    """Runs the tasks of a phase tile by tile, and keeps a record of each."""
+
+    def __init__(
+        self, store: DiskStore, scheduler: Scheduler, stages: Stages, meter: Meter
+    ) -> None:
+        self.store = store
+        self._scheduler, self._stages, self._meter = scheduler, stages, meter
+
+    def run(self, name: str, task: Task, indices: Sequence[int], *rest: Any) -> dict[int, Result]:
+        """Do what is not yet done of a phase, and return the records of all of it."""
+        self.store.workspace.begin(name)
+        found = {i: r for i in indices if (r := self._recorded(name, i)) is not None}
+        missing = [i for i in indices if i not in found]
+        with self._stages.timed(name):
+            self._meter.begin(name, len(indices), len(found))
+            tasks = self._scheduler.run(task, self.store, name, missing, *rest)
+            with closing(tasks) as results:  # at once, whatever stops us: nobody works in vain
+                for index, result in results:
+                    found[index] = result
+                    self._meter.done(result["pixels"])
+        self.store.check_inputs()
+        return found
+
+    def _recorded(self, name: str, index: int) -> Result | None:
+        """Return the record of a task that is done, if what it wrote is still whole."""
+        result = self.store.workspace.recorded(name, index)
+        if result is None or not is_possible(self.store, name, index, result):
+            return None
+        written = (self.store.plane(plane) for plane in result.get("planes", ()))
+        return result if all(plane.is_whole(index) for plane in written) else None
+
+    def keep_statistics(self, found: ImageStatistics) -> None:
+        """Tell all later tasks what the picture's statistics are."""
+        self.store = replace(self.store, known_statistics=found)
+
+    def before_redrawing(self, redrawn: int, tiles: Sequence[int]) -> None:
+        """Forget what an earlier run may have redrawn elsewhere."""
+        self.store.plane(f"classes{redrawn}").forget_all_but(tiles)
+
+    def before_solving(self, unknown: NDArray[np.int64]) -> None:
+        """Plan the memory of the last phase, now that unknown pixels are counted."""
+        if self.store.room is not None:
+            room = self.store.room.with_unknown(unknown)
+            self._scheduler, self.store = Local(room.workers), replace(self.store, room=room)

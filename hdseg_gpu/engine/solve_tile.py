@@ -1,0 +1,184 @@
+"""The last step in one tile: the random walker, block by block."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, replace
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import Band, Classes, class_dtype, wall_of
+from hdseg_gpu.core.report import Stages, Tally
+from hdseg_gpu.core.windows import Shape, Window, between
+from hdseg_gpu.engine.steps import Solve
+from hdseg_gpu.engine.store import Result, Store, cut
+from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
+
+# Halos of blocks where nobody can tell beforehand how far a walker comes: it is seen how many leave
+# the block's surroundings, and these grow until hardly any do.
+_FIRST_HALO = 256
+_LAST_HALO = 8192
+
+
+def solve(
+    store: Store, stages: Stages, index: int, step: Solve, lost: Collection[int] = ()
+) -> Result:
+    """Decide the unknown pixels of a tile, and keep its labels.
+
+    lost: tiles that an earlier step could not read all of; they are left as they are.
+    """
+    core, tally, more = store.tiles.core(index), Tally(), {}
+    if index in lost:
+        labels = store.unrefined(core)
+    else:
+        try:
+            labels, tally = _decided(store, stages, core, step)
+        except InvalidInput as error:
+            if not store.skip:
+                raise
+            labels, more = store.unrefined(core), {"skipped": str(error)}
+            stages = Stages()
+    return {
+        "planes": store.keep_labels(index, labels), "pixels": core.height * core.width,
+        "tally": asdict(tally), "seconds": stages.seconds, **more,
+    }  # fmt: skip
+
+
+def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[Classes, Tally]:
+    """Return the labels of a tile."""
+    far = halo_of(store.params.gamma) is None
+    outer = core if far else outer_of(core, store.params, store.shape)
+    seeds = store.seeds(step.seeds, outer)
+    blocks = list(core.divided(store.block))
+    labels = cut(store.ops, seeds, core, outer)
+    if len(blocks) > 1:
+        blocks = [b for b in blocks if not seeds[b.seen_from(outer).slices].all()]
+        if core == outer:
+            labels = labels.copy()  # other blocks look at the seeds
+    solved: Iterable[tuple[Window, Refined]]
+    if far:
+        solved = ((block, _far_block(store, stages, block, step)) for block in blocks)
+    else:
+        solved = _near_blocks(store, stages, blocks, seeds, outer, step)
+    tally = Tally()
+    for block, found in solved:
+        if block == core:
+            labels = found.labels
+        else:
+            labels[block.seen_from(core).slices] = found.labels
+        if found.probabilities is not None:
+            store.keep_probabilities(block, found.probabilities)
+        tally += found.tally
+    return labels, tally
+
+
+def _near_blocks(
+    store: Store, stages: Stages, blocks: list[Window], seeds: Classes, outer: Window, step: Solve
+) -> Iterator[tuple[Window, Refined]]:
+    """Yield blocks whose potentials depend on a known halo around them, and what became of them.
+
+    seeds: of the tile's outer window.
+    """
+    outers = [outer_of(block, store.params, store.shape) for block in blocks]
+    around = between(
+        min(w.top for w in outers), min(w.left for w in outers),
+        max(w.bottom for w in outers), max(w.right for w in outers), store.shape,
+    )  # fmt: skip
+    look = step.seeds.look
+    assert look is not None
+    with stages.timed("evidence"):  # read once for all blocks
+        context = store.context(step.seeds, around)
+        model = context.model(look, step.doubt, store.nearby)
+    for i, (block, window) in enumerate(zip(blocks, outers, strict=True)):
+        own = seeds if window == outer else seeds[window.seen_from(outer).slices].copy()
+        image = context.image_in(window)
+        edges = store.edges(window)
+        scope = Scope(block, window, own, image, image if edges is None else edges)
+        found = refine_block(
+            store.ops, scope, store.coarse.count, model, store.params, store.statistics, stages,
+            (i / len(blocks), (i + 1) / len(blocks)), store.wants_probabilities,
+            band=store.band(window, own) if window == outer else None,
+        )  # fmt: skip
+        yield block, _core_of(scope, found)
+
+
+def _core_of(scope: Scope, found: Refined) -> Refined:
+    if scope.core == scope.outer:
+        return found
+    rows, columns = scope.core.seen_from(scope.outer).slices
+    probabilities = found.probabilities
+    if probabilities is not None:
+        probabilities = probabilities[:, rows, columns]
+    return replace(found, labels=found.labels[rows, columns], probabilities=probabilities)
+
+
+def _far_block(store: Store, stages: Stages, core: Window, step: Solve) -> Refined:
+    """Return the labels of a block around which as much is looked at as it takes.
+
+    Beyond its surroundings lies a class of its own: the potential of that class is the chance that
+    a walker leaves, and bounds what the rest of the picture could change.
+    """
+    halo = _FIRST_HALO
+    while True:
+        found, closed = _within(store, stages, core, halo, step)
+        if closed or found.leaving <= store.params.tolerance or halo >= _LAST_HALO:
+            return found
+        halo *= 2
+
+
+def _within(
+    store: Store, stages: Stages, core: Window, halo: int, step: Solve
+) -> tuple[Refined, bool]:
+    """Return the labels of a block with so much around it, and whether no walker could leave."""
+    outer = core.grown(halo + store.params.median // 2, store.shape)
+    seeds = store.seeds(step.seeds, outer)
+    known = store.band(outer, seeds)
+    store.require_memory(seeds.size, known.size)
+    look, model = step.seeds.look, None
+    with stages.timed("evidence"):
+        if look is None:
+            image = store.pixels(outer)
+        else:
+            context = store.context(step.seeds, outer)
+            image = context.image_in(outer)
+            model = context.model(look, step.doubt, store.nearby)
+    edges, count, leaving = store.edges(outer), store.coarse.count, None
+    band: Band | None = known
+    kept, ends = seeds.dtype, _unknown_ends(seeds, outer, store.shape)
+    if ends:
+        count = leaving = count + 1
+        seeds, band = _widened(seeds, class_dtype(leaving)), None
+        for rows, columns in ends:
+            end = seeds[rows, columns]
+            end[end == 0] = leaving
+    scope = Scope(core, outer, seeds, image, image if edges is None else edges)
+    found = refine_block(
+        store.ops, scope, count, model, store.params, store.statistics, stages,
+        with_probabilities=store.wants_probabilities, leaving=leaving, band=band,
+    )  # fmt: skip
+    if outer.shape != store.shape:
+        labels = found.labels
+        undecided = (labels == 0) if leaving is None else (labels == 0) | (labels == leaving)
+        labels = labels.astype(kept)  # walls stay walls: all bits are set
+        labels[undecided] = store.classes(step.seeds.redrawn, outer)[undecided] + 1
+        found = replace(found, labels=labels)
+    return _core_of(scope, found), not ends
+
+
+def _unknown_ends(seeds: Classes, outer: Window, shape: Shape) -> list[tuple[slice, slice]]:
+    """Return the ends of a window with unknown pixels, where walkers leave.
+
+    The picture's frame is no end: nobody leaves there.
+    """
+    everything = slice(None)
+    ends = [
+        (outer.top > 0, (slice(0, 1), everything)),
+        (outer.bottom < shape[0], (slice(-1, None), everything)),
+        (outer.left > 0, (everything, slice(0, 1))),
+        (outer.right < shape[1], (everything, slice(-1, None))),
+    ]
+    return [part for inside, part in ends if inside and bool((seeds[part] == 0).any())]
+
+
+def _widened(seeds: Classes, dtype: type) -> Classes:
+    """Return seeds in a type that has room for more classes; walls stay walls."""
+    found: Classes = seeds.astype(dtype)
+    found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)
+    return found

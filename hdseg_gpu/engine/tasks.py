@@ -1,0 +1,133 @@
+"""One step in one window: the same in memory and on disk, whoever runs it, and however often.
+
+A task takes a store, the stages that it is timed by, and the number of a tile. It keeps what it
+finds in the store, and returns plain values, which go into its record where there is one.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.ops import wall_of
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.windows import Window
+from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds
+from hdseg_gpu.engine.store import Result, Sample, Store, cut
+from hdseg_gpu.pipeline.doubt import contradictions_of, patch_at
+from hdseg_gpu.pipeline.rounds import SMOOTHING
+from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of
+from hdseg_gpu.pipeline.statistics import spread_of
+
+
+def statistics(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
+    """Return means and squared deviations of the image, or boundary map, in a tile's blocks."""
+    core = store.tiles.core(index)
+    with stages.timed("survey"):
+        return _spreads(store, core.divided(store.pooled), boundary) | _size(core)
+
+
+def glance(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
+    """Return the same of a patch."""
+    patch = patch_at(store.shape, index)
+    return _spreads(store, [patch], boundary) | _size(patch)
+
+
+def _spreads(store: Store, windows: Iterable[Window], boundary: bool) -> Result:
+    found = []
+    for window in windows:
+        try:
+            edges = store.edges(window) if boundary else None
+            pixels = store.pixels(window) if edges is None else edges
+        except InvalidInput:
+            if not store.skip:
+                raise
+            continue
+        spread = spread_of(store.ops, pixels)
+        # A list, as the record has it: both are sorted together.
+        found.append([*window[:2], spread.pixels, spread.means.tolist(), spread.squares])
+    return {"blocks": found}
+
+
+def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
+    """Find the seeds of a tile, and the classes of its cells."""
+    ops, core = store.ops, store.seed_tiles.core(index)
+    outer = core.grown(reach_of(store.params, step.passes), store.shape)
+    with stages("upsample") if step.redrawn == 0 and step.fresh else nullcontext():
+        classes = store.classes(step.redrawn, outer)
+    with stages.timed("seeds"):
+        coarse, place = store.coarse_at(outer)
+        marked = mark_seeds(ops, coarse, place, classes, store.params, step.passes)
+    own, marked = (cut(store.ops, array, core, outer) for array in (classes, marked))
+    present = ops.xp.zeros((2, wall_of(own.dtype) + 1), np.uint8)
+    ops.mark_present(own, present[0])
+    ops.mark_present(marked, present[1])
+    cells: list[str] = []
+    if step.look is not None:
+        with stages.timed("evidence"):
+            cells = store.keep_cells(step, index, own)
+    with stages.timed("seeds"):
+        found, ((occurs,),) = store.keep_seeds(step, index, marked, ops.fetching(present))
+    before, after = occurs[0, : store.coarse.count], occurs[1, 1 : store.coarse.count + 1]
+    return {
+        **found,
+        "planes": [*cells, *found["planes"]],
+        "before": np.flatnonzero(before).tolist(),
+        "after": np.flatnonzero(after).tolist(),
+        **_size(core),
+    }
+
+
+def contradiction(
+    store: Store, stages: Stages, index: int, step: Contradiction, samples: Sequence[Sample]
+) -> Result:
+    """Count where the colours contradict the coarse map in a sample of the band."""
+    ops, (window, patches) = store.ops, samples[index]
+    with stages.timed("evidence"):
+        try:
+            context = store.context(step.seeds, window)
+        except InvalidInput:
+            if not store.skip:
+                raise
+            return {"counts": [[0] * store.coarse.count] * 2, "pixels": 0}
+        classes = store.classes(step.seeds.redrawn, window)
+        band = store.sample(window, store.seeds(step.seeds, window, classes), patches)
+        assert step.seeds.look is not None
+        model = context.colours_alone(step.seeds.look, store.nearby)
+        evidence = model.evidence(band, context.image_in(window), window)
+        corner = context.place.window
+        counts = contradictions_of(
+            ops, band, evidence, classes, context.drawn, store.lengths,
+            (window.top - corner.top, window.left - corner.left), store.coarse.count,
+        )  # fmt: skip
+    return {"counts": counts.tolist(), **_size(window)}
+
+
+def redraw(store: Store, stages: Stages, index: int, step: Redraw) -> Result:
+    """Give the unknown pixels of a tile their likeliest classes."""
+    ops, core = store.ops, store.tiles.core(index)
+    outer = core.grown(SMOOTHING // 2, store.shape)
+    with stages.timed("evidence"):
+        try:
+            context = store.context(step.seeds, outer)
+        except InvalidInput as error:
+            if not store.skip:
+                raise
+            return {"skipped": str(error), **_size(core)}
+        classes = store.classes(step.seeds.redrawn, outer)
+        marked = store.seeds(step.seeds, outer, classes)
+        band = store.band(outer, marked)
+        assert step.seeds.look is not None
+        model = context.model(step.seeds.look, step.doubt, store.nearby)
+        evidence = model.evidence(band, context.image_in(outer), outer)
+        ops.put(band, evidence.label, marked)
+        ops.put(band, ops.majority(marked, band, SMOOTHING), classes, less=1)
+        planes = store.keep_classes(
+            step.seeds.redrawn + 1, index, cut(store.ops, classes, core, outer)
+        )
+    return {"planes": planes, **_size(core)}
+
+
+def _size(window: Window) -> Result:
+    return {"pixels": window.height * window.width}
