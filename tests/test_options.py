@@ -212,3 +212,12 @@ def test_the_command_has_the_options_of_refine_file(capsys, monkeypatch):
         assert (f"--no-{flag[2:]} " in said) == (parameter.annotation == bool | None), name
         sentence = described(name, about(FileCall)[name], about(FileCall)[name].help, "")
         assert sentence in said, name
+
+
+@pytest.mark.parametrize("function", CALLS)
+def test_warnings_point_at_the_caller(function, tmp_path):
+    image, coarse = scene("labels")
+    inputs = (image, coarse, tmp_path / "out.npy")[: 2 + (function is refine_file)]
+    with pytest.warns(hdseg_gpu.RefinementWarning, match="unsure=0.1 has no effect") as caught:
+        function(*inputs, unsure=0.1)
+    assert {warning.filename for warning in caught} == {__file__}
