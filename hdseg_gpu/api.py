@@ -161,10 +161,11 @@ def refine(call: RefineCall) -> Any:
 
     N has the colours of class k nearby, from the sums of cells that are `scale` / 2 wide, each as
     far as its distance to the boundary makes it sure; d is the distance in units of the scale, of
-    the coarse map and of what the last round found. Three rounds go from wide windows and bands to
-    narrow ones. How far the coarse map is trusted follows from the detail of its boundaries and
-    from how the colours contradict it there (`report.doubt`); without doubt there is one round,
-    close to the boundary. Probabilities of the network enter as such.
+    the coarse map and of what the last round found. Three rounds redraw the labels, from wide
+    windows and bands to narrow ones, before the one whose evidence the walker gets. How far the
+    coarse map is trusted follows from the detail of its boundaries and from how the colours
+    contradict it there (`report.doubt`); without doubt there is the last round alone, close to the
+    boundary. Probabilities of the network enter as such.
 
     References
     ----------
