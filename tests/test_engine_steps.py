@@ -21,10 +21,10 @@ from hdseg_gpu.pipeline.rounds import lengths_of
 
 SCALE = 4.0
 PARAMS = Params(
-    elements=structuring_elements("3x3"), passes=48, scale=SCALE, edges="intensity", beta=1000.0, gamma=1.0,
-    interpolation="cubic", solver="auto",
+    elements=structuring_elements("3x3"), passes=48, scale=SCALE, edges="intensity",
+    beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto",
 )  # fmt: skip
-# Units of thinning, spread of the windows and weight of the colours: three rounds, and the walker's.
+# Thinning, spread of the windows, weight of the colours: of three rounds, and of the walker.
 ROUNDS = [(12, 14, 1.1), (4, 8, 1.1), (4, 5, 1.1)]
 DOUBTED, TRUSTED = (2, 3, 1.5), (2, 3, 1.0)
 SOFT, RAGGED = 0.1, 0.3  # flips for each edge of a coarse map: of a network, of a reduced mask
@@ -68,7 +68,8 @@ def seeds_of(seen):
 def test_a_doubted_map_has_all_rounds():
     seen, decided = driven(PARAMS, answers())
     assert kinds(seen) == [
-        Statistics, Detail, Seeds, Contradiction, Redraw, Seeds, Redraw, Seeds, Redraw, Seeds, Solve,
+        Statistics, Detail, Seeds, Contradiction, Redraw,
+        Seeds, Redraw, Seeds, Redraw, Seeds, Solve,
     ]  # fmt: skip
     thinned = seeds_of(seen)
     assert [s.number for s in thinned] == [s.redrawn for s in thinned] == [0, 1, 2, 3]
