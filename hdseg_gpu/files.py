@@ -23,37 +23,16 @@ from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import params_of
+from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.engine.arguments import FileCall
+from hdseg_gpu.engine.budget import Need, Plan, planned
 from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.kept_coarse import keep_coarse, size_of_arrays, without_arrays
 from hdseg_gpu.engine.output import Labels, name_output, write_output
 from hdseg_gpu.engine.phases import OnDisk
 from hdseg_gpu.engine.run import Findings, run
-from hdseg_gpu.io import (
-    LARGE_OUTPUTS,
-    check_labels,
-    check_output,
-    read_coarse_placed,
-)
-from hdseg_gpu.io.paths import exists, followed
-from hdseg_gpu.io.source import ImageSource
-from hdseg_gpu.pipeline.block import BLOCK, CUT_ERROR
-from hdseg_gpu.pipeline.ignored import continued
-from hdseg_gpu.scale.arguments import FileCall
-from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.memory import Need, Plan, planned
-from hdseg_gpu.scale.progress import Meter
-from hdseg_gpu.scale.schedule import Scheduler
-from hdseg_gpu.scale.sources import (
-    Input,
-    check_same,
-    check_values,
-    closed,
-    input_of,
-    source_of,
-    watch_of,
-)
-from hdseg_gpu.scale.workspace import (
+from hdseg_gpu.engine.workspace import (
     check_folder,
     check_version,
     finished,
@@ -64,6 +43,28 @@ from hdseg_gpu.scale.workspace import (
     remove_remains,
     tile_of,
 )
+from hdseg_gpu.executors.base import Executor
+from hdseg_gpu.executors.local import Local
+from hdseg_gpu.executors.progress import Meter
+from hdseg_gpu.io import (
+    LARGE_OUTPUTS,
+    check_labels,
+    check_output,
+    read_coarse_placed,
+)
+from hdseg_gpu.io.inputs import (
+    Input,
+    check_same,
+    check_values,
+    closed,
+    input_of,
+    source_of,
+    watch_of,
+)
+from hdseg_gpu.io.paths import exists, followed
+from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.pipeline.block import CUT_ERROR
+from hdseg_gpu.pipeline.ignored import continued
 
 
 @taking(FileCall)
@@ -260,7 +261,7 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
 
 def _scheduler(
     call: FileCall, inputs: tuple[Input | None, ...], stack: ExitStack
-) -> Scheduler | None:
+) -> Executor | None:
     """Return where tiles run; None: in threads of this process."""
     scheduler, address = call.scheduler, call.address
     if scheduler is None:
@@ -284,7 +285,7 @@ def _scheduler(
             "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
             "of them see, or no scheduler."
         )
-    from hdseg_gpu.scale.dask import Distributed, connected
+    from hdseg_gpu.executors.dask import Distributed, connected
 
     if is_dask:
         scheduler = stack.enter_context(connected(str(address)))

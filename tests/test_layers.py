@@ -21,13 +21,14 @@ ROOMS = {
     "io": ({"core", "io"}, set()),
     "metrics": ({"core"}, set()),
     "pictures": (set(), set()),
-    "scale": ({"core", "io", "pipeline", "scale"}, set()),
-    "engine": ({"core", "backends", "io", "pipeline", "scale", "engine"}, set()),
-    "files": ({"core", "backends", "io", "pipeline", "scale", "engine"}, set()),
+    "executors": ({"core", "io", "executors"}, set()),
+    "engine": ({"core", "backends", "io", "pipeline", "executors", "engine"}, set()),
+    "files": ({"core", "backends", "io", "pipeline", "executors", "engine"}, set()),
     "lazy": ({"core", "files", "io"}, {"dask"}),
     "api": ({"core", "backends", "solvers", "pipeline", "engine", "lazy"}, set()),
     "cli": (
-        {"core", "backends", "io", "scale", "metrics", "pictures", "api", "files", "cli"},
+        {"core", "backends", "io", "executors", "engine", "metrics", "pictures", "api", "files"}
+        | {"cli"},
         {"typer", "rich"},
     ),
     "__init__": ({"core", "io", "api", "files", "metrics"}, set()),
@@ -62,7 +63,7 @@ HOMES = {
     "io/png_rows.py": {"rasterio"},
     "io/jpeg_rows.py": {"imagecodecs"},
     "io/slide_source.py": {"openslide"},
-    "scale/dask.py": {"distributed"},
+    "executors/dask.py": {"distributed"},
     "pictures.py": {"PIL"},
 }
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))

@@ -15,7 +15,7 @@ from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.api import RefineCall
 from hdseg_gpu.core.options import METHODS, Options, about, described, usual
 from hdseg_gpu.core.params import Params
-from hdseg_gpu.scale.arguments import FileCall
+from hdseg_gpu.engine.arguments import FileCall
 
 SHAPE = (36, 45)
 CALLS = {refine: RefineCall, refine_file: FileCall}

@@ -8,8 +8,8 @@ from large_scenes import SHAPE, scene
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, RefinementWarning, refine, refine_file
 from hdseg_gpu.core.memory import budget_of
+from hdseg_gpu.engine import budget as memory
 from hdseg_gpu.engine import solve_tile, steps
-from hdseg_gpu.scale import memory
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 

@@ -17,7 +17,7 @@ from small_files import build, during, in_place, picture, replace
 
 from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.core.errors import Unfinished
-from hdseg_gpu.scale import dask as here
+from hdseg_gpu.executors import dask as here
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -75,7 +75,7 @@ def opened_there(client):
     """Return how many sources each worker has open."""
 
     def count():
-        from hdseg_gpu.scale import sources
+        from hdseg_gpu.io import inputs as sources
 
         return len(sources._open)
 
@@ -465,7 +465,7 @@ def test_what_is_lost_for_good(name, processes, inputs, output):
         "refine", *map(str, inputs[:2]), "-o", str(output), "--tile", "2048",
         "--scheduler", "dask", "--address", processes.address,
     ]  # fmt: skip
-    start = f"import hdseg_gpu.scale.dask as m; m._NOTICE = 0.1\n{START}"
+    start = f"import hdseg_gpu.executors.dask as m; m._NOTICE = 0.1\n{START}"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", start, *line, "--worker-timeout", "8"],
         env=environment(), stderr=subprocess.PIPE, text=True,

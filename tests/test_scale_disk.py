@@ -165,7 +165,7 @@ def on_a_disk_of(size, folder, script, name):
     return done
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.6])
 def test_disks_that_are_full_before(share, tmp_path, undisturbed):
     folder = stopped(tmp_path / "first.tif", **saved(tmp_path))
     files = list(folder.rglob("*"))

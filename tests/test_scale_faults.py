@@ -30,8 +30,8 @@ from large_files import (
 from hdseg_gpu import refine_file
 from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.windows import whole
+from hdseg_gpu.engine import output as labels
 from hdseg_gpu.io import open_image, tiff_pyramid
-from hdseg_gpu.scale import labels
 
 KILLS = 20
 
@@ -144,7 +144,7 @@ DEATHS = {
         "m.take_name = lambda *a: (old(*a), die())\n"
     ),
     "while its folder is removed": (
-        "import hdseg_gpu.scale.workspace as m\n"
+        "import hdseg_gpu.engine.workspace as m\n"
         "old = m.shutil.rmtree\n"
         "def remove(f, **k):\n"
         "    old(f, **k)\n"

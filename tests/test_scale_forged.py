@@ -18,9 +18,9 @@ from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.records import is_possible
+from hdseg_gpu.engine.workspace import Workspace, _sealed, _unsealed, folder_for
 from hdseg_gpu.io import plane as planes
 from hdseg_gpu.io.plane import DamagedTile, Plane, Values
-from hdseg_gpu.scale.workspace import Workspace, _sealed, _unsealed, folder_for
 
 PHASES = ["survey", "seeds0", "seeds1", "seeds2", "seeds3", "measure", "redraw0", "tiles"]
 
@@ -359,7 +359,7 @@ def named(tmp_path):
 
     output = tmp_path / "out.npy"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hdseg_gpu.scale.workspace._remove", stop)
+        patch.setattr("hdseg_gpu.engine.workspace._remove", stop)
         with pytest.raises(Stop):
             run(output)
     assert output.exists()

@@ -13,10 +13,10 @@ from small_files import OPTIONS, build, during, in_place, picture, replace
 from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.executors.local import Local
+from hdseg_gpu.io import inputs as sources
 from hdseg_gpu.io.identity import Changed
-from hdseg_gpu.scale import sources
-from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.sources import Input, closed, input_of, reading, source_of
+from hdseg_gpu.io.inputs import Input, closed, input_of, reading, source_of
 
 
 @pytest.fixture(name="picture")

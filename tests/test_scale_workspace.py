@@ -10,8 +10,8 @@ from small_runs import MODES, everything, run, stopped, workspace_of
 
 from hdseg_gpu import InvalidInput
 from hdseg_gpu.core.errors import Unfinished
+from hdseg_gpu.engine.workspace import _lock_of, _sealed
 from hdseg_gpu.io.own import NotOurs, new_file, own_file, own_folder
-from hdseg_gpu.scale.workspace import _lock_of, _sealed
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.options import ASSUMED_SCALE, PASSES_PER_SCALE, any_of
 from hdseg_gpu.core.report import FileReport, Report
 from hdseg_gpu.core.report import Progress as ProgressCallback
-from hdseg_gpu.scale.progress import TileProgress
+from hdseg_gpu.executors.progress import TileProgress
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

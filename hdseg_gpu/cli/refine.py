@@ -22,6 +22,7 @@ from hdseg_gpu.cli.console import (
 from hdseg_gpu.cli.options import with_options
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, Unfinished
 from hdseg_gpu.core.report import Report
+from hdseg_gpu.engine.arguments import FileCall
 from hdseg_gpu.files import refine_file
 from hdseg_gpu.io import (
     check_labels,
@@ -33,7 +34,6 @@ from hdseg_gpu.io import (
     write_labels,
 )
 from hdseg_gpu.io.paths import READABLE
-from hdseg_gpu.scale.arguments import FileCall
 
 LARGE = 32 << 20  # pixels; what has more is refined tile by tile
 

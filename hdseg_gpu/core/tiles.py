@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from hdseg_gpu.core.windows import Shape, Window, between
 
+# Pixels: the unit of solving, part of what results mean: changing it changes some.
+BLOCK = 2048
+
 
 @dataclass(frozen=True)
 class TileGrid:

@@ -5,6 +5,7 @@ What the steps find is kept in planes of the run's folder, a file a tile.
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +17,21 @@ from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.ops import Band, Classes, Ops, Steps, class_dtype, wall_of
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.core.tiles import BLOCK, TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window, between, placed, whole
+from hdseg_gpu.engine.budget import SEED_TILE, Plan
 from hdseg_gpu.engine.kept_coarse import kept_coarse
 from hdseg_gpu.engine.steps import Seeds
-from hdseg_gpu.engine.store import Result, Sample
+from hdseg_gpu.engine.store import Result, Sample, Task
+from hdseg_gpu.engine.workspace import Workspace, resumable
+from hdseg_gpu.io.inputs import (
+    Input,
+    check_going_on,
+    check_unchanged,
+    reading,
+    source_of,
+)
 from hdseg_gpu.io.plane import Plane, Values
-from hdseg_gpu.pipeline.block import BLOCK
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
 from hdseg_gpu.pipeline.doubt import (
     around,
@@ -44,15 +53,6 @@ from hdseg_gpu.pipeline.evidence import (
 from hdseg_gpu.pipeline.ignored import put_walls
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
-from hdseg_gpu.scale.memory import SEED_TILE, Plan
-from hdseg_gpu.scale.sources import (
-    Input,
-    check_going_on,
-    check_unchanged,
-    reading,
-    source_of,
-)
-from hdseg_gpu.scale.workspace import Workspace
 
 _STRIP = 1 << 22  # probabilities read at a time
 
@@ -125,6 +125,21 @@ class DiskStore:
         return [Sample(around(self.shape, patches), patches) for patches in groups]
 
     # ---- the run -----------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that all workers write to."""
+        return self.workspace.folder
+
+    def do(self, task: Task, phase: str, index: int, *rest: Any) -> Result:
+        """Do a task, and record that it is done."""
+        self.check_workspace()
+        with resumable(self.folder):
+            with self.here(), self.ops.threads(self.threads):
+                result = task(self, Stages(), index, *rest)
+            self.check_workspace()
+            self.workspace.record(phase, index, result)
+        return result
 
     def check_inputs(self) -> None:
         """Raise Changed if the image or the boundary map is not what the run began with."""

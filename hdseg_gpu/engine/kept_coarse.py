@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.engine.workspace import Workspace
 from hdseg_gpu.io.npy import Npy
-from hdseg_gpu.scale.workspace import Workspace
 
 _ARRAYS = ("classes", "probabilities", "ignored")
 

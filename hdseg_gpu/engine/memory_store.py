@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.ops import Band, Classes, Nearby, Ops, Steps
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
-from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.core.tiles import BLOCK, TileGrid
 from hdseg_gpu.core.windows import Placement, Window, all_of, whole
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.engine.store import Result, Sample
-from hdseg_gpu.pipeline.block import BLOCK, halo_of
+from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
 from hdseg_gpu.pipeline.doubt import sampled
 from hdseg_gpu.pipeline.evidence import EvidenceContext, cells_of, ignored_cells

@@ -12,11 +12,11 @@ from hdseg_gpu.core.report import FileReport
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.steps import Seeds
+from hdseg_gpu.engine.workspace import Workspace
 from hdseg_gpu.io.create import write_as
 from hdseg_gpu.io.paths import take_name, writing
 from hdseg_gpu.io.source import Georeference
 from hdseg_gpu.pipeline.labels import look_up
-from hdseg_gpu.scale.workspace import Workspace
 
 _STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
 

@@ -13,17 +13,15 @@ from hdseg_gpu.core.report import Stages
 from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.records import is_possible
 from hdseg_gpu.engine.store import Result, Task
-from hdseg_gpu.scale.local import Local
-from hdseg_gpu.scale.progress import Meter
-from hdseg_gpu.scale.schedule import Scheduler
+from hdseg_gpu.executors.base import Executor
+from hdseg_gpu.executors.local import Local
+from hdseg_gpu.executors.progress import Meter
 
 
 class OnDisk:
     """Runs the tasks of a phase tile by tile, and keeps a record of each."""
 
-    def __init__(
-        self, store: DiskStore, scheduler: Scheduler, stages: Stages, meter: Meter
-    ) -> None:
+    def __init__(self, store: DiskStore, scheduler: Executor, stages: Stages, meter: Meter) -> None:
         self.store = store
         self._scheduler, self._stages, self._meter = scheduler, stages, meter
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import Tally
+from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.store import Result
-from hdseg_gpu.pipeline.block import BLOCK
+from hdseg_gpu.io.inputs import source_of
 from hdseg_gpu.pipeline.doubt import patch_at, patches_of
-from hdseg_gpu.scale.sources import source_of
 
 
 def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> bool:

@@ -8,7 +8,7 @@ from hdseg_gpu.core.ops import Band, Classes, class_dtype, wall_of
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window, between
 from hdseg_gpu.engine.steps import Solve
-from hdseg_gpu.engine.store import Result, Store, cut
+from hdseg_gpu.engine.store import Result, Store
 from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
 
 # Halos of blocks where nobody can tell beforehand how far a walker comes: it is seen how many leave
@@ -47,11 +47,11 @@ def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[C
     outer = core if far else outer_of(core, store.params, store.shape)
     seeds = store.seeds(step.seeds, outer)
     blocks = list(core.divided(store.block))
-    labels = cut(store.ops, seeds, core, outer)
+    labels = seeds  # of the only block
     if len(blocks) > 1:
-        blocks = [b for b in blocks if not seeds[b.seen_from(outer).slices].all()]
-        if core == outer:
-            labels = labels.copy()  # other blocks look at the seeds
+        labels = seeds[core.seen_from(outer).slices].copy()  # other blocks look at the seeds
+        if not store.wants_probabilities:
+            blocks = [b for b in blocks if not seeds[b.seen_from(outer).slices].all()]
     solved: Iterable[tuple[Window, Refined]]
     if far:
         solved = ((block, _far_block(store, stages, block, step)) for block in blocks)

@@ -169,7 +169,7 @@ class Store(Protocol):
 
 
 def cut(ops: Ops, array: NDArray[Any], window: Window, outer: Window) -> NDArray[Any]:
-    """Return the array of a window from that of one around it; the same one if both are equal."""
+    """Return the array of a window from that of one around it, perhaps in the same memory."""
     if window == outer:
         return array
     part: NDArray[Any] = ops.xp.ascontiguousarray(array[window.seen_from(outer).slices])

@@ -23,7 +23,6 @@ from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
 from hdseg_gpu.pipeline.sharing import FEW, Sharing
 from hdseg_gpu.solvers import Solution, solve
 
-BLOCK = 2048  # pixels: the unit of solving, part of what results mean: changing it changes some
 # What the potentials of a block may differ from those of the whole picture.
 CUT_ERROR = 1e-9
 _LARGEST_HALO = 256

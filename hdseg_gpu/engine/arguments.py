@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from hdseg_gpu.core import checks
 from hdseg_gpu.core.options import About, CallOptions
-from hdseg_gpu.pipeline.block import BLOCK
-from hdseg_gpu.scale.memory import TILES
-from hdseg_gpu.scale.progress import TileProgress
+from hdseg_gpu.core.tiles import BLOCK
+from hdseg_gpu.engine.budget import TILES
+from hdseg_gpu.executors.progress import TileProgress
 
 MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 _SIDES = ", ".join(map(str, TILES))

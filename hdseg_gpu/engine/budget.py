@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget, MiB, resident
 from hdseg_gpu.core.params import Params
+from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.core.windows import Shape
-from hdseg_gpu.pipeline.block import BLOCK, halo_of
+from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import windows_for
 from hdseg_gpu.pipeline.doubt import in_squares
 from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of

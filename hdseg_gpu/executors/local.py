@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from hdseg_gpu.scale.schedule import Job, Result, Task, do
+from hdseg_gpu.executors.base import Job, Result, Task
 
 
 class Local:
@@ -16,14 +16,14 @@ class Local:
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
     ) -> Generator[tuple[int, Result]]:
-        """Do a task for all indices; see ``schedule.Scheduler``."""
+        """Do a task for all indices; see ``base.Executor``."""
         waiting = iter(indices)
         running: dict[Future[Result], int] = {}
         with ThreadPoolExecutor(self.workers, "tile") as pool:  # waits for what is under way
             while True:
                 # No more than are under way are handed out, so that an error stops the rest.
                 while len(running) < self.workers and (index := next(waiting, None)) is not None:
-                    running[pool.submit(do, task, job, phase, index, *rest)] = index
+                    running[pool.submit(job.do, task, phase, index, *rest)] = index
                 if not running:
                     return
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)

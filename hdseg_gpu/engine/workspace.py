@@ -23,6 +23,7 @@ from uuid import uuid4
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, Unfinished
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport
+from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.io.own import (
     NotOurs,
     check_plain,
@@ -33,7 +34,6 @@ from hdseg_gpu.io.own import (
     write_whole,
 )  # fmt: skip
 from hdseg_gpu.io.paths import format_of, is_zarr, synced_folder
-from hdseg_gpu.pipeline.block import BLOCK
 
 _PLAN = "run.json"
 _LOCK = "lock"

@@ -16,10 +16,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
-from hdseg_gpu.scale import sources
-from hdseg_gpu.scale.dask_worker import PACKAGE, done_there, folder_seen, inputs_seen, line_of
-from hdseg_gpu.scale.schedule import Job, Result, Task
-from hdseg_gpu.scale.sources import Input
+from hdseg_gpu.executors.base import Job, Result, Task
+from hdseg_gpu.executors.dask_worker import PACKAGE, done_there, folder_seen, inputs_seen, line_of
+from hdseg_gpu.io.inputs import Input, end
 
 PATIENCE = 60.0  # seconds without a worker, or without a word of the scheduler
 
@@ -68,7 +67,7 @@ class Distributed:
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
     ) -> Generator[tuple[int, Result]]:
-        """Do a task for all indices; see ``schedule.Scheduler``.
+        """Do a task for all indices; see ``base.Executor``.
 
         What a lost worker was at is done again by another: a tile is the same whoever writes it.
         """
@@ -105,7 +104,7 @@ class Distributed:
         """
         for run in () if self._gone else self._runs:
             with suppress(Exception):  # those who do not hear it find out by themselves
-                _within(_FAREWELL, self.client.run, sources.end, run, on_error="ignore")
+                _within(_FAREWELL, self.client.run, end, run, on_error="ignore")
         self._runs.clear()
 
     def _cancel(self, futures: list[Any]) -> None:

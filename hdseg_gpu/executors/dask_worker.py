@@ -11,9 +11,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, Unfinished
+from hdseg_gpu.executors.base import Job, Result, Task
 from hdseg_gpu.io.identity import Changed, identity_of
-from hdseg_gpu.scale.schedule import Job, Result, Task, do
-from hdseg_gpu.scale.sources import Input
+from hdseg_gpu.io.inputs import Input
 
 PACKAGE = "hdseg_gpu"
 
@@ -28,7 +28,7 @@ def done_there(release: str, task: Task, job: Job, phase: str, index: int, *rest
             "worker, and continue with --resume."
         )
     try:
-        return do(task, job, phase, index, *rest)
+        return job.do(task, phase, index, *rest)
     except Changed as error:
         raise Changed(
             f"{_here()}: {error} If only that worker sees another file, stop it and continue with "
@@ -69,7 +69,7 @@ async def folder_seen(job: Job) -> str | None:
 
 
 def _why_no_folder(job: Job) -> str | None:
-    until, folder = monotonic() + _SYNCED, job.workspace.folder
+    until, folder = monotonic() + _SYNCED, job.folder
     while True:
         try:
             job.check_workspace()
