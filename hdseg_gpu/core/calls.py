@@ -2,7 +2,7 @@
 
 The function itself gets one object. Its callers see a signature with every argument, at run time
 (``help``, notebooks) and in type checkers and editors, which take it from the dataclass; the
-docstring's Parameters are made of the fields (docs/decisions/0012-options.md).
+docstring's Parameters are made of the fields (docs/decisions/0013-options.md).
 """
 
 import inspect
