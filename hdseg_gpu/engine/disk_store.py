@@ -78,7 +78,6 @@ class DiskStore:
     room: Plan | None = None  # what this process has memory for; None where others do the tiles
     run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
 
-    block = pooled = BLOCK
     wants_probabilities = False
     nearby = None
 
@@ -87,6 +86,16 @@ class DiskStore:
         """Return the statistics of the picture, once they are known."""
         assert self.known_statistics is not None
         return self.known_statistics
+
+    @property
+    def block(self) -> int:
+        """Return the side of the blocks in which a tile is solved."""
+        return BLOCK
+
+    @property
+    def pooled(self) -> int:
+        """Return the side of the blocks whose statistics are added up."""
+        return BLOCK
 
     @property
     def lengths(self) -> Lengths:

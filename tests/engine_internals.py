@@ -1,0 +1,110 @@
+"""All that the tests of the engine reach for inside of the package, so that it is said once."""
+
+import sys
+
+import numpy as np
+
+import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
+from hdseg_gpu.backends import load
+from hdseg_gpu.core.elements import structuring_elements as elements_of
+from hdseg_gpu.core.ops import ColourModels, NearestMap, Network
+from hdseg_gpu.core.params import Params
+from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.engine.budget import Need
+from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.pipeline import block, colours, evidence, seeds
+
+__all__ = ["REFERENCE", "ColourModels", "NearestMap", "Network", "all_of", "elements_of"]
+REFERENCE = load("reference")
+
+
+def constants(monkeypatch, **values):
+    """Set constants of the package wherever it has them; each must be somewhere."""
+    for name, value in values.items():
+        places = [
+            module
+            for title, module in list(sys.modules.items())
+            if title.startswith("hdseg_gpu") and hasattr(module, name)
+        ]
+        assert places, name
+        for module in places:
+            monkeypatch.setattr(module, name, value)
+
+
+def small_world(monkeypatch, side=128, enough=1 << 12):
+    """Make pictures of some hundred pixels as large as those of gigapixels: blocks, tiles, patches.
+
+    enough: unknown pixels that doubt is measured on; returned with the side of patches.
+    """
+    patches = side // 2, enough
+    constants(
+        monkeypatch, BLOCK=side, SEED_TILE=side, PATCH=patches[0], SAMPLE=patches[1],
+        _FIRST_HALO=side // 8,
+    )  # fmt: skip
+    return patches
+
+
+def halo_of_blocks(gamma):
+    """Return the pixels around a block that are looked at, None if that cannot be told."""
+    return block.halo_of(gamma)
+
+
+def shrink(monkeypatch, what, by):
+    """Let one kind of halo be smaller: of "blocks", "seeds" (pixels) or "colours" (windows)."""
+    if what == "blocks":
+        whole = block.halo_of
+        constants(monkeypatch, halo_of=lambda gamma: whole(gamma) and whole(gamma) - by)
+    elif what == "seeds":
+        reach = seeds.reach_of
+        constants(monkeypatch, reach_of=lambda params, passes: reach(params, passes) - by)
+    else:
+        around = colours.windows_for
+
+        def smaller(*arguments):
+            size, halo = around(*arguments)
+            return size, halo - by * size
+
+        constants(monkeypatch, windows_for=smaller)
+
+
+def record_evidence(monkeypatch, shape):
+    """Return a dictionary that gets, for each round, the evidence (H, W, kept) of its pixels."""
+    found, given = {}, evidence.EvidenceModel.evidence
+
+    def recorded(self, band, image, window):
+        result = given(self, band, image, window)
+        rows, columns = np.divmod(band.pixels(), band.shape[1])
+        key = self.look, self.maps[0].log, self.maps[0].linear
+        kept = result.share.shape[1]
+        label, share = found.setdefault(
+            key, (np.zeros((*shape, kept), int), np.zeros((*shape, kept)))
+        )
+        at = rows + window.top, columns + window.left
+        label[at], share[at] = result.label, result.share
+        return result
+
+    monkeypatch.setattr(evidence.EvidenceModel, "evidence", recorded)
+    return found
+
+
+def planned_bytes(tile, shape, scale, image, unknown):
+    """Return what the plan has for one tile of a doubted map, of which so much is unknown."""
+    params = Params(
+        elements=elements_of("3x3"), passes=round(12 * scale), scale=scale, edges="intensity",
+        beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
+        median=3,
+    )  # fmt: skip
+    need = Need(shape, image.shape[2], image.itemsize, 1, params, doubtful=True)
+    return need.of_tile(tile, unknown)
+
+
+def record_windows(monkeypatch):
+    """Return a list that gets the shape of each window that is read of a picture."""
+    found, read = [], ImageSource.read
+
+    def recorded(self, window):
+        found.append(window.shape)
+        return read(self, window)
+
+    monkeypatch.setattr(ImageSource, "read", recorded)
+    return found
