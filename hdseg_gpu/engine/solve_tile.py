@@ -87,14 +87,15 @@ def _near_blocks(
         context = store.context(step.seeds, around)
         model = context.model(look, step.doubt, store.nearby)
     for i, (block, window) in enumerate(zip(blocks, outers, strict=True)):
-        own = seeds if window == outer else seeds[window.seen_from(outer).slices].copy()
+        alone = len(blocks) == 1 and window == outer  # else others need the seeds
+        own = seeds if alone else seeds[window.seen_from(outer).slices].copy()
         image = context.image_in(window)
         edges = store.edges(window)
         scope = Scope(block, window, own, image, image if edges is None else edges)
         found = refine_block(
             store.ops, scope, store.coarse.count, model, store.params, store.statistics, stages,
             (i / len(blocks), (i + 1) / len(blocks)), store.wants_probabilities,
-            band=store.band(window, own) if window == outer else None,
+            band=store.band(window, own) if alone else None,
         )  # fmt: skip
         yield block, _core_of(scope, found)
 
