@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import Classes, class_dtype
+from hdseg_gpu.core.ops import Classes, class_dtype, wall_of
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window, between
 from hdseg_gpu.pipeline.block import BLOCK, Refined, Scope, halo_of, outer_of, refine_block
@@ -119,7 +119,9 @@ def _within(job: Job, core: Window, halo: int, step: Step, stages: Stages) -> tu
     seeds = seeds_in(job, outer, classes, step.known)
     if job.room is not None:
         job.room.require(seeds.size, int((seeds == 0).sum()))
+    walls = seeds == wall_of(seeds.dtype)
     seeds = seeds.astype(class_dtype(leaving))
+    seeds[walls] = wall_of(seeds.dtype)  # with one class more it may be a larger number
     closed = not _close(seeds, outer, job.shape, leaving)
     image = job.ops.xp.asarray(job.read(outer))
     surroundings = None
@@ -131,9 +133,10 @@ def _within(job: Job, core: Window, halo: int, step: Step, stages: Stages) -> tu
         job.ops, scope, leaving, surroundings, job.params, job.surveyed, stages,
         leaving=None if closed else leaving,
     )  # fmt: skip
-    labels = found.labels.astype(classes.dtype)
+    labels = found.labels
     lost = (labels == leaving) | (labels == 0)
     labels[lost] = classes[lost] + 1
+    labels = labels.astype(classes.dtype)  # walls are ones in all bits
     return _core_of(scope, replace(found, labels=labels)), closed
 
 
