@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from gallery import blobs, reduced
 
 from hdseg_gpu import refine, refine_file
 
@@ -21,10 +22,10 @@ class Case(NamedTuple):
     options: dict[str, Any]
 
 
-def case(seed, kind=None, ignored=None):
-    """Return a random case: `kind` is "labels" or "probabilities"."""
+def case(seed, kind=None, ignored=None, **more):
+    """Return a random case: `kind` is "labels" or "probabilities"; `more` options win."""
     rng = np.random.default_rng(seed)
-    shape = height, width = tuple(int(n) for n in rng.integers(40, 420, 2))
+    shape = tuple(int(n) for n in rng.integers(40, 420, 2))
     scale, classes = int(rng.choice([2, 4, 8, 16])), int(rng.integers(2, 6))
     truth = regions(shape, classes, rng)
     coarse = sampled(np.roll(truth, rng.integers(-12, 13, 2), (0, 1)), scale)
@@ -58,7 +59,7 @@ def case(seed, kind=None, ignored=None):
         coarse[i : i + 4, j : j + 4] = 255
         coarse[rng.random(coarse.shape) < 0.02] = 255
         options["ignore_index"] = 255
-    return Case(image, coarse, options)
+    return Case(image, coarse, options | more)
 
 
 def regions(shape, classes, rng):
@@ -96,3 +97,19 @@ def by_file(folder, image, coarse, **options):
 
 
 ROADS = [in_memory, by_file]
+
+
+def half_doubted(classes, shift, noise, seed, kind="labels", **options):
+    """Return a case whose doubt is often between 0 and 1: a map that is off, more or less noise."""
+    rng = np.random.default_rng(seed)
+    truth = blobs((160, 200), classes, seed)
+    coarse = np.roll(reduced(truth, 2), (shift, shift), (0, 1))
+    colours = np.array([[60, 90, 120], [150, 80, 60], [90, 160, 140], [200, 200, 40]])
+    image = (colours[truth] + rng.normal(0, noise, (*truth.shape, 3))).clip(0, 255)
+    if kind == "probabilities":
+        coarse = probabilities_of(coarse, classes, rng)
+    elif kind == "ignored":
+        coarse[rng.random(coarse.shape) < 0.01] = 255
+        coarse[20:30, 50:56] = 255
+        options["ignore_index"] = 255
+    return Case(image.astype(np.uint8), coarse, {"backend": "cpu", **options})

@@ -1,0 +1,85 @@
+"""Whatever drives the method, in memory or from file to file: it finds what is written down here.
+
+Pictures of some hundred pixels are made large by small blocks and tiles.
+"""
+
+import by_definition
+import numpy as np
+import pytest
+import two_roads
+from engine_internals import small_world
+
+from hdseg_gpu import refine, refine_file
+
+pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
+
+OPTIONS = ("passes", "elements", "prune", "gamma", "median", "interpolation", "boundary")
+
+
+def check(case, labels, report, patches=None):
+    """Compare labels and report with the definition; return what that finds."""
+    options = {name: case.options[name] for name in OPTIONS if name in case.options}
+    coarse, ignored = case.coarse, None
+    values = np.arange(len(coarse))
+    if coarse.ndim == 2:
+        ignored = coarse == case.options.get("ignore_index", -1)
+        values = np.unique(coarse[~ignored])
+        coarse = np.minimum(np.searchsorted(values, coarse), len(values) - 1).astype(np.uint8)
+    expected = by_definition.refined(
+        case.image, coarse, report.scale, ignored=ignored, patches=patches, **options
+    )
+    assert report.doubt == pytest.approx(expected.doubt, abs=1e-9)
+    assert report.sigma == pytest.approx(expected.sigma, rel=1e-12)
+    assert report.passes == expected.passes
+    assert report.unknown_pixels == np.count_nonzero(expected.unknown)
+    in_labels = np.where(expected.labels < 0, 255, values[expected.labels])
+    assert np.count_nonzero(labels != in_labels) <= 2  # where two potentials are alike
+    return expected
+
+
+CASES = {
+    "boundary map": two_roads.case(503, "labels", False),
+    "much doubt": two_roads.case(507, "probabilities"),
+    "scale as told": two_roads.case(510, "labels", True),
+    "scale as told, probabilities": two_roads.case(504, "probabilities"),
+    "ignored": two_roads.case(518, "labels", True),
+    "9x9": two_roads.case(570, "labels", True),
+    "few passes": two_roads.case(559, "labels", False),
+    "cubic probabilities": two_roads.case(503, "probabilities"),
+    "little evidence": two_roads.case(532, "labels", False),
+    "nearest": two_roads.case(562, "labels", True),
+    "no evidence": two_roads.case(518, "labels", True, gamma=0.0),
+    "no evidence, probabilities": two_roads.case(503, "probabilities", gamma=0.0),
+    "half a doubt": two_roads.half_doubted(3, 1, 90, 2),
+    "half a doubt, ignored": two_roads.half_doubted(4, 2, 60, 2, "ignored"),
+    "half a doubt, probabilities": two_roads.half_doubted(3, 2, 60, 1, "probabilities"),
+    "half a doubt, median": two_roads.half_doubted(4, 2, 40, 2, "ignored", median=7, gamma=0.4),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_in_memory(name):
+    case = CASES[name]
+    labels, p, report = refine(
+        case.image, case.coarse, return_probabilities=True, return_report=True, **case.options
+    )
+    expected = check(case, labels, report)
+    apart = np.abs(p - expected.probabilities)
+    assert apart.max() < 3e-3  # where a share of 1e-3 is just left out, or is not
+    assert np.mean(apart > 1e-4) < 1e-4
+    assert ("half" in name) == (0 < (report.doubt or 0) < 1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_block_by_block_and_from_file_to_file(name, monkeypatch, tmp_path):
+    case, patches = CASES[name], small_world(monkeypatch)
+    labels, whole = refine(case.image, case.coarse, return_report=True, **case.options)
+    expected = check(case, labels, whole, patches)
+    report = refine_file(
+        case.image, case.coarse, tmp_path / "labels.npy", tile=128, workers=2, **case.options
+    )
+    assert report.tiles > 1
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), labels)
+    for told in two_roads.COMPARED:
+        assert getattr(report, told) == getattr(whole, told), told
+    assert report.unknown_pixels == np.count_nonzero(expected.unknown)
