@@ -413,6 +413,7 @@ def _identity(
         "image": given.plain(),
         "boundary": None if edge_map is None else edge_map.plain(),
         "coarse": coarse.hexdigest(),
+        "ignore_index": network.ignore_index,
         "block": [BLOCK, CUT_ERROR],
         **settings,
     }

@@ -1,5 +1,6 @@
 """Pictures and options at random, and the two ways to have them refined: in memory, by files."""
 
+import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,3 +114,11 @@ def half_doubted(classes, shift, noise, seed, kind="labels", **options):
         coarse[20:30, 50:56] = 255
         options["ignore_index"] = 255
     return Case(image.astype(np.uint8), coarse, {"backend": "cpu", **options})
+
+
+ONLY_IN_MEMORY = {"channel_axis", "progress", "return_probabilities", "return_report"}
+
+
+def options_of(function):
+    """Return the names of what a function takes."""
+    return set(inspect.signature(function).parameters)
