@@ -2,11 +2,14 @@
 
 import sys
 
+import numpy as np
+
 import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
 from hdseg_gpu.core.ops import ColourModels, NearestMap, Network
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.pipeline import block, colours, evidence, seeds
 
 __all__ = ["REFERENCE", "ColourModels", "NearestMap", "Network", "all_of", "elements_of"]
 REFERENCE = load("reference")
@@ -25,14 +28,57 @@ def constants(monkeypatch, **values):
             monkeypatch.setattr(module, name, value)
 
 
-def small_world(monkeypatch, block=128):
+def small_world(monkeypatch, side=128, enough=1 << 12):
     """Make pictures of some hundred pixels as large as those of gigapixels: blocks, tiles, patches.
 
-    Return the side of patches, and how many unknown pixels of them are enough to measure on.
+    enough: unknown pixels that doubt is measured on; returned with the side of patches.
     """
-    patches = block // 2, 1 << 12
+    patches = side // 2, enough
     constants(
-        monkeypatch, BLOCK=block, SEED_TILE=block, PATCH=patches[0], SAMPLE=patches[1],
-        _FIRST_HALO=block // 8,
+        monkeypatch, BLOCK=side, SEED_TILE=side, PATCH=patches[0], SAMPLE=patches[1],
+        _FIRST_HALO=side // 8,
     )  # fmt: skip
     return patches
+
+
+def halo_of_blocks(gamma):
+    """Return the pixels around a block that are looked at, None if that cannot be told."""
+    return block.halo_of(gamma)
+
+
+def shrink(monkeypatch, what, by):
+    """Let one kind of halo be smaller: of "blocks", "seeds" (pixels) or "colours" (windows)."""
+    if what == "blocks":
+        whole = block.halo_of
+        constants(monkeypatch, halo_of=lambda gamma: whole(gamma) and whole(gamma) - by)
+    elif what == "seeds":
+        reach = seeds.reach_of
+        constants(monkeypatch, reach_of=lambda params, passes: reach(params, passes) - by)
+    else:
+        around = colours.windows_for
+
+        def smaller(*arguments):
+            size, halo = around(*arguments)
+            return size, halo - by * size
+
+        constants(monkeypatch, windows_for=smaller)
+
+
+def record_evidence(monkeypatch, shape):
+    """Return a dictionary that gets, for each round, the evidence (H, W, kept) of its pixels."""
+    found, given = {}, evidence.Surroundings.evidence
+
+    def recorded(self, band, image, window):
+        result = given(self, band, image, window)
+        rows, columns = np.divmod(band.pixels(), band.shape[1])
+        key = self.look, self.maps[0].log, self.maps[0].linear
+        kept = result.share.shape[1]
+        label, share = found.setdefault(
+            key, (np.zeros((*shape, kept), int), np.zeros((*shape, kept)))
+        )
+        at = rows + window.top, columns + window.left
+        label[at], share[at] = result.label, result.share
+        return result
+
+    monkeypatch.setattr(evidence.Surroundings, "evidence", recorded)
+    return found

@@ -1,0 +1,124 @@
+"""Halos are wide enough, and none is there for nothing: one that is smaller is seen at once."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import two_roads
+from engine_internals import halo_of_blocks, record_evidence, shrink, small_world
+
+from hdseg_gpu import refine, refine_file
+
+pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
+
+# ---- blocks: how far a walker comes ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [0.1, 0.3, 1.0, 5.0, 1000.0])
+def test_no_walker_comes_farther_than_the_halo_of_a_block(gamma):
+    """Along a line without edges: what is at its end has less than 1e-9 of the potential."""
+    halo = halo_of_blocks(gamma)
+    bands = np.full((2, halo), -1.0)
+    bands[0, 0], bands[1] = 0.0, 2.0 + gamma
+    right = np.zeros(halo)
+    right[-1] = 1.0  # the neighbour of the last pixel is a seed
+    potentials = scipy.linalg.solveh_banded(bands, right)
+    assert 0 < potentials[0] < 1e-9
+    # The bound that it is taken from, for the worst of all pictures, has nothing to spare.
+    assert 4 * (1 + gamma) ** -halo <= 1e-9 < 4 * (1 + gamma) ** -(halo - 1)
+
+
+def test_nobody_can_tell_how_far_without_evidence():
+    assert halo_of_blocks(0.0) is halo_of_blocks(0.01) is None
+
+
+def test_blocks_with_less_around_them_are_seen(monkeypatch):
+    """Where all edges have the weight 1: 32 pixels suffice, and 8 are too few."""
+    case = two_roads.half_doubted(3, 1, 90, 2, tol=1e-6, beta=0.0)
+
+    def potentials():
+        return refine(case.image, case.coarse, return_probabilities=True, **case.options)[1]
+
+    one_block = potentials()
+    small_world(monkeypatch, enough=1 << 18)
+    assert np.abs(potentials() - one_block).max() < 2e-6
+    shrink(monkeypatch, "blocks", halo_of_blocks(1.0) - 8)
+    assert np.abs(potentials() - one_block).max() > 2e-6
+
+
+# ---- seeds: how far thinning and pruning come ------------------------------------------------
+
+EASTERN = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)  # goes if its right differs
+
+
+def unknown_of(tmp_path, coarse, **options):
+    image = np.random.default_rng(3).integers(0, 256, coarse.shape).astype(np.uint8)
+    report = refine_file(
+        image, coarse, tmp_path / "labels.npy", tile=128, overwrite=True, gamma=0.0, scale=4.0,
+        interpolation="nearest", **options,
+    )  # fmt: skip
+    return report.unknown_pixels
+
+
+def test_a_column_that_thinning_comes_to_in_its_last_pass(tmp_path, monkeypatch):
+    """A boundary 20 columns into the next tile: its last pass takes the last column of this."""
+    small_world(monkeypatch)
+    coarse = np.zeros((100, 256), np.uint8)
+    coarse[:, 127 + 20 :] = 1
+    options = {"elements": EASTERN, "passes": 20, "prune": False}
+    assert unknown_of(tmp_path, coarse, **options) == 100 * 20
+    shrink(monkeypatch, "seeds", 1)
+    assert unknown_of(tmp_path, coarse, **options) == 100 * 19
+
+
+def test_a_line_that_is_no_spur_as_thinning_comes_first(tmp_path, monkeypatch):
+    """A line of 2 passes hangs on a block that thinning leaves 2 columns of: less than 3 x 3.
+
+    That the block ends where it does is seen `passes` columns behind what pruning looks at.
+    """
+    small_world(monkeypatch)
+    coarse = np.zeros((60, 256), np.uint8)
+    coarse[30, 127:137] = 1  # its first pixel is in this tile
+    coarse[29:32, 137:144] = 1
+    options = {"elements": EASTERN, "passes": 5, "prune": True}
+    left_of_both, of_the_block = 3 * 5, 3 * 5
+    assert unknown_of(tmp_path, coarse, **options) == left_of_both + of_the_block
+    shrink(monkeypatch, "seeds", 3)  # the window of pruning is two pixels wider than it must be
+    assert unknown_of(tmp_path, coarse, **options) == left_of_both + of_the_block + 1
+
+
+# ---- colours: which windows have a say -------------------------------------------------------
+
+CASES = [
+    two_roads.half_doubted(3, 1, 90, 2),
+    two_roads.half_doubted(4, 2, 60, 2, "ignored"),
+    two_roads.half_doubted(3, 2, 60, 1, "probabilities"),
+]
+
+
+def rounds(case, refined, monkeypatch):
+    """Return the evidence of each round of a call."""
+    with monkeypatch.context() as patched:
+        found = record_evidence(patched, case.image.shape[:2])
+        refined(case.image, case.coarse, **case.options)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=["labels", "ignored", "probabilities"])
+def test_evidence_in_tiles_is_that_of_the_whole_to_the_last_bit(case, tmp_path, monkeypatch):
+    def in_tiles(*arguments, **options):
+        output = tmp_path / "labels.npy"
+        refine_file(*arguments, output, tile=128, overwrite=True, **options)
+
+    small_world(monkeypatch, enough=1 << 18)
+    whole = rounds(case, refine, monkeypatch)
+    found = rounds(case, in_tiles, monkeypatch)
+    assert len(found) >= 5  # the contradiction, three wide rounds and the last one
+    assert found.keys() == whole.keys()
+    for key, (label, share) in whole.items():
+        np.testing.assert_array_equal(found[key][0], label)
+        np.testing.assert_array_equal(found[key][1], share)
+    shrink(monkeypatch, "colours", 1)
+    less = rounds(case, in_tiles, monkeypatch)
+    assert any(
+        key not in less or (less[key][1] != share).any() for key, (_, share) in whole.items()
+    )
