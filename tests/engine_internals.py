@@ -8,8 +8,11 @@ import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
 from hdseg_gpu.core.ops import ColourModels, NearestMap, Network
+from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
+from hdseg_gpu.scale.memory import Need
 
 __all__ = ["REFERENCE", "ColourModels", "NearestMap", "Network", "all_of", "elements_of"]
 REFERENCE = load("reference")
@@ -81,4 +84,26 @@ def record_evidence(monkeypatch, shape):
         return result
 
     monkeypatch.setattr(evidence.Surroundings, "evidence", recorded)
+    return found
+
+
+def planned_bytes(tile, shape, scale, image, unknown):
+    """Return what the plan has for one tile of a doubted map, of which so much is unknown."""
+    params = Params(
+        elements_of("3x3"), round(12 * scale), scale, "intensity", 1000.0, 1.0, "cubic", "auto",
+        prune=True, median=3,
+    )  # fmt: skip
+    need = Need(shape, image.shape[2], image.itemsize, 1, params, doubtful=True)
+    return need.of_tile(tile, unknown)
+
+
+def record_windows(monkeypatch):
+    """Return a list that gets the shape of each window that is read of a picture."""
+    found, read = [], ImageSource.read
+
+    def recorded(self, window):
+        found.append(window.shape)
+        return read(self, window)
+
+    monkeypatch.setattr(ImageSource, "read", recorded)
     return found

@@ -1,0 +1,112 @@
+"""The plan tells how much memory a run takes: measured by a process of its own.
+
+A run gets exactly what the refusal of a smaller budget asks for, and stays within it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from engine_internals import planned_bytes, record_windows, small_world
+from gallery import blobs, reduced
+from large_files import PACKAGE
+
+from hdseg_gpu import refine_file
+
+pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
+
+MIB = 1 << 20
+
+_CHILD = """
+import json, re, sys, warnings
+warnings.simplefilter("ignore")
+import hdseg_gpu
+from hdseg_gpu.core.memory import peak
+
+folder = sys.argv[1]
+given = {"image": f"{folder}/image.npy", "coarse": f"{folder}/coarse.npy", "workers": 1}
+given |= {"output": f"{folder}/labels.npy", "overwrite": True} | json.loads(sys.argv[2])
+budget, report = int(sys.argv[3]) * MIB, None
+for _ in range(4):
+    try:
+        report = hdseg_gpu.refine_file(**given, max_memory=budget)
+        break
+    except hdseg_gpu.InvalidInput as error:
+        allow, more = re.search(r"allow (\\d+) MiB( more)?", str(error)).groups()
+        budget = (budget + 16 * MIB if more else 0) + int(allow) * MIB
+print(json.dumps([budget, peak(), report.doubt, report.decided_tiles, len(report.labels)]))
+""".replace("MIB", str(MIB))
+
+
+def measured(folder, image, coarse, first, **options):
+    """Return the budget of a run in a process of its own, its peak, and what it found.
+
+    first: MiB that are tried; if they do not suffice, it is what the refusal asks for.
+    """
+    np.save(folder / "image.npy", image)
+    np.save(folder / "coarse.npy", coarse)
+    environment = {**os.environ, "PYTHONPATH": PACKAGE, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _CHILD, str(folder), json.dumps(options),
+         str(first)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def picture(kind):
+    """Return an image of 2400 x 2300 pixels and a coarse map."""
+    labels = blobs((240, 230), 3, 5)
+    large = labels.repeat(10, axis=0).repeat(10, axis=1)
+    rng = np.random.default_rng(67)
+    colours = np.array([[60, 90, 120], [150, 80, 60], [90, 160, 140]], np.uint8)
+    image = colours[large] + rng.integers(0, 40, (*large.shape, 1), np.uint8)
+    coarse = reduced(large, 8)
+    if kind == "doubted":
+        coarse = np.roll(coarse, (2, 2), (0, 1))
+    elif kind == "classes":
+        y, x = np.indices(coarse.shape) // 20
+        coarse = (coarse + 3 * (y * 29 + x)).astype(np.uint16)
+    elif kind == "floats":
+        image = image.astype(np.float32)[..., [0, 1, 2, 1, 0, 2]]
+    return image, coarse
+
+
+@pytest.mark.parametrize(
+    ("kind", "tile"),
+    [("ideal", 2048), ("doubted", 2048), ("doubted", 4096), ("classes", 2048), ("floats", 2048)],
+)
+def test_a_run_takes_no_more_than_the_plan_asks_for(kind, tile, tmp_path):
+    image, coarse = picture(kind)
+    # Many classes are refused twice: first for their tiles, then for what is unknown of a block.
+    first = 900 if kind == "classes" else 256
+    allowed, peak, doubt, tiles, labels = measured(
+        tmp_path, image, coarse, first, tile=tile, alpha=False
+    )
+    assert image.nbytes / 2 < peak <= allowed < 4 * peak
+    assert tiles == (1 if tile == 4096 else 4 if kind == "classes" else 3)  # with boundaries
+    assert (doubt > 0) == (kind in ("doubted", "classes"))
+    assert (labels > 300) == (kind == "classes")
+
+
+def test_the_plan_knows_how_large_windows_become(tmp_path, monkeypatch):
+    """One tile in the middle is undecided; it is looked at with windows of colours around it."""
+    small_world(monkeypatch)
+    y, x = np.mgrid[:896, :896]
+    inside = (y - 448) ** 2 + (x - 448) ** 2 < 30**2
+    image = np.stack([inside + 0.5, x / 896 + 0.1 * inside], axis=2)
+    coarse = np.roll(inside[::2, ::2], (4, 4), (0, 1)).astype(np.uint8)
+    windows = record_windows(monkeypatch)
+    report = refine_file(image, coarse, tmp_path / "labels.npy", tile=128)
+    assert report.doubt > 0
+    assert report.decided_tiles == 1
+    height, width = max(windows)
+    assert 128 < height < 896 > width > 128
+    # As it is read and as it is used, and beside that what is computed from it.
+    taken = height * width * 2 * image.itemsize * image.shape[2]
+    planned = planned_bytes(128, image.shape[:2], 2.0, image, 0)
+    assert taken < planned < 3 * taken
