@@ -102,6 +102,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Plant faults in the driver, one by one, and tell which of them no test notices."""
+    session.install("-c", "constraints-cpu.txt", ".[test]")
+    session.run("python", "-P", "tests/mutations.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run the suites of benchmarks/, or those named, and print the report (see its README)."""
     session.install("-e", ".[bench]")

@@ -44,6 +44,7 @@ def check_potentials(p, expected):
 
 
 CASES = {
+    "far off": two_roads.far_off(),
     "boundary map": two_roads.case(503, "labels", False),
     "much doubt": two_roads.case(507, "probabilities"),
     "scale as told": two_roads.case(510, "labels", True),
@@ -88,3 +89,33 @@ def test_block_by_block_and_from_file_to_file(name, monkeypatch, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), labels)
     for told in two_roads.COMPARED:
         assert getattr(report, told) == getattr(whole, told), told
+
+
+@pytest.mark.parametrize(("tile", "workers"), [(128, 1), (128, 3), (256, 1), (256, 2)])
+def test_tiles_and_workers_do_not_matter(tile, workers, monkeypatch, tmp_path):
+    case, patches = CASES["half a doubt, ignored"], small_world(monkeypatch)
+    options = case.options | {"tile": tile, "workers": workers}
+    report = refine_file(case.image, case.coarse, tmp_path / "labels.npy", **options)
+    check(case, np.load(tmp_path / "labels.npy"), report, patches)
+    assert 0 < report.doubt < 1
+    assert (report.ignore_index, report.tiles) == (255, 4 if tile == 128 else 1)
+
+
+def test_what_the_rounds_take_away_needs_no_walker(monkeypatch, tmp_path):
+    """A tile that its boundary has left has the redrawn labels, not those of the map."""
+    case, _ = two_roads.far_off(), small_world(monkeypatch)
+    report = refine_file(case.image, case.coarse, tmp_path / "labels.npy", tile=128)
+    assert not case.coarse[:, 32:].all()
+    assert (report.tiles, report.decided_tiles) == (2, 1)
+    assert np.load(tmp_path / "labels.npy")[:, 128:].all()
+
+
+@pytest.mark.parametrize("road", two_roads.ROADS)
+def test_classes_that_thinning_takes_away_are_named(road, tmp_path):
+    coarse = np.zeros((16, 20), np.uint8)
+    coarse[5:9, 12:14] = 9
+    coarse[1:3, 1:3] = 4
+    eastern = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)
+    image = coarse.repeat(5, axis=0).repeat(5, axis=1)
+    _, report = road(tmp_path, image, coarse, elements=eastern, passes=40)
+    assert any("left no seeds of class [4, 9]" in note for note in report.notes)

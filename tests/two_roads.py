@@ -116,6 +116,15 @@ def half_doubted(classes, shift, noise, seed, kind="labels", **options):
     return Case(image.astype(np.uint8), coarse, {"backend": "cpu", **options})
 
 
+def far_off():
+    """Return a case whose boundary is in the first 128 columns, but not that of its map."""
+    truth = np.arange(256) * np.ones((96, 1)) > 110
+    noise = np.random.default_rng(83).normal(0, 8, (*truth.shape, 3))
+    image = (np.where(truth[..., None], (150, 90, 60), (90, 120, 80)) + noise).clip(0, 255)
+    drawn = np.roll(truth, 26, 1) & truth
+    return Case(image.astype(np.uint8), drawn[1::4, 1::4].astype(np.uint8), {"backend": "cpu"})
+
+
 ONLY_IN_MEMORY = {"channel_axis", "progress", "return_probabilities", "return_report"}
 
 

@@ -1,0 +1,94 @@
+"""How many planted faults do the tests notice? ``faults.py`` has the list.
+
+``nox -s mutation``, or ``python -P tests/mutations.py [words of a fault ...]`` in an environment
+with the tests' packages. Every fault is planted by itself in a copy of the package, and its tests
+are run there. What they do not notice survives; a text that is not found is stale: the session
+fails for a stale one, and when more than a tenth survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+sys.path.insert(0, str(TESTS))
+
+from faults import FAULTS, Fault  # noqa: E402
+
+PACKAGE = TESTS.parent / "hdseg_gpu"
+TIMEOUT, TIMED_OUT = 600, -1  # seconds; a fault that makes a run endless is noticed, too
+SHARE = 0.9  # of the faults that must be noticed
+
+
+def main(words: list[str]) -> int:
+    """Plant the faults with all of some words in their names; return the exit status."""
+    chosen = [f for f in FAULTS if all(word in f.name for word in words)]
+    stale = [f for f in chosen if source(f).count(f.text) != 1]
+    for each in stale:
+        print(f"stale     {each.name}: {each.file} has {each.text!r} not exactly once")
+    chosen = [f for f in chosen if f not in stale]
+    with tempfile.TemporaryDirectory(prefix="hdseg-faults-") as folder:
+        places = [Path(folder) / str(i) for i in range(max(1, (os.cpu_count() or 2) // 2))]
+        for place in places:
+            shutil.copytree(installed(), place / "hdseg_gpu")
+        if run(places[0], tuple(dict.fromkeys(test for each in chosen for test in each.tests))):
+            print("The tests fail without any fault.")
+            return 2
+        free = list(places)
+
+        def planted(each: Fault) -> int:
+            place = free.pop()
+            path, text = place / "hdseg_gpu" / each.file, source(each)
+            path.write_text(text.replace(each.text, each.instead))
+            try:
+                return run(place, each.tests)
+            finally:
+                path.write_text(text)
+                free.append(place)
+
+        verdicts = {0: "SURVIVED", 1: "noticed", TIMED_OUT: "noticed"}
+        found = []
+        with ThreadPoolExecutor(len(places)) as pool:
+            for each, status in zip(chosen, pool.map(planted, chosen), strict=True):
+                found.append(verdicts.get(status, "BROKEN"))
+                print(f"{found[-1]:9} {each.name}", flush=True)
+    noticed = found.count("noticed")
+    print(f"{noticed} of {len(found)} faults are noticed ({noticed / max(len(found), 1):.0%}); "
+          f"{len(stale)} are stale.")  # fmt: skip
+    return int(bool(stale) or "BROKEN" in found or noticed < SHARE * len(found))
+
+
+def source(each: Fault) -> str:
+    """Return the file of a fault as it is, empty if there is none any more."""
+    path = PACKAGE / each.file
+    return path.read_text() if path.exists() else ""
+
+
+def installed() -> Path:
+    """Return the package with its compiled modules, wherever Python finds it from here."""
+    code = "import hdseg_gpu; print(hdseg_gpu.__path__[0])"
+    return Path(subprocess.check_output([sys.executable, "-P", "-c", code], text=True).strip())
+
+
+def run(place: Path, tests: tuple[str, ...]) -> int:
+    """Run tests against the package in a folder until one fails; return pytest's exit status."""
+    parts = (test.partition("::") for test in tests)
+    chosen = [f"tests/test_{suite}.py{colons}{name}" for suite, colons, name in parts]
+    path = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider",
+             f"--basetemp={place}/tests", *chosen],
+            env=os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+            cwd=TESTS.parent, capture_output=True, check=False, timeout=TIMEOUT,
+        ).returncode  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
