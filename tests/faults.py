@@ -19,6 +19,7 @@ class Fault(NamedTuple):
 
 TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
 OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
+BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
 FAULTS: list[Fault] = []
 
 
@@ -118,41 +119,42 @@ fault("the scale that was told is forgotten", "pipeline/doubt.py",
 # ---- the same from file to file --------------------------------------------------------------
 
 fault("the map is not continued beneath what is ignored", "files.py",
-      "keep_coarse(workspace, continued(network))", "keep_coarse(workspace, network)", TRUTHS)
+      "keep_coarse(workspace, continued(network))", "keep_coarse(workspace, network)", BY_FILE)
 fault("walls become a class where bytes are full", "scale/solving.py",
       "seeds[walls] = wall_of(seeds.dtype)", "pass", ROADS)
 fault("tiles are redrawn without their surroundings", "scale/tasks.py",
-      "outer = core.grown(SMOOTHING // 2, job.shape)", "outer = core", TRUTHS)
+      "outer = core.grown(SMOOTHING // 2, job.shape)", "outer = core", BY_FILE)
 fault("redraws have the seeds of the first round", "scale/tasks.py",
       "marked = seeds_in(job, outer, classes, known=wide)",
-      "marked = seeds_in(job, outer, classes, known=0)", TRUTHS)
+      "marked = seeds_in(job, outer, classes, known=0)", BY_FILE)
 fault("redraws look with the first round", "scale/tasks.py",
-      "found = scene.look(WIDE[wide], job.doubt)", "found = scene.look(WIDE[0], job.doubt)", TRUTHS)
+      "found = scene.look(WIDE[wide], job.doubt)", "found = scene.look(WIDE[0], job.doubt)",
+      BY_FILE)
 fault("redraws see windows of the last round", "scale/tasks.py",
       "scene = scene_of(job, outer, WIDE[wide], redrawn=wide)",
       "scene = scene_of(job, outer, WIDE[-1], redrawn=wide)", HALOS)
 fault("redraws begin from the map each time", "scale/tasks.py",
       "classes = classes_in(job, wide, outer)\n    try",
-      "classes = classes_in(job, 0, outer)\n    try", TRUTHS)
+      "classes = classes_in(job, 0, outer)\n    try", BY_FILE)
 fault("cells are those after the last redraw but one", "scale/scene.py",
       "_cells(job, redrawn, outer) if redrawn else None",
-      "_cells(job, redrawn - 1, outer) if redrawn else None", TRUTHS)
+      "_cells(job, redrawn - 1, outer) if redrawn else None", BY_FILE)
 fault("the contradiction's origin is the patch's", "scale/tasks.py",
-      "(patch.top - corner.top, patch.left - corner.left)", "(0, 0)", TRUTHS)
+      "(patch.top - corner.top, patch.left - corner.left)", "(0, 0)", BY_FILE)
 fault("the contradiction is measured on all patches", "scale/phases.py",
       "chosen = np.flatnonzero(sample(unknown)).tolist()",
-      "chosen = np.flatnonzero(unknown).tolist()", TRUTHS)
+      "chosen = np.flatnonzero(unknown).tolist()", BY_FILE)
 fault("a wide round too few is redrawn", "scale/phases.py",
       "return len(WIDE) if detail < MOST_DETAIL else 0",
-      "return len(WIDE) - 1 if detail < MOST_DETAIL else 0", TRUTHS)
+      "return len(WIDE) - 1 if detail < MOST_DETAIL else 0", BY_FILE)
 fault("redrawn passes are those of the first round", "scale/phases.py",
       "Step(i, i, wide_passes(i, job.params, job.lengths))",
-      "Step(i, i, wide_passes(0, job.params, job.lengths))", TRUTHS)
+      "Step(i, i, wide_passes(0, job.params, job.lengths))", BY_FILE)
 fault("the last passes know no doubt", "scale/phases.py",
       "passes = last_passes(runner.job.doubt, job.params, job.lengths)",
-      "passes = job.params.passes", TRUTHS)
+      "passes = job.params.passes", BY_FILE)
 fault("without evidence there are fewer passes", "scale/phases.py",
-      "passes = job.params.passes\n", "pass\n", TRUTHS)
+      "passes = job.params.passes\n", "pass\n", BY_FILE)
 fault("a class before thinning is one after it", "scale/phases.py",
       'before[_integers(result["before"])] = True',
       'before[_integers(result["after"])] = True', TRUTHS)
@@ -169,15 +171,15 @@ fault("cells do not look for rivals around their window", "scale/scene.py",
       "outer = inner.grown(lengths.reach, plane.shape)",
       "outer = inner.grown(lengths.reach - 1, plane.shape)", HALOS)
 fault("the map's part is too small for an interpolation", "core/windows.py",
-      "_TAPS = 3", "_TAPS = 1", TRUTHS, "windows_tiles")
+      "_TAPS = 3", "_TAPS = 1", BY_FILE, "windows_tiles")
 fault("unknown pixels are put into the patch of the window", "pipeline/doubt.py",
       "(rows + window.top) // PATCH * patches[1] + (columns + window.left) // PATCH",
-      "rows // PATCH * patches[1] + columns // PATCH", TRUTHS)
+      "rows // PATCH * patches[1] + columns // PATCH", BY_FILE)
 fault("tiles in the last column are not decided", "scale/phases.py",
       "np.flatnonzero(in_squares(unknown, self.job.tile)).tolist()",
-      "np.flatnonzero(in_squares(unknown, self.job.tile)[:, :-1]).tolist()", TRUTHS)
+      "np.flatnonzero(in_squares(unknown, self.job.tile)[:, :-1]).tolist()", BY_FILE)
 fault("boundary maps are read without their halo", "scale/solving.py",
-      "job.read(outer, boundary=True)", "job.read(outer, boundary=False)[..., :1]", TRUTHS)
+      "job.read(outer, boundary=True)", "job.read(outer, boundary=False)[..., :1]", BY_FILE)
 fault("a block that walkers leave is not looked at more widely", "scale/solving.py",
       "or found.leaving <= job.params.tolerance or", "or True or",
       "scale::test_walkers_that_go_far", "scale::test_a_wide_blob_gets_a_larger_window")

@@ -4,7 +4,6 @@ A run gets exactly what the refusal of a smaller budget asks for, and stays with
 """
 
 import json
-import os
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from engine_internals import planned_bytes, record_windows, small_world
 from gallery import blobs, reduced
-from large_files import PACKAGE
+from large_files import environment
 
 from hdseg_gpu import refine_file
 
@@ -48,11 +47,10 @@ def measured(folder, image, coarse, first, **options):
     """
     np.save(folder / "image.npy", image)
     np.save(folder / "coarse.npy", coarse)
-    environment = {**os.environ, "PYTHONPATH": PACKAGE, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", _CHILD, str(folder), json.dumps(options),
          str(first)],
-        env=environment, capture_output=True, text=True, check=False,
+        env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
