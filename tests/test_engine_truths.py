@@ -119,3 +119,16 @@ def test_classes_that_thinning_takes_away_are_named(road, tmp_path):
     image = coarse.repeat(5, axis=0).repeat(5, axis=1)
     _, report = road(tmp_path, image, coarse, elements=eastern, passes=40)
     assert any("left no seeds of class [4, 9]" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("road", two_roads.ROADS)
+def test_labels_that_are_not_certain_are_counted_once(road, monkeypatch, tmp_path):
+    """About as many in small blocks as in a large one: not those around each block again."""
+    image, coarse, options = two_roads.half_doubted(4, 2, 60, 2)
+    options |= {"solver": "multigrid", "tol": 0.4, "beta": 0.0}
+    _, whole = refine(image, coarse, return_report=True, **options)
+    small_world(monkeypatch, side=64, enough=1 << 18)
+    _, report = road(tmp_path, image, coarse, **options)
+    assert whole.uncertified_pixels > 1000
+    assert report.uncertified_pixels == pytest.approx(whole.uncertified_pixels, rel=0.1)
+    assert report.unknown_pixels == whole.unknown_pixels
