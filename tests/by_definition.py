@@ -12,7 +12,15 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse
 import scipy.sparse.linalg
-from engine_internals import REFERENCE, ColourModels, NearestMap, Network, all_of, elements_of
+from engine_internals import (
+    REFERENCE,
+    ColourModels,
+    Nearby,
+    NearestMap,
+    Network,
+    all_of,
+    elements_of,
+)
 
 # passes and spread in units of the scale, weight of the colours
 WIDE = [(12, 14, 1.1), (4, 8, 1.1), (4, 5, 1.1)]
@@ -174,7 +182,7 @@ class Given:
         sure = np.tanh(source.log * np.log1p(away) + source.linear * away).astype(np.float32)
         sure[self.silent] = 0
         windows = np.prod([-(-n // group) for n in source.own.shape])
-        every = type(REFERENCE.nearby_classes((source.own,), 1, self.cell, group))(
+        every = Nearby(
             np.arange(windows + 1) * self.count,
             np.tile(np.arange(self.count, dtype=np.uint8), windows),
         )

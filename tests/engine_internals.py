@@ -7,14 +7,14 @@ import numpy as np
 import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
-from hdseg_gpu.core.ops import ColourModels, NearestMap, Network
+from hdseg_gpu.core.ops import ColourModels, Nearby, NearestMap, Network
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
 from hdseg_gpu.scale.memory import Need
 
-__all__ = ["REFERENCE", "ColourModels", "NearestMap", "Network", "all_of", "elements_of"]
+__all__ = ["REFERENCE", "ColourModels", "Nearby", "NearestMap", "Network", "all_of", "elements_of"]
 REFERENCE = load("reference")
 
 

@@ -165,8 +165,9 @@ fault("halos of seeds forget pruning", "pipeline/seeds.py",
       "+ (2 * passes + 4 if params.prune else 0)", "", HALOS)
 fault("halos of colours are a window short", "pipeline/colours.py",
       "(3 * max(radii) + 1) * size", "(3 * max(radii)) * size", HALOS)
-fault("halos of colours forget how far rivals are", "pipeline/colours.py",
-      ", lengths.reach * lengths.cell + size)", ", size)", HALOS)
+fault("windows of colours begin anywhere", "scale/scene.py",
+      "window.grown(halo, job.shape).aligned(size, job.shape)", "window.grown(halo, job.shape)",
+      HALOS)
 fault("cells do not look for rivals around their window", "scale/scene.py",
       "outer = inner.grown(lengths.reach, plane.shape)",
       "outer = inner.grown(lengths.reach - 1, plane.shape)", HALOS)
