@@ -27,10 +27,12 @@ def other(array, value):
     return changed
 
 
+LOWEST = np.zeros(HOLES.shape, bool)  # one pixel, whose class is the first of all
+LOWEST.flat[np.flatnonzero(HOLES.min() == HOLES)[0]] = True
 CHANGES = {
     "image": {"image": other(IMAGE, 1)},
     "coarse": {"coarse": other(HOLES, 2 if HOLES[0, 0] != 2 else 1)},
-    "coarse, ignored": {"coarse": other(HOLES, 9)},
+    "coarse, ignored": {"coarse": np.where(LOWEST, 9, HOLES)},
     "coarse, labels": {"coarse": np.where(HOLES == 1, 7, HOLES).astype(np.uint8)},
     "ignore_index": {"ignore_index": False},
     "ignored label": {"coarse": np.where(HOLES == 9, 8, HOLES), "ignore_index": 8},
