@@ -170,7 +170,7 @@ fault("windows of colours begin anywhere", "scale/scene.py",
       HALOS)
 fault("cells do not look for rivals around their window", "scale/scene.py",
       "outer = inner.grown(lengths.reach, plane.shape)",
-      "outer = inner.grown(lengths.reach - 1, plane.shape)", HALOS)
+      "outer = inner", HALOS)
 fault("the map's part is too small for an interpolation", "core/windows.py",
       "_TAPS = 3", "_TAPS = 1", BY_FILE, "windows_tiles")
 fault("unknown pixels are put into the patch of the window", "pipeline/doubt.py",

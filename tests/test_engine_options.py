@@ -35,7 +35,7 @@ MATTERS = {
     "gamma": (None, 0.2, {}),
     "interpolation": ("cubic", "nearest", {}),
     "median": (1, 3, {}),
-    "ignore_index": (9, False, {"coarse": HOLES}),
+    "ignore_index": (False, 9, {"coarse": HOLES}),
     "alpha": (True, False, {"image": RGBA}),
 }
 # Labels do not depend on them, but what cannot be used is refused by its name.
@@ -95,6 +95,14 @@ def test_options_are_refused_by_their_names(option, way, tmp_path):
 def test_the_axis_of_the_classes(axis, way, tmp_path):
     found = way(tmp_path, IMAGE, np.moveaxis(PLANES, 0, axis), class_axis=axis)
     np.testing.assert_array_equal(found, refine(IMAGE, PLANES))
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_probabilities_come_back_on_the_axis_they_came_on(axis):
+    moved = np.moveaxis(PLANES, 0, axis)
+    _, found = refine(IMAGE, moved, class_axis=axis, return_probabilities=True)
+    _, expected = refine(IMAGE, PLANES, return_probabilities=True)
+    np.testing.assert_array_equal(found, np.moveaxis(expected, 0, axis))
 
 
 @pytest.mark.parametrize("way", [in_memory, by_file, lazily])

@@ -27,11 +27,13 @@ def other(array, value):
     return changed
 
 
+LOWEST = np.zeros(HOLES.shape, bool)  # one pixel, whose class is the first of all
+LOWEST.flat[np.flatnonzero(HOLES.min() == HOLES)[0]] = True
 CHANGES = {
     "image": {"image": other(IMAGE, 1)},
     "coarse": {"coarse": other(HOLES, 2 if HOLES[0, 0] != 2 else 1)},
-    "coarse, ignored": {"coarse": other(HOLES, 9)},
-    "coarse, labels": {"coarse": np.where(HOLES == 1, 7, HOLES).astype(np.uint8)},
+    "coarse, ignored": {"coarse": np.where(LOWEST, 9, HOLES)},
+    "coarse, labels": {"coarse": np.where(HOLES == 2, 7, HOLES).astype(np.uint8)},
     "ignore_index": {"ignore_index": False},
     "ignored label": {"coarse": np.where(HOLES == 9, 8, HOLES), "ignore_index": 8},
     "boundary": {"boundary": other(RAMP, 0.7)},
@@ -100,11 +102,14 @@ def test_the_boundary_map_may_not_go(labels_run):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("version", lambda _: "9.9.9"), ("CUT_ERROR", 1e-7)], ids=["version", "cut"]
-)
-def test_neither_may_the_program(name, value, labels_run, monkeypatch):
+    ("name", "value", "said"),
+    [("version", lambda _: "9.9.9", r"hdseg_gpu \S+ began it, and this is 9\.9\.9"),
+     ("CUT_ERROR", 1e-7, "cannot be resumed")],
+    ids=["version", "cut"],
+)  # fmt: skip
+def test_neither_may_the_program(name, value, said, labels_run, monkeypatch):
     constants(monkeypatch, **{name: value})
-    check_refused(LABELS, labels_run)
+    check_refused(LABELS, labels_run, said)
 
 
 def test_probabilities(tmp_path):

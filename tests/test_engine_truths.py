@@ -61,6 +61,7 @@ CASES = {
     "half a doubt": two_roads.half_doubted(3, 1, 90, 2),
     "half a doubt, ignored": two_roads.half_doubted(4, 2, 60, 2, "ignored"),
     "half a doubt, probabilities": two_roads.half_doubted(3, 2, 60, 1, "probabilities"),
+    "half a doubt, scale as told": two_roads.half_doubted(2, 4, 20, 2, scale=4.0),
     "half a doubt, median": two_roads.half_doubted(4, 2, 40, 2, "ignored", median=7, gamma=0.4),
 }
 
