@@ -25,7 +25,6 @@ from hdseg_gpu.core.params import TOLERANCE, Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io import (
-    LARGE_OUTPUTS,
     check_labels,
     check_output,
     read_coarse_placed,
@@ -62,6 +61,7 @@ from hdseg_gpu.scale.workspace import (
     remove_remains,
     tile_of,
 )
+from hdseg_gpu.small import InMemory, fits, telling
 
 
 def refine_file(
@@ -192,10 +192,8 @@ def refine_file(
         validate.path("output", output), paths, resume=resume, overwrite=overwrite
     )
     with ExitStack() as stack:
-        given = input_of(on_host("image", image), allowed, level, image_key, trust_vrt)
-        stack.callback(closed, given)
+        given = _image(image, level, image_key, alpha, trust_vrt, allowed, stages, stack)
         source = source_of(given)
-        given = replace(given, alpha=_alpha(source, alpha, stages))
         coarse_files = watch_of(coarse, key)
         network = coarse_map(
             read_coarse_placed(on_host("coarse", coarse), key, source, allowed, class_axis),
@@ -216,14 +214,25 @@ def refine_file(
         before = recorded_plan(target) if resume else {}
         check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
-        earlier = tile_of(before)
+        need = _need(given, edge_map, network, params)
+        # Whatever is about tiles asks for them; so does a bound on memory.
+        asked = (max_memory, workers, tile, sigma, scheduler, resume or None)
+        if (
+            on_error == "fail"
+            and not any(v is not None for v in asked)
+            and fits(need, allowed, target)
+        ):
+            picture = InMemory(
+                given, edge_map, network, params, ops, device_memory, backend != "auto"
+            )  # fmt: skip
+            stages.progress = telling(progress, source.shape)
+            return _warned(stages, picture.refine(target, replacing, coarse_files, stages))
         plan = planned(
-            _need(given, edge_map, network, params), allowed,
-            validate.count("workers", workers), _tile(earlier if tile is None else tile),
+            need, allowed,
+            validate.count("workers", workers), _tile(tile_of(before) if tile is None else tile),
             given_back=size_of_arrays(network),
         )  # fmt: skip
-        if sigma is not None:
-            sigma = validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
+        sigma = _sigma(sigma)
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
             "on_error": on_error,
@@ -250,9 +259,7 @@ def refine_file(
                 complete = write_output(target, labels, source.georeference)
                 report = _report(job, network, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
-        for note in (*stages.notes, *stages.fallbacks):
-            warnings.warn(note, RefinementWarning, stacklevel=2)
-        return _report(job, network, found, stages, plan, source)
+        return _warned(stages, _report(job, network, found, stages, plan, source))
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
@@ -277,9 +284,26 @@ def _target(
                 f"output {output} exists, and no unfinished run for it: if that run has come to "
                 "its end, nothing is left to do; else name another file, or pass --overwrite."
             )
-    target = check_output(output, overwrite=overwrite or own, inputs=inputs, writable=LARGE_OUTPUTS)
+    target = check_output(output, overwrite=overwrite or own, inputs=inputs)
     check_folder(target, resume=resume, anew=overwrite)
     return target, overwrite or own
+
+
+def _image(
+    image: Any, level: int, key: str | None, alpha: bool | None, trust_vrt: bool, allowed: Budget,
+    stages: Stages, stack: ExitStack,
+) -> Input:  # fmt: skip
+    """Return where the image is; it is closed with the stack if we open it."""
+    given = input_of(on_host("image", image), allowed, level, key, trust_vrt)
+    stack.callback(closed, given)
+    return replace(given, alpha=_alpha(source_of(given), alpha, stages))
+
+
+def _warned(stages: Stages, report: FileReport) -> FileReport:
+    """Return the report, after its notes were given as warnings."""
+    for note in (*stages.notes, *stages.fallbacks):
+        warnings.warn(note, RefinementWarning, stacklevel=3)
+    return report
 
 
 def _report(
@@ -360,6 +384,12 @@ def _scheduler(
     doer = Distributed(scheduler, timeout, inputs)
     stack.callback(doer.finish)
     return doer
+
+
+def _sigma(sigma: float | None) -> float | None:
+    if sigma is None:
+        return None
+    return validate.zero_or_at_least("sigma", sigma, validate.MIN_SIGMA)
 
 
 def _tile(tile: int | None) -> int | None:

@@ -10,7 +10,7 @@ from file_samples import refused
 from PIL import Image
 
 from hdseg_gpu.core.windows import Window
-from hdseg_gpu.io.npy_writer import write_npy
+from hdseg_gpu.io.array_writer import write_npy
 from hdseg_gpu.io.png_jpeg import write_png
 from hdseg_gpu.io.png_writer import write_png_stream
 from hdseg_gpu.io.read import read_labels

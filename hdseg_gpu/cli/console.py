@@ -103,16 +103,18 @@ def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None
 
 
 class _Lines:
-    """Prints the progress when a phase begins or ends, and every so many seconds."""
+    """Prints the progress every so many seconds; of a run that takes longer, all phases too."""
 
     _SECONDS = 10.0
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._begun = self._last = monotonic()
 
     def __call__(self, now: TileProgress) -> None:
-        if now.done in (0, now.tiles) or monotonic() - self._last > self._SECONDS:
-            self._last = monotonic()
+        time = monotonic()
+        ends = now.done in (0, now.tiles) and time - self._begun > self._SECONDS
+        if ends or time - self._last > self._SECONDS:
+            self._last = time
             print(now, file=sys.stderr, flush=True)
 
 

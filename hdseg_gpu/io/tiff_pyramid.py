@@ -21,12 +21,17 @@ _CLASSIC = 2 << 30  # bytes of labels that a classic TIFF holds surely
 _PER_CENTIMETRE = 1e4  # micrometres
 
 
+def write_ome(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
+    """Write labels as ``write_pyramid`` does, as OME-TIFF."""
+    write_pyramid(path, labels, georeference, ome=True)
+
+
 def write_pyramid(
     path: Path,
     labels: LabelSource,
     georeference: Georeference | None,
     *,
-    ome: bool,
+    ome: bool = False,
     tile: int = 512,
 ) -> None:
     """Write labels, losslessly compressed, with levels half as large each.

@@ -1,0 +1,109 @@
+"""Pictures that fit into memory, for refine_file(): no tiles, and no folder of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.memory import Budget, peak
+from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.report import FileReport, Stages, note_precision, report_of
+from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io import write_labels
+from hdseg_gpu.io.identity import Watch
+from hdseg_gpu.pipeline.ignored import continued
+from hdseg_gpu.run import Job, within_memory
+from hdseg_gpu.scale.memory import Need
+from hdseg_gpu.scale.progress import Meter, TileProgress
+from hdseg_gpu.scale.sources import Input, check_values, reading, source_of
+from hdseg_gpu.scale.workspace import folder_for
+
+MOST = 32 << 20  # pixels; what has more is refined tile by tile
+# Bytes for each pixel beside the image. 17 were measured where 3 % of the pixels are unknown; each
+# unknown one takes some 300 more.
+_FOR_PIXEL = 100
+
+
+def fits(need: Need, allowed: Budget, target: Path) -> bool:
+    """Return whether a picture is so small that tiles would only take time.
+
+    One that has an unfinished run for its output goes on with that, or ends it.
+    """
+    pixels = need.shape[0] * need.shape[1]
+    each = 3 * need.channels * need.itemsize + 3 * need.boundary_bytes + _FOR_PIXEL
+    takes = pixels * each + need.decoding + need.held
+    return pixels <= MOST and takes <= allowed.left and not folder_for(target).exists()
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A picture that is refined at once."""
+
+    image: Input
+    boundary: Input | None
+    network: Coarse
+    params: Params
+    ops: Ops
+    device_memory: int | None
+    final: bool  # whether another backend may not take over
+
+    def refine(
+        self, target: Path, overwrite: bool, watch: Watch | None, stages: Stages
+    ) -> FileReport:
+        """Write the labels to a file; nothing is written if a file changed meanwhile.
+
+        watch: of the coarse map's file.
+        """
+        image = validate.image(_pixels(self.image), -1, self.image.alpha, Stages())
+        edges = None if self.boundary is None else _pixels(self.boundary)[..., 0]
+        features = validate.edge_features(image, edges, self.params.edges)
+        job = Job(image, features, continued(self.network), self.params, with_probabilities=False)
+        ops, outcome = within_memory(
+            self.ops, job, self.device_memory, stages, final=self.final
+        )  # fmt: skip
+        with ops.here(self.device_memory):  # a device that has failed says so now
+            labels = ops.host(outcome.labels)
+        check_values(image=self.image, boundary=self.boundary)
+        if watch is not None:
+            watch.check(thoroughly=True)
+        result, source = outcome.result, source_of(self.image)
+        note_precision(result.tally, self.params.tolerance, stages)
+        with stages("writing"):
+            write_labels(target, labels, source.georeference, overwrite=overwrite)
+        report = report_of(
+            ops.name, source.shape, self.network.shape, self.network, self.params, outcome.sigma,
+            result.passes, result.doubt, result.tally, stages,
+        )  # fmt: skip
+        return FileReport(
+            **vars(report), tile=max(source.shape), tiles=1,
+            decided_tiles=int(result.tally.unknown_pixels > 0), workers=1,
+            bytes_read=source.bytes_read, peak_memory=peak(), skipped={},
+        )  # fmt: skip
+
+
+def _pixels(given: Input) -> NDArray[Any]:
+    with reading(given, "") as source:
+        return source.take()
+
+
+def telling(
+    tell: Callable[[TileProgress], None] | None, shape: Shape
+) -> Callable[[str, float], None] | None:
+    """Return what tells a callback of tiles how far the stages are: each has one tile."""
+    if tell is None:
+        return None
+    meter, begun, ended = Meter(tell), set[str](), set[str]()
+
+    def told(stage: str, share: float) -> None:
+        if stage not in begun:
+            begun.add(stage)
+            meter.begin(stage, 1, 0)
+        if share >= 1 and stage not in ended:
+            ended.add(stage)
+            meter.done(shape[0] * shape[1])
+
+    return told
