@@ -27,6 +27,7 @@ from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io import (
     check_labels,
     check_output,
+    note_lost_place,
     read_coarse_placed,
 )
 from hdseg_gpu.io.paths import exists, followed
@@ -61,7 +62,7 @@ from hdseg_gpu.scale.workspace import (
     remove_remains,
     tile_of,
 )
-from hdseg_gpu.small import InMemory, fits, telling
+from hdseg_gpu.small import InMemory, fits
 
 
 def refine_file(
@@ -180,8 +181,7 @@ def refine_file(
     resume, overwrite = validate.switch("resume", resume), validate.switch("overwrite", overwrite)
     trust_vrt = validate.switch("trust_vrt", trust_vrt)
     level = validate.integer("level", level, 0)
-    for name, value in (("key", key), ("image_key", image_key), ("address", address)):
-        validate.text(name, value)
+    _check_texts(key=key, image_key=image_key, address=address)
     stages = Stages()
     paths = tuple(
         validate.path(name, value)
@@ -207,6 +207,7 @@ def refine_file(
             median=median, solver=solver, tol=tol,
         ))  # fmt: skip
         check_labels(target, network.values.dtype, *_range(network))
+        note_lost_place(target, source, stages)
         edge_map = None if boundary is None else _edge_map(boundary, source.shape, allowed, stack)
         doer = _scheduler(scheduler, address, worker_timeout, (given, edge_map), stack)
         ops = backends.select(backend)
@@ -215,18 +216,14 @@ def refine_file(
         check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
         need = _need(given, edge_map, network, params)
-        # Whatever is about tiles asks for them; so does a bound on memory.
-        asked = (max_memory, workers, tile, sigma, scheduler, resume or None)
-        if (
-            on_error == "fail"
-            and not any(v is not None for v in asked)
-            and fits(need, allowed, target)
-        ):
+        tiled = _about_tiles(on_error, max_memory, workers, tile, sigma, scheduler, resume or None)
+        if not tiled and fits(need, allowed, target):
             picture = InMemory(
                 given, edge_map, network, params, ops, device_memory, backend != "auto"
             )  # fmt: skip
-            stages.progress = telling(progress, source.shape)
-            return _warned(stages, picture.refine(target, replacing, coarse_files, stages))
+            return _warned(
+                stages, picture.refine(target, replacing, coarse_files, stages, progress)
+            )
         plan = planned(
             need, allowed,
             validate.count("workers", workers), _tile(tile_of(before) if tile is None else tile),
@@ -287,6 +284,16 @@ def _target(
     target = check_output(output, overwrite=overwrite or own, inputs=inputs)
     check_folder(target, resume=resume, anew=overwrite)
     return target, overwrite or own
+
+
+def _about_tiles(on_error: str, *options: Any) -> bool:
+    """Return whether any option asks for tiles, as a bound on memory does."""
+    return on_error != "fail" or any(option is not None for option in options)
+
+
+def _check_texts(**options: str | None) -> None:
+    for name, value in options.items():
+        validate.text(name, value)
 
 
 def _image(

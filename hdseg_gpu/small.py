@@ -52,12 +52,18 @@ class InMemory:
     final: bool  # whether another backend may not take over
 
     def refine(
-        self, target: Path, overwrite: bool, watch: Watch | None, stages: Stages
+        self,
+        target: Path,
+        overwrite: bool,
+        watch: Watch | None,
+        stages: Stages,
+        progress: Callable[[TileProgress], None] | None,
     ) -> FileReport:
         """Write the labels to a file; nothing is written if a file changed meanwhile.
 
-        watch: of the coarse map's file.
+        watch: of the coarse map's file. progress: told when a stage begins and ends.
         """
+        stages.progress = _telling(progress, source_of(self.image).shape)
         image = validate.image(_pixels(self.image), -1, self.image.alpha, Stages())
         edges = None if self.boundary is None else _pixels(self.boundary)[..., 0]
         features = validate.edge_features(image, edges, self.params.edges)
@@ -90,7 +96,7 @@ def _pixels(given: Input) -> NDArray[Any]:
         return source.take()
 
 
-def telling(
+def _telling(
     tell: Callable[[TileProgress], None] | None, shape: Shape
 ) -> Callable[[str, float], None] | None:
     """Return what tells a callback of tiles how far the stages are: each has one tile."""

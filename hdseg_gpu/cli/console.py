@@ -19,6 +19,7 @@ from rich.table import Table
 from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.report import FileReport, Report
 from hdseg_gpu.core.report import Progress as ProgressCallback
+from hdseg_gpu.io.formats import names, writable
 from hdseg_gpu.scale.progress import TileProgress
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
@@ -26,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and no
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Elements = Annotated[str, typer.Option(help="Structuring elements: 9x9 or 3x3.")]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, Zarr, .npy or .npz.")
+    Path, typer.Option("--output", "-o", metavar="OUT", help=f"{names(writable())}.")
 ]
 Scale = Annotated[
     float | None, typer.Option(help="Image pixels for each pixel the network decided.")

@@ -30,9 +30,7 @@ from hdseg_gpu.io.formats import format_of, loaded, names, readable
 
 
 def refine(
-    image: Annotated[
-        Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, slide, Zarr, .npy, .npz.")
-    ],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help=f"{names(readable())}.")],
     coarse: Annotated[
         Path,
         typer.Argument(

@@ -7,7 +7,7 @@ from hdseg_gpu.io.paths import check_output
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.read import read_coarse, read_coarse_placed, read_image, read_labels
 from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
-from hdseg_gpu.io.write import check_labels, write_labels, write_picture
+from hdseg_gpu.io.write import check_labels, note_lost_place, write_labels, write_picture
 
 __all__ = [
     "Georeference",
@@ -19,6 +19,7 @@ __all__ = [
     "check_output",
     "create_labels",
     "create_output",
+    "note_lost_place",
     "open_image",
     "open_within",
     "read_array",

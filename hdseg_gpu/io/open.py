@@ -107,5 +107,5 @@ def check_key(path: Path, chosen: Format, key: str | None) -> None:
     if key is not None and "key" not in chosen.takes:
         keyed = names([each for each in readable() if "key" in each.takes])
         raise InvalidInput(
-            f"{path} is no {keyed} file, so it holds no array {shown(key)}; pass no key."
+            f"{path} holds no named arrays, as {keyed} do: there is no {shown(key)}; pass no key."
         )

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.create import create_labels
 from hdseg_gpu.io.formats import format_of
 from hdseg_gpu.io.paths import completed, followed
 from hdseg_gpu.io.png_jpeg import write_png
-from hdseg_gpu.io.source import Georeference
+from hdseg_gpu.io.source import Georeference, ImageSource
 
 
 class ArrayLabels:
@@ -47,6 +48,16 @@ def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) ->
         f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, these ({dtype}) go "
         f"from {lowest} to {highest}; write .tif or .npy."
     )
+
+
+def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:
+    """Say so where an image lies somewhere, and the format of its labels cannot hold where."""
+    chosen, where = format_of(path), image.georeference
+    if where is not None and where.transform is not None and chosen and not chosen.places:
+        stages.notes.append(
+            f"{image.name} has a georeference, which {chosen.name} cannot hold; write .tif to keep "
+            "it."
+        )
 
 
 def write_labels(
