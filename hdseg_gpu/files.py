@@ -105,7 +105,10 @@ def refine_file(
     overwrite: bool = False,
     progress: Callable[[TileProgress], None] | None = None,
 ) -> Report:
-    """Write the labels of a large image to a file, as ``refine`` finds them, tile by tile.
+    """Write the labels of an image of any size to a file, as ``refine`` finds them.
+
+    A large image is refined tile by tile; one of up to 32 megapixels that fits into memory is
+    refined at once, unless an option about tiles, or `max_memory`, is given. The file is the same.
 
     Memory is bounded whatever the size of the image; what is not known is where the time goes: it
     grows with the length of the boundaries, as tiles without any are not even read. The labels do
@@ -118,8 +121,9 @@ def refine_file(
     coarse : path, or array
         Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.
     output : path
-        .tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr
-        (OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is complete.
+        .tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata; .cog.tif cloud-optimised),
+        .zarr (OME-Zarr 0.5), .png, .npy, .npz. Georeference and pixel size are the image's, where
+        the format has a place for them. It appears when it is complete.
     method, scale, passes, elements, unsure, prune, edges, boundary, beta, gamma, interpolation, \
     median, ignore_index, alpha, class_axis, backend, max_device_memory, solver, tol
         As for ``refine``; boundary is a path or array as the image.

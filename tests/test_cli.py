@@ -145,6 +145,30 @@ def test_image_with_the_channels_first(hdseg):
     np.testing.assert_array_equal(read_labels(Path("out.png")), refine(RGB, COARSE))
 
 
+def test_channel_axis_of_what_is_no_array(hdseg):
+    line = "refine image.png coarse.png -o out.png --channel-axis 0"
+    assert_error(hdseg(line), 2, "--channel-axis=0", ".npy or .npz", "image.png", "leave it out")
+    save(RGB.transpose(2, 0, 1), "i.npy")
+    line = "refine i.npy coarse.png -o i.npy --overwrite --channel-axis 0"
+    assert_error(hdseg(line), 2, "is an input")
+    assert_error(hdseg("refine no.npy coarse.png -o out.png --channel-axis 0"), 2, "does not exist")
+
+
+def test_arrays_of_an_npz_as_image_and_coarse_map(hdseg):
+    np.savez("all.npz", image=RGB, first=RGB.transpose(2, 0, 1), coarse=COARSE)
+    line = "refine all.npz all.npz --key coarse -o out.npz --overwrite -q"
+    for more in ("--image-key image", "--image-key first --channel-axis 0"):
+        assert hdseg(f"{line} {more}") == (0, "", "")
+        np.testing.assert_array_equal(np.load("out.npz")["arr_0"], refine(RGB, COARSE), strict=True)
+
+
+@pytest.mark.parametrize("name", ["seeds.tif", "seeds.cog.tif", "seeds.ome.tif", "seeds.zarr"])
+def test_seeds_in_all_formats(name, hdseg):
+    pytest.importorskip("zarr" if name.endswith(".zarr") else "rasterio")
+    assert hdseg(f"seeds mask.png -o {name} --passes 3 -q") == (0, "", "")
+    np.testing.assert_array_equal(read_labels(Path(name)), seeds(LABELS, passes=3))
+
+
 def test_npz_with_key(hdseg):
     np.savez("two.npz", probabilities=PLANES, labels=COARSE)
     assert_error(

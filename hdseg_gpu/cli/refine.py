@@ -23,10 +23,11 @@ from hdseg_gpu.cli.console import (
 )
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
+from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.params import METHODS, TOLERANCE
 from hdseg_gpu.core.report import Report
-from hdseg_gpu.io import check_output
-from hdseg_gpu.io.formats import format_of, loaded, names, readable
+from hdseg_gpu.io import check_output, read_coarse
+from hdseg_gpu.io.formats import format_of, names, readable
 
 
 def refine(
@@ -133,7 +134,7 @@ def refine(
 
     Large images are refined tile by tile, in bounded memory.
     """
-    options = {
+    options: dict[str, Any] = {
         "method": method, "scale": scale, "passes": passes, "elements": elements,
         "unsure": unsure, "prune": prune, "edges": edges, "boundary": boundary, "beta": beta,
         "gamma": gamma, "interpolation": interpolation, "median": median,
@@ -151,10 +152,10 @@ def refine(
             report = _refined(image, coarse, output, progress=told, **options)
         else:
             check_output(output, overwrite=True, inputs=(image,))
-            pixels = _channels_last(image, image_key, channel_axis)
-            report = _refined(
-                pixels, coarse, output, progress=told, **options | {"image_key": None}
-            )
+            allowed = byte_count(max_memory, "--max-memory")
+            pixels = _channels_last(image, image_key, channel_axis, allowed)
+            options["image_key"] = None
+            report = _refined(pixels, coarse, output, progress=told, **options)
     if as_json:
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
@@ -168,7 +169,7 @@ def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
     try:
         return refine_file(image, coarse, output, **options)
     except KeyboardInterrupt as error:
-        if not folder_for(output).exists():
+        if not folder_for(output.resolve()).exists():
             raise
         raise Unfinished(
             f"interrupted; {output} is not written, what is done so far is kept: continue with "
@@ -176,7 +177,7 @@ def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
         ) from error
 
 
-def _channels_last(image: Path, key: str | None, axis: int) -> NDArray[Any]:
+def _channels_last(image: Path, key: str | None, axis: int, allowed: float | None) -> NDArray[Any]:
     """Return the array of a file that may have its channels on any axis."""
     found = format_of(image)
     if found is None or found.read_array is None:
@@ -185,7 +186,8 @@ def _channels_last(image: Path, key: str | None, axis: int) -> NDArray[Any]:
             f"--channel-axis={axis} is for arrays ({arrays}), and {image} says itself where its "
             "channels are; leave it out."
         )
-    pixels: NDArray[Any] = loaded(found.read_array)(image, key)
+    budget = budget_of(validate.memory("max_memory", allowed))
+    pixels = read_coarse(image, key, budget)  # arrays of any shape
     axis = validate.axis_of("channel_axis", axis)
     return np.moveaxis(pixels, axis, -1) if pixels.ndim == 3 else pixels
 
