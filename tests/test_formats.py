@@ -158,7 +158,9 @@ def test_functions_are_there_and_take_what_they_are_said_to_take(each):
         ("png", (None, "")),
     ],
 )
-def test_the_longest_extension_decides(name, expected):
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_longest_extension_decides(name, expected, order, monkeypatch):
+    monkeypatch.setattr(formats, "FORMATS", FORMATS[::order])
     found = format_of(Path(name))
     assert (None if found is None else found.name, suffix_of(Path(name))) == expected
 

@@ -104,18 +104,20 @@ def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None
 
 
 class _Lines:
-    """Prints the progress every so many seconds; of a run that takes longer, all phases too."""
+    """Prints the progress every so many seconds, and when a phase of several tiles begins or ends.
+
+    Of a small picture, which is one tile, nothing is said unless it takes long.
+    """
 
     _SECONDS = 10.0
 
     def __init__(self) -> None:
-        self._begun = self._last = monotonic()
+        self._last = monotonic()
 
     def __call__(self, now: TileProgress) -> None:
-        time = monotonic()
-        ends = now.done in (0, now.tiles) and time - self._begun > self._SECONDS
-        if ends or time - self._last > self._SECONDS:
-            self._last = time
+        bounds = now.tiles > 1 and now.done in (0, now.tiles)
+        if bounds or monotonic() - self._last > self._SECONDS:
+            self._last = monotonic()
             print(now, file=sys.stderr, flush=True)
 
 
