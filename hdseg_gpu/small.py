@@ -8,17 +8,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.memory import Budget, peak
+from hdseg_gpu.core.memory import Budget, peak, resident
 from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Stages, note_precision, report_of
-from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io import write_labels
 from hdseg_gpu.io.identity import Watch
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.run import Job, within_memory
 from hdseg_gpu.scale.memory import Need
-from hdseg_gpu.scale.progress import Meter, TileProgress
+from hdseg_gpu.scale.progress import TileProgress
 from hdseg_gpu.scale.sources import Input, check_values, reading, source_of
 from hdseg_gpu.scale.workspace import folder_for
 
@@ -63,7 +62,7 @@ class InMemory:
 
         watch: of the coarse map's file. progress: told when a stage begins and ends.
         """
-        stages.progress = _telling(progress, source_of(self.image).shape)
+        stages.progress = _telling(progress)
         image = validate.image(_pixels(self.image), -1, self.image.alpha, Stages())
         edges = None if self.boundary is None else _pixels(self.boundary)[..., 0]
         features = validate.edge_features(image, edges, self.params.edges)
@@ -96,20 +95,8 @@ def _pixels(given: Input) -> NDArray[Any]:
         return source.take()
 
 
-def _telling(
-    tell: Callable[[TileProgress], None] | None, shape: Shape
-) -> Callable[[str, float], None] | None:
-    """Return what tells a callback of tiles how far the stages are: each has one tile."""
+def _telling(tell: Callable[[TileProgress], None] | None) -> Callable[[str, float], None] | None:
+    """Return what tells a callback of tiles which stage is under way."""
     if tell is None:
         return None
-    meter, begun, ended = Meter(tell), set[str](), set[str]()
-
-    def told(stage: str, share: float) -> None:
-        if stage not in begun:
-            begun.add(stage)
-            meter.begin(stage, 1, 0)
-        if share >= 1 and stage not in ended:
-            ended.add(stage)
-            meter.done(shape[0] * shape[1])
-
-    return told
+    return lambda stage, share: tell(TileProgress(stage, int(share), 0, 0.0, None, resident()))

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from small_runs import COARSE, IMAGE
 
-from hdseg_gpu import refine, small
+from hdseg_gpu import refine, refine_file, small
 from hdseg_gpu.cli import main
 
 rasterio = pytest.importorskip("rasterio")
@@ -156,6 +156,17 @@ def test_files_are_the_same_at_once_and_tile_by_tile(name, tmp_path, monkeypatch
     in_tiles = run(image, tmp_path / "tiles" / name)
     assert calls == []
     assert files_of(at_once) == files_of(in_tiles)
+
+
+def test_what_is_refined_at_once_tells_its_stages(tmp_path, capsys):
+    told = []
+    image = save(tmp_path / "image.tif")
+    refine_file(image, COARSE, tmp_path / "out.tif", progress=told.append)
+    assert {now.phase for now in told} >= {"survey", "evidence", "solve", "writing"}
+    assert {now.tiles for now in told} == {0}
+    assert "writing: " in str(told[-1])
+    main(["refine", str(image), str(tmp_path / "coarse.npy"), "-o", str(tmp_path / "b.tif")])
+    assert capsys.readouterr().err == ""  # no terminal: nothing is said of a second's work
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint16", "bool", ">i4"])

@@ -104,9 +104,9 @@ def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None
 
 
 class _Lines:
-    """Prints the progress every so many seconds, and when a phase of several tiles begins or ends.
+    """Prints the progress every so many seconds, and when a phase of tiles begins or ends.
 
-    Of a small picture, which is one tile, nothing is said unless it takes long.
+    Of a picture that is refined at once nothing is said unless it takes long.
     """
 
     _SECONDS = 10.0
@@ -115,7 +115,7 @@ class _Lines:
         self._last = monotonic()
 
     def __call__(self, now: TileProgress) -> None:
-        bounds = now.tiles > 1 and now.done in (0, now.tiles)
+        bounds = now.tiles > 0 and now.done in (0, now.tiles)
         if bounds or monotonic() - self._last > self._SECONDS:
             self._last = monotonic()
             print(now, file=sys.stderr, flush=True)
