@@ -31,7 +31,7 @@ def plant(name: str) -> None:
         raise InvalidInput(f"{path} is not read, a fault is planted; plant none.")
 
     reads.open_image = opened
-    reads.size_of = reads.read_image = reads.read_labels = reads.read_coarse = refused
+    reads.read_image = reads.read_labels = reads.read_coarse = refused
     if name == "labels":
         resumes.refine_file = _zeros
     if name == "input":

@@ -13,8 +13,9 @@ from fuzz.oracle import REFUSED, Judge, Wrong
 from hdseg_gpu import InvalidInput, Window, open_image, refine_file
 from hdseg_gpu.cli import main
 from hdseg_gpu.core.memory import Budget
-from hdseg_gpu.io import read_coarse, read_image, read_labels, size_of
-from hdseg_gpu.io.paths import LARGE, READABLE, SLIDES, is_zarr
+from hdseg_gpu.io import read_coarse, read_image, read_labels
+from hdseg_gpu.io.formats import format_of
+from hdseg_gpu.io.paths import is_zarr
 
 _WHOLE = 1 << 20  # pixels that are read at once
 _IN_MEMORY = 32 << 20  # pixels up to which the command reads a picture whole
@@ -39,7 +40,7 @@ def try_everything(rng: Random, path: Path, place: Place) -> Judge:
     """Read a picture in all ways, and refine with it now and then."""
     judge = Judge(re.compile(re.escape(path.name) + "|" + _ARGUMENTS))
     size = _windows(rng, judge, path, place)
-    if path.name.lower().endswith(READABLE) and (size is None or size[0] * size[1] <= _IN_MEMORY):
+    if size is None or size[0] * size[1] <= _IN_MEMORY:
         _whole(rng, judge, path, size, place.budget)
     small = size is None or size[0] * size[1] <= 1 << 16
     turn = rng.random()
@@ -59,11 +60,10 @@ def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, 
     how = {"level": level, "key": key, "max_memory": place.memory}
     guard.fill_memory_with(0x55)
     first = judge.attempt("open_image", _described, path, how)
-    size = None
-    if path.name.lower().endswith(LARGE):
-        size = judge.attempt("size_of", size_of, path, place.budget) or None
-        if first and size and level == 0 and key is None:
-            judge.require(size == first[0], "size_of", f"{size}, the picture has {first[0]}")
+    plain = first
+    if level != 0 or key is not None:
+        plain = judge.attempt("open_image", _described, path, {"max_memory": place.memory})
+    size = plain[0] if plain else None
     if not first:
         return size
     shape, channels, dtype = first
@@ -86,17 +86,22 @@ def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, 
             if one is not None:
                 part = found[0][window.slices]
                 same = part.tobytes() == one.tobytes()
-                if path.suffix in SLIDES and level > 0:
+                if _is_slide(path) and level > 0:
                     # Where a level is no whole fraction of the finest, OpenSlide blends its pixels.
                     same = same or np.abs(part.astype(int) - one).max() <= _BLENDED
                 judge.require(same, "read", "a window differs from all")
     if rng.random() < 0.1:
         judge.attempt("read outside", _outside, rng, path, how)
-    return size or (shape if level == 0 and key is None else None)
+    return size
+
+
+def _is_slide(path: Path) -> bool:
+    found = format_of(path)
+    return found is not None and found.extra == "wsi"
 
 
 def _described(path: Path, how: dict[str, Any]) -> tuple[Any, ...]:
-    level = how["level"]
+    level = how.get("level", 0)
     with open_image(path, **how) as source:
         shape, channels, dtype = source.shape, source.channels, source.dtype
         if not (len(shape) == 2 and min(*shape, channels) >= 1):

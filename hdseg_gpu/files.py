@@ -32,6 +32,7 @@ from hdseg_gpu.engine.kept_coarse import keep_coarse, size_of_arrays, without_ar
 from hdseg_gpu.engine.output import Labels, name_output, write_output
 from hdseg_gpu.engine.phases import OnDisk
 from hdseg_gpu.engine.run import Findings, run
+from hdseg_gpu.engine.whole_file import WholeFile, fits
 from hdseg_gpu.engine.workspace import (
     check_folder,
     check_version,
@@ -47,9 +48,9 @@ from hdseg_gpu.executors.base import Executor
 from hdseg_gpu.executors.local import Local
 from hdseg_gpu.executors.progress import Meter
 from hdseg_gpu.io import (
-    LARGE_OUTPUTS,
     check_labels,
     check_output,
+    note_lost_place,
     read_coarse_placed,
 )
 from hdseg_gpu.io.inputs import (
@@ -69,7 +70,10 @@ from hdseg_gpu.pipeline.ignored import continued
 
 @taking(FileCall)
 def refine_file(call: FileCall) -> Report:
-    """Write the labels of a large image to a file, as ``refine`` finds them, tile by tile.
+    """Write the labels of an image of any size to a file, as ``refine`` finds them.
+
+    A large image is refined tile by tile; one of up to 32 megapixels that fits into memory is
+    refined at once, unless an option about tiles, or `max_memory`, is given. The file is the same.
 
     Memory is bounded whatever the size of the image. Run time grows with the length of the
     boundaries: tiles without any are not even read. The labels do not depend on tiles, workers or
@@ -123,12 +127,8 @@ def refine_file(call: FileCall) -> Report:
         checks.path("output", call.output), paths, resume=resume, overwrite=overwrite
     )
     with ExitStack() as stack:
-        given = input_of(
-            on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt
-        )
-        stack.callback(closed, given)
+        given = _image(call, allowed, stages, stack)
         source = source_of(given)
-        given = replace(given, alpha=_alpha(source, call.alpha, stages))
         coarse_files = watch_of(call.coarse, call.key)
         network = coarse_map(
             read_coarse_placed(
@@ -139,6 +139,7 @@ def refine_file(call: FileCall) -> Report:
         )  # fmt: skip
         params = params_of(call, network, source.shape, stages)
         check_labels(target, network.values.dtype, *_range(network))
+        note_lost_place(target, source, stages)
         edge_map = None
         if call.boundary is not None:
             edge_map = _edge_map(call.boundary, source.shape, allowed, stack)
@@ -148,16 +149,21 @@ def refine_file(call: FileCall) -> Report:
         before = recorded_plan(target) if resume else {}
         check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
+        need = _need(given, edge_map, network, params)
+        if not _about_tiles(call) and fits(need, allowed, target):
+            picture = WholeFile(
+                given, edge_map, network, params, ops, device_memory, call.backend != "auto"
+            )  # fmt: skip
+            return _warned(
+                stages, picture.refine(target, replacing, coarse_files, stages, call.progress)
+            )
         tile = tile_of(before) if call.tile is None else call.tile
         plan = planned(
-            _need(given, edge_map, network, params), allowed,
-            call.workers, _tile(tile),
-            given_back=size_of_arrays(network),
+            need, allowed, call.workers, _tile(tile), given_back=size_of_arrays(network)
         )  # fmt: skip
-        sigma = call.sigma
         identity = {
-            **_identity(given, edge_map, network, params), "tile": plan.tile, "sigma": sigma,
-            "on_error": call.on_error,
+            **_identity(given, edge_map, network, params), "tile": plan.tile,
+            "sigma": call.sigma, "on_error": call.on_error,
         }  # fmt: skip
         if resume and (done := finished(target, identity)) is not None:
             return done
@@ -166,7 +172,7 @@ def refine_file(call: FileCall) -> Report:
             grid, network = network.shape, without_arrays(network)
             phases = OnDisk(DiskStore(
                 ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
-                plan.threads, call.on_error == "skip", sigma,
+                plan.threads, call.on_error == "skip", call.sigma,
                 device_memory, room=plan if doer is None else None,
             ), doer or Local(plan.workers), stages, Meter(call.progress))  # fmt: skip
             found = run(phases, stages)
@@ -181,9 +187,7 @@ def refine_file(call: FileCall) -> Report:
                 complete = write_output(target, labels, source.georeference)
                 report = _report(phases.store, network, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
-        for note in (*stages.notes, *stages.fallbacks):
-            warnings.warn(note, RefinementWarning, stacklevel=3)
-        return _report(phases.store, network, found, stages, plan, source)
+        return _warned(stages, _report(phases.store, network, found, stages, plan, source))
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
@@ -208,9 +212,31 @@ def _target(
                 f"output {output} exists, and no unfinished run for it: if that run has come to "
                 "its end, nothing is left to do; else name another file, or pass --overwrite."
             )
-    target = check_output(output, overwrite=overwrite or own, inputs=inputs, writable=LARGE_OUTPUTS)
+    target = check_output(output, overwrite=overwrite or own, inputs=inputs)
     check_folder(target, resume=resume, anew=overwrite)
     return target, overwrite or own
+
+
+def _about_tiles(call: FileCall) -> bool:
+    """Return whether any option asks for tiles, as a bound on memory does."""
+    options = call.max_memory, call.workers, call.tile, call.sigma, call.scheduler
+    return call.resume or call.on_error != "fail" or any(each is not None for each in options)
+
+
+def _image(call: FileCall, allowed: Budget, stages: Stages, stack: ExitStack) -> Input:
+    """Return where the image is; it is closed with the stack if we open it."""
+    given = input_of(
+        on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt
+    )
+    stack.callback(closed, given)
+    return replace(given, alpha=_alpha(source_of(given), call.alpha, stages))
+
+
+def _warned(stages: Stages, report: FileReport) -> FileReport:
+    """Return the report, after its notes were given as warnings."""
+    for note in (*stages.notes, *stages.fallbacks):
+        warnings.warn(note, RefinementWarning, stacklevel=4)
+    return report
 
 
 def _report(

@@ -12,7 +12,10 @@ from hdseg_gpu import (
     BackendUnavailable,
     NotConverged,
     api,
+    files,
+    small,
 )
+from hdseg_gpu.io import create
 
 WRONG = {
     "memory": (
@@ -143,7 +146,7 @@ def test_version(hdseg):
 @pytest.mark.parametrize(
     ("function", "line"),
     [
-        ("refine", "refine image.png coarse.png -o out.png"),
+        ("refine_file", "refine image.png coarse.png -o out.png"),
         ("seeds", "seeds mask.png -o out.png --passes 2"),
     ],
 )
@@ -151,7 +154,7 @@ def test_other_failures_exit_with_1(function, line, error, text, hdseg, monkeypa
     def fail(*_args, **_options):
         raise error
 
-    monkeypatch.setattr(api, function, fail)
+    monkeypatch.setattr(files if function == "refine_file" else api, function, fail)
     assert_error(hdseg(line), 1, text)
     assert names() == ["coarse.png", "image.png", "mask.png"]
 
@@ -160,19 +163,19 @@ def test_interrupt_exits_with_1_and_writes_nothing(hdseg, monkeypatch):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "refine", interrupt)
+    monkeypatch.setattr(small, "within_memory", interrupt)
     code, out, err = hdseg("refine image.png coarse.png -o out.png")
     assert (code, out, err) == (1, "", "error: interrupted; nothing was written\n")
     assert names() == ["coarse.png", "image.png", "mask.png"]
 
 
 def test_write_that_fails_leaves_the_old_file(hdseg, monkeypatch):
-    def half(stream, _labels):
-        stream.write(b"half")
+    def half(path, _labels, _place):
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     Path("out.npy").write_bytes(b"old")
-    monkeypatch.setattr(np, "save", half)
+    monkeypatch.setattr(create, "loaded", lambda _: half)
     result = hdseg("refine image.png coarse.png -o out.npy --overwrite")
     assert_error(result, 1, "No space left on device")
     assert Path("out.npy").read_bytes() == b"old"

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from hdseg_gpu import RefinementWarning, Window, open_image
-from hdseg_gpu.io import read_image, read_labels, size_of
-from hdseg_gpu.io.paths import JPEGS, LARGE, READABLE, is_zarr
+from hdseg_gpu.io import read_image, read_labels
+from hdseg_gpu.io.paths import is_zarr
 
 SAMPLES = corpus.samples()
 WINDOW = Window(2, 3, 14, 21)
-BY_WINDOW = [n for n in SAMPLES if not n.endswith(".npz")]
-IN_MEMORY = [n for n in SAMPLES if n.endswith(READABLE)]
+JPEGS = [n for n in SAMPLES if n.endswith((".jpg", ".jpeg"))]
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def test_every_file_has_a_formula():
     assert sum(p.stat().st_size for p in corpus.FOLDER.iterdir() if p.is_file()) < 300_000
 
 
-@pytest.mark.parametrize("sample", BY_WINDOW, indirect=True)
+@pytest.mark.parametrize("sample", SAMPLES, indirect=True)
 def test_windows(sample):
     sample, path = sample
     expected = planes(sample.pixels)
@@ -64,7 +63,7 @@ def test_windows(sample):
         compare(sample, source.read(window), expected[window.slices])
 
 
-@pytest.mark.parametrize("sample", [n for n in BY_WINDOW if SAMPLES[n].levels], indirect=True)
+@pytest.mark.parametrize("sample", [n for n in SAMPLES if SAMPLES[n].levels], indirect=True)
 def test_reduced_resolutions(sample):
     sample, path = sample
     for level, shape in enumerate(sample.levels, 1):
@@ -77,7 +76,7 @@ def test_reduced_resolutions(sample):
         assert abs(found - corner).max() <= 7 * step + sample.tolerance
 
 
-@pytest.mark.parametrize("sample", IN_MEMORY, indirect=True)
+@pytest.mark.parametrize("sample", SAMPLES, indirect=True)
 def test_whole_pictures(sample):
     sample, path = sample
     with expecting(sample):
@@ -85,7 +84,7 @@ def test_whole_pictures(sample):
 
 
 @pytest.mark.parametrize(
-    "sample", [n for n in IN_MEMORY if np.ndim(SAMPLES[n].labels) == 2], indirect=True
+    "sample", [n for n in SAMPLES if np.ndim(SAMPLES[n].labels) == 2], indirect=True
 )
 def test_labels_of_palettes(sample):
     sample, path = sample
@@ -93,18 +92,12 @@ def test_labels_of_palettes(sample):
         compare(sample, read_labels(path), sample.labels)
 
 
-@pytest.mark.parametrize("sample", [n for n in IN_MEMORY if n.endswith(JPEGS)], indirect=True)
+@pytest.mark.parametrize("sample", JPEGS, indirect=True)
 def test_labels_of_a_grey_jpeg(sample):
     sample, path = sample
     if sample.pixels.ndim == 2:
         with expecting(sample, jpeg_labels=True):
             compare(sample, read_labels(path), sample.pixels)
-
-
-@pytest.mark.parametrize("sample", [n for n in SAMPLES if n.endswith(LARGE)], indirect=True)
-def test_sizes(sample):
-    sample, path = sample
-    assert size_of(path) == sample.pixels.shape[:2]
 
 
 def test_georeferences():

@@ -292,7 +292,7 @@ def test_empty_npz(tmp_path):
 
 def test_key_for_a_file_that_has_none(tmp_path):
     np.save(tmp_path / "a.npy", GREY)
-    with refused(tmp_path / "a.npy", "no .npz", "'mask'"):
+    with refused(tmp_path / "a.npy", "no named arrays", r"\.npz", "'mask'"):
         read_coarse(tmp_path / "a.npy", "mask")
 
 

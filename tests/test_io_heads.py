@@ -20,7 +20,7 @@ from hdseg_gpu import open_image
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import budget_of, resident
 from hdseg_gpu.core.windows import whole
-from hdseg_gpu.io import codestreams, read_image, size_of, tiff_head
+from hdseg_gpu.io import codestreams, read_image, tiff_head
 from hdseg_gpu.io.boxes import Unclear, boxes
 from hdseg_gpu.io.jp2_head import decoding_of
 from hdseg_gpu.io.paths import check_output
@@ -160,7 +160,7 @@ def png(tmp_path):
     return written
 
 
-@pytest.mark.parametrize("read", [open_image, read_image, size_of])
+@pytest.mark.parametrize("read", [open_image, read_image])
 def test_a_png_of_zeros(tmp_path, png, read):
     path = png()
     path.write_bytes(path.read_bytes()[:33] + bytes(10_000))
@@ -168,7 +168,7 @@ def test_a_png_of_zeros(tmp_path, png, read):
         read(path)
 
 
-@pytest.mark.parametrize("read", [open_image, read_image, size_of])
+@pytest.mark.parametrize("read", [open_image, read_image])
 def test_chunks_without_end(png, read):
     few, many = chunk(b"prVt") * 9000, chunk(b"prVt") * 10_001
     read(png(few))
@@ -198,7 +198,7 @@ def test_segments_without_end(tmp_path, filler):
     Image.fromarray(GREY).save(path)
     content = path.read_bytes()
     path.write_bytes(content[:2] + filler * 20_000 + content[2:])
-    for read in (open_image, read_image, size_of):
+    for read in (open_image, read_image):
         with refused(path, "more than 10000 segments"):
             read(path)
 

@@ -20,7 +20,8 @@ from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Window, whole
 from hdseg_gpu.io import picture_source, png_rows
 from hdseg_gpu.io.picture_source import PictureLater, open_picture
-from hdseg_gpu.io.png_jpeg import read_picture
+from hdseg_gpu.io.png_jpeg import decoded, read_head
+from hdseg_gpu.io.stored import Stored
 
 HEIGHT, WIDTH = 133, 217
 WINDOWS = [Window(*sides) for sides in ((0, 0, 1, 1), (17, 31, 64, 99), (132, 0, 1, 217))]
@@ -120,8 +121,13 @@ FILES = {
 }
 
 
+def by_pillow(path):
+    with Stored(path) as file:
+        return decoded(path, file, read_head(path, file))
+
+
 def check(path, workspace=None):
-    expected = read_picture(path)
+    expected = by_pillow(path)
     pixels = expected.pixels.reshape(*expected.pixels.shape[:2], -1)
     with open_picture(path, workspace) as source:
         assert source.name == str(path)
@@ -258,7 +264,7 @@ def test_the_wish_to_be_turned_is_told_once(tmp_path, small_limits):
 
 def test_threads_read_at_once(tmp_path, small_limits):
     FILES["rgb16.png"](tmp_path / "a.png")
-    pixels = read_picture(tmp_path / "a.png").pixels
+    pixels = by_pillow(tmp_path / "a.png").pixels
 
     def look(window):
         found = [source.read(window) for _ in range(50)]

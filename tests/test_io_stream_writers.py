@@ -10,12 +10,13 @@ from file_samples import refused
 from PIL import Image
 
 from hdseg_gpu.core.windows import Window
-from hdseg_gpu.io.npy_writer import write_npy
+from hdseg_gpu.io.array_writer import write_npy, write_npz
 from hdseg_gpu.io.png_jpeg import write_png
 from hdseg_gpu.io.png_writer import write_png_stream
 from hdseg_gpu.io.read import read_labels
 
 RNG = np.random.default_rng(71)
+SUFFIXES = {write_npy: ".npy", write_npz: ".npz", write_png_stream: ".png"}
 SHAPES = ((1, 1), (1, 77), (77, 1), (512, 9), (513, 13), (1100, 131))
 
 
@@ -55,15 +56,26 @@ def test_npy_is_what_numpy_writes(tmp_path, shape, dtype):
     assert (tmp_path / "a.npy").read_bytes() == expected.getvalue()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", ">i4", "int64"])
+def test_npz_is_what_numpy_reads(tmp_path, shape, dtype):
+    array = RNG.integers(0, 2, shape).astype(dtype)
+    write_npz(tmp_path / "a.npz", Labels(array))
+    np.savez_compressed(tmp_path / "numpy.npz", array)
+    with np.load(tmp_path / "a.npz") as found, np.load(tmp_path / "numpy.npz") as expected:
+        assert list(found) == list(expected)
+        np.testing.assert_array_equal(found["arr_0"], array, strict=True)
+
+
 def test_npy_of_labels_that_are_not_contiguous(tmp_path):
     array = random_map((600, 40), "uint16")[:, ::3]
     write_npy(tmp_path / "a.npy", Labels(array))
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 
-@pytest.mark.parametrize("write", [write_npy, write_png_stream])
+@pytest.mark.parametrize("write", [write_npy, write_npz, write_png_stream])
 def test_rows_are_fetched_once_in_order(tmp_path, write):
-    suffix = ".npy" if write is write_npy else ".png"
+    suffix = SUFFIXES[write]
     labels = Labels(random_map((1100, 31), "uint8"))
     write(tmp_path / f"a{suffix}", labels)
     assert labels.asked == [
@@ -165,9 +177,9 @@ class Constant:
         return np.full(window.shape, window.top >> 9, np.uint8)
 
 
-@pytest.mark.parametrize("write", [write_npy, write_png_stream])
+@pytest.mark.parametrize("write", [write_npy, write_npz, write_png_stream])
 def test_memory_is_bounded(tmp_path, write):
-    path: Path = tmp_path / ("a.npy" if write is write_npy else "a.png")
+    path: Path = tmp_path / f"a{SUFFIXES[write]}"
     tracemalloc.start()
     try:
         write(path, Constant())
@@ -178,7 +190,7 @@ def test_memory_is_bounded(tmp_path, write):
     assert read_labels(path)[::512, 0].tolist() == list(range(32))
 
 
-@pytest.mark.parametrize("write", [write_npy, write_png_stream])
+@pytest.mark.parametrize("write", [write_npy, write_npz, write_png_stream])
 def test_a_map_that_stops_leaves_the_old_file(tmp_path, write):
     class Stops(Constant):
         def read(self, window):
@@ -186,7 +198,7 @@ def test_a_map_that_stops_leaves_the_old_file(tmp_path, write):
                 raise RuntimeError("stop")
             return super().read(window)
 
-    path = tmp_path / ("a.npy" if write is write_npy else "a.png")
+    path = tmp_path / f"a{SUFFIXES[write]}"
     path.write_bytes(b"old")
     with pytest.raises(RuntimeError, match="stop"):
         write(path, Stops())

@@ -47,7 +47,6 @@ HOMES = {
     "solvers/direct.py": {"scipy"},
     "io/png_jpeg.py": {"PIL"},
     "io/deep_png.py": {"imagecodecs"},
-    "io/tiff.py": {"tifffile"},
     "io/tiff_source.py": {"tifffile"},
     "io/tiff_page.py": {"tifffile"},
     "io/tiff_pyramid.py": {"tifffile"},

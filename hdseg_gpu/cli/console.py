@@ -23,13 +23,14 @@ from hdseg_gpu.core.options import ASSUMED_SCALE, PASSES_PER_SCALE, any_of
 from hdseg_gpu.core.report import FileReport, Report
 from hdseg_gpu.core.report import Progress as ProgressCallback
 from hdseg_gpu.executors.progress import TileProgress
+from hdseg_gpu.io.formats import names, writable
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Elements = Annotated[str, typer.Option(help=f"Structuring elements: {any_of(SETS)}.")]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="PNG, TIFF, Zarr, .npy or .npz.")
+    Path, typer.Option("--output", "-o", metavar="OUT", help=f"{names(writable())}.")
 ]
 Scale = Annotated[
     float | None,
@@ -113,15 +114,19 @@ def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None
 
 
 class _Lines:
-    """Prints the progress when a phase begins or ends, and every so many seconds."""
+    """Prints the progress every so many seconds, and when a phase of tiles begins or ends.
+
+    Of a picture that is refined at once nothing is said unless it takes long.
+    """
 
     _SECONDS = 10.0
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._last = monotonic()
 
     def __call__(self, now: TileProgress) -> None:
-        if now.done in (0, now.tiles) or monotonic() - self._last > self._SECONDS:
+        bounds = now.tiles > 0 and now.done in (0, now.tiles)
+        if bounds or monotonic() - self._last > self._SECONDS:
             self._last = monotonic()
             print(now, file=sys.stderr, flush=True)
 

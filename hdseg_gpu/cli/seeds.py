@@ -53,7 +53,7 @@ def seeds(
         if figure:
             write_picture(output, seeds_figure(found), overwrite)
         else:
-            write_labels(output, found, overwrite)
+            write_labels(output, found, overwrite=overwrite)
     unknown = int(np.count_nonzero(found == 0))
     if as_json:
         say_json(

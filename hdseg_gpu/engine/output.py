@@ -42,6 +42,13 @@ class Labels:
         dtype: np.dtype[Any] = self.store.coarse.values.dtype
         return dtype
 
+    @property
+    def largest(self) -> int:
+        """Return the largest label that there can be."""
+        coarse = self.store.coarse
+        known = [] if coarse.ignore_index is None else [coarse.ignore_index]
+        return max([int(coarse.values.max()), *known])
+
     def read(self, window: Window) -> NDArray[Any]:
         """Return the labels in a window."""
         first, last = window.top // _STRIP, (window.bottom - 1) // _STRIP

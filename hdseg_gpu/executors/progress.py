@@ -13,13 +13,15 @@ class TileProgress:
 
     phase: str
     done: int  # tiles of the phase
-    tiles: int
+    tiles: int  # 0: the picture is refined at once, and the phase has no tiles
     pixels_per_second: float  # in this phase, since the run was started
     seconds_left: float | None  # of this phase; None where nothing is known yet
     memory: int  # bytes that this process occupies; 0 where that cannot be told
 
     def __str__(self) -> str:
         """Return one line."""
+        if self.tiles == 0:
+            return f"{self.phase}: {self.memory // MiB} MiB"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         return (
             f"{self.phase}: {self.done} of {self.tiles} tiles, "

@@ -1,16 +1,15 @@
-"""Files: reading images and label maps, writing results that appear only when complete."""
+"""Files: images and label maps are read, and results appear when they are complete."""
 
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.create import Output, create_labels, create_output
-from hdseg_gpu.io.open import open_image, open_within, size_of
-from hdseg_gpu.io.paths import LARGE_OUTPUTS, check_output, is_large_format
+from hdseg_gpu.io.open import open_image, open_within
+from hdseg_gpu.io.paths import check_output
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.read import read_coarse, read_coarse_placed, read_image, read_labels
 from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
-from hdseg_gpu.io.write import check_labels, write_labels, write_picture
+from hdseg_gpu.io.write import check_labels, note_lost_place, write_labels, write_picture
 
 __all__ = [
-    "LARGE_OUTPUTS",
     "Georeference",
     "ImageSource",
     "LabelSource",
@@ -20,7 +19,7 @@ __all__ = [
     "check_output",
     "create_labels",
     "create_output",
-    "is_large_format",
+    "note_lost_place",
     "open_image",
     "open_within",
     "read_array",
@@ -28,7 +27,6 @@ __all__ = [
     "read_coarse_placed",
     "read_image",
     "read_labels",
-    "size_of",
     "write_labels",
     "write_picture",
 ]

@@ -1,4 +1,4 @@
-"""Windows of arrays, wherever they live, and of .npy files."""
+"""Windows of arrays, wherever they live, and of .npy and .npz files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.npy import TURNED, Npy
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.source import ImageSource
@@ -151,3 +152,9 @@ def open_npy(path: Path) -> ImageSource:
     if not path.is_file():
         raise InvalidInput(f"{path} does not exist, or is not a file.")
     return NpySource(path)
+
+
+def open_npz(path: Path, key: str | None = None, budget: Budget | None = None) -> ImageSource:
+    """Return a source of the windows of an array of a .npz file, which is unpacked into memory."""
+    array = read_array(path, key, budget)
+    return ArraySource(str(path), array, array.__getitem__)

@@ -1,7 +1,7 @@
 """The .npy and .npz files of NumPy."""
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -86,11 +86,3 @@ def _require(path: Path, array: Header | Npy, budget: Budget, cost: Cost) -> Non
         f"{path}: its array of the shape {array.shape} and type {array.dtype}",
         "save a smaller one",
     )
-
-
-def write_array(stream: BinaryIO, array: NDArray[Any], suffix: str) -> None:
-    """Write .npy or .npz."""
-    if suffix == ".npy":
-        np.save(stream, array)
-    else:
-        np.savez_compressed(stream, array)

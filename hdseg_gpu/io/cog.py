@@ -1,15 +1,17 @@
-"""Label maps as cloud-optimised GeoTIFF, by GDAL: first tiled, then in the order of a COG."""
+"""Label maps as cloud-optimised GeoTIFF: a pyramid, which GDAL brings into the order of a COG."""
 
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.paths import quiet
-from hdseg_gpu.io.pyramid import strips
 from hdseg_gpu.io.source import Georeference, LabelSource
+from hdseg_gpu.io.tiff_pyramid import write_pyramid
 
 _TILE = 512
 _CACHE = 128  # MB, of GDAL
@@ -20,66 +22,61 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
     try:
         import rasterio
         import rasterio.shutil
-        from rasterio.transform import Affine
-        from rasterio.windows import Window
     except ImportError as error:
         raise InvalidInput(
             f"output {path} is a COG; run `pip install 'hdseg_gpu[geo]'` to write it, or name it "
             ".tif without .cog."
         ) from error
-    sums: list[int] = []  # of the strips
     tiled = path.with_name(f"{path.name}.tiled.tif")
-    dtype = np.dtype(np.uint8) if labels.dtype.kind == "b" else labels.dtype
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "height": labels.shape[0], "width": labels.shape[1], "count": 1,
-        "dtype": dtype.name, "tiled": True, "blockxsize": _TILE, "blockysize": _TILE,
-        "compress": "deflate", "bigtiff": "if_safer",
-    }  # fmt: skip
-    if georeference is not None:
-        if georeference.crs is not None:
-            profile["crs"] = georeference.crs
-        if georeference.transform is not None:
-            profile["transform"] = Affine(*georeference.transform)
+    summed = _Summed(labels)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-            with _opened(tiled, "w", **profile) as output:
-                top = 0
-                for strip in strips(labels, _TILE):
-                    rows, columns = strip.shape
-                    values = np.ascontiguousarray(strip, dtype)
-                    sums.append(zlib.crc32(values.data))
-                    output.write(values, 1, window=Window(0, top, columns, rows))
-                    top += rows
-            with quiet():
-                rasterio.shutil.copy(
-                    tiled, path, driver="COG", compress="deflate", blocksize=_TILE,
-                    resampling="nearest", overview_resampling="nearest", bigtiff="if_safer",
-                    num_threads="all_cpus",
-                )  # fmt: skip
-            _check(path, sums)
+        write_pyramid(tiled, summed, georeference, tile=_TILE)
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE), quiet():
+            rasterio.shutil.copy(
+                tiled, path, driver="COG", compress="deflate", blocksize=_TILE,
+                resampling="nearest", overview_resampling="nearest", bigtiff="if_safer",
+                num_threads="all_cpus",
+            )  # fmt: skip
+            _check(path, summed.sums)
     finally:
         tiled.unlink(missing_ok=True)
 
 
-def _opened(path: Path, mode: str = "r", **options: Any) -> Any:
+class _Summed:
+    """Labels whose strips leave their check sums."""
+
+    def __init__(self, labels: LabelSource) -> None:
+        self.shape, self.dtype = labels.shape, labels.dtype
+        self.sums: list[int] = []
+        self._labels = labels
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return (height, width)."""
+        strip = self._labels.read(window)
+        dtype = np.uint8 if self.dtype.kind == "b" else self.dtype.newbyteorder("=")
+        self.sums.append(zlib.crc32(np.ascontiguousarray(strip, dtype).data))
+        return strip
+
+
+def _opened(path: Path, **options: Any) -> Any:
     """Open a raster that may lie nowhere, which is no news."""
     import rasterio
 
     with quiet():
-        return rasterio.open(path, mode, **options)
+        return rasterio.open(path, **options)
 
 
 def _check(path: Path, sums: list[int]) -> None:
     """Read the file, as GDAL does not say whether its last bytes found a place on the disk."""
     from rasterio.errors import RasterioError
-    from rasterio.windows import Window
+    from rasterio.windows import Window as Part
 
     try:
         with _opened(path, driver="GTiff") as found:
             levels = len(found.overviews(1))
             for i, expected in enumerate(sums):
                 rows = min(_TILE, found.height - i * _TILE)
-                values = found.read(1, window=Window(0, i * _TILE, found.width, rows))
+                values = found.read(1, window=Part(0, i * _TILE, found.width, rows))
                 if zlib.crc32(values.data) != expected:
                     raise OSError("what was written is not what is read; is the disk full?")
         for level in range(levels):

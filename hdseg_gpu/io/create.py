@@ -1,4 +1,4 @@
-"""Label maps of any size, written by extension; they appear when they are complete."""
+"""Label maps of any size, in any format; they appear when they are complete."""
 
 import shutil
 from pathlib import Path
@@ -12,12 +12,12 @@ from hdseg_gpu.core import checks
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
+from hdseg_gpu.io.formats import loaded
 from hdseg_gpu.io.own import make_folder
 from hdseg_gpu.io.paths import (
-    LARGE_OUTPUTS,
     check_output,
     format_of,
-    is_zarr,
+    format_to_write,
     take_name,
     temporary_for,
     writing,
@@ -46,27 +46,9 @@ def create_labels(
 
 def write_as(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
     """Write labels to a file that nobody else knows yet, in the format of its extension."""
-    name = path.name.lower()
-    if is_zarr(path):
-        from hdseg_gpu.io.ome_zarr_writer import write_ome_zarr
-
-        write_ome_zarr(path, labels, georeference)
-    elif name.endswith((".cog.tif", ".cog.tiff")):
-        from hdseg_gpu.io.cog import write_cog
-
-        write_cog(path, labels, georeference)
-    elif name.endswith((".tif", ".tiff")):
-        from hdseg_gpu.io.tiff_pyramid import write_pyramid
-
-        write_pyramid(path, labels, georeference, ome=name.endswith((".ome.tif", ".ome.tiff")))
-    elif name.endswith(".png"):
-        from hdseg_gpu.io.png_writer import write_png_stream
-
-        write_png_stream(path, labels)
-    else:
-        from hdseg_gpu.io.npy_writer import write_npy
-
-        write_npy(path, labels)
+    write = format_to_write(path).write
+    assert write is not None
+    loaded(write)(path, labels, georeference)
 
 
 def remove(path: Path) -> None:
@@ -163,7 +145,7 @@ def create_output(
     ----------
     path : path
         .tif, .tiff (a pyramid of tiles), .ome.tif (with OME metadata), .cog.tif (cloud-optimised,
-        by rasterio), .zarr (OME-Zarr 0.5), .png, .npy.
+        by rasterio), .zarr (OME-Zarr 0.5), .png, .npy, .npz.
     like : ImageSource, optional
         Whose size, georeference and pixel size the labels have.
     shape : (H, W), optional
@@ -179,7 +161,7 @@ def create_output(
         The output cannot be written there.
     """
     target, overwrite = checks.path("path", path), checks.switch("overwrite", overwrite)
-    target = check_output(target, overwrite=overwrite, writable=LARGE_OUTPUTS)
+    target = check_output(target, overwrite=overwrite)
     kind = _label_dtype(dtype)
     if like is None:
         return Output(target, _size(target, shape, kind), kind, None, overwrite)

@@ -1,10 +1,12 @@
 """How GDAL is run, wherever rasterio is used: on the file that is named, and on nothing else."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import MiB
+from hdseg_gpu.io.source import Georeference
 
 CACHE = 32 * MiB  # of decoded blocks; the default is a share of the machine's memory
 LIBRARY = 40 * MiB  # that rasterio and GDAL themselves take
@@ -50,3 +52,24 @@ def driver_for(path: Path) -> str:
         if name in known:
             return name
     raise InvalidInput(f"{path}: this rasterio cannot read {suffix} files; convert it to GeoTIFF.")
+
+
+def geotiff_at(where: Georeference) -> bytes | None:
+    """Return a GeoTIFF of one pixel in a place, whose tags say where that is.
+
+    None without rasterio, without a transform, or for a reference system that GDAL does not know.
+    """
+    if where.transform is None or find_spec("rasterio") is None:
+        return None
+    import rasterio
+
+    pixel = {"driver": "GTiff", "height": 1, "width": 1, "count": 1, "dtype": "uint8"}
+    place = {"crs": where.crs, "transform": rasterio.Affine(*where.transform)}
+    try:
+        with environment(), rasterio.MemoryFile() as file:
+            with file.open(**pixel, **place):
+                pass
+            content: bytes = file.read()
+    except rasterio.errors.RasterioError:
+        return None
+    return content

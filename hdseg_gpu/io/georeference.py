@@ -23,16 +23,22 @@ Transform = tuple[float, float, float, float, float, float]
 
 def georeference_of(page: Any, tiff: Any) -> Georeference | None:
     """Return what a TIFF's first page says of its place and the size of its pixels."""
-    tags = {}
-    for code in TAGS:
-        tag = page.tags.get(code)
-        if tag is not None:
-            tags[code] = (int(tag.dtype), int(tag.count), _ascii(tag.value, int(tag.count)))
+    tags = tags_of(page)
     keys = _keys(tags)
     size = _ome_size(tiff) or _aperio_size(page) or _resolution(page)
     if not tags and size is None:
         return None
     return Georeference(_transform(tags, keys), _crs(keys), size, tags)
+
+
+def tags_of(page: Any) -> dict[int, tuple[int, int, Any]]:
+    """Return the GeoTIFF tags of a page by code: data type, count, value."""
+    tags = {}
+    for code in TAGS:
+        tag = page.tags.get(code)
+        if tag is not None:
+            tags[code] = (int(tag.dtype), int(tag.count), _ascii(tag.value, int(tag.count)))
+    return tags
 
 
 def scaled(where: Georeference, rows: float, columns: float) -> Georeference:

@@ -16,30 +16,20 @@ from uuid import uuid4
 
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, RefinementWarning
 from hdseg_gpu.core.locks import RLock
+from hdseg_gpu.io import formats
 
-PICTURES = (".png", ".jpg", ".jpeg")
-JPEGS = (".jpg", ".jpeg")
-TIFFS = (".tif", ".tiff")
-ARRAYS = (".npy", ".npz")
-READABLE = PICTURES + TIFFS + ARRAYS
-WRITABLE = (".png", *TIFFS, *ARRAYS)
-# Of large images only.
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
-RASTERS = (".jp2", ".img", ".vrt")
-LARGE = (*PICTURES, *TIFFS, *SLIDES, *RASTERS, ".npy", ".zarr")
-_DOUBLE = (".ome.tif", ".ome.tiff", ".cog.tif", ".cog.tiff", ".ome.zarr")
 _SYNCS = 8  # at once
 _HERE, _NOREPLACE, _EXCHANGE = -100, 1, 2  # AT_FDCWD and so on, of renameat2
 # What file systems without hard links say.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
-LARGE_OUTPUTS = (".png", *TIFFS, ".npy", ".zarr")
 
 _LONGEST = 300  # characters of a library's error
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether a path is that of a Zarr store: a folder, or zipped."""
-    return path.name.lower().endswith((".zarr", ".zarr.zip"))
+    found = formats.format_of(path)
+    return found is not None and found.store
 
 
 def real_within(root: str, path: str | os.PathLike[str]) -> str | None:
@@ -48,51 +38,48 @@ def real_within(root: str, path: str | os.PathLike[str]) -> str | None:
     return real if real.startswith(root.rstrip(os.sep) + os.sep) else None
 
 
-def is_large_format(path: Path) -> bool:
-    """Return whether only ``open_image`` reads a file, window by window."""
-    return is_zarr(path) or path.suffix.lower() in SLIDES + RASTERS
+def format_of(path: Path) -> str:
+    """Return the extension that says in which format a label map is written, such as .ome.tif."""
+    return formats.suffix_of(path)
 
 
-def existing_suffix(path: Path, readable: tuple[str, ...] = READABLE) -> str:
-    """Return the lower-case extension of a file that exists and can be read by its extension."""
-    suffix = path.suffix.lower()
+def format_to_read(path: Path) -> formats.Format:
+    """Return the format of a file that exists and can be read."""
+    found = formats.format_of(path)
+    if found is not None and found.store:
+        return found  # a folder or a file; its reader says what is wrong
     if not exists(path):
         raise InvalidInput(f"{path} does not exist.")
     if not path.is_file():
         raise InvalidInput(f"{path} is not a file.")
-    if suffix not in readable:
+    if found is None or found.read is None:
         raise InvalidInput(
-            f"{path} has the extension {suffix!r}; files ending in {', '.join(readable)} "
-            "can be read."
+            f"{path} has the extension {path.suffix.lower()!r}; files ending in "
+            f"{formats.suffixes(formats.readable())} can be read."
         )
-    return suffix
+    return found
 
 
-def format_of(path: Path) -> str:
-    """Return the extension that says in which format a label map is written, such as .ome.tif."""
-    two = "".join(path.suffixes[-2:])
-    return two if two.lower() in _DOUBLE else path.suffix
+def format_to_write(path: Path) -> formats.Format:
+    """Return the format that labels are written in under this name."""
+    found = formats.format_of(path)
+    if found is None or found.write is None:
+        lossy = f" ({found.name} would change the labels)" if found and found.lossy else ""
+        raise InvalidInput(
+            f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
+            f"{formats.suffixes(formats.writable())}."
+        )
+    return found
 
 
-def check_output(
-    path: Path,
-    *,
-    overwrite: bool,
-    inputs: tuple[Path, ...] = (),
-    writable: tuple[str, ...] = WRITABLE,
-) -> Path:
+def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> Path:
     """Refuse, before any work is done, an output that could not or should not be written.
 
     Returns where it is written: the same path, or with `overwrite` where a link there leads to.
     """
     there = exists(path, "output ") or path.is_symlink()  # a link to nothing is something, too
     target = followed(path) if overwrite else path
-    if path.suffix.lower() not in writable:
-        lossy = " (JPEG would change the labels)" if path.suffix.lower() in JPEGS else ""
-        raise InvalidInput(
-            f"output {path} has the extension {path.suffix!r}{lossy}; choose one of "
-            f"{', '.join(writable)}."
-        )
+    format_to_write(path)
     if format_of(path).lower() != format_of(target).lower():
         raise InvalidInput(
             f"output {path} is a link to {target}, which has another extension; name that, or "

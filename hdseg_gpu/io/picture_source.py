@@ -35,7 +35,12 @@ _REMEDY = "save it as a tiled TIFF"
 
 
 def open_picture(
-    path: Path, workspace: Path | None = None, budget: Budget | None = None
+    path: Path,
+    workspace: Path | None = None,
+    budget: Budget | None = None,
+    *,
+    later: bool = False,
+    as_labels: bool = False,
 ) -> ImageSource:
     """Return a PNG or JPEG of which windows can be read.
 
@@ -43,18 +48,23 @@ def open_picture(
     most. A larger picture is decoded once, row by row, into a raw file without a name in
     `workspace` (or the folder for temporary files): its room is given back in ``close``, however
     the process ends. What fits neither way is refused before anything is decoded.
+
+    later: whether it is decoded when it is first read. as_labels: whether the indices of a colour
+    palette are left as they are.
     """
+    if later:
+        return PictureLater(path, budget or budget_of(None), as_labels)
     with decoding(path), Stored(path) as file:
         head = read_head(path, file)
         whole = _is_kept(path, head, file.size, budget or budget_of(None))
         warn_if_turned(path, file)
-        return _decoded(path, file, head, whole, workspace)
+        return _decoded(path, file, head, whole, workspace, as_labels)
 
 
 class PictureLater(ImageSource):
     """A picture that is decoded when it is first read; its header has been held to the budget."""
 
-    def __init__(self, path: Path, budget: Budget) -> None:
+    def __init__(self, path: Path, budget: Budget, as_labels: bool = False) -> None:
         with decoding(path), ExitStack() as stack:
             file = stack.enter_context(Stored(path))
             head = read_head(path, file)
@@ -62,9 +72,9 @@ class PictureLater(ImageSource):
             warn_if_turned(path, file)
             self._waiting: tuple[Stored, Head, bool] | None = (file, head, whole)
             stack.pop_all()
-        self._path, self._lock = path, Lock()
+        self._path, self._lock, self._as_labels = path, Lock(), as_labels
         self._decoded: ImageSource | None = None
-        stored = _stored_as(head)
+        stored = _stored_as(head, as_labels)
         self.name, self.shape = str(path), head.shape
         self.channels, self.dtype, self.alpha = stored.channels, stored.dtype, stored.alpha
         self.storage, self.levels, self.bytes_read = (1, 1), (head.shape,), file.size
@@ -72,17 +82,24 @@ class PictureLater(ImageSource):
             self.held = head.peak
 
     def _read(self, window: Window) -> NDArray[Any]:
+        return self._there().read(window)
+
+    def take(self) -> NDArray[Any]:
+        """Return all pixels."""
+        return self._there().take()
+
+    def _there(self) -> ImageSource:
         with self._lock:
             if self._decoded is None:
                 self._decoded = self._decode()
-        return self._decoded.read(window)
+        return self._decoded
 
     def _decode(self) -> ImageSource:
         if self._waiting is None:
             raise InvalidInput(f"{self.name} is closed; open it again to read it.")
         file, head, whole = self._waiting
         with decoding(self._path):
-            found = _decoded(self._path, file, head, whole, None)
+            found = _decoded(self._path, file, head, whole, None, self._as_labels)
         if (found.channels, found.dtype) != (self.channels, self.dtype):
             found.close()
             raise InvalidInput(
@@ -130,9 +147,11 @@ def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
 
 
 def _decoded(
-    path: Path, file: Stored, head: Head, whole: bool, workspace: Path | None
+    path: Path, file: Stored, head: Head, whole: bool, workspace: Path | None, as_labels: bool
 ) -> ImageSource:
-    return _Kept(path, file, head) if whole else _transcode(path, file, head, workspace)
+    if whole:
+        return _Kept(path, file, head, as_labels)
+    return _transcode(path, file, head, workspace, as_labels)
 
 
 def _missing(head: Head) -> str | None:
@@ -153,8 +172,10 @@ class _Facts(NamedTuple):
     inks: bool  # whether they are cyan, magenta, yellow and black
 
 
-def _stored_as(head: Head) -> _Facts:
+def _stored_as(head: Head, as_labels: bool) -> _Facts:
     table = None if head.palette is None else palette_table(head.palette)
+    if as_labels and table is not None and table.ndim == 2:
+        table = None  # the indices
     if head.png and head.depth < 8 and head.palette is None:
         table = _grey_table(head.depth)
     inks = not head.png and head.channels == 4
@@ -167,8 +188,8 @@ def _stored_as(head: Head) -> _Facts:
 class _Kept(ImageSource):
     """A picture in memory."""
 
-    def __init__(self, path: Path, file: Stored, head: Head):
-        picture = decoded(path, file, head)
+    def __init__(self, path: Path, file: Stored, head: Head, as_labels: bool) -> None:
+        picture = decoded(path, file, head, as_labels)
         pixels = picture.pixels
         self._pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
         self.name = str(path)
@@ -183,14 +204,19 @@ class _Kept(ImageSource):
     def _read(self, window: Window) -> NDArray[Any]:
         return self._pixels[window.slices].copy()
 
+    def take(self) -> NDArray[Any]:
+        """Return all pixels, which are the caller's from now on."""
+        return self._pixels
+
 
 class _Transcoded(ImageSource):
     """A picture whose decoded rows lie in a file, one after the other."""
 
     def __init__(
-        self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any]
-    ) -> None:
-        stored = _stored_as(head)
+        self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any],
+        as_labels: bool,
+    ) -> None:  # fmt: skip
+        stored = _stored_as(head, as_labels)
         self._raw, self._stored = raw, dtype
         self._samples, self._table, self._inks = head.channels, stored.table, stored.inks
         self.name, self.shape = str(path), head.shape
@@ -237,14 +263,16 @@ def _grey_table(depth: int) -> NDArray[Any]:
     return table.astype(bool) if depth == 1 else (table * (255 // ((1 << depth) - 1))).astype("u1")
 
 
-def _transcode(path: Path, file: Stored, head: Head, workspace: Path | None) -> _Transcoded:
+def _transcode(
+    path: Path, file: Stored, head: Head, workspace: Path | None, as_labels: bool
+) -> _Transcoded:
     folder = str(workspace or tempfile.gettempdir())
     decode = png_rows.decode_png if head.png else jpeg_rows.decode_jpeg
     raw: Any = None
     try:
         raw = tempfile.TemporaryFile(prefix="hdseg-", dir=folder)  # noqa: SIM115
         dtype = decode(path, file, raw, head, folder)
-        return _Transcoded(path, file.size, head, raw, dtype)
+        return _Transcoded(path, file.size, head, raw, dtype, as_labels)
     except BaseException as error:
         if raw is not None:
             with suppress(OSError):  # on a full disk, what is still to be written

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.locks import RLock
-from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
 from hdseg_gpu.core.windows import Shape
+from hdseg_gpu.io.formats import format_of
 from hdseg_gpu.io.jpeg_head import jpeg_head
-from hdseg_gpu.io.paths import JPEGS, decoding, quiet
+from hdseg_gpu.io.paths import decoding, quiet
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.png_head import png_head
 from hdseg_gpu.io.stored import Stored
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-# Pillow opens what a file holds, and some formats start other programs. So it is told which.
-_FORMATS = {".png": ("PNG",), **dict.fromkeys(JPEGS, ("JPEG", "MPO"))}
+# Pillow opens what a file holds, and some formats start other programs. So it is told which, by
+# the name of the format that the extension stands for.
+_DECODERS = {"PNG": ("PNG",), "JPEG": ("JPEG", "MPO")}
 _OTHERS = (  # by what they begin with
     (b"\x89PNG", "a PNG"), (b"\xff\xd8\xff", "a JPEG"), (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"),
     (b"II+\0", "a BigTIFF"), (b"MM\0+", "a BigTIFF"), (b"GIF8", "a GIF"), (b"BM", "a BMP"),
@@ -75,7 +76,7 @@ class Head:
 def read_head(path: Path, file: Stored) -> Head:
     """Return what a file says before its pixels; one of another format is refused."""
     start = file.start(16)
-    if path.suffix.lower() not in JPEGS:
+    if _kind(path) == "PNG":
         _check_format(path, start, start.startswith(b"\x89PNG"), "PNG")
         png = png_head(file)
         return Head(
@@ -91,6 +92,12 @@ def read_head(path: Path, file: Stored) -> Head:
         jpeg.shape, False, jpeg.depth, jpeg.channels, None, jpeg.progressive, jpeg.coefficients,
         jpeg.before,
     )  # fmt: skip
+
+
+def _kind(path: Path) -> str:
+    """Return the name of the format that a file's extension stands for."""
+    found = format_of(path)
+    return "" if found is None else found.name
 
 
 def _check_format(path: Path, start: bytes, known: bool, kind: str) -> None:
@@ -110,7 +117,7 @@ def opened(path: Path, file: Stored) -> Iterator[Any]:
 
     with decoding(path), file.stream() as stream:
         with quiet(), _any_size():
-            picture = Image.open(stream, formats=_FORMATS[path.suffix.lower()])
+            picture = Image.open(stream, formats=_DECODERS[_kind(path)])
         with picture:
             yield picture
 
@@ -133,24 +140,6 @@ def _any_size() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = guard
-
-
-def read_picture(
-    path: Path, as_labels: bool = False, budget: Budget | None = None, cost: Cost = nothing
-) -> Picture:
-    """Return the pixels of a PNG or JPEG file; `as_labels` returns a palette's indices.
-
-    cost: what they will take besides.
-    """
-    with decoding(path), Stored(path) as file:
-        head = read_head(path, file)
-        dtype = np.dtype(np.uint16 if head.depth == 16 else np.uint8)
-        later = head.shape[0] * head.shape[1] * head.decoded + cost(head.shape, dtype)
-        (budget or budget_of(None)).require(
-            max(head.peak, later), described(path, head), "save it as a tiled TIFF"
-        )
-        warn_if_turned(path, file)
-        return decoded(path, file, head, as_labels)
 
 
 def described(path: Path, head: Head) -> str:
@@ -202,12 +191,6 @@ def _copied(picture: Any, mode: str | None, table: NDArray[Any] | None) -> NDArr
         pixels[top:bottom] = values
     assert pixels is not None
     return pixels
-
-
-def size_of_picture(path: Path) -> Shape:
-    """Return (H, W) without decoding the pixels."""
-    with decoding(path), Stored(path) as file:
-        return read_head(path, file).shape
 
 
 def warn_if_turned(path: Path, file: Stored) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.paths import completed
 from hdseg_gpu.io.pyramid import strips
-from hdseg_gpu.io.source import LabelSource
+from hdseg_gpu.io.source import Georeference, LabelSource
 
 _ROWS = 512  # fetched, filtered and compressed at once
 _LONGEST = (1 << 31) - 1  # of what a PNG may count: rows, columns, bytes of a chunk
@@ -20,7 +20,7 @@ _UP = 2  # the filter that subtracts the row above
 _STORED: dict[int, Any] = {1: np.bool_, 8: np.uint8, 16: np.dtype(">u2")}
 
 
-def write_png_stream(path: Path, labels: LabelSource, overwrite: bool = True) -> None:
+def write_png_stream(path: Path, labels: LabelSource, _place: Georeference | None = None) -> None:
     """Write labels as a grey PNG, with a strip of them in memory.
 
     bool takes 1 bit a pixel, uint8 8 and uint16 16. Other integers take 8 where `labels` says in
@@ -32,7 +32,7 @@ def write_png_stream(path: Path, labels: LabelSource, overwrite: bool = True) ->
             f"output {path}: {height} x {width} pixels are more than a PNG holds; write .tif."
         )
     bits = _depth(labels)
-    with completed(path, overwrite) as stream:
+    with completed(path) as stream:
         stream.write(b"\x89PNG\r\n\x1a\n")
         _write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
         for part in _compressed(_filtered(path, labels, bits)):

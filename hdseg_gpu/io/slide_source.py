@@ -16,6 +16,7 @@ from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import decoding, reason_of
 from hdseg_gpu.io.source import Georeference, ImageSource
 from hdseg_gpu.io.stored import Stored, read_within
+from hdseg_gpu.io.tiff_source import open_tiff
 
 _STORAGE = (256, 256)  # where a slide does not say
 _CACHE = 32 * MiB  # of decoded tiles, in OpenSlide
@@ -73,6 +74,14 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
     except BaseException:
         slide.close()
         raise
+
+
+def open_aperio(path: Path, level: int = 0, budget: Budget | None = None) -> ImageSource:
+    """Open one resolution of a slide of Aperio: a TIFF, and read as such if it can be."""
+    try:
+        return open_tiff(path, level, budget=budget)
+    except InvalidInput:
+        return open_slide(path, level, budget)
 
 
 def _opened(path: Path) -> Any:

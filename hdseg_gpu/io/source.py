@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, shown
-from hdseg_gpu.core.windows import Shape, Window, is_inside
+from hdseg_gpu.core.windows import Shape, Window, is_inside, whole
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class ImageSource(ABC):
     @abstractmethod
     def _read(self, window: Window) -> NDArray[Any]:
         """Return the same of a window that has been checked."""
+
+    def take(self) -> NDArray[Any]:
+        """Return all pixels (H, W, C); those that are in memory are handed over, not copied."""
+        return self.read(whole(self.shape))
 
     def close(self) -> None:  # noqa: B027  (most have nothing to close)
         """Give files back."""

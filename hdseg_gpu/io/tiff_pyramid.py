@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.io.georeference import KEYS, NODATA
+from hdseg_gpu.io.gdal import geotiff_at
+from hdseg_gpu.io.georeference import KEYS, NODATA, tags_of
 from hdseg_gpu.io.pyramid import Spool, level_shapes, strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
@@ -21,12 +23,17 @@ _CLASSIC = 2 << 30  # bytes of labels that a classic TIFF holds surely
 _PER_CENTIMETRE = 1e4  # micrometres
 
 
+def write_ome(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
+    """Write labels as ``write_pyramid`` does, as OME-TIFF."""
+    write_pyramid(path, labels, georeference, ome=True)
+
+
 def write_pyramid(
     path: Path,
     labels: LabelSource,
     georeference: Georeference | None,
     *,
-    ome: bool,
+    ome: bool = False,
     tile: int = 512,
 ) -> None:
     """Write labels, losslessly compressed, with levels half as large each.
@@ -78,13 +85,25 @@ def _about(where: Georeference | None, ome: bool) -> dict[str, Any]:
                 "PhysicalSizeX": x, "PhysicalSizeXUnit": "µm",
                 "PhysicalSizeY": y, "PhysicalSizeYUnit": "µm",
             }  # fmt: skip
-    if where.tags:
+    tags = where.tags or _made_tags(where)
+    if tags:
         found["extratags"] = [
             (code, dtype, count, value, True)
-            for code, (dtype, count, value) in sorted(where.tags.items())
-            if code != NODATA and (KEYS in where.tags or not ome)
+            for code, (dtype, count, value) in sorted(tags.items())
+            if code != NODATA and (KEYS in tags or not ome)
         ]
     return found
+
+
+def _made_tags(where: Georeference) -> dict[int, tuple[int, int, Any]]:
+    """Return the GeoTIFF tags of a place that does not come from a TIFF."""
+    import tifffile
+
+    content = geotiff_at(where)
+    if content is None:
+        return {}
+    with tifffile.TiffFile(BytesIO(content)) as tiff:
+        return tags_of(tiff.pages.first)
 
 
 def _spooling(labels: LabelSource, levels: list[Spool], rows: int) -> Iterator[NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Writing, by extension: PNG, TIFF, .npy and .npz; complete or not at all."""
+"""Writing label maps and pictures that are in memory; complete or not at all."""
 
 from pathlib import Path
 from typing import Any
@@ -7,38 +7,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.io.arrays import write_array
-from hdseg_gpu.io.paths import ARRAYS, completed
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.create import create_labels
+from hdseg_gpu.io.formats import format_of
+from hdseg_gpu.io.paths import completed, followed
 from hdseg_gpu.io.png_jpeg import write_png
-from hdseg_gpu.io.tiff import write_tiff
+from hdseg_gpu.io.source import Georeference, ImageSource
 
-_PNG_DTYPES = ("bool", "uint8", "uint16")
+
+class ArrayLabels:
+    """A label map (H, W) in memory, for writers."""
+
+    def __init__(self, labels: NDArray[Any]) -> None:
+        self._labels = labels
+        self.largest = int(labels.max())
+
+    @property
+    def shape(self) -> Shape:
+        """Return (H, W)."""
+        height, width = self._labels.shape
+        return height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the labels' dtype."""
+        return self._labels.dtype
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return (height, width)."""
+        return self._labels[window.slices]
 
 
 def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) -> None:
     """Refuse labels that the format of `path` cannot hold."""
-    if path.suffix.lower() == ".png" and (lowest < 0 or highest > np.iinfo(np.uint16).max):
-        raise InvalidInput(
-            f"output {path}: PNG holds labels from 0 to 65535, these ({dtype}) go from {lowest} "
-            f"to {highest}; write .tif or .npy."
+    chosen = format_of(path)
+    if chosen is None or chosen.most is None or 0 <= lowest <= highest <= chosen.most:
+        return
+    raise InvalidInput(
+        f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, these ({dtype}) go "
+        f"from {lowest} to {highest}; write .tif or .npy."
+    )
+
+
+def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:
+    """Say so where an image lies somewhere, and the format of its labels cannot hold where."""
+    chosen, where = format_of(path), image.georeference
+    if where is not None and where.transform is not None and chosen and not chosen.places:
+        stages.notes.append(
+            f"{image.name} has a georeference, which {chosen.name} cannot hold; write .tif to keep "
+            "it."
         )
 
 
-def write_labels(path: Path, labels: NDArray[Any], overwrite: bool = True) -> None:
-    """Write a label map without loss, in its own dtype (PNG: the smallest that fits)."""
-    suffix = path.suffix.lower()
-    if suffix == ".png":
-        check_labels(path, labels.dtype, int(labels.min()), int(labels.max()))
-        if labels.dtype.name not in _PNG_DTYPES:
-            small = labels.max() <= np.iinfo(np.uint8).max
-            labels = labels.astype(np.uint8 if small else np.uint16)
-    with completed(path, overwrite) as stream:
-        if suffix in ARRAYS:
-            write_array(stream, labels, suffix)
-        elif suffix == ".png":
-            write_png(stream, labels)
-        else:
-            write_tiff(stream, labels)
+def write_labels(
+    path: Path,
+    labels: NDArray[Any],
+    georeference: Georeference | None = None,
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Write a label map (H, W) without loss, in its own dtype (PNG: the smallest that fits)."""
+    source = ArrayLabels(labels)
+    check_labels(path, labels.dtype, int(labels.min()), source.largest)
+    target = followed(path) if overwrite else path
+    create_labels(target, source, georeference, overwrite)
 
 
 def write_picture(path: Path, pixels: NDArray[Any], overwrite: bool = True) -> None:

@@ -1,0 +1,104 @@
+"""Pictures that fit into memory, for refine_file(): no tiles, and no folder of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hdseg_gpu.core import validate
+from hdseg_gpu.core.memory import Budget, peak, resident
+from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.report import FileReport, Stages, note_precision, report_of
+from hdseg_gpu.engine.budget import Need
+from hdseg_gpu.engine.fallback import Job, within_memory
+from hdseg_gpu.engine.workspace import folder_for
+from hdseg_gpu.executors.progress import TileProgress
+from hdseg_gpu.io import write_labels
+from hdseg_gpu.io.identity import Watch
+from hdseg_gpu.io.inputs import Input, check_values, reading, source_of
+from hdseg_gpu.pipeline.ignored import continued
+
+MOST = 32 << 20  # pixels; what has more is refined tile by tile
+# Bytes for each pixel beside the image. 17 were measured where 3 % of the pixels are unknown; each
+# unknown one takes some 300 more.
+_FOR_PIXEL = 100
+
+
+def fits(need: Need, allowed: Budget, target: Path) -> bool:
+    """Return whether a picture is so small that tiles would only take time.
+
+    One that has an unfinished run for its output goes on with that, or ends it.
+    """
+    pixels = need.shape[0] * need.shape[1]
+    each = 3 * need.channels * need.itemsize + 3 * need.boundary_bytes + _FOR_PIXEL
+    takes = pixels * each + need.decoding + need.held
+    return pixels <= MOST and takes <= allowed.left and not folder_for(target).exists()
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """A picture that is refined at once."""
+
+    image: Input
+    boundary: Input | None
+    network: Coarse
+    params: Params
+    ops: Ops
+    device_memory: int | None
+    final: bool  # whether another backend may not take over
+
+    def refine(
+        self,
+        target: Path,
+        overwrite: bool,
+        watch: Watch | None,
+        stages: Stages,
+        progress: Callable[[TileProgress], None] | None,
+    ) -> FileReport:
+        """Write the labels to a file; nothing is written if a file changed meanwhile.
+
+        watch: of the coarse map's file. progress: told when a stage begins and ends.
+        """
+        stages.progress = _telling(progress)
+        image = validate.image(_pixels(self.image), -1, self.image.alpha, Stages())
+        edges = None if self.boundary is None else _pixels(self.boundary)[..., 0]
+        strengths = None
+        if edges is not None:
+            strengths = validate.edge_features(image, edges, self.params.edges)
+        job = Job(image, strengths, continued(self.network), self.params, with_probabilities=False)
+        ops, outcome = within_memory(
+            self.ops, job, self.device_memory, stages, final=self.final
+        )  # fmt: skip
+        with ops.here(self.device_memory):  # a device that has failed says so now
+            labels = ops.host(outcome.labels)
+        check_values(image=self.image, boundary=self.boundary)
+        if watch is not None:
+            watch.check(thoroughly=True)
+        found, source = outcome.found, source_of(self.image)
+        note_precision(found.tally, self.params.tolerance, stages)
+        with stages("writing"):
+            write_labels(target, labels, source.georeference, overwrite=overwrite)
+        report = report_of(
+            ops.name, source.shape, self.network.shape, self.network, self.params, outcome.sigma,
+            found.seeds.passes, found.doubt, found.tally, stages,
+        )  # fmt: skip
+        return FileReport(
+            **vars(report), tile=max(source.shape), tiles=1,
+            decided_tiles=int(found.tally.unknown_pixels > 0), workers=1,
+            bytes_read=source.bytes_read, peak_memory=peak(), skipped={},
+        )  # fmt: skip
+
+
+def _pixels(given: Input) -> NDArray[Any]:
+    with reading(given, "") as source:
+        return source.take()
+
+
+def _telling(tell: Callable[[TileProgress], None] | None) -> Callable[[str, float], None] | None:
+    """Return what tells a callback of tiles which stage is under way."""
+    if tell is None:
+        return None
+    return lambda stage, share: tell(TileProgress(stage, int(share), 0, 0.0, None, resident()))

@@ -1,0 +1,159 @@
+"""The file formats: what each can do, and which module reads and writes it.
+
+This is the only list of formats. The doors (``open_image``, ``read_*``, ``create_output``,
+``write_labels``), their error messages and the help of the command line are made from it, so a
+new format is a module and an entry here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# A function, or "module:function" in this folder, imported when it is first needed.
+Function = str | Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Parameters
+    ----------
+    name : str
+        As messages and the command line call it.
+    suffixes : tuple of str
+        Extensions, lower case. The longest one that a file's name ends in decides.
+    read : function, optional
+        ``read(path, **options)`` returns an ``ImageSource``. None: it is only written.
+    takes : tuple of str
+        The options that `read` has, of level, key, budget, as_labels, later and trust_vrt; see
+        ``io.open.open_within``. Callers who pass another one are told that it does not apply.
+    read_array : function, optional
+        ``read_array(path, key, budget, cost)`` returns an array of any number of dimensions, so
+        that a file may hold class probabilities on any axis.
+    planes : bool
+        Whether the channels of a coarse map are class probabilities.
+    write : function, optional
+        ``write(path, labels, georeference)`` writes a ``LabelSource`` to a path where nothing is.
+        None: it is only read.
+    most : int, optional
+        The largest label that the format holds, if it holds labels from 0 on. None: it holds all
+        integers.
+    places : bool
+        Whether the georeference is written.
+    pyramid : bool
+        Whether reduced resolutions are written.
+    lossy : bool
+        Whether it changes pixels, so that labels do not survive.
+    store : bool
+        Whether it is a Zarr store: a folder, or one that is zipped.
+    extra : str
+        The extra of the package that installs its library.
+
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Function | None = None
+    takes: tuple[str, ...] = ()
+    read_array: Function | None = None
+    planes: bool = False
+    write: Function | None = None
+    most: int | None = None
+    places: bool = False
+    pyramid: bool = False
+    lossy: bool = False
+    store: bool = False
+    extra: str = ""
+
+
+_TIFF: dict[str, Any] = {
+    "read": "tiff_source:open_tiff", "takes": ("level", "budget", "as_labels"),
+    "places": True, "pyramid": True,
+}  # fmt: skip
+_ZARR: dict[str, Any] = {
+    "read": "zarr_source:open_zarr", "takes": ("level", "key", "budget"), "planes": True,
+    "store": True, "extra": "io",
+}  # fmt: skip
+_PICTURE: dict[str, Any] = {
+    "read": "picture_source:open_picture", "takes": ("budget", "as_labels", "later"),
+}  # fmt: skip
+_RASTER: dict[str, Any] = {
+    "read": "raster_source:open_raster", "extra": "geo",
+    "takes": ("level", "budget", "as_labels", "trust_vrt"),
+}  # fmt: skip
+_ARRAY: dict[str, Any] = {"read_array": "arrays:read_array"}
+_SLIDE: dict[str, Any] = {"takes": ("level", "budget"), "extra": "wsi"}
+
+FORMATS: tuple[Format, ...] = (
+    Format("PNG", (".png",), **_PICTURE, write="png_writer:write_png_stream", most=65535),
+    Format("JPEG", (".jpg", ".jpeg"), **_PICTURE, lossy=True),
+    Format("TIFF", (".tif", ".tiff"), **_TIFF, write="tiff_pyramid:write_pyramid"),
+    Format("OME-TIFF", (".ome.tif", ".ome.tiff"), **_TIFF, write="tiff_pyramid:write_ome"),
+    Format("COG", (".cog.tif", ".cog.tiff"), **_TIFF, write="cog:write_cog", extra="geo"),
+    Format("Zarr", (".zarr", ".ome.zarr"), **_ZARR, write="ome_zarr_writer:write_ome_zarr",
+           places=True, pyramid=True),
+    Format("zipped Zarr", (".zarr.zip",), **_ZARR),
+    Format(".npy", (".npy",), **_ARRAY, read="array_source:open_npy",
+           write="array_writer:write_npy"),
+    Format(".npz", (".npz",), **_ARRAY, read="array_source:open_npz", takes=("key", "budget"),
+           write="array_writer:write_npz"),
+    Format("SVS", (".svs",), **_SLIDE, read="slide_source:open_aperio"),
+    Format("slides", (".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"),
+           **_SLIDE, read="slide_source:open_slide"),
+    Format("JPEG 2000", (".jp2",), **_RASTER),
+    Format("IMG", (".img",), **_RASTER),
+    Format("VRT", (".vrt",), **_RASTER),
+)  # fmt: skip
+
+
+def loaded(function: Function) -> Callable[..., Any]:
+    """Return a format's function; its module is imported now."""
+    if callable(function):
+        return function
+    module, _, name = function.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"hdseg_gpu.io.{module}"), name)
+    return found
+
+
+def format_of(path: Path) -> Format | None:
+    """Return the format that a file's extension stands for, None if there is none."""
+    name, found = path.name.lower(), None
+    longest = 0
+    for each in FORMATS:
+        for suffix in each.suffixes:
+            # A name that is an extension alone has none.
+            if name.endswith(suffix) and longest < len(suffix) < len(name):
+                found, longest = each, len(suffix)
+    return found
+
+
+def suffix_of(path: Path) -> str:
+    """Return the extension that decides the format, as it is written; ".ome.tif" say."""
+    found = format_of(path)
+    fitting = () if found is None else found.suffixes
+    lengths = [len(suffix) for suffix in fitting if path.name.lower().endswith(suffix)]
+    return path.name[-max(lengths) :] if lengths else path.suffix
+
+
+def readable() -> list[Format]:
+    """Return the formats that images, coarse maps and labels are read from."""
+    return [each for each in FORMATS if each.read is not None]
+
+
+def writable() -> list[Format]:
+    """Return the formats that labels are written to."""
+    return [each for each in FORMATS if each.write is not None]
+
+
+def suffixes(formats: list[Format]) -> str:
+    """Return the extensions of some formats, for messages."""
+    return ", ".join(suffix for each in formats for suffix in each.suffixes)
+
+
+def names(formats: list[Format]) -> str:
+    """Return the names of some formats, for the help of the command line."""
+    *others, last = (each.name for each in formats)
+    return f"{', '.join(others)} or {last}"
