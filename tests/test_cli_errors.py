@@ -13,8 +13,8 @@ from hdseg_gpu import (
     NotConverged,
     api,
     files,
-    small,
 )
+from hdseg_gpu.engine import whole_file
 from hdseg_gpu.io import create
 
 WRONG = {
@@ -163,7 +163,7 @@ def test_interrupt_exits_with_1_and_writes_nothing(hdseg, monkeypatch):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(small, "within_memory", interrupt)
+    monkeypatch.setattr(whole_file, "within_memory", interrupt)
     code, out, err = hdseg("refine image.png coarse.png -o out.png")
     assert (code, out, err) == (1, "", "error: interrupted; nothing was written\n")
     assert names() == ["coarse.png", "image.png", "mask.png"]

@@ -68,7 +68,7 @@ def begun(folder, given):
     """Leave an unfinished run for an output; return its path."""
     output = folder / "labels.npy"
     with pytest.raises(Stop):
-        refine_file(**given, output=output, progress=stop)
+        refine_file(**{"tile": 2048} | given, output=output, progress=stop)
     return output
 
 
