@@ -210,11 +210,9 @@ def refine(call: RefineCall) -> Any:
     params = params_of(call, network, shape, stages)
     with ops.here(budget):
         edge_map = None if call.boundary is None else _beside(ops, call.boundary, home)
-        features = validate.edge_features(
-            pixels, edge_map, params.edges, backends.beside(ops, edge_map)
-        )
-    strengths = None if features is pixels else features
-    job = Job(pixels, strengths, network, params, call.return_probabilities)
+        if edge_map is not None:
+            edge_map = validate.edge_strengths(edge_map, shape, backends.beside(ops, edge_map))
+    job = Job(pixels, edge_map, network, params, call.return_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=call.backend != "auto")
     found = outcome.found
     note_precision(found.tally, params.tolerance, stages)

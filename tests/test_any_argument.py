@@ -132,7 +132,7 @@ def refine(folder, **options):
 def refine_file(folder, **options):
     np.save(folder / "image.npy", IMAGE)
     given = {"image": folder / "image.npy", "coarse": COARSE, "output": folder / "out.npy"}
-    return hdseg_gpu.refine_file(**given | options)
+    return hdseg_gpu.refine_file(**given | {"tile": 2048} | options)
 
 
 def seeds(folder, **options):

@@ -159,7 +159,7 @@ REFINE = {
         )
     },
     # boundary map
-    "boundary missing": ({"edges": "boundary"}, ["boundary=", "(53, 67)", "needs"]),
+    "boundary missing": ({"edges": "boundary"}, ["boundary=", "as large as the image", "needs"]),
     "boundary unasked": ({"boundary": EDGE_MAP}, ["boundary=", "'intensity'", "edges='boundary'"]),
     **{
         f"boundary {why}": ({"edges": "boundary", "boundary": value}, ["boundary", *parts])

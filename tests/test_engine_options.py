@@ -56,7 +56,7 @@ def in_memory(_folder, image, coarse, **options):
 
 
 def by_file(folder, image, coarse, **options):
-    refine_file(image, coarse, folder / "labels.npy", overwrite=True, **options)
+    refine_file(image, coarse, folder / "labels.npy", tile=2048, overwrite=True, **options)
     return np.load(folder / "labels.npy")
 
 

@@ -37,7 +37,7 @@ def from_memory(image, coarse, folder, **options):
 
 
 def from_file(image, coarse, folder, **options):
-    report = refine_file(image, coarse, folder / "out.npy", overwrite=True, **options)
+    report = refine_file(image, coarse, folder / "out.npy", tile=2048, overwrite=True, **options)
     return np.load(folder / "out.npy"), report
 
 

@@ -136,7 +136,7 @@ def test_tiles_without_boundary_are_not_read(tmp_path, monkeypatch):
 
 def test_one_class_needs_no_image(tmp_path):
     image = np.zeros((2100, 2200), np.uint8)
-    report = refine_file(image, np.full((210, 220), 9, np.uint8), tmp_path / "a.npy")
+    report = refine_file(image, np.full((210, 220), 9, np.uint8), tmp_path / "a.npy", tile=2048)
     assert report.decided_tiles == 0
     assert (np.load(tmp_path / "a.npy") == 9).all()
 
@@ -150,8 +150,8 @@ def test_small_pictures_are_one_tile(tmp_path):
 
 def test_the_reference_agrees(tmp_path):
     image, coarse, _ = scene(shape=(64, 80))
-    refine_file(image, coarse, tmp_path / "r.npy", backend="reference")
-    refine_file(image, coarse, tmp_path / "c.npy", backend="cpu")
+    refine_file(image, coarse, tmp_path / "r.npy", backend="reference", tile=2048)
+    refine_file(image, coarse, tmp_path / "c.npy", backend="cpu", tile=2048)
     np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), np.load(tmp_path / "c.npy"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import two_roads
 
-from hdseg_gpu import refine, refine_file
+from hdseg_gpu import InvalidInput, refine, refine_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
@@ -15,7 +15,9 @@ def test_both_roads_give_the_same(first, tmp_path):
     for seed in range(first, first + 10):
         case = two_roads.case(seed)
         expected, whole = refine(case.image, case.coarse, return_report=True, **case.options)
-        report = refine_file(case.image, case.coarse, tmp_path / f"{seed}.npy", **case.options)
+        report = refine_file(
+            case.image, case.coarse, tmp_path / f"{seed}.npy", tile=2048, **case.options
+        )
         found = np.load(tmp_path / f"{seed}.npy")
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected, err_msg=f"{seed} {case.options}")
@@ -64,3 +66,20 @@ def test_walls_where_bytes_are_just_enough(classes, gamma, road, tmp_path):
     np.testing.assert_array_equal(labels == 300, walls)
     assert len(report.labels) == classes
     np.testing.assert_array_equal(labels[~walls], truth[~walls])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"edges": "boundary"}, "edges='boundary' needs boundary="),
+        ({"edges": "intensity", "boundary": np.zeros((40, 48))}, "boundary= is given, but"),
+    ],
+)
+def test_edges_and_a_boundary_map_go_together(tmp_path, options, said):
+    """Both roads refuse one without the other: the weights would not be those that are told."""
+    image, coarse = np.zeros((40, 48), np.uint8), np.eye(10, 12, dtype=np.uint8)
+    with pytest.raises(InvalidInput, match=said):
+        refine(image, coarse, **options)
+    for tile in (None, 2048):
+        with pytest.raises(InvalidInput, match=said):
+            refine_file(image, coarse, tmp_path / "out.npy", tile=tile, **options)

@@ -93,7 +93,7 @@ def in_memory(_folder, image, coarse, **options):
 
 def by_file(folder, image, coarse, **options):
     """Return labels and report of refine_file()."""
-    report = refine_file(image, coarse, folder / "labels.npy", overwrite=True, **options)
+    report = refine_file(image, coarse, folder / "labels.npy", tile=2048, overwrite=True, **options)
     return np.load(folder / "labels.npy"), report
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from hdseg_gpu import files
 from hdseg_gpu.cli.console import (
     Json,
     Output,
@@ -25,7 +26,6 @@ from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.report import Report
 from hdseg_gpu.engine.arguments import FileCall
 from hdseg_gpu.engine.workspace import folder_for
-from hdseg_gpu.files import refine_file
 from hdseg_gpu.io import check_output, read_coarse
 from hdseg_gpu.io.formats import format_of, names, readable
 
@@ -69,7 +69,7 @@ def refine(
 
 def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
     try:
-        return refine_file(image, coarse, output, **options)
+        return files.refine_file(image, coarse, output, **options)
     except KeyboardInterrupt as error:
         if not folder_for(output.resolve()).exists():
             raise

@@ -95,7 +95,15 @@ def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
     """Return what the edge weights are taken from; None leaves it to whether there is a map."""
     if value is None:
         value = "intensity" if boundary is None else "boundary"
-    return choice("edges", value, EDGE_RULES)
+    rule = choice("edges", value, EDGE_RULES)
+    if rule == "boundary" and boundary is None:
+        raise InvalidInput(
+            f"edges={rule!r} needs boundary=, a map of edge strengths in [0, 1] as large as the "
+            "image."
+        )
+    if rule != "boundary" and boundary is not None:
+        raise InvalidInput(f"boundary= is given, but edges={rule!r}; pass edges='boundary'.")
+    return rule
 
 
 def _interpolation(value: str | None, coarse: Coarse, of_labels: str) -> str:

@@ -13,6 +13,7 @@ from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.ops import Mask
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.values import Values
+from hdseg_gpu.core.windows import Shape
 
 IMAGE_DTYPES = ("uint8", "uint16", "float32", "float64")
 MAX_CHANNELS = 16
@@ -153,22 +154,11 @@ def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
     return bool(alpha)
 
 
-def edge_features(
-    pixels: NDArray[Any], boundary: ArrayLike | None, edges: str, verbs: Values = values
-) -> NDArray[Any]:
-    """Return what the edge weights are taken from: the image, or the boundary map g as (H, W, 1).
+def edge_strengths(boundary: ArrayLike, shape: Shape, verbs: Values = values) -> NDArray[Any]:
+    """Return a boundary map for an image of `shape` as (H, W, 1).
 
-    The values of g lie in [0, 1] after scaling of integers.
+    The values lie in [0, 1] after scaling of integers.
     """
-    shape = pixels.shape[:2]
-    if edges != "boundary":
-        if boundary is not None:
-            raise InvalidInput(f"boundary= is given, but edges={edges!r}; pass edges='boundary'.")
-        return pixels
-    if boundary is None:
-        raise InvalidInput(
-            f"edges={edges!r} needs boundary=, a map of edge strengths in [0, 1] of shape {shape}."
-        )
     array = as_array("boundary", boundary, f"a map of edge strengths of shape {shape}")
     if array.shape != shape:
         raise InvalidInput(f"boundary has shape {array.shape}; the image has {shape}.")

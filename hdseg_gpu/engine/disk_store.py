@@ -207,7 +207,7 @@ class DiskStore:
         with reading(self.boundary, self.run) as source:
             values = source.read(window)
         edges: NDArray[Any] = self.ops.xp.asarray(
-            validate.edge_features(values, values[..., 0], "boundary")
+            validate.edge_strengths(values[..., 0], window.shape)
         )
         return edges
 

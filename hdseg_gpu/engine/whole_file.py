@@ -67,7 +67,7 @@ class WholeFile:
         edges = None if self.boundary is None else _pixels(self.boundary)[..., 0]
         strengths = None
         if edges is not None:
-            strengths = validate.edge_features(image, edges, self.params.edges)
+            strengths = validate.edge_strengths(edges, image.shape[:2])
         job = Job(image, strengths, continued(self.network), self.params, with_probabilities=False)
         ops, outcome = within_memory(
             self.ops, job, self.device_memory, stages, final=self.final
