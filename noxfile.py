@@ -134,7 +134,7 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def gpu_dry(session: nox.Session) -> None:
-    """Go the same ways on the tests' executor, without a GPU: two minutes."""
+    """Run the same steps on the tests' executor, without a GPU: two minutes."""
     session.install("-c", "constraints-cpu.txt", ".[test]")
     into = f"{session.create_tmp()}/gpu-proof"
     session.run("benchmarks/gpu_proof.sh", "--dry-run", "--into", into, external=True)

@@ -1,8 +1,8 @@
 """What each kernel takes in one call of refine(), and how near it is to a copy of the card's.
 
 Two events around each launch tell its time; the arrays among its arguments tell the bytes that it
-has to move if it reads or writes each of them once. It is the benchmark that listens: the product
-knows nothing of it.
+has to move if it reads or writes each of them once. It is the benchmark that listens: the package
+itself is unaware of it.
 """
 
 from collections.abc import Iterable, Iterator

@@ -211,7 +211,7 @@ def refining(run: Runner, rows: Rows, mpx: float) -> None:
     side = side_of(mpx)
 
     def end_to_end(xp: Any) -> Measured:
-        image, coarse = image_of(xp, side), coarse_of(side)
+        image, coarse = image_of(xp, side), xp.asarray(coarse_of(side))
         call = partial(refine, image, coarse, backend=run.backend, return_report=True)
         result, held = run.held(call)
         first = result[1]

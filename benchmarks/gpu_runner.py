@@ -20,7 +20,7 @@ _ON_EXECUTOR = Path(__file__).parent / "on_executor.py"
 class Runner:
     """The backend "cuda" on the first device, or "cpu" to try the benchmark itself.
 
-    On the executor (on_executor.py) "cuda" goes the same ways as on a card, but once.
+    On the executor (on_executor.py) "cuda" runs the same steps as on a card, but once.
     """
 
     def __init__(self, backend: str) -> None:

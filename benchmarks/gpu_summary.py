@@ -92,7 +92,7 @@ def _steps(folder: Path, steps: list[Step]) -> str:
         [s.call, s.name, s.outcome, "-" if s.status is None else str(s.seconds), _last(folder, s)]
         for s in steps
     ]
-    return table(["call", "step", "", "seconds", "the log's last word"], cells)
+    return table(["call", "step", "", "seconds", "last log line"], cells)
 
 
 def _last(folder: Path, step: Step) -> str:
@@ -127,7 +127,7 @@ def _tests(folder: Path, steps: list[Step]) -> list[str]:
         return ["No tests have run."]
     skipped = [f"{count} x {reason}" for reason, count in reasons.most_common(_MOST_REASONS)]
     return [
-        table(["tests", "passed", "failed", "skipped", "under way at the end"], cells),
+        table(["tests", "passed", "failed", "skipped", "unfinished"], cells),
         "\n".join(failed[:_MOST_REASONS]),
         f"and {len(failed) - _MOST_REASONS} more" if len(failed) > _MOST_REASONS else "",
         f"Skipped: {'; '.join(skipped)}." if skipped else "",
@@ -147,7 +147,7 @@ def _labels(rows: list[Row]) -> list[str]:
     ]  # fmt: skip
     if not cells:
         return ["No labels were compared by the benchmark."]
-    return [table(["compared with", "Mpx", "", "number", "not certified there"], cells)]
+    return [table(["compared with", "Mpx", "", "number", "uncertified pixels"], cells)]
 
 
 def _refined(rows: list[Row]) -> str:
@@ -185,7 +185,7 @@ def _without_figures(rows: list[Row]) -> list[str]:
         for row in rows
         if not row.measured
     ]
-    return ["## Rows without figures", "\n".join(said)] if said else []
+    return ["## Not measured", "\n".join(said)] if said else []
 
 
 def _mpx(row: Row) -> str:

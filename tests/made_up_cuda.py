@@ -199,6 +199,7 @@ def cuda(monkeypatch, streams=None, card=None):
         "runtime": types.SimpleNamespace(
             CUDARuntimeError=Error,
             hostAllocPortable=1,
+            getDevice=lambda: 0,
             memGetInfo=None if card is None else card.info,
             deviceSynchronize=lambda: None,
         ),

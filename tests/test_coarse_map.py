@@ -274,7 +274,7 @@ def test_ignored_labels(place, dtype, others):
     assert again.notes == []
     np.testing.assert_array_equal(again.values, labels[1:], strict=True)
     np.testing.assert_array_equal(again.ignored, given == others[0], strict=True)
-    with pytest.raises(InvalidInput, match="nothing but ignore_index=255"):
+    with pytest.raises(InvalidInput, match="equals ignore_index=255; pass ignore_index=False"):
         place(np.full((5, 6), 255, dtype), ignore_index=255)
 
 
@@ -468,3 +468,14 @@ def test_seeds_of_any_type(device, dtype):
     found = seeds(device.xp.asarray(mask), passes=3)
     np.testing.assert_array_equal(found.get(), expected, strict=True)
     assert interop.home_of(found).on_device
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_the_advice_for_one_class_works(axis):
+    p = np.random.default_rng(61).random((6, 7, 1) if axis else (1, 6, 7))
+    with pytest.raises(InvalidInput, match="1 class on axis") as caught:
+        door.coarse_map(p, axis, Stages())
+    advice = str(caught.value).partition("pass numpy.")[2].rstrip(".")
+    found = door.coarse_map(eval(f"numpy.{advice}", {"numpy": np, "p": p}), axis, Stages())
+    assert found.probabilities.shape == (2, 6, 7)
+    np.testing.assert_allclose(found.probabilities[1], p.reshape(6, 7), rtol=1e-6)

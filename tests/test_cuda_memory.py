@@ -167,8 +167,8 @@ def test_memory_goes_back_when_it_is_asked_for(processes, monkeypatch):
     one = processes[0]
     one.call(300)
     monkeypatch.setattr(cuda_device, "_POOLS", {0: one.pool})
-    buffers = cuda_device.cuda_transfer._idle
-    monkeypatch.setattr(cuda_device.cuda_transfer, "_idle", [*buffers, "a pair"])
+    pair = cuda_device.cuda_transfer.Pair((), [], 0)
+    monkeypatch.setattr(cuda_device.cuda_transfer, "_idle", [pair])
     release_device_memory()
     assert one.pool.total_bytes() == 0
     assert cuda_device.cuda_transfer._idle == []

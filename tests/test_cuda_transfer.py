@@ -1,6 +1,8 @@
 """Arrays on their way to a device and back: all of them arrive, through little pinned memory."""
 
 import gc
+import sys
+import types
 
 import made_up_cuda
 import numpy as np
@@ -57,16 +59,80 @@ def test_strips_are_there_when_kernels_read_them(made_up, monkeypatch, keep, mos
     assert 0 < pinned.most <= 2 * (max(most, ROW) + 8)
 
 
-def test_nothing_is_under_way_when_a_reader_has_stopped(made_up):
-    """Memory goes back to pools that do not know the stream that would still write to it."""
+def test_memory_goes_back_when_a_reader_has_stopped(made_up, monkeypatch):
+    """To pools that do not know the stream that would still write to it."""
     streams, xp, _ = made_up
+    slots, empty = [], xp.empty
+
+    def watched(shape, dtype):
+        slots.append(empty(shape, dtype))
+        return slots[-1]
+
+    monkeypatch.setattr(xp, "empty", watched)
     image = image_of(40, np.random.default_rng(23))
     coming = cuda_transfer.sent(xp, [image[:16], image[16:32], image[32:]], None)
     next(coming)
     coming.close()
-    assert len(streams._streams) == 2
-    sender = streams._streams[1]
-    assert sender.done == len(sender.work) > 0
+    assert len(slots) == 2
+    for slot in slots:  # the kernel of whoever has it next
+        streams.current.add(lambda slot=slot: slot.fill(7))
+    finish(streams)
+    assert all((np.array(slot) == 7).all() for slot in slots)
+
+
+def finish(streams):
+    for stream in streams._streams:
+        stream.synchronize()
+
+
+@pytest.mark.parametrize("fetch", [False, True])
+def test_calls_in_a_row_have_the_same_pinned_memory(made_up, fetch):
+    """No host waits at the end of a call: the next one waits for what it wants."""
+    streams, xp, pinned = made_up
+    images = [image_of(24, np.random.default_rng(seed)) for seed in range(4)]
+    found = []
+    for image in images:
+        for strip in cuda_transfer.sent(xp, [image[:16], image[16:]], None):
+            streams.current.add(lambda strip=strip: found.append(np.array(strip)))
+        if fetch:
+            before, streams.current = streams.current, made_up_cuda.Stream(streams)  # a thread's
+            there = xp.empty(image.shape, image.dtype)
+            np.copyto(there, 1)
+            assert (cuda_transfer.fetched(xp, there) == 1).all()
+            streams.current = before
+    finish(streams)
+    for i, image in enumerate(images):
+        np.testing.assert_array_equal(np.concatenate(found[2 * i : 2 * i + 2]), image)
+    assert len(pinned) == 2
+
+
+def sent_and_left(xp, image):
+    for _ in cuda_transfer.sent(xp, [image], None):
+        pass
+
+
+@pytest.mark.parametrize("how", ["released", "too small", "of another device", "not kept"])
+def test_pinned_memory_goes_when_nothing_reads_it(made_up, monkeypatch, how):
+    streams, xp, _ = made_up
+    image = image_of(40, np.random.default_rng(43))
+    sent_and_left(xp, image[:8])
+    sender, pair = streams._streams[-1], cuda_transfer._idle[0]
+    if how == "released":
+        cuda_transfer.release()
+    elif how == "too small":
+        sent_and_left(xp, image)
+    elif how == "of another device":
+        monkeypatch.setattr(xp.cuda.runtime, "getDevice", lambda: 1)
+        sent_and_left(xp, image[:8])
+        assert cuda_transfer._idle[0].buffers is pair.buffers
+        assert cuda_transfer._idle[0].left is not pair.left
+    else:
+        first = cuda_transfer.sent(xp, [image[:8]], None)
+        next(first)
+        sent_and_left(xp, image[8:16])
+        sender = streams._streams[-2]
+        first.close()
+    assert sender.done >= max(place for _, place in (e.place for e in pair.left if e.place))
 
 
 def views_of(array):
@@ -171,3 +237,24 @@ def test_what_is_pinned_for_a_call_is_bounded():
     assert cuda_transfer.PINNED == 256 << 20
     assert max(cuda_pictures._STRIP, cuda_pictures._TRANSFER) <= cuda_transfer.PINNED // 2
     assert cuda_transfer._PIECE <= cuda_transfer.PINNED
+
+
+def test_tables_are_fetched_without_pinned_memory(made_up, monkeypatch):
+    _, xp, _ = made_up
+    values = np.random.default_rng(47).random((2, 20))
+    there = xp.empty(values.shape, values.dtype)
+    np.copyto(there, values)
+    for status, found in ((2, None), (700, made_up_cuda.Error)):
+
+        def refused(shape, dtype, status=status):
+            raise made_up_cuda.Error("refused", status)
+
+        cupyx = types.SimpleNamespace(empty_pinned=refused)
+        monkeypatch.setitem(sys.modules, "cupyx", cupyx)
+        if found is None:
+            for row, expected in zip(cuda_transfer.fetched_together(xp, tuple(there)), values,
+                                     strict=True):  # fmt: skip
+                np.testing.assert_array_equal(row, expected)
+        else:
+            with pytest.raises(found):
+                cuda_transfer.fetched_together(xp, tuple(there))

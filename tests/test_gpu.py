@@ -341,7 +341,7 @@ def test_large_results_are_fetched_in_pieces(axis, monkeypatch):
     np.testing.assert_array_equal(again[0], labels, strict=True)
     np.testing.assert_array_equal(again[1], found, strict=True)
     assert cuda_transfer._idle
-    assert all(b.nbytes <= cuda_transfer.PINNED for pair in cuda_transfer._idle for b in pair)
+    assert all(b.nbytes <= cuda_transfer.PINNED for b in cuda_transfer._idle[0].buffers)
     release_device_memory()
     assert not cuda_transfer._idle
 

@@ -50,6 +50,8 @@ def test_every_section_has_figures_or_reasons(result):
         else:
             assert "failed" not in row["skipped"], row
     assert all(row["skipped"] == "needs a CUDA device" for row in rows_of(result, "copy").values())
+    order = list(dict.fromkeys(row["section"] for row in result["rows"]))
+    assert order[-2:] == ["start", "peers"]  # whose walker may take as long as all else
     thinning = rows_of(result, "thinning")
     assert len(thinning) == 4
     assert {row["unit"] for row in thinning.values()} == {"Gpx/s"}

@@ -139,7 +139,7 @@ def test_an_island_without_seeds_keeps_its_class():
 def test_nothing_but_the_ignored_label(rng):
     from hdseg_gpu import InvalidInput
 
-    with pytest.raises(InvalidInput, match=r"coarse has nothing but ignore_index=4; pass"):
+    with pytest.raises(InvalidInput, match=r"Every pixel of coarse equals ignore_index=4; pass"):
         refine(np.zeros((20, 20)), np.full((4, 4), 4), ignore_index=4)
     planes = rng.dirichlet(np.ones(3), (4, 4)).transpose(2, 0, 1)
     with pytest.warns(RefinementWarning, match="ignore_index=3 has no effect"):

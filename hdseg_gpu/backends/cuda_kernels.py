@@ -177,9 +177,12 @@ class CudaKernels(Ops):
         return self.xp.empty(rows + 1, np.int32) if rows else self.xp.zeros(1, np.int32)
 
     def _starts(self, lengths: Any) -> Any:
-        """Return where rows or runs of these lengths begin, and where the last one ends: int32."""
+        """Return where rows or runs of these lengths begin, and where the last one ends: int32.
+
+        Sums are always put into an array that is there: without `out` CuPy compiles a copy first.
+        """
         start = self.xp.zeros(len(lengths) + 1, np.int32)
-        start[1:] = self.xp.cumsum(lengths, dtype=np.int32)
+        self.xp.cumsum(lengths, out=start[1:])
         return start
 
     def _spread(self, file: str, kernel: str, count: int, *args: Any, shared: int = 0) -> None:

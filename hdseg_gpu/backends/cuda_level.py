@@ -285,7 +285,7 @@ class CudaLevels(CudaKernels):
         root = choice
         self._on_graph("join", graph, leader, graph.diagonal, root, first)
         self._each("mark_first", n, root, first, n, leader)
-        count, members = xp.cumsum(leader, dtype=np.int32), xp.zeros(n + 1, np.int32)
+        count, members = xp.cumsum(leader, out=leader), xp.zeros(n + 1, np.int32)
         self._each("number_groups", n, root, first, count, n, group, members)
         groups = int(count[-1]) if n else 0
         found = self._members(group, members, groups, member)
@@ -297,7 +297,8 @@ class CudaLevels(CudaKernels):
         members[1 + g]: how many entries group g has; what else is there is 0, and used up.
         member: room for the entries.
         """
-        start, n = self.xp.cumsum(members[: groups + 1], dtype=np.int32), len(group)
+        start, n = self.xp.empty(groups + 1, np.int32), len(group)
+        self.xp.cumsum(members[: groups + 1], out=start)
         self._each("place_members", n, group, n, groups, start, members, member)
         self._each("sort_members", groups, start, groups, member)
         return start, member
@@ -307,7 +308,7 @@ class CudaLevels(CudaKernels):
         xp, groups = self.xp, len(members[0]) - 1
         degree = self._degrees(groups)
         self._on_graph("count_edges", graph, *members, group, groups, degree, count=groups)
-        place = xp.cumsum(degree, dtype=np.int32)
+        place = xp.cumsum(degree, out=degree)
         edges = self._entries(place, graph.edges)
         column, weight = _words(xp, edges, np.int32, np.float32)
         end, leader, tied, inner, diagonal = _words(
@@ -326,7 +327,7 @@ class CudaLevels(CudaKernels):
         begin, end, to, total = graph.parts
         resistance, degree = xp.empty(n, np.float32), self._degrees(n)
         self._each("find_resistances", n, start, graph.inner, begin, end, n, resistance, degree)
-        row_start = xp.cumsum(degree, dtype=np.int32)
+        row_start = xp.cumsum(degree, out=degree)
         entries = self._entries(row_start, graph.edges)
         column, weight = _words(xp, entries, np.int32, np.float32)
         excess, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)

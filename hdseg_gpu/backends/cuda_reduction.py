@@ -24,9 +24,9 @@ class CudaReduction(CudaKernels):
     def reduce(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, CudaEdges)
         xp, runs = self.xp, len(band.pixel)
-        black = self._degrees(runs)
-        self._spread(_FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, black)
-        first = xp.cumsum(black, dtype=np.int32)
+        first = self._degrees(runs)
+        self._spread(_FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, first)
+        xp.cumsum(first, out=first)
         entries = int(first[-1]) if band.black < 0 else band.black
         offsets = xp.empty((4, entries), np.int32)
         weights = xp.zeros((7, entries + 2 * PADDING), np.float32)

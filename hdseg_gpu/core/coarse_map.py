@@ -50,7 +50,7 @@ def coarse_map(
     if count < 2:
         raise InvalidInput(
             f"coarse has 1 class on axis class_axis={class_axis}, shape {array.shape}; for a "
-            "foreground probability p pass numpy.concatenate([1 - p, p])."
+            f"foreground probability p pass numpy.concatenate([1 - p, p], axis={class_axis})."
         )
     if count > MAX_CLASSES:
         raise InvalidInput(
@@ -127,8 +127,8 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
         return None
     if len(labels) == 1:
         raise InvalidInput(
-            f"coarse has nothing but ignore_index={index}; pass ignore_index=False to take "
-            "it for a class."
+            f"Every pixel of coarse equals ignore_index={label}; pass ignore_index=False to treat "
+            f"{label} as a class."
         )
     if index is None:
         stages.notes.append(

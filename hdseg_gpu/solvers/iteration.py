@@ -68,7 +68,8 @@ class Iteration:
         self._precondition = precondition
         columns, size = len(b), level.size
         self.x = ops.zeros(size, columns, np.float64)
-        self.r = b.copy()
+        self.r = ops.xp.empty_like(b)
+        self.r[...] = b  # for copy() CuPy compiles a kernel, for this it has none
         room = ops.zeros(size, 3 * columns)
         self._z, self._p, self._q = (room[i * columns : (i + 1) * columns] for i in range(3))
         self._energy: NDArray[np.float64] = ops.xp.zeros(columns)  # p . S p of the last step

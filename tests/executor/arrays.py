@@ -22,14 +22,16 @@ CONSTANTS = frozenset(
     ("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "inf")
 )
 
-# What is counted, by name and types:
+# What is counted, by name, types and layouts:
 # "allocation"  memory from the pool
 # "compiled"    an operation that CuPy compiles when a process first asks for it
-# "operation"   one that it has at hand: a copy, a fill with zeros, CUB's scans, Thrust's sorts
+# "operation"   one that it has at hand: a copy of bytes, a fill with zeros, a scan of CUB's
 # "wait"        the host, until the device has come so far
 _counts = None
-_AT_HAND = frozenset(("array", "asarray", "argsort", "cumsum", "lexsort", "sort", "zeros",
-                      "zeros_like", "ascontiguousarray", "copy", "from host"))  # fmt: skip
+_AT_HAND = frozenset(("copy of bytes", "cumsum", "fill with zeros", "from host"))
+# CuPy has one kernel for all of these, compiled for each type and layout; only what is assigned or
+# goes through copyto may be a copy of bytes.
+_COPIES = frozenset(("array", "asarray", "ascontiguousarray", "astype", "copy", "reshape"))
 # CuPy asks the device how large their results are.
 _WAITING = frozenset(("bincount", "flatnonzero", "nonzero", "unique"))
 
@@ -48,12 +50,32 @@ def counted():
 def count(kind, name, *values):
     """Count something, if anybody asked."""
     if _counts is not None:
-        types = " ".join(str(v.dtype) for v in values if hasattr(v, "dtype"))
-        _counts[kind, name, types] += 1
+        _counts[kind, name, " ".join(_kind_of(v) for v in values if hasattr(v, "dtype"))] += 1
+
+
+def _kind_of(array):
+    """Return what CuPy compiles a kernel for: a type, and the axes of what is not contiguous."""
+    return f"{array.dtype}" if array.flags.c_contiguous else f"{array.dtype} in {array.ndim} axes"
 
 
 def _count_operation(name, *values):
+    name = "elementwise copy" if name in _COPIES else name
     count("operation" if name in _AT_HAND else "compiled", name, *values)
+
+
+def _count_assignment(target, value):
+    """Count target[...] = value as CuPy does it."""
+    if isinstance(value, np.ndarray):
+        alike = (value.shape, value.strides, value.dtype) == (
+            target.shape, target.strides, target.dtype
+        )  # fmt: skip
+        if alike and target.ctypes.data == value.ctypes.data:
+            return
+        bytewise = alike and target.flags.c_contiguous
+        _count_operation("copy of bytes" if bytewise else "copy", value, target)
+    else:
+        zeros = target.flags.c_contiguous and value == 0
+        _count_operation("fill with zeros" if zeros else "fill", target)
 
 
 def _made(name, found, sources):
@@ -61,7 +83,9 @@ def _made(name, found, sources):
     arrays = [np.asarray(v) for v in (found if isinstance(found, tuple) else (found,))]
     sources = [s for s in sources if isinstance(s, np.ndarray)]
     fresh = [a for a in arrays if a.size and not any(np.may_share_memory(a, s) for s in sources)]
-    if fresh and name not in ("empty", "empty_like"):
+    if fresh and name in ("zeros", "zeros_like"):
+        _count_operation("fill with zeros", *fresh)
+    elif fresh and name not in ("empty", "empty_like"):
         _count_operation(name, *sources, *fresh)
     for array in fresh:
         count("allocation", name, array)
@@ -148,10 +172,11 @@ class DeviceArray(NDArrayOperatorsMixin):
         index, value = _index(index), _inside(value)
         if _has_mask(index) and np.ndim(value) > 0:
             count("wait", "mask", self)
-        target = self.values[index]
-        alike = isinstance(value, np.ndarray) and value.dtype == self.dtype
-        contiguous = alike and value.flags.c_contiguous and target.flags.c_contiguous
-        _count_operation("copy" if contiguous else "setitem", self.values, value)
+        if any(isinstance(i, np.ndarray) for i in index):
+            _count_operation("setitem", self.values, *index, value)
+        else:
+            view = index if any(i is Ellipsis for i in index) else (*index, ...)
+            _count_assignment(self.values[view], value)
         self.values[index] = value
 
     def __int__(self):
@@ -174,10 +199,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self.values.tolist()
 
     def reshape(self, *shape):
-        return _made("copy", self.values.reshape(*shape), (self.values,))
+        return _made("reshape", self.values.reshape(*shape), (self.values,))
 
     def ravel(self):
-        return _made("copy", self.values.ravel(), (self.values,))
+        return _made("reshape", self.values.ravel(), (self.values,))
 
     def transpose(self, *axes):
         return DeviceArray(self.values.transpose(*axes))
@@ -185,16 +210,16 @@ class DeviceArray(NDArrayOperatorsMixin):
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
         with np.errstate(all="ignore"):
             found = self.values.astype(dtype, order=order, copy=copy)
-        return _made("copy" if found.dtype == self.dtype else "astype", found, (self.values,))
+        return _made("astype", found, (self.values,))
 
     def view(self, dtype):
         return DeviceArray(self.values.view(dtype))
 
     def copy(self):
-        return _made("copy", self.values.copy(), ())
+        return _made("copy", self.values.copy(), (self.values,))
 
     def fill(self, value):
-        _count_operation("fill", self.values)
+        _count_assignment(self.values, value)
         self.values.fill(value)
 
     # With CuPy's arguments: no initial=, no where=.
@@ -232,6 +257,16 @@ def _index(index):
     return tuple(_inside(i) for i in index)
 
 
+def _cumsum(values, dtype=None, out=None):
+    """Return sums as CuPy makes them: a scan in place, in memory that the values come to first."""
+    count("allocation", "room of a scan", values)
+    _count_operation("cumsum", values)
+    if out is None:
+        return _made("copy", np.cumsum(values, dtype=dtype), (values,))
+    _count_assignment(out, values)
+    return DeviceArray(np.cumsum(values, out=out))
+
+
 class _Namespace:
     """Stands for the module cupy."""
 
@@ -254,10 +289,15 @@ class _Namespace:
             kwargs = stable | {key: _inside(value) for key, value in kwargs.items()}
             if name in _WAITING or (name == "where" and len(args) == 1):
                 count("wait", name, *args)
+            if name == "cumsum":
+                return _cumsum(*args, **kwargs)
             with np.errstate(all="ignore"):
                 found = function(*args, **kwargs)
             if found is None:  # copyto
-                _count_operation(name, *args)
+                if "where" in kwargs or not isinstance(args[1], np.ndarray):
+                    _count_operation("copy", *args, kwargs.get("where"))
+                else:
+                    _count_assignment(*args)
                 return None
             if name in ("empty", "empty_like"):
                 found.reshape(-1).view(np.uint8).fill(0xA5)  # not to be taken for a result
