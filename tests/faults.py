@@ -19,6 +19,7 @@ class Fault(NamedTuple):
 
 TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
 OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
+STEPS = "engine_steps"
 BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
 FAULTS: list[Fault] = []
 
@@ -31,17 +32,17 @@ def fault(name: str, file: str, text: str, instead: str, *tests: str) -> None:
 # fmt: off
 # ---- sigma and what colours are seen as ------------------------------------------------------
 
-fault("pooled sigma forgets channels", "pipeline/survey.py",
+fault("pooled sigma forgets channels", "pipeline/statistics.py",
       "apart**2 * self.means.size * (", "apart**2 * (", OPTIONS)
-fault("pooled sigma forgets what is between parts", "pipeline/survey.py",
+fault("pooled sigma forgets what is between parts", "pipeline/statistics.py",
       "self.squares + other.squares + between", "self.squares + other.squares", OPTIONS)
-fault("means of parts are not weighted", "pipeline/survey.py",
+fault("means of parts are not weighted", "pipeline/statistics.py",
       "self.means + (other.means - self.means) * (other.pixels / pixels)",
       "(self.means + other.means) / 2", TRUTHS)
-fault("beta is not divided by the root of the channels", "pipeline/survey.py",
-      "strength /= 10.0 * sqrt(of_features.means.size)", "strength /= 10.0", TRUTHS)
-fault("colours are seen by the deviation of the edges", "pipeline/survey.py",
-      "spread = of_image.deviation", "spread = of_features.deviation", TRUTHS)
+fault("beta is not divided by the root of the channels", "pipeline/statistics.py",
+      "strength /= 10.0 * sqrt(of_edges.means.size)", "strength /= 10.0", TRUTHS)
+fault("colours are seen by the deviation of the edges", "pipeline/statistics.py",
+      "spread = of_image.deviation", "spread = of_edges.deviation", TRUTHS)
 
 # ---- blocks ----------------------------------------------------------------------------------
 
@@ -98,13 +99,15 @@ fault("cells are as wide as the scale", "pipeline/rounds.py",
       "cell = max(2, round(unit / 2))", "cell = max(2, round(unit))", TRUTHS)
 fault("rivals count that are farther", "pipeline/rounds.py",
       "_FAR = 16.0", "_FAR = 3.0", TRUTHS)
-fault("redrawn labels are not smoothed", "pipeline/decide.py",
-      "return ops.majority(seeds, band, SMOOTHING)", "return ops.majority(seeds, band, 1)", TRUTHS)
-fault("rounds forget what the last one found", "pipeline/decide.py",
-      "now = rounds.redraw(seeds, band, look, doubt, now, nearby)",
-      "now = rounds.redraw(seeds, band, look, doubt, None, nearby) and None", TRUTHS)
-fault("the last look has the classes of the map", "pipeline/decide.py",
-      "scene.look(last, doubt, now, nearby)", "scene.look(last, doubt, None)", TRUTHS)
+fault("redrawn labels are not smoothed", "engine/tasks.py",
+      'ops.majority(marked, band, SMOOTHING)',
+      'ops.majority(marked, band, 1)', TRUTHS)
+fault("rounds forget what the last one found", "engine/memory_store.py",
+      'replace(self._context, redrawn=cells)',
+      'replace(self._context, redrawn=None)', TRUTHS)
+fault("redrawn classes are never used", "engine/steps.py",
+      'redrawn = i + 1',
+      'redrawn = i', TRUTHS, STEPS)
 fault("ignored cells have colours", "pipeline/evidence.py",
       "if self.ignored is not None:", "if False:", TRUTHS)
 fault("probabilities count as far as distances", "pipeline/evidence.py",
@@ -120,95 +123,91 @@ fault("the scale that was told is forgotten", "pipeline/doubt.py",
 
 fault("the map is not continued beneath what is ignored", "files.py",
       "keep_coarse(workspace, continued(network))", "keep_coarse(workspace, network)", BY_FILE)
-fault("walls become a class where bytes are full", "scale/solving.py",
-      "seeds[walls] = wall_of(seeds.dtype)", "pass", ROADS)
-fault("tiles are redrawn without their surroundings", "scale/tasks.py",
-      "outer = core.grown(SMOOTHING // 2, job.shape)", "outer = core", BY_FILE)
-fault("redraws have the seeds of the first round", "scale/tasks.py",
-      "marked = seeds_in(job, outer, classes, known=wide)",
-      "marked = seeds_in(job, outer, classes, known=0)", BY_FILE)
-fault("redraws look with the first round", "scale/tasks.py",
-      "found = scene.look(WIDE[wide], job.doubt)", "found = scene.look(WIDE[0], job.doubt)",
-      BY_FILE)
-fault("redraws see windows of the last round", "scale/tasks.py",
-      "scene = scene_of(job, outer, WIDE[wide], redrawn=wide)",
-      "scene = scene_of(job, outer, WIDE[-1], redrawn=wide)", HALOS)
-fault("redraws begin from the map each time", "scale/tasks.py",
-      "classes = classes_in(job, wide, outer)\n    try",
-      "classes = classes_in(job, 0, outer)\n    try", BY_FILE)
-fault("cells are those after the last redraw but one", "scale/scene.py",
-      "_cells(job, redrawn, outer) if redrawn else None",
-      "_cells(job, redrawn - 1, outer) if redrawn else None", BY_FILE)
-fault("the contradiction's origin is the patch's", "scale/tasks.py",
-      "(patch.top - corner.top, patch.left - corner.left)", "(0, 0)", BY_FILE)
-fault("the contradiction is measured on all patches", "scale/phases.py",
-      "chosen = np.flatnonzero(sample(unknown)).tolist()",
-      "chosen = np.flatnonzero(unknown).tolist()", BY_FILE)
-fault("a wide round too few is redrawn", "scale/phases.py",
-      "return len(WIDE) if detail < MOST_DETAIL else 0",
-      "return len(WIDE) - 1 if detail < MOST_DETAIL else 0", BY_FILE)
-fault("redrawn passes are those of the first round", "scale/phases.py",
-      "Step(i, i, wide_passes(i, job.params, job.lengths))",
-      "Step(i, i, wide_passes(0, job.params, job.lengths))", BY_FILE)
-fault("the last passes know no doubt", "scale/phases.py",
-      "passes = last_passes(runner.job.doubt, job.params, job.lengths)",
-      "passes = job.params.passes", BY_FILE)
-fault("without evidence there are fewer passes", "scale/phases.py",
-      "passes = job.params.passes\n", "pass\n", BY_FILE)
-fault("a class before thinning is one after it", "scale/phases.py",
-      'before[_integers(result["before"])] = True',
-      'before[_integers(result["after"])] = True', TRUTHS)
-fault("halos of seeds are halved", "scale/tasks.py",
-      "outer = core.grown(reach_of(job.params, step.passes), job.shape)",
-      "outer = core.grown(reach_of(job.params, step.passes) // 2, job.shape)", HALOS)
+fault("walls become a class where bytes are full", "engine/solve_tile.py",
+      'found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)',
+      'pass', ROADS)
+fault("tiles are redrawn without their surroundings", "engine/tasks.py",
+      'outer = core.grown(SMOOTHING // 2, store.shape)',
+      'outer = core', BY_FILE)
+fault("seeds are those of the first round", "engine/disk_store.py",
+      'self.plane(f"known{step.number}").read(window)',
+      'self.plane("known0").read(window)', BY_FILE)
+fault("redraws look with the first round", "engine/tasks.py",
+      'context.model(step.seeds.look, step.doubt, store.nearby)',
+      'context.model(step.seeds.look._replace(weight=1.5), step.doubt, store.nearby)', BY_FILE)
+fault("contexts have the windows of the last round", "engine/disk_store.py",
+      'windows_for(step.look.spread, lengths)',
+      'windows_for(3.0, lengths)', HALOS)
+fault("redraws begin from the map each time", "engine/tasks.py",
+      'classes = store.classes(step.seeds.redrawn, outer)\n',
+      'classes = store.classes(0, outer)\n', BY_FILE)
+fault("cells are those after the last redraw but one", "engine/disk_store.py",
+      'self._cells(step.redrawn, outer) if step.redrawn else None',
+      'self._cells(step.redrawn - 1, outer) if step.redrawn else None', BY_FILE)
+fault("the contradiction's origin is the patch's", "engine/tasks.py",
+      '(window.top - corner.top, window.left - corner.left)',
+      '(0, 0)', BY_FILE)
+fault("the contradiction is measured on all patches", "engine/disk_store.py",
+      'grouped(sample(unknown), self.shape',
+      'grouped(unknown > 0, self.shape', BY_FILE)
+fault("a wide round too few is redrawn", "engine/steps.py",
+      'enumerate(WIDE if detail < MOST_DETAIL else ())',
+      'enumerate(WIDE[:-1] if detail < MOST_DETAIL else ())', TRUTHS, STEPS)
+fault("redrawn passes are those of the first round", "engine/steps.py",
+      'wide_passes(i, params, lengths)',
+      'wide_passes(0, params, lengths)', TRUTHS, STEPS)
+fault("the last passes know no doubt", "engine/steps.py",
+      'passes, look = last_passes(doubt, params, lengths), last_round(doubt)',
+      'passes, look = params.passes, last_round(doubt)', TRUTHS, STEPS)
+fault("without evidence there are fewer passes", "engine/steps.py",
+      'doubt, redrawn, passes, look = None, 0, params.passes, None',
+      'doubt, redrawn, passes, look = None, 0, params.passes // 2, None', TRUTHS, STEPS)
+fault("a class before thinning is one after it", "engine/tasks.py",
+      'before, after = occurs[0, : store.coarse.count]',
+      'before, after = occurs[1, 1 : store.coarse.count + 1]', TRUTHS)
+fault("halos of seeds are halved", "engine/tasks.py",
+      'outer = core.grown(reach_of(store.params, step.passes), store.shape)',
+      'outer = core.grown(reach_of(store.params, step.passes) // 2, store.shape)', HALOS)
 fault("halos of seeds forget pruning", "pipeline/seeds.py",
       "+ (2 * passes + 4 if params.prune else 0)", "", HALOS)
 fault("halos of colours are a window short", "pipeline/colours.py",
       "(3 * max(radii) + 1) * size", "(3 * max(radii)) * size", HALOS)
-fault("windows of colours begin anywhere", "scale/scene.py",
-      "window.grown(halo, job.shape).aligned(size, job.shape)", "window.grown(halo, job.shape)",
-      HALOS)
-fault("cells do not look for rivals around their window", "scale/scene.py",
-      "outer = inner.grown(lengths.reach, plane.shape)",
-      "outer = inner", HALOS)
+fault("windows of colours begin anywhere", "engine/disk_store.py",
+      'window.grown(halo, self.shape).aligned(size, self.shape)',
+      'window.grown(halo, self.shape)', HALOS)
+fault("cells do not look for rivals around their window", "engine/disk_store.py",
+      'outer = inner.grown(lengths.reach, plane.shape)',
+      'outer = inner', HALOS)
 fault("the map's part is too small for an interpolation", "core/windows.py",
       "_TAPS = 3", "_TAPS = 1", BY_FILE, "windows_tiles")
 fault("unknown pixels are put into the patch of the window", "pipeline/doubt.py",
       "(rows + window.top) // PATCH * patches[1] + (columns + window.left) // PATCH",
       "rows // PATCH * patches[1] + columns // PATCH", BY_FILE)
-fault("tiles in the last column are not decided", "scale/phases.py",
-      "np.flatnonzero(in_squares(unknown, self.job.tile)).tolist()",
-      "np.flatnonzero(in_squares(unknown, self.job.tile)[:, :-1]).tolist()", BY_FILE)
-fault("boundary maps are read without their halo", "scale/solving.py",
-      "job.read(outer, boundary=True)", "job.read(outer, boundary=False)[..., :1]", BY_FILE)
-fault("a block that walkers leave is not looked at more widely", "scale/solving.py",
-      "or found.leaving <= job.params.tolerance or", "or True or",
-      "scale::test_walkers_that_go_far", "scale::test_a_wide_blob_gets_a_larger_window")
-fault("labels of tiles that are not decided are those of the map", "scale/labels.py",
-      "classes = classes_in(job, self.step.classes, window)",
-      "classes = classes_in(job, 0, window)", TRUTHS)
+fault("tiles in the last column are not decided", "engine/disk_store.py",
+      'np.flatnonzero(in_squares(unknown, self.tile)).tolist()',
+      'np.flatnonzero(in_squares(unknown, self.tile)[:, :-1]).tolist()', BY_FILE)
+fault("boundary maps are forgotten", "engine/solve_tile.py",
+      'edges = store.edges(window)\n',
+      'edges = None if store.edges(window) is None else image[..., :1]\n', BY_FILE)
+fault("a block that walkers leave is not looked at more widely", "engine/solve_tile.py",
+      'or found.leaving <= store.params.tolerance or',
+      'or True or', "scale::test_walkers_that_go_far",
+      "scale::test_a_wide_blob_gets_a_larger_window")
+fault("labels of tiles that are not decided are those of the map", "engine/output.py",
+      'labels = store.seeds(self.step, window)',
+      'labels = store.unrefined(window)', TRUTHS)
 
 # ---- what is asked for -----------------------------------------------------------------------
 
-fault("lazily, the axis of the classes is forgotten", "api.py",
-      "class_axis=class_axis, backend=backend, max_device_memory=max_device_memory,",
-      "backend=backend, max_device_memory=max_device_memory,", OPTIONS)
-fault("lazily, the ignored label is forgotten", "api.py",
-      "interpolation=interpolation, median=median, ignore_index=ignore_index, "
-      "alpha=alpha,\n            class_axis",
-      "interpolation=interpolation, median=median, alpha=alpha,\n            class_axis", OPTIONS)
-fault("lazily, the tolerance is forgotten", "api.py",
-      "            solver=solver, tol=tol,\n        )  # fmt: skip\n    stages",
-      "            solver=solver,\n        )  # fmt: skip\n    stages", OPTIONS)
 fault("probabilities come back on the first axis", "api.py",
-      'axes.insert(validate.axis_of("class_axis", class_axis) % 3, 0)',
-      "axes.insert(0, 0)", OPTIONS)
-fault("sigma as told is not used", "pipeline/survey.py",
-      "unit * of_features.deviation if known is None else known",
-      "unit * of_features.deviation", OPTIONS)
+      'axes.insert(validate.axis_of("class_axis", call.class_axis) % 3, 0)',
+      'axes.insert(0, 0)', OPTIONS)
+fault("sigma as told is not used", "pipeline/statistics.py",
+      "unit * of_edges.deviation if known is None else known",
+      "unit * of_edges.deviation", OPTIONS)
 fault("gamma is forgotten by the matrix", "pipeline/graph.py",
-      "band, features, params.edges, frozen.strength, seeds, solved, places, params.gamma",
-      "band, features, params.edges, frozen.strength, seeds, solved, places, 0.0", TRUTHS)
+      'band, features, params.edges, statistics.strength, seeds, solved, places, params.gamma',
+      'band, features, params.edges, statistics.strength, seeds, solved, places, 0.0', TRUTHS)
 
 # ---- resumed runs, and memory ----------------------------------------------------------------
 
@@ -227,20 +226,68 @@ fault("a run is resumed with another ignored label", "files.py",
 fault("a run is resumed with other options", "files.py",
       "        **settings,\n", "", RESUME)
 fault("a run is resumed with another sigma", "files.py",
-      ', "sigma": sigma,', ",", RESUME)
+      '"sigma": call.sigma, ',
+      '', RESUME)
 fault("a run is resumed with another tile", "files.py",
       '"tile": plan.tile,', "", RESUME)
 fault("a run is resumed after another cut", "files.py",
       '"block": [BLOCK, CUT_ERROR],', '"block": [BLOCK],', RESUME)
-fault("a run is resumed by another version", "scale/workspace.py",
+fault("a run is resumed by another version", "engine/workspace.py",
       "    if then != now:\n", "    if False:\n", RESUME)
-fault("the plan halves halos", "scale/memory.py",
+fault("the plan halves halos", "engine/budget.py",
       "halo = reach + size + (halo_of(params.gamma) or 256)",
       "halo = (reach + size + (halo_of(params.gamma) or 256)) // 2", MEMORY)
-fault("the plan knows only the last round", "scale/memory.py",
+fault("the plan knows only the last round", "engine/budget.py",
       "look = WIDE[0] if self.doubtful else LAST", "look = LAST", MEMORY)
-fault("the plan forgets unknown pixels", "scale/memory.py",
+fault("the plan forgets unknown pixels", "engine/budget.py",
       "solve + unknown * _FOR_UNKNOWN)", "solve)", MEMORY, "scale::test_the_plan_fits_the_budget")
-fault("the plan is for one worker", "scale/memory.py",
+fault("the plan is for one worker", "engine/budget.py",
       "at_once = min(most, budget // need.of_tile(size))", "at_once = most",
       "scale::test_the_plan_fits_the_budget")
+
+# ---- steps, and what stores keep -----------------------------------------------------------------
+
+fault("an ideal map is doubted", "engine/steps.py",
+      "if doubt == 0:\n                    break", "if False:\n                    break",
+      TRUTHS, STEPS)
+fault("rounds go on where nothing is unknown", "engine/steps.py",
+      "if (yield seeds) == 0:\n                break",
+      "if (yield seeds) == 0:\n                pass", STEPS)
+fault("redraws know no doubt", "engine/steps.py",
+      "yield Redraw(seeds, doubt)", "yield Redraw(seeds, 0.0)", TRUTHS, STEPS)
+fault("the walker knows no doubt", "engine/steps.py",
+      "yield Solve(seeds, doubt or 0.0)", "yield Solve(seeds, 0.0)", TRUTHS, STEPS)
+fault("cells are made anew for the same classes", "engine/steps.py",
+      "seeds = Seeds(len(WIDE), redrawn, passes, look, thinned < redrawn)",
+      "seeds = Seeds(len(WIDE), redrawn, passes, look, True)", STEPS)
+fault("several blocks share the seeds", "engine/solve_tile.py",
+      "alone = len(blocks) == 1 and window == outer", "alone = window == outer", TRUTHS)
+fault("labels are written into the seeds", "engine/solve_tile.py",
+      "labels = seeds[core.seen_from(outer).slices].copy()",
+      "labels = seeds[core.seen_from(outer).slices]", TRUTHS)
+fault("blocks without unknown pixels have no probabilities", "engine/solve_tile.py",
+      "if not store.wants_probabilities:", "if True:", TRUTHS)
+fault("edges of the ends are not looked at", "engine/solve_tile.py",
+      "if inside and bool((seeds[part] == 0).any())", "if False", "scale::test_walkers_that_go_far")
+fault("undecided labels of a far block stay undecided", "engine/solve_tile.py",
+      "if outer.shape != store.shape:", "if False:", ROADS, "scale::test_walkers_that_go_far")
+fault("models are needed where the first round needed them", "engine/memory_store.py",
+      "self.nearby = found.pop() if step.look is not None else None",
+      "self.nearby = self.nearby or (found.pop() if step.look is not None else None)", TRUTHS)
+fault("sampled patches are all patches", "pipeline/doubt.py",
+      "    for patch in patches:\n        rows",
+      "    for patch in range(len(patches)):\n        rows",
+      BY_FILE)
+fault("tiles that were redrawn are read from an earlier round", "engine/disk_store.py",
+      'plane = self.plane(f"classes{redrawn}")', 'plane = self.plane("classes1")', BY_FILE)
+fault("the walls of a window are forgotten", "engine/disk_store.py",
+      "if self.coarse.ignore_index is not None:", "if False:", BY_FILE)
+fault("statistics of one block are forgotten", "engine/run.py",
+      "for result in results.values() for block in result[\"blocks\"]",
+      "for result in results.values() for block in result[\"blocks\"][:1]", OPTIONS)
+fault("classes that only one tile has are lost", "engine/run.py",
+      "found[np.array(result[name], np.int64)] = True",
+      "found[:] = False\n        found[np.array(result[name], np.int64)] = True", TRUTHS)
+fault("the tally is the last tile's", "engine/run.py",
+      'self.tally += restored(Tally, result["tally"])',
+      'self.tally = restored(Tally, result["tally"])', BY_FILE)
