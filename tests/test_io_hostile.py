@@ -990,7 +990,7 @@ def test_keys_of_many_characters(tmp_path):
     np.savez(tmp_path / "a.npz", a=GREY, b=GREY)
     np.save(tmp_path / "a.npy", GREY)
     for name in ("a.npz", "a.npy"):
-        with refused(tmp_path / name, r"holds no array '.*\.\.\.") as caught:
+        with refused(tmp_path / name, r"(holds|there is) no (array )?'.*\.\.\.") as caught:
             read_labels(tmp_path / name, key)
         assert len(str(caught.value)) < 500
     save_zarr(tmp_path / "a.zarr")
