@@ -163,8 +163,8 @@ fault("without evidence there are fewer passes", "engine/steps.py",
       'doubt, redrawn, passes, look = None, 0, params.passes, None',
       'doubt, redrawn, passes, look = None, 0, params.passes // 2, None', TRUTHS, STEPS)
 fault("a class before thinning is one after it", "engine/tasks.py",
-      'before, after = occurs[0, : store.coarse.count]',
-      'before, after = occurs[1, 1 : store.coarse.count + 1]', TRUTHS)
+      'ops.mark_present(classes, present[0])',
+      'ops.mark_present(seeds - (seeds > 0), present[0])', TRUTHS)
 fault("halos of seeds are halved", "engine/tasks.py",
       'outer = core.grown(reach_of(store.params, step.passes), store.shape)',
       'outer = core.grown(reach_of(store.params, step.passes) // 2, store.shape)', HALOS)

@@ -7,7 +7,7 @@ import by_definition
 import numpy as np
 import pytest
 import two_roads
-from engine_internals import small_world
+from engine_internals import block, constants, small_world
 
 from hdseg_gpu import refine, refine_file
 
@@ -133,3 +133,19 @@ def test_labels_that_are_not_certain_are_counted_once(road, monkeypatch, tmp_pat
     assert whole.uncertified_pixels > 1000
     assert report.uncertified_pixels == pytest.approx(whole.uncertified_pixels, rel=0.1)
     assert report.unknown_pixels == whole.unknown_pixels
+
+
+@pytest.mark.parametrize("name", ["boundary map", "half a doubt, ignored", "half a doubt, median"])
+def test_blocks_that_are_divided(name, monkeypatch):
+    """Where much is unknown and many classes meet, a block becomes several of the same labels."""
+    case, divided = CASES[name], []
+    constants(monkeypatch, _MOST_ENTRIES=1 << 9, _SMALLEST=40)
+    known = block.refine_in_parts
+    monkeypatch.setattr(
+        block, "refine_in_parts", lambda *given: divided.append(given[2]) or known(*given)
+    )
+    labels, p, report = refine(
+        case.image, case.coarse, return_probabilities=True, return_report=True, **case.options
+    )
+    check_potentials(p, check(case, labels, report))
+    assert len(divided) > 1

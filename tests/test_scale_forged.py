@@ -110,7 +110,7 @@ def deeper(phase, right):
                 yield {**right, "blocks": [[*block[:i], wrong, *block[i + 1 :]]]}
         yield {**right, "blocks": right["blocks"] * 2}
     elif phase.startswith("seeds"):
-        for name in ("unknown", "patches", "before", "after"):
+        for name in right.keys() & {"unknown", "patches", "before", "after"}:
             for wrong in (-1, 65537, 10**9, 1.0, None, True):
                 yield {**right, name: [*right[name][:-1], wrong]}
             yield {**right, name: right[name][:-1]} if name in ("unknown", "patches") else {}

@@ -21,7 +21,7 @@ from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
 from hdseg_gpu.pipeline.doubt import sampled
 from hdseg_gpu.pipeline.evidence import EvidenceContext, cells_of, ignored_cells
-from hdseg_gpu.pipeline.rounds import WIDE, lengths_of
+from hdseg_gpu.pipeline.rounds import lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
 
 
@@ -179,7 +179,7 @@ class MemoryStore:
         self._band, *found = ops.together(ops.begin_band(seeds), *more)
         self.nearby = found.pop() if step.look is not None else None
         self._seeds = seeds
-        if step.number == len(WIDE):
+        if step.last:
             self._classes, self.labels = None, seeds
         return {"unknown": [self._band.size], "planes": []}, found
 

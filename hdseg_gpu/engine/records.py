@@ -18,6 +18,7 @@ from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.store import Result
 from hdseg_gpu.io.inputs import source_of
 from hdseg_gpu.pipeline.doubt import patch_at, patches_of
+from hdseg_gpu.pipeline.rounds import WIDE
 
 
 def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> bool:
@@ -49,7 +50,10 @@ def _survey(store: DiskStore, phase: str, index: int, result: Result) -> None:
 
 def _seeds(store: DiskStore, phase: str, index: int, result: Result) -> None:
     core = store.seed_tiles.core(index)
-    _only(result, "patches", "unknown", "before", "after", "pixels", "planes")
+    occurring = result.keys() & {"before", "after"}
+    _only(result, "patches", "unknown", "pixels", "planes", *occurring)
+    _true(("after" in occurring) == (phase == f"seeds{len(WIDE)}"))
+    _true("before" in occurring or phase != "seeds0")
     _equal(result["pixels"], _pixels(core))
     *cells, known = _list(result["planes"])
     _equal(known, f"known{phase.removeprefix('seeds')}")
@@ -62,10 +66,10 @@ def _seeds(store: DiskStore, phase: str, index: int, result: Result) -> None:
         _true(patch < columns * patches_of(store.shape)[0])
         common = patch_at(store.shape, patch).common(core)
         _true(common is not None and 0 < _whole(count) <= _pixels(common))
-    for name in ("before", "after"):
+    for name in occurring:
         classes = _ascending(result[name])
         _true(not classes or classes[-1] < store.coarse.count)
-    _true(len(result["before"]) > 0)
+    _true("before" not in occurring or len(result["before"]) > 0)
 
 
 def _measure(store: DiskStore, phase: str, index: int, result: Result) -> None:

@@ -105,7 +105,7 @@ class _Runner:
     def __init__(self, phases: Phases, stages: Stages) -> None:
         self.phases, self.stages = phases, stages
         self.unknown = np.zeros(0, np.int64)  # pixels in each patch, or of the only tile
-        self.before: NDArray[np.bool_] | None = None  # which classes the coarse map has
+        self.before = np.zeros(0, np.bool_)  # which classes the coarse map has
         self.lost: set[int] = set()  # tiles that cannot be read, and are left as they are
         self.skipped: dict[str, str] = {}
         self.decided: tuple[int, ...] = ()
@@ -169,19 +169,19 @@ class _Runner:
             return detail_of(store.ops, drawn)
 
     def _seeds(self, step: Seeds) -> int:
-        store, last = self.store, step.number == len(WIDE)
+        store = self.store
         every = range(len(store.seed_tiles))
         results = self.phases.run(f"seeds{step.number}", tasks.seeds, every, step)
         self.unknown = store.unknown_of(results)
-        before, after = (_occurring(results, name, store) for name in ("before", "after"))
-        self.before = before if self.before is None else self.before
+        if step.first:
+            self.before = _occurring(results, "before", store)
         stage = "evidence" if step.look else "seeds"
-        self.stages.advance(stage, 1.0 if last else step.number / (len(WIDE) + 1))
-        if last:
+        self.stages.advance(stage, 1.0 if step.last else step.number / (len(WIDE) + 1))
+        if step.last:
+            after = _occurring(results, "after", store)
             check_seeds(
-                self.before, after, store.coarse, step.passes, self.stages,
-                store.params.gamma,
-            )  # fmt: skip
+                self.before, after, store.coarse, step.passes, self.stages, store.params.gamma
+            )
         return int(self.unknown.sum())
 
     def _contradiction(self, step: Contradiction) -> NDArray[np.int64]:

@@ -43,6 +43,16 @@ class Seeds:
     look: Round | None  # of the evidence between them; None without evidence
     fresh: bool  # whether no earlier step has thinned these classes
 
+    @property
+    def first(self) -> bool:
+        """Return whether these are the coarse map's classes, thinned for the first time."""
+        return self.fresh and self.redrawn == 0
+
+    @property
+    def last(self) -> bool:
+        """Return whether the walker starts from these seeds."""
+        return self.number == len(WIDE)
+
 
 @dataclass(frozen=True)
 class Contradiction:

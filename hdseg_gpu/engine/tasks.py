@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import wall_of
+from hdseg_gpu.core.ops import Classes, wall_of
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds
@@ -51,32 +52,47 @@ def _spreads(store: Store, windows: Iterable[Window], boundary: bool) -> Result:
 
 
 def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
-    """Find the seeds of a tile, and the classes of its cells."""
+    """Find the seeds of a tile, and the classes of its cells.
+
+    At first also which classes there are, and at last which have seeds.
+    """
     ops, core = store.ops, store.seed_tiles.core(index)
     outer = core.grown(reach_of(store.params, step.passes), store.shape)
-    with stages("upsample") if step.redrawn == 0 and step.fresh else nullcontext():
+    with stages("upsample") if step.first else nullcontext():
         classes = store.classes(step.redrawn, outer)
     with stages.timed("seeds"):
         coarse, place = store.coarse_at(outer)
         marked = mark_seeds(ops, coarse, place, classes, store.params, step.passes)
     own, marked = (cut(store.ops, array, core, outer) for array in (classes, marked))
-    present = ops.xp.zeros((2, wall_of(own.dtype) + 1), np.uint8)
-    ops.mark_present(own, present[0])
-    ops.mark_present(marked, present[1])
+    marks = _marks(store, step, own, marked)
     cells: list[str] = []
     if step.look is not None:
         with stages.timed("evidence"):
             cells = store.keep_cells(step, index, own)
     with stages.timed("seeds"):
-        found, ((occurs,),) = store.keep_seeds(step, index, marked, ops.fetching(present))
-    before, after = occurs[0, : store.coarse.count], occurs[1, 1 : store.coarse.count + 1]
-    return {
-        **found,
-        "planes": [*cells, *found["planes"]],
-        "before": np.flatnonzero(before).tolist(),
-        "after": np.flatnonzero(after).tolist(),
-        **_size(core),
+        asked = [ops.fetching(mark) for mark in marks.values()]
+        found, fetched = store.keep_seeds(step, index, marked, *asked)
+    occurring = {
+        name: np.flatnonzero(mark).tolist() for name, (mark,) in zip(marks, fetched, strict=True)
     }
+    return {**found, "planes": [*cells, *found["planes"]], **occurring, **_size(core)}
+
+
+def _marks(
+    store: Store, step: Seeds, classes: Classes, seeds: Classes
+) -> dict[str, NDArray[np.uint8]]:
+    """Return for each class whether it occurs, where the step asks for that."""
+    if not (step.first or step.last):
+        return {}
+    ops, count, marks = store.ops, store.coarse.count, {}
+    present = ops.xp.zeros((2, wall_of(classes.dtype) + 1), np.uint8)
+    if step.first:
+        ops.mark_present(classes, present[0])
+        marks["before"] = present[0, :count]
+    if step.last:
+        ops.mark_present(seeds, present[1])
+        marks["after"] = present[1, 1 : count + 1]  # seeds are class index + 1
+    return marks
 
 
 def contradiction(
