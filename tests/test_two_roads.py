@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import two_roads
+from engine_internals import small_world
 
 from hdseg_gpu import InvalidInput, refine, refine_file
 
@@ -53,8 +54,11 @@ def enlarged(coarse, shape):
 @pytest.mark.parametrize("road", two_roads.ROADS)
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 @pytest.mark.parametrize("classes", [253, 254, 255])
-def test_walls_where_bytes_are_just_enough(classes, gamma, road, tmp_path):
-    """254 classes, 0, and a wall are all that a byte holds."""
+@pytest.mark.parametrize("blocks", ["one", "several"])
+def test_walls_where_bytes_are_just_enough(blocks, classes, gamma, road, tmp_path, monkeypatch):
+    """254 classes, 0, and a wall are all that a byte holds, and what leaves a block is a class."""
+    if blocks == "several":
+        small_world(monkeypatch, side=64)
     shape, scale = (128, 136), 2
     y, x = np.indices(shape)
     truth = (y // 8 * 17 + x // 8) % classes  # 272 squares with colours of their own
