@@ -49,6 +49,20 @@ def halo_of_blocks(gamma):
     return block.halo_of(gamma)
 
 
+def solve_in_parts(monkeypatch, side):
+    """Divide blocks as if too many labels met, down to a side; return the sides that they get."""
+    sides, in_parts = [], block.refine_in_parts
+
+    def recorded(ops, scope, side, *rest):
+        sides.append(side)
+        return in_parts(ops, scope, side, *rest)
+
+    monkeypatch.setattr(block, "refine_in_parts", recorded)
+    monkeypatch.setattr(block, "_MOST_ENTRIES", 0)
+    monkeypatch.setattr(block, "_SMALLEST", side)
+    return sides
+
+
 def shrink(monkeypatch, what, by):
     """Let one kind of halo be smaller: of "blocks", "seeds" (pixels) or "colours" (windows)."""
     if what == "blocks":

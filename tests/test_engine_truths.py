@@ -7,7 +7,7 @@ import by_definition
 import numpy as np
 import pytest
 import two_roads
-from engine_internals import small_world
+from engine_internals import small_world, solve_in_parts
 
 from hdseg_gpu import refine, refine_file
 
@@ -133,3 +133,17 @@ def test_labels_that_are_not_certain_are_counted_once(road, monkeypatch, tmp_pat
     assert whole.uncertified_pixels > 1000
     assert report.uncertified_pixels == pytest.approx(whole.uncertified_pixels, rel=0.1)
     assert report.unknown_pixels == whole.unknown_pixels
+
+
+PARTS = ["boundary map", "ignored", "cubic probabilities", "half a doubt", "half a doubt, median"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_blocks_in_parts(name, monkeypatch):
+    """Blocks with too many labels are solved in smaller ones, which find the same."""
+    case, sides = CASES[name], solve_in_parts(monkeypatch, 48)
+    labels, p, report = refine(
+        case.image, case.coarse, return_probabilities=True, return_report=True, **case.options
+    )
+    assert sides
+    check_potentials(p, check(case, labels, report))
