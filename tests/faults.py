@@ -19,7 +19,7 @@ class Fault(NamedTuple):
 
 TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
 OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
-STEPS, CALLS = "engine_steps", "engine_calls"
+STEPS, CALLS, PARTS = "engine_steps", "engine_calls", "engine_parts"
 IN_PARTS = f"{TRUTHS}::test_blocks_in_parts"
 SAMPLES, FORGED = "samples", "scale_forged"
 BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
@@ -127,7 +127,7 @@ fault("the map is not continued beneath what is ignored", "files.py",
       "keep_coarse(workspace, continued(network))", "keep_coarse(workspace, network)", BY_FILE)
 fault("walls become a class where bytes are full", "engine/solve_tile.py",
       'found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)',
-      'pass', ROADS)
+      'pass', PARTS)
 fault("tiles are redrawn without their surroundings", "engine/tasks.py",
       'outer = core.grown(SMOOTHING // 2, store.shape)',
       'outer = core', BY_FILE)
@@ -340,4 +340,4 @@ fault("tiles of an earlier run stay redrawn", "engine/phases.py",
       'self.store.plane(f"classes{redrawn}").forget_all_but(tiles)', "pass", FORGED)
 fault("the last phase has the workers of the first plan", "engine/budget.py",
       "workers=min(self.workers, self.budget // each)", "workers=self.workers",
-      "run_memory", "scale::test_the_plan_fits_the_budget")
+      PARTS)
