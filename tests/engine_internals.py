@@ -10,11 +10,21 @@ from hdseg_gpu.core.elements import structuring_elements as elements_of
 from hdseg_gpu.core.ops import ColourModels, Nearby, NearestMap, Network
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import all_of
-from hdseg_gpu.engine.budget import Need
+from hdseg_gpu.engine.budget import Need, Plan
+from hdseg_gpu.engine.solve_tile import _widened as widened
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
 
-__all__ = ["REFERENCE", "ColourModels", "Nearby", "NearestMap", "Network", "all_of", "elements_of"]
+__all__ = [
+    "REFERENCE",
+    "ColourModels",
+    "Nearby",
+    "NearestMap",
+    "Network",
+    "all_of",
+    "elements_of",
+    "widened",
+]
 REFERENCE = load("reference")
 
 
@@ -47,6 +57,20 @@ def small_world(monkeypatch, side=128, enough=1 << 12):
 def halo_of_blocks(gamma):
     """Return the pixels around a block that are looked at, None if that cannot be told."""
     return block.halo_of(gamma)
+
+
+def solve_in_parts(monkeypatch, side):
+    """Divide blocks as if too many labels met, down to a side; return the sides that they get."""
+    sides, in_parts = [], block.refine_in_parts
+
+    def recorded(ops, scope, side, *rest):
+        sides.append(side)
+        return in_parts(ops, scope, side, *rest)
+
+    monkeypatch.setattr(block, "refine_in_parts", recorded)
+    monkeypatch.setattr(block, "_MOST_ENTRIES", 0)
+    monkeypatch.setattr(block, "_SMALLEST", side)
+    return sides
 
 
 def shrink(monkeypatch, what, by):
@@ -108,3 +132,12 @@ def record_windows(monkeypatch):
 
     monkeypatch.setattr(ImageSource, "read", recorded)
     return found
+
+
+def plan_of(workers, budget):
+    """Return a plan for tiles of 2048 pixels of a picture of 4096 x 4096."""
+    params = Params(
+        elements=elements_of("3x3"), passes=48, scale=4.0, edges="intensity", beta=1000.0,
+        gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, median=3,
+    )  # fmt: skip
+    return Plan(Need((4096, 4096), 3, 1, 1, params, doubtful=True), 2048, workers, budget)

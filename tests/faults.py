@@ -19,7 +19,9 @@ class Fault(NamedTuple):
 
 TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
 OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
-STEPS = "engine_steps"
+STEPS, CALLS, PARTS = "engine_steps", "engine_calls", "engine_parts"
+IN_PARTS = f"{TRUTHS}::test_blocks_in_parts"
+SAMPLES, FORGED = "samples", "scale_forged"
 BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
 FAULTS: list[Fault] = []
 
@@ -56,12 +58,12 @@ fault("the tally counts halos", "pipeline/block.py",
 fault("labels of blocks are put one pixel off", "pipeline/block.py",
       "here, there = core.seen_from(scope.outer).slices, core.seen_from(part.outer).slices",
       "here, there = core.seen_from(scope.outer).slices, "
-      "core._replace(left=max(0, core.left - 1)).seen_from(part.outer).slices", TRUTHS)
+      "core._replace(left=max(0, core.left - 1)).seen_from(part.outer).slices", IN_PARTS)
 fault("blocks share the seeds that become labels", "pipeline/block.py",
       "Scope(core, window, scope.seeds[inside].copy(), image, features)",
-      "Scope(core, window, scope.seeds[inside], image, features)", TRUTHS)
+      "Scope(core, window, scope.seeds[inside], image, features)", IN_PARTS)
 fault("blocks have no edges of their own", "pipeline/block.py",
-      "if scope.features is not scope.image:", "if False:", TRUTHS)
+      "if scope.features is not scope.image:", "if False:", IN_PARTS)
 fault("the final filter has the side of the rounds", "pipeline/block.py",
       "ops.majority(seeds, band, params.median)", "ops.majority(seeds, band, 3)", TRUTHS)
 fault("uncertified labels are counted in halos, too", "pipeline/block.py",
@@ -125,7 +127,7 @@ fault("the map is not continued beneath what is ignored", "files.py",
       "keep_coarse(workspace, continued(network))", "keep_coarse(workspace, network)", BY_FILE)
 fault("walls become a class where bytes are full", "engine/solve_tile.py",
       'found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)',
-      'pass', ROADS)
+      'pass', PARTS)
 fault("tiles are redrawn without their surroundings", "engine/tasks.py",
       'outer = core.grown(SMOOTHING // 2, store.shape)',
       'outer = core', BY_FILE)
@@ -291,3 +293,51 @@ fault("classes that only one tile has are lost", "engine/run.py",
 fault("the tally is the last tile's", "engine/run.py",
       'self.tally += restored(Tally, result["tally"])',
       'self.tally = restored(Tally, result["tally"])', BY_FILE)
+
+# ---- samples of patches --------------------------------------------------------------------------
+
+fault("patches are always looked at together", "pipeline/doubt.py",
+      "if together <= apart else", "if True else", SAMPLES)
+fault("patches are never looked at together", "pipeline/doubt.py",
+      "if together <= apart else", "if False else", SAMPLES)
+fault("groups do not know their halo", "pipeline/doubt.py",
+      "_area(around(shape, patches).grown(halo, shape))",
+      "_area(around(shape, patches))", SAMPLES)
+fault("a group's window ends where its first patch does", "pipeline/doubt.py",
+      "max(w.bottom for w in windows), max(w.right for w in windows), shape,",
+      "windows[0].bottom, max(w.right for w in windows), shape,", SAMPLES, BY_FILE)
+fault("the band of a sample is that of its window", "pipeline/doubt.py",
+      "masked = ops.xp.full_like(seeds, wall_of(seeds.dtype))",
+      "masked = seeds.copy()", SAMPLES, BY_FILE)
+
+# ---- what stores keep, and records ---------------------------------------------------------------
+
+fault("a store in memory makes cells anew", "engine/memory_store.py",
+      "if not step.fresh:", "if False:", CALLS)
+fault("a store on disk makes cells anew", "engine/disk_store.py",
+      "if not step.fresh:", "if False:", CALLS)
+fault("the band is found anew", "engine/memory_store.py",
+      "        return self._band\n", "        return self.ops.band(seeds)\n", CALLS)
+fault("classes before thinning are those of the last round", "engine/run.py",
+      "self.before = before if self.before is None else self.before",
+      "self.before = before", TRUTHS, STEPS)
+fault("all records are believed", "engine/records.py",
+      "        return False\n", "        return True\n", FORGED)
+fault("records name unknown pixels outside the tile", "engine/records.py",
+      "_true(common is not None and 0 < _whole(count) <= _pixels(common))",
+      "_true(common is not None and 0 < _whole(count))", FORGED)
+fault("records name classes that there are not", "engine/records.py",
+      "_true(not classes or classes[-1] < store.coarse.count)", "pass", FORGED)
+fault("records count more contradictions than pixels", "engine/records.py",
+      "_true(all(0 <= _whole(w) <= _whole(t) for t, w in zip(total, wrong, strict=True)))",
+      "pass", FORGED)
+fault("records name other planes", "engine/records.py",
+      '_equal(result["planes"], ["labels"])', "pass", FORGED)
+fault("planes of a record need not be whole", "engine/phases.py",
+      "return result if all(plane.is_whole(index) for plane in written) else None",
+      "return result", FORGED)
+fault("tiles of an earlier run stay redrawn", "engine/phases.py",
+      'self.store.plane(f"classes{redrawn}").forget_all_but(tiles)', "pass", FORGED)
+fault("the last phase has the workers of the first plan", "engine/budget.py",
+      "workers=min(self.workers, self.budget // each)", "workers=self.workers",
+      PARTS)

@@ -15,19 +15,19 @@ from hdseg_gpu.pipeline import doubt
 VERBS = {
     "upsample_classes": "upsample", "upsample_labels": "upsample", "upsample_argmax": "upsample",
     "cell_moments": "moments", "rival_distances": "distances", "class_evidence": "evidence",
-    "band": "band", "pruned_seeds": "thinning", "colour_models": "models",
+    "band": "band", "pruned_seeds": "thinning", "colour_models": "models", "cell_labels": "cells",
 }  # fmt: skip
 # Of one call with all rounds: four times seeds (three wide rounds, the walker's), one comparison
 # with the colours, three redrawn maps. In memory, arrays of an earlier step are still at hand.
 IN_MEMORY = {
     "upsample": 1, "moments": 1, "distances": 4, "evidence": 5, "band": 4, "thinning": 4,
-    "models": 5,
+    "models": 5, "cells": 4,
 }  # fmt: skip
 # From disk, each of the 9 tasks of a picture of one tile reads what it needs. Distances are those
 # of the coarse map, and after the first round those of the last one, too.
 ON_DISK = {
     "upsample": 9, "moments": 5, "distances": 8, "evidence": 5, "band": 9, "thinning": 4,
-    "models": 5,
+    "models": 5, "cells": 4,
 }  # fmt: skip
 
 
@@ -102,6 +102,20 @@ def test_nothing_is_computed_twice_on_disk(calls, doubted, tmp_path):
     assert report.doubt == 1
     assert not twice(calls)
     assert by_kind(calls) == ON_DISK
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_cells_of_a_trusted_map_are_made_once(on_disk, calls, monkeypatch, tmp_path):
+    """The walker's seeds are of the classes that the first round has thinned."""
+    monkeypatch.setattr(doubt, "_CONTRADICTION", (8.0, 9.0))
+    monkeypatch.setattr(steps, "MOST_DETAIL", 9.0)
+    if on_disk:
+        report = refine_file(*picture(), tmp_path / "out.npy", backend="cpu", workers=1)
+    else:
+        _, report = refine(*picture(), backend="cpu", return_report=True)
+    assert report.doubt == 0
+    found = by_kind(calls)
+    assert (found["thinning"], found["cells"]) == (2, 1)
 
 
 def test_an_image_is_hardly_read_twice_without_doubt(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import by_definition
 import numpy as np
 import pytest
 import two_roads
-from engine_internals import block, constants, small_world
+from engine_internals import small_world, solve_in_parts
 
 from hdseg_gpu import refine, refine_file
 
@@ -135,17 +135,15 @@ def test_labels_that_are_not_certain_are_counted_once(road, monkeypatch, tmp_pat
     assert report.unknown_pixels == whole.unknown_pixels
 
 
-@pytest.mark.parametrize("name", ["boundary map", "half a doubt, ignored", "half a doubt, median"])
-def test_blocks_that_are_divided(name, monkeypatch):
-    """Where much is unknown and many classes meet, a block becomes several of the same labels."""
-    case, divided = CASES[name], []
-    constants(monkeypatch, _MOST_ENTRIES=1 << 9, _SMALLEST=40)
-    known = block.refine_in_parts
-    monkeypatch.setattr(
-        block, "refine_in_parts", lambda *given: divided.append(given[2]) or known(*given)
-    )
+PARTS = ["boundary map", "ignored", "cubic probabilities", "half a doubt", "half a doubt, median"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_blocks_in_parts(name, monkeypatch):
+    """Blocks with too many labels are solved in smaller ones, which find the same."""
+    case, sides = CASES[name], solve_in_parts(monkeypatch, 48)
     labels, p, report = refine(
         case.image, case.coarse, return_probabilities=True, return_report=True, **case.options
     )
+    assert sides
     check_potentials(p, check(case, labels, report))
-    assert len(divided) > 1
