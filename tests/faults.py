@@ -318,9 +318,8 @@ fault("a store on disk makes cells anew", "engine/disk_store.py",
       "if not step.fresh:", "if False:", CALLS)
 fault("the band is found anew", "engine/memory_store.py",
       "        return self._band\n", "        return self.ops.band(seeds)\n", CALLS)
-fault("classes before thinning are those of the last round", "engine/run.py",
-      "self.before = before if self.before is None else self.before",
-      "self.before = before", TRUTHS, STEPS)
+fault("classes before thinning are those of the last round", "engine/steps.py",
+      "return self.fresh and self.redrawn == 0", "return self.fresh", TRUTHS, STEPS)
 fault("all records are believed", "engine/records.py",
       "        return False\n", "        return True\n", FORGED)
 fault("records name unknown pixels outside the tile", "engine/records.py",

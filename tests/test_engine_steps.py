@@ -76,6 +76,8 @@ def test_a_doubted_map_has_all_rounds():
     assert [tuple(s.look) for s in thinned] == [*ROUNDS, DOUBTED]
     assert [s.passes for s in thinned] == [SCALE * units for units in (12, 4, 4, 2)]
     assert all(s.fresh for s in thinned)
+    assert [s.first for s in thinned] == [True, False, False, False]
+    assert [s.last for s in thinned] == [False, False, False, True]
     assert decided == Decided(thinned[-1], 1.0)
     redrawn = [step for step in seen if isinstance(step, Redraw)]
     assert [step.seeds for step in redrawn] == thinned[:3]
