@@ -102,11 +102,25 @@ step() { # name, seconds at most, command
   echo "== call $call, $name, at most $limit s: $*"
   timeout --signal=INT --kill-after=5 "$limit" "$@" >"$into/$name.log" 2>&1 </dev/null || status=$?
   printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" "$version" >>"$into/steps.tsv"
+  if broke "$name" "$status" && ((begun + CALL_SECONDS - SECONDS >= 10 && limit - SECONDS + start >= 10)); then
+    echo "   ended with $status, begins anew"
+    cp "$into/$name.log" "$into/$name.$SECONDS.log"
+    local rest=() word
+    for word; do [[ $word == --again || $word == --outcomes-again ]] || rest+=("$word"); done
+    step "$name" "$((limit - SECONDS + start))" "${rest[@]}"
+    return
+  fi
   echo "   $(tail -n 1 "$into/$name.log" | cut -c 1-200)"
   if ((status)); then
     echo "   ended with $status; see $into/$name.log"
     failed=yes
   fi
+}
+
+broke() { # name, status: whether the process ended within a test or a row
+  (($2 == 97 || $2 == 134 || $2 == 135 || $2 == 136 || $2 == 139)) && return
+  (($2)) && [[ -f $into/$1.jsonl ]] && tail -n 1 "$into/$1.jsonl" |
+    grep -qE '"outcome": "(begun|lost the device)"'
 }
 
 is_done() { # name: whether its last run, of these sources, ended well

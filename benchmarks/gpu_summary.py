@@ -115,12 +115,13 @@ def _tests(folder: Path, steps: list[Step]) -> list[str]:
         count = Counter(test["outcome"] for test in found)
         cells.append([
             step.name,
-            *(str(count[k]) for k in ("passed", "failed", "skipped", gpu_outcomes.BEGUN)),
+            *(str(count[k]) for k in ("passed", "failed", "skipped")),
+            str(count[gpu_outcomes.BEGUN] + count[gpu_outcomes.LOST]),
         ])  # fmt: skip
         failed += [
             f"* {test['outcome']}: `{test['test']}`: {test['reason']}"
             for test in found
-            if test["outcome"] in ("failed", gpu_outcomes.BEGUN)
+            if test["outcome"] in ("failed", gpu_outcomes.BEGUN, gpu_outcomes.LOST)
         ]
         reasons.update(test["reason"] for test in found if test["outcome"] == "skipped")
     if not cells:
