@@ -27,9 +27,9 @@ while (($#)); do
 done
 ((${#calls[@]})) || calls=(1 2 3 4 5)
 
-python=("${PYTHON:-python3}") small=(16 64) large=(256 1024) solved=(256)
+python=("${PYTHON:-python3}") small=(16 64) large=(256 1024) solved=(256) side=4096
 if [[ $dry ]]; then
-  python+=(-P benchmarks/on_executor.py) small=(0.01) large=(0.01) solved=(0.01)
+  python+=(-P benchmarks/on_executor.py) small=(0.01) large=(0.01) solved=(0.01) side=64
 fi
 outcomes=(-p benchmarks.gpu_outcomes) measured=()
 if [[ $again ]]; then
@@ -39,6 +39,7 @@ fi
 call_1() {
   step info 60 "${python[@]}" -c 'from hdseg_gpu.cli import entry_point; entry_point()' info
   tests tests-backend tests/test_gpu.py tests/test_gpu_arrays.py
+  step processes 240 "${python[@]}" -m benchmarks.gpu_processes -o "$into/processes.json" --side "$side"
 }
 
 call_2() {

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import gpu_outcomes
+from benchmarks import gpu_outcomes, gpu_processes
 from benchmarks.gpu_card import sentence
 from benchmarks.gpu_kernels import NOTES, markdown
 from benchmarks.gpu_table import Row, number
@@ -60,6 +60,8 @@ def summary(folder: Path) -> str:
         parts.append(f"**Steps are of different sources: {', '.join(sources)}.**")
     parts += ["## Agreement with the CPU", *_tests(folder, steps), *_labels(rows)]
     parts += ["## Targets", measured.get("reached") or "Nothing was measured."]
+    beside = gpu_processes.markdown(folder / "processes.json")
+    parts += ["## Several processes on one card", beside or "Not measured."]
     if rows:
         parts += ["## refine()", _refined(rows), "## The first call", _starts(rows)]
         copy = next((row.rate for row in rows if row.section == "copy"), None)

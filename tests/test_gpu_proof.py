@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 def bench():
     """Modules of the benchmark by their last word."""
     sys.path.append(str(ROOT))
-    names = ("outcomes", "summary", "table")
+    names = ("outcomes", "processes", "summary", "table")
     yield SimpleNamespace(**{n: importlib.import_module(f"benchmarks.gpu_{n}") for n in names})
     sys.path.remove(str(ROOT))
 
@@ -263,3 +264,15 @@ def test_rows_behind_one_that_lost_the_device_have_figures(bench, monkeypatch):
     assert rows[0].unfinished == 2
     assert rows[0].failed
     assert rows[1].measured
+
+
+def test_processes_beside_each_other_have_the_labels_of_one(bench, tmp_path):
+    processes = bench.processes
+    group = processes.together(ON_EXECUTOR, tmp_path, 64, 2, 2**24)
+    assert (len(group.seconds), group.different, group.failed) == (2, 0, "")
+    labels = np.load(tmp_path / "alone.npy")
+    labels[3, 4:6] += 1
+    np.save(tmp_path / "alone.npy", labels)
+    assert processes.together(ON_EXECUTOR, tmp_path, 64, 2, None).different == 4
+    # A process that breaks is told.
+    assert processes.together(ON_EXECUTOR, tmp_path, 64, 1, -1).failed == "process 0 ended with 1"
