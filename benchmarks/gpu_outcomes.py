@@ -13,6 +13,8 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,9 @@ class Once:
 
     def __init__(self) -> None:
         self.done: set[str] = set()
+        # An import that is ended half way cannot be repeated.
+        with suppress(ImportError):
+            import_module("torch")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Make pictures smaller."""
