@@ -54,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     described = describe(run)
     rows = Rows(earlier(output, described), given.again)
     rows.changed = lambda: save(output, result(described, rows))
+    rows.deferring = True  # what an earlier run did not survive comes last
     measure(run, rows, given.megapixels, given.only)
+    rows.deferring = False
+    if rows.deferred:
+        measure(run, rows, given.megapixels, given.only)
     rows.changed()
     print(text(result(described, rows)))
     failed = sum(row.failed for row in rows.rows)

@@ -2,15 +2,19 @@
 
 A line of JSON for each test when it ends, whatever becomes of the run. A run that finds lines of
 the same sources leaves out the tests that passed; with ``--outcomes-again`` all run. A test
-that was under way when a run ended has a line that says so.
+that was under way when a run ended has a line that says so. It runs last the next time, and at most
+twice, as does a test that lost the device: the process ends there with `EXIT`.
 
 On the executor (on_executor.py) each test function runs with the first parameters that the executor
 can take, and for some seconds at most: this is to meet every name once.
 """
 
 import json
+import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import pytest
 
 from benchmarks import stand_in
 from benchmarks.gpu_card import source_digest
+from benchmarks.gpu_lost import EXIT, LOST, TRIES, lost
 
 BEGUN = "begun"
 LEFT_OUT = "left out"
@@ -58,20 +63,24 @@ class Outcomes:
             self.known = {t["test"]: t for t in read(file) if t["source"] == self.digest}
         file.parent.mkdir(parents=True, exist_ok=True)
         # What passed before stays; the rest will have a new line.
-        kept = [test for test in self.known.values() if test["outcome"] == "passed"]
+        kept = [t for t in self.known.values() if t["outcome"] in ("passed", BEGUN, LOST)]
+        self.tries = {t["test"]: t["tries"] for t in kept if t["outcome"] != "passed"}
         file.write_text("".join(json.dumps(test) + "\n" for test in kept))
 
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Leave out what passed."""
-        passed = {name for name, test in self.known.items() if test["outcome"] == "passed"}
-        left_out = [item for item in items if item.nodeid in passed]
-        items[:] = [item for item in items if item.nodeid not in passed]
+        """Leave out what passed or has ended two runs; what ended one comes last."""
+        out = {name for name, test in self.known.items() if test["outcome"] == "passed"}
+        out |= {name for name, tries in self.tries.items() if tries >= TRIES}
+        left_out = [item for item in items if item.nodeid in out]
+        items[:] = [item for item in items if item.nodeid not in out]
+        items.sort(key=lambda item: item.nodeid in self.tries)
         config.hook.pytest_deselected(items=left_out)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Write that a test has begun: it may be the last that is heard of this process."""
+        self.tries[nodeid] = self.tries.get(nodeid, 0) + 1
         self._write(nodeid, BEGUN, 0.0, "the run ended while this test was under way")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -79,16 +88,22 @@ class Outcomes:
         if report.when == "call" or report.outcome != "passed":
             reason = _reason(report)
             outcome = LEFT_OUT if reason == _WALKED else report.outcome
-            self._write(report.nodeid, outcome, report.duration, reason)
+            gone = report.outcome == "failed" and lost()
+            self._write(report.nodeid, LOST if gone else outcome, report.duration, reason)
+            if gone:  # without teardown, which could wait for the device for good
+                os._exit(EXIT)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Take it for success that all tests have passed before."""
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.known:
             session.exitstatus = pytest.ExitCode.OK
+        gave_up = {t["test"] for t in read(self.file) if t["outcome"] in (BEGUN, LOST)}
+        if gave_up and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self, test: str, outcome: str, seconds: float, reason: str) -> None:
         line = {"test": test, "outcome": outcome, "seconds": round(seconds, 3), "reason": reason,
-                "source": self.digest}  # fmt: skip
+                "source": self.digest, "tries": self.tries.get(test, 0)}  # fmt: skip
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -121,6 +136,9 @@ class Once:
 
     def __init__(self) -> None:
         self.done: set[str] = set()
+        # An import that is ended half way cannot be repeated.
+        with suppress(ImportError):
+            import_module("torch")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Make pictures smaller."""

@@ -27,9 +27,9 @@ while (($#)); do
 done
 ((${#calls[@]})) || calls=(1 2 3 4 5)
 
-python=("${PYTHON:-python3}") small=(16 64) large=(256 1024) solved=(256)
+python=("${PYTHON:-python3}") small=(16 64) large=(256 1024) solved=(256) side=4096
 if [[ $dry ]]; then
-  python+=(-P benchmarks/on_executor.py) small=(0.01) large=(0.01) solved=(0.01)
+  python+=(-P benchmarks/on_executor.py) small=(0.01) large=(0.01) solved=(0.01) side=64
 fi
 outcomes=(-p benchmarks.gpu_outcomes) measured=()
 if [[ $again ]]; then
@@ -39,6 +39,7 @@ fi
 call_1() {
   step info 60 "${python[@]}" -c 'from hdseg_gpu.cli import entry_point; entry_point()' info
   tests tests-backend tests/test_gpu.py tests/test_gpu_arrays.py
+  step processes 240 "${python[@]}" -m benchmarks.gpu_processes -o "$into/processes.json" --side "$side"
 }
 
 call_2() {
@@ -102,11 +103,25 @@ step() { # name, seconds at most, command
   echo "== call $call, $name, at most $limit s: $*"
   timeout --signal=INT --kill-after=5 "$limit" "$@" >"$into/$name.log" 2>&1 </dev/null || status=$?
   printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" "$version" >>"$into/steps.tsv"
+  if broke "$name" "$status" && ((begun + CALL_SECONDS - SECONDS >= 10 && limit - SECONDS + start >= 10)); then
+    echo "   ended with $status, begins anew"
+    cp "$into/$name.log" "$into/$name.$SECONDS.log"
+    local rest=() word
+    for word; do [[ $word == --again || $word == --outcomes-again ]] || rest+=("$word"); done
+    step "$name" "$((limit - SECONDS + start))" "${rest[@]}"
+    return
+  fi
   echo "   $(tail -n 1 "$into/$name.log" | cut -c 1-200)"
   if ((status)); then
     echo "   ended with $status; see $into/$name.log"
     failed=yes
   fi
+}
+
+broke() { # name, status: whether the process ended within a test or a row
+  (($2 == 97 || $2 == 134 || $2 == 135 || $2 == 136 || $2 == 139)) && return
+  (($2)) && [[ -f $into/$1.jsonl ]] && tail -n 1 "$into/$1.jsonl" |
+    grep -qE '"outcome": "(begun|lost the device)"'
 }
 
 is_done() { # name: whether its last run, of these sources, ended well

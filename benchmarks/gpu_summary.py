@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import gpu_outcomes
+from benchmarks import gpu_outcomes, gpu_processes
 from benchmarks.gpu_card import sentence
 from benchmarks.gpu_kernels import NOTES, markdown
 from benchmarks.gpu_table import Row, number
@@ -60,6 +60,8 @@ def summary(folder: Path) -> str:
         parts.append(f"**Steps are of different sources: {', '.join(sources)}.**")
     parts += ["## Agreement with the CPU", *_tests(folder, steps), *_labels(rows)]
     parts += ["## Targets", measured.get("reached") or "Nothing was measured."]
+    beside = gpu_processes.markdown(folder / "processes.json")
+    parts += ["## Several processes on one card", beside or "Not measured."]
     if rows:
         parts += ["## refine()", _refined(rows), "## The first call", _starts(rows)]
         copy = next((row.rate for row in rows if row.section == "copy"), None)
@@ -115,12 +117,13 @@ def _tests(folder: Path, steps: list[Step]) -> list[str]:
         count = Counter(test["outcome"] for test in found)
         cells.append([
             step.name,
-            *(str(count[k]) for k in ("passed", "failed", "skipped", gpu_outcomes.BEGUN)),
+            *(str(count[k]) for k in ("passed", "failed", "skipped")),
+            str(count[gpu_outcomes.BEGUN] + count[gpu_outcomes.LOST]),
         ])  # fmt: skip
         failed += [
             f"* {test['outcome']}: `{test['test']}`: {test['reason']}"
             for test in found
-            if test["outcome"] in ("failed", gpu_outcomes.BEGUN)
+            if test["outcome"] in ("failed", gpu_outcomes.BEGUN, gpu_outcomes.LOST)
         ]
         reasons.update(test["reason"] for test in found if test["outcome"] == "skipped")
     if not cells:

@@ -1,10 +1,12 @@
 """The rows of benchmarks.gpu: measured, or skipped for a reason, and the table they make."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.gpu_lost import EXIT, LOST, TRIES, lost
 from benchmarks.report import table
 
 _DASH = "-"
@@ -42,12 +44,11 @@ class Row:
     @property
     def failed(self) -> bool:
         """Return whether something broke that should not have."""
-        return (self.skipped or "").startswith((_FAILED, _ENDED))
+        return (self.skipped or "").startswith((_FAILED, _ENDED, LOST))
 
 
 _FAILED = "failed: "
 _ENDED = "the run ended while this was measured"
-_TRIES = 2  # of a measurement during which a run ended
 
 
 @dataclass
@@ -65,13 +66,17 @@ class Rows:
 
     Rows of an earlier run that have figures are kept, unless all are to be measured `again`; those
     that have none are measured. `changed` is called before and after each measurement, so that a
-    run that is killed leaves all it knew.
+    run that is killed leaves all it knew. While `deferring`, what an earlier run did not survive is
+    passed over. A measurement that loses the device ends the process with `EXIT`.
     """
 
     def __init__(self, earlier: Sequence[Row] = (), again: bool = False) -> None:
         self.rows = list(earlier)
         self.stale = list(earlier) if again else []
         self.changed: Callable[[], None] = lambda: None
+        self.end: Callable[[], object] = lambda: os._exit(EXIT)
+        self.deferring = False
+        self.deferred = False  # whether something was passed over
 
     def measure(
         self,
@@ -83,7 +88,9 @@ class Rows:
         """Add what `function` returns: the time, and fields of the row or remarks by name."""
         place, row = self._place(section, name, mpx)
         stale = any(row is old for old in self.stale)
-        if not stale and (row.measured or row.unfinished >= _TRIES):
+        if not stale and (row.measured or row.unfinished >= TRIES):
+            return row
+        if self._defers(row):
             return row
         unfinished = 0 if stale else row.unfinished
         row = Row(section, name, mpx, skipped=_ENDED, unfinished=unfinished + 1)
@@ -95,6 +102,7 @@ class Rows:
             row.skipped = str(reason)
         except Exception as error:  # whatever a library raises, the other rows are worth having
             row.skipped = _failure(error)
+            self._end_if_lost(row)
         else:
             row.skipped = None
             row.seconds, row.shortest = timing.seconds, timing.shortest
@@ -112,13 +120,32 @@ class Rows:
     def guard(self, section: str, mpx: float, function: Callable[[], None]) -> None:
         """Run what makes several rows; if its preparations fail, there is a row that says so."""
         of_this = (section, "preparation", mpx)
+        old = [row for row in self.rows if (row.section, row.name, row.mpx) == of_this]
+        unfinished = old[0].unfinished if old else 0
+        if unfinished >= TRIES or (old and self._defers(old[0])):
+            return
         self.rows = [row for row in self.rows if (row.section, row.name, row.mpx) != of_this]
         try:
             function()
         except Exception as error:
-            self.rows.append(Row(*of_this, skipped=_failure(error)))
+            row = Row(*of_this, skipped=_failure(error), unfinished=unfinished + 1)
+            self.rows.append(row)
+            self._end_if_lost(row)
+            row.unfinished = unfinished
             self.changed()
             print(_line(self.rows[-1]), file=sys.stderr, flush=True)
+
+    def _defers(self, row: Row) -> bool:
+        """Return whether a row is to wait until all others have been measured."""
+        waits = self.deferring and row.unfinished > 0
+        self.deferred |= waits
+        return waits
+
+    def _end_if_lost(self, row: Row) -> None:
+        if lost():
+            row.skipped = f"{LOST}: {row.skipped}"
+            self.changed()
+            self.end()
 
     def _place(self, section: str, name: str, mpx: float | None) -> tuple[int, Row]:
         """Return the index of a row and the row; a new one if there is none yet."""

@@ -173,3 +173,35 @@ def test_the_first_picture_can_be_refined(bench):
     image, coarse = bench.start.picture(128)
     labels = refine(image, coarse, backend="cpu")
     assert set(np.unique(labels)) == {0, 1}
+
+
+def test_seconds_on_clusters_are_those_of_the_factorisation(bench):
+    from hdseg_gpu.core.ops import CsrMatrix
+    from hdseg_gpu.solvers import direct
+
+    matrix = CsrMatrix(np.array([2.0, 4.0]), np.array([0, 1]), np.array([0, 1, 2]))
+    with bench.rows.seconds_on_clusters() as spent:
+        solved = direct.factorise(matrix)(np.array([[2.0], [2.0]]))
+    assert solved.tolist() == [[1.0], [0.5]]
+    assert len(spent) == 2
+    assert all(seconds > 0 for seconds in spent)
+
+
+def test_memory_is_the_most_that_was_held_during_a_call(bench):
+    class Device:
+        def launch(self, size):
+            held.append(size)
+
+    held, device = [5], Device()
+    pool = type("Pool", (), {"total_bytes": lambda _: held[-1]})()
+    run = bench.runner.Runner("cpu")
+    run.on_device, run.ops = True, type("Ops", (), {"device": device})()
+    run.let_go = run.wait = lambda: None
+    run.pool = lambda: pool
+
+    def call():
+        for size in (7, 30, 6):
+            device.launch(size)
+        return "labels"
+
+    assert run.held(call) == ("labels", 25)

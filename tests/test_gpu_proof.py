@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 def bench():
     """Modules of the benchmark by their last word."""
     sys.path.append(str(ROOT))
-    names = ("outcomes", "summary", "table")
+    names = ("outcomes", "processes", "summary", "table")
     yield SimpleNamespace(**{n: importlib.import_module(f"benchmarks.gpu_{n}") for n in names})
     sys.path.remove(str(ROOT))
 
@@ -209,3 +210,69 @@ def test_outcomes_are_there_whatever_becomes_of_the_run(bench, tmp_path):
     assert sorted(found.values()) == ["passed", "passed", "passed", "passed", "skipped"]
     tests.write_text(TESTS.replace("os._exit(3)", "pass").replace("test_absent", "absent"))
     assert "4 deselected" in with_outcomes(file, "--rootdir", tmp_path, tests)
+
+
+POISONED = """
+import cupy, pytest
+def poison():
+    def fail(): raise RuntimeError("illegal access")
+    cupy.cuda.runtime.deviceSynchronize = fail
+    raise RuntimeError("illegal access")
+def test_poison(): poison()
+def test_behind(): cupy.cuda.runtime.deviceSynchronize()
+"""
+
+
+def test_tests_behind_one_that_lost_the_device_have_outcomes(bench, tmp_path):
+    file, tests = tmp_path / "outcomes.jsonl", tmp_path / "test_some.py"
+    tests.write_text(POISONED)
+    for code in (97, 97, 1):  # the last finds nothing to run, but not that all is well
+        with_outcomes(file, "--rootdir", tmp_path, tests, code=code)
+    found = {t["test"].rpartition("::")[2]: t for t in bench.outcomes.read(file)}
+    assert found["test_behind"]["outcome"] == "passed"
+    assert found["test_poison"]["outcome"] == "lost the device"
+    assert found["test_poison"]["tries"] == 2
+
+
+def test_rows_behind_one_that_lost_the_device_have_figures(bench, monkeypatch):
+    timing, calls, rows = bench.table.Timing(1.0, 1.0, 1.0, 1), [], []
+
+    def poisoned():
+        calls.append("poisoned")
+        monkeypatch.setattr(bench.table, "lost", lambda: True)
+        raise RuntimeError("illegal access")
+
+    def sound():
+        calls.append("sound")
+        return timing, {}
+
+    def end():
+        raise SystemExit(97)
+
+    for _ in range(3):
+        monkeypatch.setattr(bench.table, "lost", lambda: False)
+        run = bench.table.Rows(rows)
+        run.end, rows = end, run.rows
+        try:
+            for run.deferring in (True, False):
+                run.measure("a", "poisoned", 1.0, poisoned)
+                run.measure("a", "sound", 1.0, sound)
+        except SystemExit:
+            pass
+    assert calls == ["poisoned", "sound", "poisoned"]
+    assert rows[0].skipped.startswith("lost the device: ")
+    assert rows[0].unfinished == 2
+    assert rows[0].failed
+    assert rows[1].measured
+
+
+def test_processes_beside_each_other_have_the_labels_of_one(bench, tmp_path):
+    processes = bench.processes
+    group = processes.together(ON_EXECUTOR, tmp_path, 64, 2, 2**24)
+    assert (len(group.seconds), group.different, group.failed) == (2, 0, "")
+    labels = np.load(tmp_path / "alone.npy")
+    labels[3, 4:6] += 1
+    np.save(tmp_path / "alone.npy", labels)
+    assert processes.together(ON_EXECUTOR, tmp_path, 64, 2, None).different == 4
+    # A process that breaks is told.
+    assert processes.together(ON_EXECUTOR, tmp_path, 64, 1, -1).failed == "process 0 ended with 1"
