@@ -2,7 +2,7 @@
 
 ``nox -s mutation``, or ``python -P tests/mutations.py [words of a fault ...]`` in an environment
 with the tests' packages. Every fault is planted by itself in a copy of the package, and its tests
-are run there. What they do not notice survives; a text that is not found is stale: the session
+are run there. What they do not notice survives; a text that is not found is stale. It
 fails for a stale one, and when more than a tenth survives.
 """
 

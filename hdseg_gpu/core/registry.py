@@ -30,6 +30,12 @@ BACKENDS = {
 ON_DEVICE = {"cuda"}  # of them, those whose arrays are not in host memory
 
 
+def function_at(address: str) -> Any:
+    """Return the function at "module:function"; its module is imported now."""
+    module, _, name = address.partition(":")
+    return getattr(import_module(module), name)
+
+
 def loaded(
     table: Mapping[str, str], option: str, name: str, missing: type[HdsegError] = HdsegError
 ) -> Any:
@@ -47,7 +53,7 @@ def loaded(
     address = table[choice(option, name, tuple(table))]
     module, _, function = address.partition(":")
     try:
-        return getattr(import_module(module), function)
+        return function_at(address)
     except ImportError as error:
         package = (error.name or module).partition(".")[0]
         raise missing(

@@ -16,7 +16,6 @@ from hdseg_gpu.core.options import (
     PASSES_PER_SCALE,
     CallOptions,
     Options,
-    checked,
     usual,
 )
 from hdseg_gpu.core.params import Coarse, Params
@@ -27,7 +26,6 @@ from hdseg_gpu.core.windows import Shape
 
 def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stages) -> Params:
     """Return the parameters for an image of `shape`; what is assumed or ignored is noted."""
-    options = checked(options)
     found = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name for name, value in found.items() if value is not None}
     found |= {name: usual(name, options.method) for name in found if name not in given}

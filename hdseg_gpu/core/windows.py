@@ -1,4 +1,4 @@
-"""Parts of a picture: integers only."""
+"""Parts of a picture: integers, and what cuts them out of arrays."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -66,6 +66,16 @@ class Window(NamedTuple):
         if bottom <= top or right <= left:
             return None
         return Window(top, left, bottom - top, right - left)
+
+
+def cut(xp: Any, array: Any, window: Window, outer: Window) -> Any:
+    """Return the contiguous array of a window from that of one around it, or that one if equal.
+
+    xp: the array's module. It may share memory with the whole.
+    """
+    if window == outer:
+        return array
+    return xp.ascontiguousarray(array[window.seen_from(outer).slices])
 
 
 def is_inside(window: Any, shape: Shape) -> bool:

@@ -12,6 +12,7 @@ from hdseg_gpu.core.options import About, CallOptions
 from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.engine.budget import TILES
 from hdseg_gpu.executors.progress import TileProgress
+from hdseg_gpu.io.formats import suffixes, writable
 
 MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
 _SIDES = ", ".join(map(str, TILES))
@@ -39,8 +40,8 @@ class FileCall(CallOptions):
         str | os.PathLike[str],
         About(
             "path",
-            ".tif, .tiff (tiled, with a pyramid; .ome.tif with the metadata), .png, .npy, .zarr "
-            "(OME-Zarr 0.5). Georeference and pixel size are the image's. It appears when it is "
+            f"{suffixes(writable())}: the extension decides the format. Georeference and pixel "
+            "size are the image's, where the format has a place for them. It appears when it is "
             "complete.",
         ),
     ]

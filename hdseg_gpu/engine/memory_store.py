@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.ops import Band, Classes, Nearby, Ops, Steps
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
-from hdseg_gpu.core.windows import Placement, Window, all_of, whole
+from hdseg_gpu.core.windows import Placement, Window, all_of, cut, whole
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.pipeline.block import halo_of
@@ -96,9 +96,7 @@ class MemoryStore:
         return None if self._edges is None else self._cut(self._edges, window)
 
     def _cut(self, array: NDArray[Any], window: Window) -> NDArray[Any]:
-        if window == whole(self.shape):
-            return array
-        part: NDArray[Any] = self.ops.xp.ascontiguousarray(array[window.slices])
+        part: NDArray[Any] = cut(self.ops.xp, array, window, whole(self.shape))
         return part
 
     @property

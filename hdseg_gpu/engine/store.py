@@ -166,11 +166,3 @@ class Store(Protocol):
 
     def keep_probabilities(self, window: Window, values: NDArray[np.float32]) -> None:
         """Keep the probabilities of a block, (K, h, w)."""
-
-
-def cut(ops: Ops, array: NDArray[Any], window: Window, outer: Window) -> NDArray[Any]:
-    """Return the array of a window from that of one around it, perhaps in the same memory."""
-    if window == outer:
-        return array
-    part: NDArray[Any] = ops.xp.ascontiguousarray(array[window.seen_from(outer).slices])
-    return part

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.ops import Classes, wall_of
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.core.windows import Window
+from hdseg_gpu.core.windows import Window, cut
 from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds
-from hdseg_gpu.engine.store import Result, Sample, Store, cut
+from hdseg_gpu.engine.store import Result, Sample, Store
 from hdseg_gpu.pipeline.doubt import contradictions_of, patch_at
 from hdseg_gpu.pipeline.rounds import SMOOTHING
 from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of
@@ -63,7 +63,7 @@ def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
     with stages.timed("seeds"):
         coarse, place = store.coarse_at(outer)
         marked = mark_seeds(ops, coarse, place, classes, store.params, step.passes)
-    own, marked = (cut(store.ops, array, core, outer) for array in (classes, marked))
+    own, marked = (cut(ops.xp, array, core, outer) for array in (classes, marked))
     marks = _marks(store, step, own, marked)
     cells: list[str] = []
     if step.look is not None:
@@ -139,9 +139,8 @@ def redraw(store: Store, stages: Stages, index: int, step: Redraw) -> Result:
         evidence = model.evidence(band, context.image_in(outer), outer)
         ops.put(band, evidence.label, marked)
         ops.put(band, ops.majority(marked, band, SMOOTHING), classes, less=1)
-        planes = store.keep_classes(
-            step.seeds.redrawn + 1, index, cut(store.ops, classes, core, outer)
-        )
+        redrawn = cut(ops.xp, classes, core, outer)
+        planes = store.keep_classes(step.seeds.redrawn + 1, index, redrawn)
     return {"planes": planes, **_size(core)}
 
 

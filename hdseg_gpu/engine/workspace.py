@@ -24,6 +24,7 @@ from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, Unfinish
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport
 from hdseg_gpu.core.tiles import BLOCK
+from hdseg_gpu.io.formats import suffix_of
 from hdseg_gpu.io.own import (
     NotOurs,
     check_plain,
@@ -33,7 +34,7 @@ from hdseg_gpu.io.own import (
     own_folder,
     write_whole,
 )  # fmt: skip
-from hdseg_gpu.io.paths import format_of, is_zarr, synced_folder
+from hdseg_gpu.io.paths import is_zarr, synced_folder
 
 _PLAN = "run.json"
 _LOCK = "lock"
@@ -110,7 +111,7 @@ class Workspace:
         self.check()
         with own_folder(self.folder) as folder:
             _empty(folder, lambda name: not name.startswith((_COMPLETE, _TEMPORARY)))
-        return self.folder / f"{_COMPLETE}{format_of(output)}"
+        return self.folder / f"{_COMPLETE}{suffix_of(output)}"
 
     def is_there(self) -> bool:
         """Return whether what lies under its path is still, or here too, the folder of this run."""
@@ -239,7 +240,7 @@ class _Complete:
     @classmethod
     def of(cls, output: Path) -> "_Complete":
         planned = _key_of(recorded_plan(output)) is not None
-        name = f"{_COMPLETE}{format_of(output)}"
+        name = f"{_COMPLETE}{suffix_of(output)}"
         return cls(
             f"{_COMPLETE}." if planned else name, name if planned and is_zarr(output) else None
         )

@@ -12,11 +12,10 @@ from hdseg_gpu.core import checks
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
-from hdseg_gpu.io.formats import loaded
+from hdseg_gpu.io.formats import loaded, suffix_of
 from hdseg_gpu.io.own import make_folder
 from hdseg_gpu.io.paths import (
     check_output,
-    format_of,
     format_to_write,
     take_name,
     temporary_for,
@@ -37,7 +36,7 @@ def create_labels(
     with writing(path):
         try:
             make_folder(folder)
-            complete = folder / f"output{format_of(path)}"
+            complete = folder / f"output{suffix_of(path)}"
             write_as(complete, labels, georeference)
             take_name(complete, path, overwrite)
         finally:

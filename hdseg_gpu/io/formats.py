@@ -7,9 +7,10 @@ new format is a module and an entry here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from hdseg_gpu.core.registry import function_at
 
 # A function, or "module:function" in this folder, imported when it is first needed.
 Function = str | Callable[..., Any]
@@ -113,29 +114,30 @@ def loaded(function: Function) -> Callable[..., Any]:
     """Return a format's function; its module is imported now."""
     if callable(function):
         return function
-    module, _, name = function.partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"hdseg_gpu.io.{module}"), name)
+    found: Callable[..., Any] = function_at(f"hdseg_gpu.io.{function}")
     return found
 
 
 def format_of(path: Path) -> Format | None:
     """Return the format that a file's extension stands for, None if there is none."""
-    name, found = path.name.lower(), None
-    longest = 0
+    return _longest(path)[0]
+
+
+def suffix_of(path: Path) -> str:
+    """Return the extension that decides the format, as it is written; ".ome.tif" say."""
+    found, length = _longest(path)
+    return path.suffix if found is None else path.name[-length:]
+
+
+def _longest(path: Path) -> tuple[Format | None, int]:
+    """Return the format with the longest extension that a name has, and how long that is."""
+    name, found, longest = path.name.lower(), None, 0
     for each in FORMATS:
         for suffix in each.suffixes:
             # A name that is an extension alone has none.
             if name.endswith(suffix) and longest < len(suffix) < len(name):
                 found, longest = each, len(suffix)
-    return found
-
-
-def suffix_of(path: Path) -> str:
-    """Return the extension that decides the format, as it is written; ".ome.tif" say."""
-    found = format_of(path)
-    fitting = () if found is None else found.suffixes
-    lengths = [len(suffix) for suffix in fitting if path.name.lower().endswith(suffix)]
-    return path.name[-max(lengths) :] if lengths else path.suffix
+    return found, longest
 
 
 def readable() -> list[Format]:

@@ -38,11 +38,6 @@ def real_within(root: str, path: str | os.PathLike[str]) -> str | None:
     return real if real.startswith(root.rstrip(os.sep) + os.sep) else None
 
 
-def format_of(path: Path) -> str:
-    """Return the extension that says in which format a label map is written, such as .ome.tif."""
-    return formats.suffix_of(path)
-
-
 def format_to_read(path: Path) -> formats.Format:
     """Return the format of a file that exists and can be read."""
     found = formats.format_of(path)
@@ -80,7 +75,7 @@ def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
     there = exists(path, "output ") or path.is_symlink()  # a link to nothing is something, too
     target = followed(path) if overwrite else path
     format_to_write(path)
-    if format_of(path).lower() != format_of(target).lower():
+    if formats.suffix_of(path).lower() != formats.suffix_of(target).lower():
         raise InvalidInput(
             f"output {path} is a link to {target}, which has another extension; name that, or "
             "another file."

@@ -22,7 +22,7 @@ from hdseg_gpu.core.ops import (
     Steps,
 )
 from hdseg_gpu.core.params import Coarse, Params
-from hdseg_gpu.core.windows import Placement, Window
+from hdseg_gpu.core.windows import Placement, Window, cut
 from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 
@@ -80,10 +80,7 @@ class EvidenceContext:
 
     def image_in(self, window: Window) -> NDArray[Any]:
         """Return the image in a window of the picture."""
-        if window == self.place.window:
-            return self.image
-        part = self.image[window.seen_from(self.place.window).slices]
-        found: NDArray[Any] = self.ops.xp.ascontiguousarray(part)
+        found: NDArray[Any] = cut(self.ops.xp, self.image, window, self.place.window)
         return found
 
     def begin_nearby(self, look: Round) -> Steps[Nearby]:
@@ -185,14 +182,14 @@ def ignored_cells(
 def part_of(coarse: Coarse, part: Window) -> Coarse:
     """Return a part of a coarse map in host memory, or in a file."""
 
-    def cut(array: NDArray[Any] | None) -> Any:
+    def of(array: NDArray[Any] | None) -> Any:
         return None if array is None else np.array(array[..., *part.slices], order="C")
 
     return replace(
         coarse,
-        classes=cut(coarse.classes),
-        probabilities=cut(coarse.probabilities),
-        ignored=cut(coarse.ignored),
+        classes=of(coarse.classes),
+        probabilities=of(coarse.probabilities),
+        ignored=of(coarse.ignored),
     )
 
 
