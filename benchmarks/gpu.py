@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_kernels, gpu_targets
+from benchmarks import gpu_counts, gpu_kernels, gpu_targets
 from benchmarks.gpu_card import bandwidths, comparable, describe, sentence
 from benchmarks.gpu_inputs import side_of
 from benchmarks.gpu_peers import peers, starts
@@ -25,7 +25,7 @@ from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Row, Rows
 from hdseg_gpu import RefinementWarning, backends
 
-SECTIONS = ("thinning", "solve", "refine", "kernels", "start", "peers")
+SECTIONS = ("counts", "thinning", "solve", "refine", "kernels", "start", "peers")
 NOTES = """\
 Mpx are 2^20 pixels of a square RGB picture of uint8; Gpx/s and Mpx/s count 10^9 and 10^6 pixels.
 Seconds are the median, from an idle device to an idle device, after one call that is not counted.
@@ -105,6 +105,8 @@ def measure(
 ) -> None:
     """Add the rows of all sections, or of some."""
     copy = bandwidths(run, rows).rate
+    if "counts" in only:
+        rows.guard("counts", 0.25, lambda: gpu_counts.counts(run, rows))
     for mpx in megapixels:
         size = side_of(mpx) ** 2 / 2**20
         for section, function in (

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import gpu_outcomes, gpu_processes
+from benchmarks import gpu_counts, gpu_outcomes, gpu_processes
 from benchmarks.gpu_card import sentence
 from benchmarks.gpu_kernels import NOTES, markdown
 from benchmarks.gpu_table import Row, number
@@ -64,6 +64,9 @@ def summary(folder: Path) -> str:
     parts += ["## Several processes on one card", beside or "Not measured."]
     if rows:
         parts += ["## refine()", _refined(rows), "## The first call", _starts(rows)]
+        counted = gpu_counts.markdown(rows)
+        parts += ["## Counts of small calls", counted or "Not measured."]
+        parts += [gpu_counts.NOTES if counted else ""]
         copy = next((row.rate for row in rows if row.section == "copy"), None)
         kernels = markdown(rows, copy, _LEAST_SHARE)
         parts += ["## Kernels", kernels or "Not measured.", NOTES if kernels else "", _copies(rows)]

@@ -83,6 +83,28 @@ class MemoryPool:
         """Give nothing back."""
 
 
+class MemoryHook:
+    """Told of allocations, all of them at its end."""
+
+    name = "MemoryHook"
+
+    def __enter__(self) -> "MemoryHook":
+        from executor.arrays import counted
+
+        self._counting = counted()
+        self._counts = self._counting.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._counting.__exit__(*error)
+        for (kind, *_), count in self._counts.items():
+            for _ in range(count if kind == "allocation" else 0):
+                self.malloc_preprocess(device_id=0, size=0, mem_size=0, pool_id=0)
+
+    def malloc_preprocess(self, **told: int) -> None:
+        """Hear of an allocation."""
+
+
 class Memory:
     """Memory that nobody asks for: the executor's arrays are NumPy's."""
 
@@ -178,11 +200,12 @@ def modules() -> dict[str, ModuleType]:
     """Return the modules by their names in sys.modules."""
     runtime, pool = Runtime(), MemoryPool()
     nvrtc = _Module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0))
+    memory_hook = _Module("cupy.cuda.memory_hook", MemoryHook=MemoryHook)
     cuda = _Module(
         "cupy.cuda", Device=Device, Event=Event, Memory=Memory, MemoryPointer=MemoryPointer,
         MemoryPool=MemoryPool, Stream=Stream,
         get_current_stream=_current, get_elapsed_time=lambda a, b: 1000 * (b.moment - a.moment),
-        nvrtc=nvrtc, runtime=runtime,
+        memory_hook=memory_hook, nvrtc=nvrtc, runtime=runtime,
     )  # fmt: skip
     ndimage_of_cupyx = _Module(
         "cupyx.scipy.ndimage", binary_hit_or_miss=_on_values(ndimage.binary_hit_or_miss)
@@ -192,6 +215,7 @@ def modules() -> dict[str, ModuleType]:
         _Cupy("cupy", __version__="on the executor", cuda=cuda, pad=_on_values(np.pad),
               get_default_memory_pool=lambda: pool),
         cuda,
+        memory_hook,
         nvrtc,
         _Module("cupyx", empty_pinned=np.empty, scipy=scipy_of_cupyx),
         scipy_of_cupyx,

@@ -8,9 +8,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from budgets import BUDGETS, scene
 from executor import ExecutorDevice
 from executor.arrays import counted, namespace
-from gallery import blobs, photograph, reduced
 from test_many_classes import picture
 
 from hdseg_gpu import refine
@@ -20,15 +20,6 @@ from hdseg_gpu.pipeline import doubt
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
-# The most that a call may ask for: our kernels, allocations, other operations, waits of the host,
-# and how many different operations CuPy has to compile for them.
-BUDGETS = {
-    "default": {"launch": 123, "allocation": 82, "other": 23, "wait": 12, "compiled": 3},
-    "all rounds": {"launch": 196, "allocation": 148, "other": 23, "wait": 14, "compiled": 3},
-    "gamma 0": {"launch": 458, "allocation": 200, "other": 138, "wait": 40, "compiled": 19},
-    "gamma 0, 512": {"launch": 660, "allocation": 175, "other": 99, "wait": 32, "compiled": 6},
-    "1000 classes": {"launch": 94, "allocation": 62, "other": 24, "wait": 13, "compiled": 3},
-}
 # What a call with 1000 classes may ask for, for each of one with 2, the same rounds being made.
 MANY = {"launch": 1.2, "allocation": 1.2, "other": 1.2, "wait": 1.5}
 # What CuPy compiles for a call without options.
@@ -61,11 +52,6 @@ def summed(counts):
         by_kind["other" if kind in ("compiled", "operation") else kind] += count
     by_kind["compiled"] = sum(kind == "compiled" for kind, *_ in counts)
     return by_kind
-
-
-def scene(shape, classes=2, scale=4):
-    truth = blobs(shape, classes)
-    return photograph(truth, 3, "uint8"), reduced(truth, scale)
 
 
 def assert_within(found, name):

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 def bench():
     """Modules of the benchmark by their last word."""
     sys.path.append(str(ROOT))
-    names = ("outcomes", "processes", "summary", "table")
+    names = ("counts", "outcomes", "processes", "summary", "table")
     yield SimpleNamespace(**{n: importlib.import_module(f"benchmarks.gpu_{n}") for n in names})
     sys.path.remove(str(ROOT))
 
@@ -92,6 +92,32 @@ def test_bytes_of_kernels_are_those_of_their_arrays(proof):
     assert kernels["pack_classes_u8"]["bytes"] >= side * side * (1 + 2 / 8)
     assert kernels["integer_sums_u8"]["bytes"] >= 3 * side * side
     assert kernels["integer_sums_u8"]["bytes"] < 2 * 3 * side * side
+
+
+COUNTING = """
+import json
+from benchmarks import gpu_counts, gpu_runner, gpu_table
+gpu_counts.CALLS = {"gamma 0": gpu_counts.CALLS["gamma 0"]}
+rows = gpu_table.Rows()
+gpu_counts.counts(gpu_runner.Runner("cuda"), rows)
+print(json.dumps(rows.rows[0].remarks))
+"""
+
+
+def test_counts_of_a_call_are_those_of_the_budgets(bench):
+    said = ran(*ON_EXECUTOR, "-c", COUNTING)
+    found = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    budget = bench.counts.BUDGETS["gamma 0"]
+    assert found["launches"] == budget["launch"]
+    assert found["allocations"] == budget["allocation"]
+    assert 0.5 * budget["wait"] < found["waits"] <= budget["wait"]
+
+
+def test_counts_over_their_budget_are_marked(bench):
+    remarks = {"launches": 124, "allocations": 82, "waits": 3}
+    row = bench.table.Row("counts", "default", 0.25, seconds=0.004, remarks=remarks)
+    line = bench.counts.markdown([row]).splitlines()[-1]
+    assert line == "| default, 512x512 | 124 / 123 **over** | 82 / 82 | 3 / 12 | 4 |"
 
 
 def test_the_page_of_nothing(bench, tmp_path):
