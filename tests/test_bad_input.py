@@ -1,42 +1,20 @@
 """Wrong input is refused in one line that names it and helps; odd input gets a sensible answer."""
 
-import re
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from plain import PLAIN, either_way, plain
+from refusals import COARSE, IMAGE, PLANES, REMEDY, RGB, RNG, refused
 
 from hdseg_gpu import InvalidInput, RefinementWarning, available_backends, refine, seeds, thinning
 from hdseg_gpu.backends.cpu import CpuOps
 
-RNG = np.random.default_rng(907)
-IMAGE = RNG.random((53, 67))
-RGB = RNG.integers(0, 256, (53, 67, 3), dtype=np.uint8)
-COARSE = np.zeros((11, 14), np.uint8)
-COARSE[:, 7:] = 5
 MASK = np.repeat(np.repeat(COARSE, 4, axis=0), 4, axis=1)
-PLANES = np.stack([COARSE == 0, COARSE > 0]).astype(np.float32)
 EDGE_MAP = RNG.random((53, 67))
 CENTRE = np.array([[[1]]], np.int8)  # matches everywhere: deletes every pixel
 SETTINGS = ["intensity", "boundary"], ["linear", "cubic"], ["auto", "multigrid", "amg", "direct"]
 BACKENDS = ["auto", "cpu", "reference"]
-# Some word of advice must be there; a message without one states a fact and leaves it at that.
-REMEDY = re.compile(
-    r"\b(pass|convert|choose|use|crop|replace|scale it|supported|must|takes|needs|are floats"
-    r"|the image has)\b"
-)
-
-
-@contextmanager
-def refused(*parts):
-    with pytest.raises(InvalidInput) as caught:
-        yield
-    message = str(caught.value)
-    assert "\n" not in message
-    assert [part for part in parts if part not in message] == [], message
-    assert REMEDY.search(message), f"no remedy: {message}"
 
 
 def with_value(array, index, value):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_bad_input import COARSE, IMAGE, PLANES, refused
+from refusals import COARSE, IMAGE, PLANES, refused
 
 from hdseg_gpu import refine
 

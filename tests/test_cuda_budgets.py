@@ -11,7 +11,7 @@ import pytest
 from budgets import BUDGETS, scene
 from executor import ExecutorDevice
 from executor.arrays import counted, namespace
-from test_many_classes import picture
+from instances import picture
 
 from hdseg_gpu import refine
 from hdseg_gpu.backends import cuda_device, cuda_transfer

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from evidence_scene import FAR, Scene, band_of
 from executor import ORDERS, ExecutorDevice
 from executor.through import ThroughDevice
 from gallery import blobs, photograph
-from test_evidence_ops import FAR, Scene, band_of
 
 from hdseg_gpu.backends import cuda_cells, cuda_source
 from hdseg_gpu.backends.cpu import CpuOps

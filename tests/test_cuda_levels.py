@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from bands import SEEDS, columns
 from executor import ORDERS, ExecutorDevice
+from galerkin import SUM, rescaled_galerkin
 from gallery import blobs, photograph
 from systems import as_dense
-from test_level_ops import SUM, rescaled_galerkin
 
 from hdseg_gpu import structuring_elements
 from hdseg_gpu.backends import cpu, cuda_level

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import two_roads
 from engine_internals import constants
-from test_engine_options import COARSE, HOLES, IMAGE, PLANES, RAMP, RGBA
+from three_classes import COARSE, HOLES, IMAGE, PLANES, RAMP, RGBA
 
 from hdseg_gpu import InvalidInput, refine, refine_file
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bands import SEEDS, columns, padding
+from galerkin import SUM, rescaled_galerkin
 from gallery import blobs, photograph
 from scipy import sparse
 from systems import as_dense
@@ -19,8 +20,6 @@ from hdseg_gpu.core.ops import by_run
 # Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
 # residual about 100. Absolute, for matrices and vectors of about 1.
 PRODUCT = 4e-6
-# A sum of up to 50 positive float32 numbers, one after the other.
-SUM = 4e-6
 
 BANDS = [
     "1x1 all unknown", "1x9 few seeds", "9x1 all unknown", "2x2 all unknown", "31x33 half",
@@ -298,31 +297,6 @@ def test_a_dense_product(ops, size, width):
 
 def prolongation(aggregate, count):
     return (aggregate[:, np.newaxis] == np.arange(count)).astype(np.float64)
-
-
-def in_series(weight, resistance):
-    """Return the weight less what the resistances in series take, at most 40 %."""
-    return weight * np.maximum(0.6, 1 / (1 + 0.2 * weight * resistance))
-
-
-def rescaled_galerkin(ops, level, aggregate):
-    """Return weights and row sums of the coarse matrix, by its definition in core/ops.py."""
-    n, count = level.size, aggregate.max(initial=-1) + 1
-    matrix = sparse.csr_array(ops.submatrix(level, np.arange(n)), shape=(n, n))
-    weights = sparse.diags_array(matrix.diagonal()) - matrix
-    kept = aggregate >= 0
-    p = sparse.csr_array(
-        (np.ones(kept.sum()), (np.flatnonzero(kept), aggregate[kept])), shape=(n, count)
-    )
-    between = sparse.coo_array(p.T @ weights @ p)
-    a, b = between.coords
-    inside, members = np.zeros(count), p.sum(axis=0)
-    inside[a[a == b]] = between.data[a == b] / 2
-    resistance = np.divide(members - 1, inside, out=np.zeros(count), where=members > 1)
-    data = np.where(a == b, 0.0, in_series(between.data, resistance[a] + resistance[b]))
-    seen = weights @ (~kept).astype(float)  # what is left out is seen as seeds of 0
-    sums = in_series(p.T @ (ops.row_sums(level) + seen), resistance)
-    return sparse.coo_array((data, (a, b)), shape=(count, count)).tocsr(), sums
 
 
 def test_submatrix(ops, level, kind):
