@@ -14,7 +14,7 @@ from gallery import blobs, photograph, reduced
 from test_many_classes import picture
 
 from hdseg_gpu import refine
-from hdseg_gpu.backends import cuda_device, cuda_transfer
+from hdseg_gpu.backends.cuda import cupy_device, transfer
 from hdseg_gpu.engine import steps
 from hdseg_gpu.pipeline import doubt
 
@@ -43,7 +43,7 @@ COMPILED = {
 def device(monkeypatch):
     found = ExecutorDevice("forward")
     found.most_blocks = 64
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: found)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: found)
     return found
 
 
@@ -175,8 +175,8 @@ def test_waits_of_transfers(device, monkeypatch, strips, waits):
             pass
     assert summed(counts)["wait"] == waits
     assert summed(counts)["allocation"] == min(2, strips)
-    monkeypatch.setattr(cuda_transfer, "_WORTH", 1)
-    monkeypatch.setattr(cuda_transfer, "_PIECE", 5 * 2)
+    monkeypatch.setattr(transfer, "_WORTH", 1)
+    monkeypatch.setattr(transfer, "_PIECE", 5 * 2)
     with counted() as counts:
         device.host(namespace.zeros((strips, 10), np.uint8))
     assert summed(counts)["wait"] == strips

@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from gallery import blobs, photograph
 
-from hdseg_gpu.core.ops import (
-    EVERYWHERE,
-    ColourModels,
-    Nearby,
-    NearestMap,
-    Network,
-    Places,
-    by_run,
-    class_dtype,
-)
+from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import EVERYWHERE, ColourModels, Nearby, NearestMap, Network, Places, by_run
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
 DTYPES = ["uint8", "uint16", "float32", "float64"]

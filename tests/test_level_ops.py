@@ -13,8 +13,8 @@ from gallery import blobs, photograph
 from scipy import sparse
 from systems import as_dense
 
-from hdseg_gpu.backends.cuda_kernels import CudaLevel
-from hdseg_gpu.core.ops import by_run
+from hdseg_gpu.backends.cuda.layout import CudaLevel
+from hdseg_gpu.ops import by_run
 
 # Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
 # residual about 100. Absolute, for matrices and vectors of about 1.
@@ -306,7 +306,7 @@ def in_series(weight, resistance):
 
 
 def rescaled_galerkin(ops, level, aggregate):
-    """Return weights and row sums of the coarse matrix, by its definition in core/ops.py."""
+    """Return weights and row sums of the coarse matrix, by its definition in ops/levels.py."""
     n, count = level.size, aggregate.max(initial=-1) + 1
     matrix = sparse.csr_array(ops.submatrix(level, np.arange(n)), shape=(n, n))
     weights = sparse.diags_array(matrix.diagonal()) - matrix
