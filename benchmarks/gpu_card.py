@@ -15,7 +15,7 @@ import numpy as np
 import hdseg_gpu
 from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Row, Rows, Skip, Timing
-from hdseg_gpu.backends import cuda_source
+from hdseg_gpu.backends.cuda import source as cuda_source
 
 Measured = tuple[Timing, dict[str, Any]]
 _LIBRARIES = ("hdseg_gpu", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "cucim-cu12",

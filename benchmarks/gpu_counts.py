@@ -18,7 +18,7 @@ from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Row, Rows, Skip, Timing, number
 from benchmarks.report import table
 from hdseg_gpu import refine
-from hdseg_gpu.backends import cuda_transfer
+from hdseg_gpu.backends.cuda import transfer
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -76,7 +76,7 @@ def listening(run: Runner) -> Iterator[Counter[str]]:
         launch(*given, **named)
 
     def hosted(self: Any, array: Any) -> Any:
-        found["wait"] += cuda_transfer.pieces_of(array)
+        found["wait"] += transfer.pieces_of(array)
         return host(self, array)
 
     def all_fetched(self: Any, arrays: Any) -> Any:

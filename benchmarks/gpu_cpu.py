@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import refine
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 
 
 def by_cpu(

@@ -16,9 +16,9 @@ from benchmarks.gpu_rows import PASSES, PRESETS, Measured, assembled, classes_of
 from benchmarks.gpu_runner import Runner
 from benchmarks.gpu_table import Rows, Skip, Timing
 from hdseg_gpu import structuring_elements
-from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.core.windows import whole
+from hdseg_gpu.ops import by_run
 from hdseg_gpu.solvers import solve
 
 BETA = 130.0  # scikit-image's default, where its walker converges

@@ -1,6 +1,6 @@
 """The measurements of benchmarks.gpu: thinning, solve, and refine() end to end.
 
-Everything but refine() is called by its verb (core/ops.py), on arrays that are on the device.
+Everything but refine() is called by its verb (ops/), on arrays that are on the device.
 """
 
 import tempfile
@@ -23,9 +23,9 @@ from benchmarks.gpu_runner import PATIENCE, ROUNDS, Runner
 from benchmarks.gpu_table import Rows, Skip, Timing
 from hdseg_gpu import refine, structuring_elements
 from hdseg_gpu.core import report as reports
-from hdseg_gpu.core.ops import Band, Evidence, by_run
 from hdseg_gpu.core.options import TOLERANCE, usual
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import Band, Evidence, by_run
 from hdseg_gpu.solvers import System, direct, solve
 
 PRESETS = ("3x3", "9x9")

@@ -90,9 +90,9 @@ class Runner:
         """Return the memory pool of the package on the device, or None."""
         if not self.on_device:
             return None
-        from hdseg_gpu.backends import cuda_device
+        from hdseg_gpu.backends.cuda import cupy_device
 
-        return cuda_device._pool(0)
+        return cupy_device._pool(0)
 
     def let_go(self) -> None:
         """Give back all memory of the device that no array needs."""

@@ -8,7 +8,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 
 # distribution name -> how it is called here
 _LIBRARIES = {

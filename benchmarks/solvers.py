@@ -16,9 +16,9 @@ from scipy.sparse.linalg import splu
 from benchmarks.machine import data_folder, describe
 from hdseg_gpu import backends, structuring_elements
 from hdseg_gpu.core.label_map import label_classes
-from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_image, read_labels
+from hdseg_gpu.ops import by_run
 from hdseg_gpu.solvers.pcg import pcg
 
 BETAS = (10, 130, 1000, 5000)

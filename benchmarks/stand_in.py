@@ -229,7 +229,7 @@ def install() -> None:
     from executor import ExecutorDevice
     from executor.arrays import DeviceArray
 
-    from hdseg_gpu.backends import cuda_device, cuda_installation
+    from hdseg_gpu.backends.cuda import cupy_device, installation
 
     global installed  # noqa: PLW0603
 
@@ -245,7 +245,7 @@ def install() -> None:
     device = ExecutorDevice("forward")
     device.most_blocks = 64
     sys.modules.update(modules())
-    cuda_device.open_device = lambda number=0: device
-    cuda_device.device_of = not_here
-    cuda_installation.reason_against_cupy = lambda: None
+    cupy_device.open_device = lambda number=0: device
+    cupy_device.device_of = not_here
+    installation.reason_against_cupy = lambda: None
     installed = True

@@ -17,9 +17,10 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from benchmarks.targets import ACCURACY
-from hdseg_gpu.backends.cpu import CpuEdges, CpuOps
-from hdseg_gpu.core.ops import Band, by_run
+from hdseg_gpu.backends.cpu import CpuOps
+from hdseg_gpu.backends.cpu.layout import CpuEdges
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import Band, by_run
 from hdseg_gpu.solvers import System, solve
 
 MAX_ITERATIONS = 60

@@ -14,13 +14,13 @@ from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.calls import taking
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.label_map import seed_classes
-from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.options import About, CallOptions
 from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import element_set, params_of, pass_count, scale_of_mask
 from hdseg_gpu.core.validate import MAX_CHANNELS
 from hdseg_gpu.engine.fallback import Job, network_of, within_memory
 from hdseg_gpu.lazy import is_lazy, refine_lazily
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.seeds import check_seeds, seeded
 
 
@@ -47,7 +47,7 @@ def release_device_memory() -> None:
     >>> hdseg_gpu.release_device_memory()
     """
     if "cupy" in sys.modules:
-        from hdseg_gpu.backends.cuda_device import release
+        from hdseg_gpu.backends.cuda.cupy_device import release
 
         release()
 

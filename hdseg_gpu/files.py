@@ -16,10 +16,10 @@ from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.calls import taking
+from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
-from hdseg_gpu.core.ops import class_dtype
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import params_of

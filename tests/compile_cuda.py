@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hdseg_gpu.backends import cuda_source
-from hdseg_gpu.backends.cuda_device import OPTIONS
+from hdseg_gpu.backends.cuda import source as cuda_source
+from hdseg_gpu.backends.cuda.cupy_device import OPTIONS
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 

@@ -15,8 +15,7 @@ from executor.through import ThroughDevice
 from hypothesis import settings
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends import isa
-from hdseg_gpu.backends.cpu import CpuOps
+from hdseg_gpu.backends.cpu import CpuOps, isa
 from hdseg_gpu.backends.cuda import CudaOps
 
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)

@@ -7,12 +7,12 @@ import numpy as np
 import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
-from hdseg_gpu.core.ops import ColourModels, Nearby, NearestMap, Network
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.engine.budget import Need, Plan
 from hdseg_gpu.engine.solve_tile import _widened as widened
 from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.ops import ColourModels, Nearby, NearestMap, Network
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
 
 __all__ = [

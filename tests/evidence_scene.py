@@ -3,7 +3,8 @@
 import numpy as np
 from gallery import blobs, photograph
 
-from hdseg_gpu.core.ops import ColourModels, Nearby, NearestMap, class_dtype
+from hdseg_gpu.core.classes import class_dtype
+from hdseg_gpu.ops import ColourModels, Nearby, NearestMap
 
 FAR = 1 << 30  # farther than any rival
 

@@ -257,10 +257,10 @@ def sources(folder):
 
 def cuda(folder):
     """A process that has opened a device, as far as this package knows."""
-    from hdseg_gpu.backends import cuda_installation
+    from hdseg_gpu.backends.cuda import installation
 
     expected = refine(IMAGE, COARSE, backend="cpu")
-    cuda_installation.opened()
+    installation.opened()
 
     class Array:
         def __init__(self):

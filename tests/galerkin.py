@@ -13,7 +13,7 @@ def in_series(weight, resistance):
 
 
 def rescaled_galerkin(ops, level, aggregate):
-    """Return weights and row sums of the coarse matrix, by its definition in core/ops.py."""
+    """Return weights and row sums of the coarse matrix, by its definition in ops/levels.py."""
     n, count = level.size, aggregate.max(initial=-1) + 1
     matrix = sparse.csr_array(ops.submatrix(level, np.arange(n)), shape=(n, n))
     weights = sparse.diags_array(matrix.diagonal()) - matrix

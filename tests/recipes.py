@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import hdseg_gpu
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 
 PACKAGE = Path(hdseg_gpu.__file__).parent
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
@@ -37,10 +37,10 @@ class Copy:
         shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
         for name in isa.NAMES:
             try:
-                module = importlib.import_module(f"hdseg_gpu.backends._cpu_{name}")
+                module = importlib.import_module(f"hdseg_gpu.backends.cpu._cpu_{name}")
             except ImportError:
                 continue
-            shutil.copy(module.__file__, self.package / "backends")
+            shutil.copy(module.__file__, self.package / "backends" / "cpu")
 
     def edit(self, path, change):
         """Change a file by a function of its text, which must change it."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from hdseg_gpu import backends
-from hdseg_gpu.core.ops import EVERYWHERE, Band, Edges, Places, by_run
+from hdseg_gpu.ops import EVERYWHERE, Band, Edges, Places, by_run
 from hdseg_gpu.solvers import System
 
 # Backends whose arrays are NumPy's.

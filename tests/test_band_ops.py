@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from systems import HOSTS, as_dense
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends import cpu
-from hdseg_gpu.core.ops import EVERYWHERE, Band, Places, by_run
+from hdseg_gpu.backends.cpu.layout import CpuEdges
 from hdseg_gpu.core.windows import whole
+from hdseg_gpu.ops import EVERYWHERE, Band, Places, by_run
 
 # Of a weight in float32. The exponent is rounded to 2^-22 of itself, a weight's relative error
 # is that times the exponent, and beyond exp(-23) the floor of 1e-10 takes over: 23 * 2^-22.
@@ -417,7 +417,7 @@ def test_pictures_of_more_pixels_than_32_bits_count(shape):
         )
         for band, features, seeds in ((far, image, large), (near, little, small))
     ]
-    assert isinstance(results[0][0], cpu.CpuEdges)
+    assert isinstance(results[0][0], CpuEdges)
     np.testing.assert_array_equal(results[0][0].rows, results[1][0].rows)
     np.testing.assert_array_equal(results[0][1], results[1][1])
     x = columns(ops, np.random.default_rng(83).random((1, 299)))

@@ -10,8 +10,8 @@ from executor.arrays import DeviceArray, counted
 from gallery import blobs, photograph, reduced
 
 from hdseg_gpu import InvalidInput, OutOfDeviceMemory, backends, refine, seeds
-from hdseg_gpu.backends import cuda_device, interop
-from hdseg_gpu.backends.cuda import CudaOps
+from hdseg_gpu.backends import interop
+from hdseg_gpu.backends.cuda import CudaOps, cupy_device
 from hdseg_gpu.core import coarse_map as door
 from hdseg_gpu.core import values
 from hdseg_gpu.core.report import Stages
@@ -369,7 +369,7 @@ def total_of(counts):
 @pytest.fixture
 def device(monkeypatch):
     found = ExecutorDevice("shuffled")
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: found)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: found)
     return found
 
 

@@ -14,7 +14,8 @@ from gallery import blobs, photograph, reduced
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, OutOfDeviceMemory, RefinementWarning, backends, refine
-from hdseg_gpu.backends import cuda_device, cuda_level, cuda_source
+from hdseg_gpu.backends.cuda import cupy_device, vectors
+from hdseg_gpu.backends.cuda import source as cuda_source
 from hdseg_gpu.pipeline import doubt
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 def device(request, monkeypatch):
     """The device that backend="cuda" finds."""
     found = ExecutorDevice(request.param)
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: found)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: found)
     return found
 
 
@@ -194,7 +195,7 @@ def test_a_boundary_map_on_the_device(device):
 
 def test_an_image_on_the_device_for_the_processor(device, monkeypatch):
     image, coarse, _ = scene()
-    monkeypatch.setattr(cuda_device, "uploaded", lambda array, number: device.xp.asarray(array))
+    monkeypatch.setattr(cupy_device, "uploaded", lambda array, number: device.xp.asarray(array))
     found, report = refine(device.xp.asarray(image), coarse, backend="cpu", return_report=True)
     assert isinstance(found, DeviceArray)
     assert report.backend == "cpu"
@@ -315,7 +316,7 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     test_seeds_and_thinning(device)
     (image, coarse, _), _ = SCENES["plain walker"]
     with monkeypatch.context() as patch:  # each level of a cycle by itself, as large ones are
-        patch.setattr(cuda_level, "_SMALL", 0)
+        patch.setattr(vectors, "_SMALL", 0)
         refine(image, coarse, gamma=0.0, backend="cuda")
     refine(image[:12, :16], coarse[:3, :4], gamma=0.0, backend="cuda")  # the finest is the coarsest
     hdseg_gpu.seeds(blobs((40, 40)).astype(np.uint16), passes=1, backend="cuda")
@@ -367,7 +368,7 @@ def test_the_backend_is_chosen_by_where_arrays_are(device, monkeypatch):
     def missing(number=0):
         raise hdseg_gpu.BackendUnavailable("none")
 
-    monkeypatch.setattr(cuda_device, "open_device", missing)
+    monkeypatch.setattr(cupy_device, "open_device", missing)
     assert backends.select("auto").name == "cpu"
 
 

@@ -14,7 +14,7 @@ from executor.arrays import counted, namespace
 from instances import picture
 
 from hdseg_gpu import refine
-from hdseg_gpu.backends import cuda_device, cuda_transfer
+from hdseg_gpu.backends.cuda import cupy_device, transfer
 from hdseg_gpu.engine import steps
 from hdseg_gpu.pipeline import doubt
 
@@ -34,7 +34,7 @@ COMPILED = {
 def device(monkeypatch):
     found = ExecutorDevice("forward")
     found.most_blocks = 64
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: found)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: found)
     return found
 
 
@@ -161,8 +161,8 @@ def test_waits_of_transfers(device, monkeypatch, strips, waits):
             pass
     assert summed(counts)["wait"] == waits
     assert summed(counts)["allocation"] == min(2, strips)
-    monkeypatch.setattr(cuda_transfer, "_WORTH", 1)
-    monkeypatch.setattr(cuda_transfer, "_PIECE", 5 * 2)
+    monkeypatch.setattr(transfer, "_WORTH", 1)
+    monkeypatch.setattr(transfer, "_PIECE", 5 * 2)
     with counted() as counts:
         device.host(namespace.zeros((strips, 10), np.uint8))
     assert summed(counts)["wait"] == strips

@@ -7,11 +7,12 @@ from executor import ORDERS, ExecutorDevice
 from executor.through import ThroughDevice
 from gallery import blobs, photograph
 
-from hdseg_gpu.backends import cuda_cells, cuda_source
 from hdseg_gpu.backends.cpu import CpuOps
-from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.core.ops import EVERYWHERE, Evidence, Network, Places, by_run, class_dtype
+from hdseg_gpu.backends.cuda import CudaOps, kernels
+from hdseg_gpu.backends.cuda import source as cuda_source
+from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import EVERYWHERE, Evidence, Network, Places, by_run
 
 SHAPES = [(1, 1), (33, 47), (70, 9)]
 
@@ -175,4 +176,4 @@ def test_evidence_is_added(ordered, reference, shape, dtype):
 
 
 def test_pieces_are_as_long_as_the_kernels_have_them():
-    assert f"kPiece = {cuda_cells.PIECE};" in cuda_source.source("evidence.cu")
+    assert f"kPiece = {kernels.PIECE};" in cuda_source.source("evidence.cu")

@@ -14,7 +14,7 @@ import pytest
 from compile_cuda import ARCHITECTURES, by_nvrtc, doubles, resources
 from executor import arrays, build, sparse
 
-from hdseg_gpu.backends import cuda_source
+from hdseg_gpu.backends.cuda import source as cuda_source
 
 FILES = cuda_source.names()
 # What each may spill to memory, in bytes of stores and loads; nothing unless it is said why.
@@ -331,19 +331,19 @@ def test_one_kernel_compiles(kernel, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "name", "file", "constant"),
     [
-        ("cuda_band", "_CHUNK", "runs.cu", "kChunk"),
-        ("cuda_band", "_HEAD", "components.cu", "kHead"),
-        ("cuda_cells", "PIECE", "positions.h", "kPiece"),
-        ("cuda_evidence", "_SQUARE", "nearby.cu", "kSquare"),
-        ("cuda_evidence", "_BOXES", "nearby.cu", "kBoxes"),
-        ("cuda_evidence", "_MOST_NEAR", "nearby.cu", "kMostNear"),
-        ("cuda_kernels", "SCANNED", "scan.h", "kScanned"),
-        ("cuda_kernels", "PADDING", "columns.h", "kPadding"),
-        ("cuda_level", "_TOGETHER", "level.cu", "kTogether"),
-        ("cuda_planes", "_TOGETHER", "planes.cu", "kTogether"),
-        ("cuda_planes", "_HALO", "tile.h", "kHalo"),
-        ("cuda_filters", "_ROWS", "upsampling.cu", "kRows"),
-        ("cuda_filters", "_COLUMNS", "upsampling.cu", "kColumns"),
+        ("band", "_CHUNK", "runs.cu", "kChunk"),
+        ("band", "_HEAD", "components.cu", "kHead"),
+        ("kernels", "PIECE", "positions.h", "kPiece"),
+        ("evidence", "_SQUARE", "nearby.cu", "kSquare"),
+        ("evidence", "_BOXES", "nearby.cu", "kBoxes"),
+        ("evidence", "_MOST_NEAR", "nearby.cu", "kMostNear"),
+        ("kernels", "SCANNED", "scan.h", "kScanned"),
+        ("layout", "PADDING", "columns.h", "kPadding"),
+        ("vectors", "_TOGETHER", "level.cu", "kTogether"),
+        ("masks", "_TOGETHER", "planes.cu", "kTogether"),
+        ("masks", "_HALO", "tile.h", "kHalo"),
+        ("upsampling", "_ROWS", "upsampling.cu", "kRows"),
+        ("upsampling", "_COLUMNS", "upsampling.cu", "kColumns"),
     ],
 )
 def test_constants_are_the_same_in_both_languages(module, name, file, constant):

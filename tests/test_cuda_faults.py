@@ -19,7 +19,8 @@ from hdseg_gpu import (
     refine,
     release_device_memory,
 )
-from hdseg_gpu.backends import cuda_device, cuda_installation, interop
+from hdseg_gpu.backends import interop
+from hdseg_gpu.backends.cuda import cupy_device, installation
 
 IMAGE = np.random.default_rng(3).integers(0, 255, (40, 50, 3)).astype(np.uint8)
 COARSE = np.eye(5, dtype=np.uint8)
@@ -32,9 +33,9 @@ class Error(RuntimeError):
 @pytest.fixture(autouse=True)
 def nothing_is_known_yet(monkeypatch):
     """What was found to be usable is remembered; of devices that are made up it must not be."""
-    monkeypatch.setattr(cuda_installation, "_opener", None)
-    monkeypatch.setattr(cuda_installation, "_loaded", False)
-    monkeypatch.setattr(cuda_device, "_DEVICES", {})
+    monkeypatch.setattr(installation, "_opener", None)
+    monkeypatch.setattr(installation, "_loaded", False)
+    monkeypatch.setattr(cupy_device, "_DEVICES", {})
 
 
 def installed(monkeypatch, *wheels):
@@ -48,8 +49,8 @@ def cupy(
     """Put a CuPy in place that finds so many devices (or an error)."""
     capability = {"major": major, "minor": minor, "multiProcessorCount": 3}
     installed(monkeypatch, "numpy", "cupy-cuda13x")
-    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
-    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
+    monkeypatch.setattr(installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(installation, "find_spec", lambda name: name)
 
     def device_count():
         if isinstance(count, Exception):
@@ -90,8 +91,8 @@ def reason():
 
 
 def test_cupy_is_not_installed(monkeypatch):
-    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
-    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     assert "pip install 'hdseg_gpu[cuda13]'" in reason()
     with pytest.raises(BackendUnavailable, match="CuPy is not installed"):
         refine(IMAGE, COARSE, backend="cuda")
@@ -103,7 +104,7 @@ def test_no_driver(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", missing)
+    monkeypatch.setattr(installation.ctypes, "CDLL", missing)
     assert "there is no NVIDIA driver here" in reason()
 
 
@@ -194,7 +195,7 @@ def test_what_is_usable_is_inspected_once(asked):
 
 def test_a_fork_is_noticed_where_a_device_is_known(asked, monkeypatch):
     backends.load("cuda")
-    monkeypatch.setattr(cuda_installation.os, "getpid", lambda: -5)
+    monkeypatch.setattr(installation.os, "getpid", lambda: -5)
     assert "forked" in reason()
     with pytest.raises(BackendUnavailable, match="forked"):
         interop.home_of(Foreign(3))
@@ -219,7 +220,7 @@ def test_what_is_missing_is_looked_for_again(asked, monkeypatch):
 
 def test_nothing_is_loaded_to_find_that_out(monkeypatch):
     """Whether there is a driver is known before CuPy is loaded, which takes a while."""
-    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: name)
+    monkeypatch.setattr(installation, "find_spec", lambda name: name)
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("needs CuPy to be installed")
     original, loaded = builtins.__import__, []
@@ -238,8 +239,8 @@ def test_info_shows_it(monkeypatch):
 
     from hdseg_gpu.cli import app
 
-    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
-    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     found = CliRunner().invoke(app, ["info", "--json"])
     assert found.exit_code == 0
     assert "CuPy is not installed" in found.output
@@ -260,7 +261,7 @@ def running(monkeypatch):
         get_limit=lambda: pool.limit, set_limit=lambda size: setattr(pool, "limit", size),
         free_all_blocks=lambda: setattr(pool, "freed", pool.freed + 1),
     )  # fmt: skip
-    monkeypatch.setattr(cuda_device, "_pool", lambda number: pool)
+    monkeypatch.setattr(cupy_device, "_pool", lambda number: pool)
     faults = {
         "compiler": type("CompileException", (Exception,), {}),
         "driver": type("CUDADriverError", (RuntimeError,), {"status": 214}),
@@ -273,7 +274,7 @@ def running(monkeypatch):
     cuda.Device = lambda number: nullcontext()
     cuda.runtime.memGetInfo = lambda: (1000, 2000)
     cuda.runtime.deviceSynchronize = lambda: None
-    device = object.__new__(cuda_device.CudaDevice)
+    device = object.__new__(cupy_device.CudaDevice)
     device.xp, device.number, device.name = sys.modules["cupy"], 0, "a card"
     return device, pool, faults
 
@@ -356,13 +357,13 @@ def test_a_module_that_did_not_load_is_tried_again(running, monkeypatch):
 
     device.xp.RawModule = Module
     device.xp.cuda.Device = lambda number: nullcontext()
-    monkeypatch.setattr(cuda_device, "_MODULES", {})
-    cuda_device._function.cache_clear()
+    monkeypatch.setattr(cupy_device, "_MODULES", {})
+    cupy_device._function.cache_clear()
     with pytest.raises(Error):
         device.launch("runs.cu", "count_runs_u8", (1,), (32,), ())
     device.launch("runs.cu", "count_runs_u8", (1,), (32,), ())
     assert tries == [1, 1, "count_runs_u8"]
-    cuda_device._function.cache_clear()
+    cupy_device._function.cache_clear()
 
 
 # ---- arrays of others ---------------------------------------------------------------------------
@@ -386,15 +387,15 @@ def test_where_arrays_of_others_live(monkeypatch):
 
 
 def test_arrays_of_others_without_cupy(monkeypatch):
-    monkeypatch.setattr(cuda_installation.ctypes, "CDLL", lambda name: name)
-    monkeypatch.setattr(cuda_installation, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation.ctypes, "CDLL", lambda name: name)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     with pytest.raises(BackendUnavailable, match=r"type Foreign is on a CUDA device, and CuPy"):
         refine(Foreign(1), COARSE)
 
 
 def test_memory_goes_back_to_its_device(running, monkeypatch):
     _, pool, _ = running
-    monkeypatch.setattr(cuda_device, "_POOLS", {0: pool, 3: pool})
+    monkeypatch.setattr(cupy_device, "_POOLS", {0: pool, 3: pool})
     release_device_memory()
     assert pool.freed == 2
     monkeypatch.delitem(sys.modules, "cupy")

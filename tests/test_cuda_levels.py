@@ -9,10 +9,11 @@ from gallery import blobs, photograph
 from systems import as_dense
 
 from hdseg_gpu import structuring_elements
-from hdseg_gpu.backends import cpu, cuda_level
-from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.backends.cuda_kernels import PADDING, CudaEdges
-from hdseg_gpu.core.ops import Band, by_run
+from hdseg_gpu.backends.cpu import CpuOps
+from hdseg_gpu.backends.cpu.layout import CpuLevel
+from hdseg_gpu.backends.cuda import CudaOps, vectors
+from hdseg_gpu.backends.cuda.layout import PADDING, CudaEdges
+from hdseg_gpu.ops import Band, by_run
 from hdseg_gpu.solvers import System, solve
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 
@@ -27,7 +28,7 @@ def device(request):
 
 @pytest.fixture(scope="module")
 def host():
-    return cpu.CpuOps()
+    return CpuOps()
 
 
 def assembled(host, seeds, columns_=2, strength=20.0, gamma=0.01):
@@ -51,7 +52,7 @@ def on_processor(level):
     """Return a coarse level of the device as one of the processor."""
     assert level.kind == "sparse"
     parts = tuple(part.get() for part in level.parts)
-    return cpu._Level("sparse", parts, level.inverse.get(), level.size)
+    return CpuLevel("sparse", parts, level.inverse.get(), level.size)
 
 
 def same(actual, expected):
@@ -213,7 +214,7 @@ def test_a_cycle_in_one_launch_has_the_same_bits(device, host, width, monkeypatc
     )
     found = []
     for small in (0, 150, 10**6):
-        monkeypatch.setattr(cuda_level, "_SMALL", small)
+        monkeypatch.setattr(vectors, "_SMALL", small)
         hierarchy = Hierarchy.build(device, level, width)
         assert len(hierarchy.levels) > 3
         assert (hierarchy.small is None) == (small == 0)
@@ -301,7 +302,7 @@ def test_every_order_of_threads_coarsens_alike(host, beta):
             np.testing.assert_array_equal(actual, expected)
 
 
-class OtherAggregates(cpu.CpuOps):
+class OtherAggregates(CpuOps):
     """The processor's iterations with the device's hierarchy."""
 
     def __init__(self):

@@ -9,9 +9,11 @@ from gallery import photograph
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.backends.cuda_kernels import SCANNED, CudaLevel
-from hdseg_gpu.core.ops import EVERYWHERE, Evidence, Places, by_run, wall_of
+from hdseg_gpu.backends.cuda.kernels import SCANNED
+from hdseg_gpu.backends.cuda.layout import CudaLevel
+from hdseg_gpu.core.classes import wall_of
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.ops import EVERYWHERE, Evidence, Places, by_run
 
 NAMES = ("1x1 all unknown", "31x33 half", "127x40 columns", "64x65 few seeds", "400x3 rows",
          "31x33 all known", "64x65 chessboard")  # fmt: skip

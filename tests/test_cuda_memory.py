@@ -10,7 +10,7 @@ from executor import ExecutorDevice
 from gallery import blobs, photograph, reduced
 
 from hdseg_gpu import OutOfDeviceMemory, RefinementWarning, refine, release_device_memory
-from hdseg_gpu.backends import cuda_device
+from hdseg_gpu.backends.cuda import cupy_device
 from hdseg_gpu.pipeline.statistics import spread_of
 
 TOTAL = 1000
@@ -35,7 +35,7 @@ def pauses(monkeypatch):
         found.append(seconds)
         found.during(len(found))
 
-    monkeypatch.setattr(cuda_device, "sleep", sleep)
+    monkeypatch.setattr(cupy_device, "sleep", sleep)
     return found
 
 
@@ -45,16 +45,16 @@ class Process:
     def __init__(self, monkeypatch, card):
         self.module, _ = made_up_cuda.cuda(monkeypatch, card=card)
         self.pool = card.pool()
-        self.device = object.__new__(cuda_device.CudaDevice)
+        self.device = object.__new__(cupy_device.CudaDevice)
         self.device.xp, self.device.number, self.device.name = self.module, 0, "a card"
-        self._patch = partial(monkeypatch.setattr, cuda_device, "_pool", lambda _: self.pool)
+        self._patch = partial(monkeypatch.setattr, cupy_device, "_pool", lambda _: self.pool)
 
     def here(self, budget=None):
         self._patch()
         return self.device.here(budget)
 
     def malloc(self, size):
-        return cuda_device._allocated(self.pool, made_up_cuda.OutOfMemory, size)
+        return cupy_device._allocated(self.pool, made_up_cuda.OutOfMemory, size)
 
     def call(self, size, budget=None):
         """Do what takes so much memory, none of it for the result."""
@@ -130,7 +130,7 @@ def test_what_others_keep_on_using_is_missing(processes, pauses):
         one.here(TOTAL),
     ):
         one.malloc(700)
-    assert len(pauses) == len(cuda_device._PAUSES)
+    assert len(pauses) == len(cupy_device._PAUSES)
     assert sum(pauses) < 2  # seconds: another backend is waiting
     assert one.pool.total_bytes() == 0
     one.call(350)  # the limit of the next call is what there is
@@ -166,12 +166,12 @@ def test_workers_with_budgets_do_not_meet(processes, pauses):
 def test_memory_goes_back_when_it_is_asked_for(processes, monkeypatch):
     one = processes[0]
     one.call(300)
-    monkeypatch.setattr(cuda_device, "_POOLS", {0: one.pool})
-    pair = cuda_device.cuda_transfer.Pair((), [], 0)
-    monkeypatch.setattr(cuda_device.cuda_transfer, "_idle", [pair])
+    monkeypatch.setattr(cupy_device, "_POOLS", {0: one.pool})
+    pair = cupy_device.transfer.Pair((), [], 0)
+    monkeypatch.setattr(cupy_device.transfer, "_idle", [pair])
     release_device_memory()
     assert one.pool.total_bytes() == 0
-    assert cuda_device.cuda_transfer._idle == []
+    assert cupy_device.transfer._idle == []
 
 
 # ---- a call holds to its budget from its first array to its last --------------------------------
@@ -192,7 +192,7 @@ class Watched(ExecutorDevice):
 @pytest.fixture
 def watched(monkeypatch):
     device = Watched()
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: device)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: device)
     return device
 
 

@@ -6,8 +6,8 @@ from executor import ExecutorDevice
 from gallery import photograph
 
 from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.backends.cuda_pictures import Picture, parts_of
-from hdseg_gpu.core.ops import by_run
+from hdseg_gpu.backends.cuda.pictures import Picture, parts_of
+from hdseg_gpu.ops import by_run
 
 SHAPE = (53, 47)
 LABELS = (np.random.default_rng(5).random(SHAPE) < 0.5).astype(np.uint8)

@@ -7,8 +7,7 @@ from executor.through import ThroughDevice
 from gallery import blobs
 
 from hdseg_gpu import structuring_elements
-from hdseg_gpu.backends import cuda_planes
-from hdseg_gpu.backends.cuda import CudaOps
+from hdseg_gpu.backends.cuda import CudaOps, masks
 from hdseg_gpu.core.windows import all_of
 
 SETS = {name: structuring_elements(name) for name in ("3x3", "9x9")}
@@ -121,6 +120,6 @@ def test_upsampling(ordered, reference, shape, how):
 
 
 def test_a_launch_has_no_more_planes_than_blocks_along_an_axis():
-    batches = cuda_planes._batches(np.arange(1 << 16), (8, 8))
+    batches = masks._batches(np.arange(1 << 16), (8, 8))
     assert max(map(len, batches)) < 1 << 16
     np.testing.assert_array_equal(np.concatenate(batches), np.arange(1 << 16))

@@ -8,7 +8,7 @@ import made_up_cuda
 import numpy as np
 import pytest
 
-from hdseg_gpu.backends import cuda_transfer
+from hdseg_gpu.backends.cuda import transfer
 
 ROW = 7 * 3 * 2  # bytes
 SEEDS = range(12)
@@ -18,10 +18,10 @@ SEEDS = range(12)
 def made_up(request, monkeypatch):
     """Streams that work at random, a CuPy over them, and the sizes of pinned memory."""
     streams = made_up_cuda.Streams(request.param)
-    monkeypatch.setattr(cuda_transfer, "_idle", [])
-    monkeypatch.setattr(cuda_transfer, "_UNIT", 8)
-    monkeypatch.setattr(cuda_transfer, "_WORTH", 64)
-    monkeypatch.setattr(cuda_transfer, "_COPIED", 32)  # several threads
+    monkeypatch.setattr(transfer, "_idle", [])
+    monkeypatch.setattr(transfer, "_UNIT", 8)
+    monkeypatch.setattr(transfer, "_WORTH", 64)
+    monkeypatch.setattr(transfer, "_COPIED", 32)  # several threads
     return streams, *made_up_cuda.cuda(monkeypatch, streams)
 
 
@@ -34,7 +34,7 @@ def image_of(rows, rng):
 def test_strips_are_there_when_kernels_read_them(made_up, monkeypatch, keep, most):
     streams, xp, pinned = made_up
     rng = np.random.default_rng(19)
-    monkeypatch.setattr(cuda_transfer, "PINNED", most)
+    monkeypatch.setattr(transfer, "PINNED", most)
     image = image_of(41, rng)[:, ::-1]  # not contiguous
     strips = [image[top : top + 9] for top in range(0, 41, 9)]
     if not keep:
@@ -47,7 +47,7 @@ def test_strips_are_there_when_kernels_read_them(made_up, monkeypatch, keep, mos
         before = []
         streams.current.add(lambda: before.append(np.array(whole)))
     found = []
-    for strip in cuda_transfer.sent(xp, strips, into):
+    for strip in transfer.sent(xp, strips, into):
         streams.current.add(lambda strip=strip: found.append(np.array(strip)))
     streams.current.synchronize()
     for there, expected in zip(found, strips, strict=True):
@@ -70,7 +70,7 @@ def test_memory_goes_back_when_a_reader_has_stopped(made_up, monkeypatch):
 
     monkeypatch.setattr(xp, "empty", watched)
     image = image_of(40, np.random.default_rng(23))
-    coming = cuda_transfer.sent(xp, [image[:16], image[16:32], image[32:]], None)
+    coming = transfer.sent(xp, [image[:16], image[16:32], image[32:]], None)
     next(coming)
     coming.close()
     assert len(slots) == 2
@@ -92,13 +92,13 @@ def test_calls_in_a_row_have_the_same_pinned_memory(made_up, fetch):
     images = [image_of(24, np.random.default_rng(seed)) for seed in range(4)]
     found = []
     for image in images:
-        for strip in cuda_transfer.sent(xp, [image[:16], image[16:]], None):
+        for strip in transfer.sent(xp, [image[:16], image[16:]], None):
             streams.current.add(lambda strip=strip: found.append(np.array(strip)))
         if fetch:
             before, streams.current = streams.current, made_up_cuda.Stream(streams)  # a thread's
             there = xp.empty(image.shape, image.dtype)
             np.copyto(there, 1)
-            assert (cuda_transfer.fetched(xp, there) == 1).all()
+            assert (transfer.fetched(xp, there) == 1).all()
             streams.current = before
     finish(streams)
     for i, image in enumerate(images):
@@ -107,7 +107,7 @@ def test_calls_in_a_row_have_the_same_pinned_memory(made_up, fetch):
 
 
 def sent_and_left(xp, image):
-    for _ in cuda_transfer.sent(xp, [image], None):
+    for _ in transfer.sent(xp, [image], None):
         pass
 
 
@@ -116,18 +116,18 @@ def test_pinned_memory_goes_when_nothing_reads_it(made_up, monkeypatch, how):
     streams, xp, _ = made_up
     image = image_of(40, np.random.default_rng(43))
     sent_and_left(xp, image[:8])
-    sender, pair = streams._streams[-1], cuda_transfer._idle[0]
+    sender, pair = streams._streams[-1], transfer._idle[0]
     if how == "released":
-        cuda_transfer.release()
+        transfer.release()
     elif how == "too small":
         sent_and_left(xp, image)
     elif how == "of another device":
         monkeypatch.setattr(xp.cuda.runtime, "getDevice", lambda: 1)
         sent_and_left(xp, image[:8])
-        assert cuda_transfer._idle[0].buffers is pair.buffers
-        assert cuda_transfer._idle[0].left is not pair.left
+        assert transfer._idle[0].buffers is pair.buffers
+        assert transfer._idle[0].left is not pair.left
     else:
-        first = cuda_transfer.sent(xp, [image[:8]], None)
+        first = transfer.sent(xp, [image[:8]], None)
         next(first)
         sent_and_left(xp, image[8:16])
         sender = streams._streams[-2]
@@ -150,11 +150,11 @@ def views_of(array):
 @pytest.mark.parametrize("piece", [1, 100, 1 << 20])
 def test_results_are_there_when_they_are_returned(made_up, monkeypatch, kind, piece):
     streams, xp, pinned = made_up
-    monkeypatch.setattr(cuda_transfer, "_PIECE", piece)
+    monkeypatch.setattr(transfer, "_PIECE", piece)
     values = np.random.default_rng(29).random((11, 5, 6), np.float32)
     there = xp.empty(values.shape, values.dtype)
     streams.current.add(lambda: np.copyto(there, values))  # the kernel that makes them
-    found = cuda_transfer.fetched(xp, views_of(there)[kind])
+    found = transfer.fetched(xp, views_of(there)[kind])
     expected = views_of(values)[kind]
     np.testing.assert_array_equal(found, expected, strict=True)
     assert type(found) is np.ndarray
@@ -171,10 +171,10 @@ def test_nothing_is_under_way_when_there_is_no_memory_for_a_result(made_up, monk
     def full(values, into):
         raise MemoryError
 
-    monkeypatch.setattr(cuda_transfer, "_copy", full)
-    monkeypatch.setattr(cuda_transfer, "_PIECE", 100)
+    monkeypatch.setattr(transfer, "_copy", full)
+    monkeypatch.setattr(transfer, "_PIECE", 100)
     with pytest.raises(MemoryError):
-        cuda_transfer.fetched(xp, xp.empty((20, 30)))
+        transfer.fetched(xp, xp.empty((20, 30)))
     assert streams.current.done == len(streams.current.work) > 0
 
 
@@ -185,7 +185,7 @@ def test_results_of_any_type(made_up, dtype):
         values = np.random.default_rng(31).integers(0, 2, shape).astype(dtype)
         there = xp.empty(values.shape, values.dtype)
         streams.current.add(lambda there=there, values=values: np.copyto(there, values))
-        np.testing.assert_array_equal(cuda_transfer.fetched(xp, there), values, strict=True)
+        np.testing.assert_array_equal(transfer.fetched(xp, there), values, strict=True)
     assert pinned.most > 0  # the last one took that way
 
 
@@ -193,18 +193,18 @@ def test_pinned_memory_is_used_again_and_goes_back(made_up):
     _, xp, pinned = made_up
     image = image_of(40, np.random.default_rng(37))
     for rows in (8, 4, 8, 16, 2):
-        for strip in cuda_transfer.sent(xp, [image[:rows], image[rows : 2 * rows]], None):
+        for strip in transfer.sent(xp, [image[:rows], image[rows : 2 * rows]], None):
             del strip
     gc.collect()
     assert len(pinned) == 2  # those of the largest, for the next call
-    first, second = (cuda_transfer.sent(xp, [image[:4], image[4:]], None) for _ in range(2))
+    first, second = (transfer.sent(xp, [image[:4], image[4:]], None) for _ in range(2))
     next(first), next(second)  # two calls at once have buffers of their own
     assert len(pinned) == 4
     first.close(), second.close()
     del first, second
     gc.collect()
     assert len(pinned) == 2
-    cuda_transfer.release()
+    transfer.release()
     gc.collect()
     assert pinned == []
 
@@ -219,24 +219,24 @@ def test_without_pinned_memory_it_is_slower(made_up, monkeypatch):
     values = np.random.default_rng(41).random((20, 30))
     there = xp.empty(values.shape, values.dtype)
     np.copyto(there, values)
-    np.testing.assert_array_equal(cuda_transfer.fetched(xp, there), values)
+    np.testing.assert_array_equal(transfer.fetched(xp, there), values)
 
     def lost(size, flags):
         raise made_up_cuda.Error("cudaErrorIllegalAddress", 700)
 
-    cuda_transfer.release()
+    transfer.release()
     monkeypatch.setattr(xp.cuda, "PinnedMemory", lost)
     with pytest.raises(made_up_cuda.Error, match="Illegal"):
-        cuda_transfer.fetched(xp, there)
+        transfer.fetched(xp, there)
 
 
 def test_what_is_pinned_for_a_call_is_bounded():
     """As docs/decisions/0007 has it: 512 MiB for rows up to 256 MiB."""
-    from hdseg_gpu.backends import cuda_pictures
+    from hdseg_gpu.backends.cuda import device
 
-    assert cuda_transfer.PINNED == 256 << 20
-    assert max(cuda_pictures._STRIP, cuda_pictures._TRANSFER) <= cuda_transfer.PINNED // 2
-    assert cuda_transfer._PIECE <= cuda_transfer.PINNED
+    assert transfer.PINNED == 256 << 20
+    assert max(device._STRIP, device._TRANSFER) <= transfer.PINNED // 2
+    assert transfer._PIECE <= transfer.PINNED
 
 
 def test_tables_are_fetched_without_pinned_memory(made_up, monkeypatch):
@@ -252,9 +252,9 @@ def test_tables_are_fetched_without_pinned_memory(made_up, monkeypatch):
         cupyx = types.SimpleNamespace(empty_pinned=refused)
         monkeypatch.setitem(sys.modules, "cupyx", cupyx)
         if found is None:
-            for row, expected in zip(cuda_transfer.fetched_together(xp, tuple(there)), values,
+            for row, expected in zip(transfer.fetched_together(xp, tuple(there)), values,
                                      strict=True):  # fmt: skip
                 np.testing.assert_array_equal(row, expected)
         else:
             with pytest.raises(found):
-                cuda_transfer.fetched_together(xp, tuple(there))
+                transfer.fetched_together(xp, tuple(there))

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from evidence_scene import FAR, Scene, band_of, everywhere
 
-from hdseg_gpu.core.ops import (
-    EVERYWHERE,
-    Network,
-    Places,
-    by_run,
-)
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import EVERYWHERE, Network, Places, by_run
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
 DTYPES = ["uint8", "uint16", "float32", "float64"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 
 CASES = Path(__file__).with_name("fork_cases.py")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -25,8 +25,8 @@ from hdseg_gpu import (
     seeds,
     thinning,
 )
-from hdseg_gpu.backends import cuda_device, cuda_transfer
-from hdseg_gpu.backends.cuda_device import CudaDevice
+from hdseg_gpu.backends.cuda import cupy_device, transfer
+from hdseg_gpu.backends.cuda.cupy_device import CudaDevice
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.pipeline import doubt
@@ -93,7 +93,7 @@ def test_cuda_comes_first():
 
 
 def test_devices_are_described():
-    from hdseg_gpu.backends.cuda_installation import descriptions
+    from hdseg_gpu.backends.cuda.installation import descriptions
 
     assert descriptions()
     for device in descriptions():
@@ -235,7 +235,7 @@ def test_runs_of_the_library_agree():
 def pool():
     """The memory pool of the package on the first device, with nothing in it that is not needed."""
     gc.collect()
-    found = cuda_device._pool(0)
+    found = cupy_device._pool(0)
     found.free_all_blocks()
     return found
 
@@ -335,15 +335,15 @@ def test_large_results_are_fetched_in_pieces(axis, monkeypatch):
     planes = probabilities_of(coarse, 3)
     call = partial(refine, image, np.moveaxis(planes, 0, axis), class_axis=axis, backend="cuda")
     labels, found = call(return_probabilities=True)
-    monkeypatch.setattr(cuda_transfer, "_WORTH", 1)
-    monkeypatch.setattr(cuda_transfer, "_PIECE", 10_000)
+    monkeypatch.setattr(transfer, "_WORTH", 1)
+    monkeypatch.setattr(transfer, "_PIECE", 10_000)
     again = call(return_probabilities=True)
     np.testing.assert_array_equal(again[0], labels, strict=True)
     np.testing.assert_array_equal(again[1], found, strict=True)
-    assert cuda_transfer._idle
-    assert all(b.nbytes <= cuda_transfer.PINNED for b in cuda_transfer._idle[0].buffers)
+    assert transfer._idle
+    assert all(b.nbytes <= transfer.PINNED for b in transfer._idle[0].buffers)
     release_device_memory()
-    assert not cuda_transfer._idle
+    assert not transfer._idle
 
 
 def test_a_device_is_inspected_once(monkeypatch):
@@ -364,7 +364,7 @@ def apart(monkeypatch):
     def raw(pool, out_of_memory, size):
         return MemoryPointer(Memory(size), 0)
 
-    monkeypatch.setattr(cuda_device, "_allocated", raw)
+    monkeypatch.setattr(cupy_device, "_allocated", raw)
 
 
 all_apart = pytest.mark.usefixtures("apart")

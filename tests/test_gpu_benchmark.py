@@ -176,7 +176,7 @@ def test_the_first_picture_can_be_refined(bench):
 
 
 def test_seconds_on_clusters_are_those_of_the_factorisation(bench):
-    from hdseg_gpu.core.ops import CsrMatrix
+    from hdseg_gpu.ops import CsrMatrix
     from hdseg_gpu.solvers import direct
 
     matrix = CsrMatrix(np.array([2.0, 4.0]), np.array([0, 1]), np.array([0, 1, 2]))

@@ -13,7 +13,7 @@ from executor import ExecutorDevice
 from executor.arrays import DeviceArray, namespace
 
 from hdseg_gpu import refine
-from hdseg_gpu.backends import cuda_band, cuda_device
+from hdseg_gpu.backends.cuda import band, cupy_device
 
 SMALL = (101, 83)
 
@@ -48,7 +48,7 @@ ARRAYS = {
 @pytest.fixture
 def device(monkeypatch):
     found = ExecutorDevice()
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: found)
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: found)
     monkeypatch.setattr(test_gpu, "SHAPE", SMALL)
     monkeypatch.setattr(test_gpu, "RUNS", 2)
     whole = test_gpu.scene
@@ -108,7 +108,7 @@ def test_nothing_is_copied_back(cupy, monkeypatch):
     monkeypatch.setattr(DeviceArray, "get", counted)
     # Larger than the tables, of which one has the same size for all pictures.
     monkeypatch.setattr(test_gpu_arrays, "SHAPE", (201, 153))
-    monkeypatch.setattr(cuda_band, "_AT_ONCE", 256)
+    monkeypatch.setattr(band, "_AT_ONCE", 256)
     test_gpu_arrays.test_results_are_where_the_image_is("CuPy", downloads)
     assert downloads
 

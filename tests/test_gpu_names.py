@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.ops import Ops
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from plain import either_way, plain
 
 from hdseg_gpu import RefinementWarning, refine
-from hdseg_gpu.core.ops import EVERYWHERE, Places, by_run
 from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.ops import EVERYWHERE, Places, by_run
 from hdseg_gpu.pipeline.ignored import continued
 
 SHAPE = (90, 120)

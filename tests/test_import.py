@@ -42,7 +42,7 @@ def test_unknown_name():
 def test_without_the_compiled_module(monkeypatch):
     from hdseg_gpu import BackendUnavailable, available_backends, backends
 
-    monkeypatch.setitem(sys.modules, "hdseg_gpu.backends._cpu_baseline", None)
+    monkeypatch.setitem(sys.modules, "hdseg_gpu.backends.cpu._cpu_baseline", None)
     assert available_backends() == ("reference",)
     assert backends.select("auto").name == "reference"
     with pytest.raises(BackendUnavailable, match="pip install"):

@@ -15,17 +15,18 @@ STANDARD = {"numpy", "hdseg_gpu"}
 # room -> (our rooms it may import, libraries beside numpy and the standard library)
 ROOMS = {
     "core": ({"core"}, set()),
-    "backends": ({"core", "backends"}, set()),
-    "solvers": ({"core", "solvers"}, set()),
-    "pipeline": ({"core", "solvers", "pipeline"}, set()),
+    "ops": ({"core", "ops"}, set()),
+    "backends": ({"core", "ops", "backends"}, set()),
+    "solvers": ({"core", "ops", "solvers"}, set()),
+    "pipeline": ({"core", "ops", "solvers", "pipeline"}, set()),
     "io": ({"core", "io"}, set()),
     "metrics": ({"core"}, set()),
     "pictures": (set(), set()),
     "executors": ({"core", "io", "executors"}, set()),
-    "engine": ({"core", "backends", "io", "pipeline", "executors", "engine"}, set()),
+    "engine": ({"core", "ops", "backends", "io", "pipeline", "executors", "engine"}, set()),
     "files": ({"core", "backends", "io", "pipeline", "executors", "engine"}, set()),
     "lazy": ({"core", "files", "io"}, {"dask"}),
-    "api": ({"core", "backends", "solvers", "pipeline", "engine", "lazy"}, set()),
+    "api": ({"core", "ops", "backends", "solvers", "pipeline", "engine", "lazy"}, set()),
     "cli": (
         {"core", "backends", "io", "executors", "engine", "metrics", "pictures", "api", "files"}
         | {"cli"},
@@ -35,14 +36,17 @@ ROOMS = {
 }
 # A library has one home.
 HOMES = {
-    "backends/cuda_device.py": {"cupy", "cupyx"},
-    "backends/cuda_transfer.py": {"cupy", "cupyx"},
-    "backends/cuda_installation.py": {"cupy"},
-    "backends/host.py": {"scipy"},
+    "backends/cuda/cupy_device.py": {"cupy", "cupyx"},
+    "backends/cuda/transfer.py": {"cupy", "cupyx"},
+    "backends/cuda/installation.py": {"cupy"},
+    "backends/host/device.py": {"scipy"},
     "backends/interop.py": {"torch"},
-    "backends/reference.py": {"scipy"},
-    "backends/reference_cells.py": {"scipy"},
-    "backends/reference_evidence.py": {"scipy"},
+    "backends/reference/band.py": {"scipy"},
+    "backends/reference/cells.py": {"scipy"},
+    "backends/reference/layout.py": {"scipy"},
+    "backends/reference/levels.py": {"scipy"},
+    "backends/reference/masks.py": {"scipy"},
+    "backends/reference/matrix.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
     "io/png_jpeg.py": {"PIL"},
@@ -94,6 +98,15 @@ def test_room_imports_only_what_it_may(file):
             assert ours in rooms, f"{file} imports {name}"
         elif first != "numpy" and first not in sys.stdlib_module_names:
             assert first in libraries | HOMES.get(file, set()), f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.count("/") > 1])
+def test_backends_do_not_know_one_another(file):
+    own = file.split("/")[1]
+    known = {"reference": {"host"}, "cpu": {"host"}}.get(own, set()) | {own, "load"}
+    for name in imports(PACKAGE / file):
+        if name.startswith("hdseg_gpu.backends."):
+            assert name.split(".")[2] in known, f"{file} imports {name}"
 
 
 def test_architecture_names_every_room():

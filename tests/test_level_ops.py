@@ -14,8 +14,8 @@ from gallery import blobs, photograph
 from scipy import sparse
 from systems import as_dense
 
-from hdseg_gpu.backends.cuda_kernels import CudaLevel
-from hdseg_gpu.core.ops import by_run
+from hdseg_gpu.backends.cuda.layout import CudaLevel
+from hdseg_gpu.ops import by_run
 
 # Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
 # residual about 100. Absolute, for matrices and vectors of about 1.

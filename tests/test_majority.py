@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import median_filter
 
-from hdseg_gpu.core.ops import Band
+from hdseg_gpu.ops import Band
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (3, 150)]
 

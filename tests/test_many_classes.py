@@ -10,13 +10,14 @@ from instances import instances, picture, scattered
 from scipy import ndimage
 
 from hdseg_gpu import InvalidInput, backends, metrics, refine, seeds
-from hdseg_gpu.backends import cuda_device
 from hdseg_gpu.backends.cpu import CpuOps
+from hdseg_gpu.backends.cuda import cupy_device
 from hdseg_gpu.core import coarse_map
+from hdseg_gpu.core.classes import MAX_CLASSES, class_dtype, wall_of
 from hdseg_gpu.core.elements import structuring_elements
-from hdseg_gpu.core.ops import MAX_CLASSES, Ops, class_dtype, wall_of
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.core.windows import Window, all_of
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline import block
 from hdseg_gpu.pipeline.seeds import keep_lost_objects
 from hdseg_gpu.pipeline.sharing import Sharing, shared_columns
@@ -76,7 +77,7 @@ def test_more_labels_are_refused(call):
 )
 def test_wider_types_give_the_same_bits(monkeypatch, backend, options):
     """A few classes in 8, 16 and 32 bits: the same arithmetic."""
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: ExecutorDevice("shuffled"))
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: ExecutorDevice("shuffled"))
     image, coarse = picture((90, 120), 7)
     found = []
     for dtype in (np.uint8, np.uint16, np.uint32):
@@ -237,7 +238,7 @@ def test_shared_columns_give_the_potentials_of_a_column_each(monkeypatch):
 
 @pytest.mark.parametrize("make", [instances, scattered])
 def test_many_classes_on_every_backend(monkeypatch, make):
-    monkeypatch.setattr(cuda_device, "open_device", lambda number=0: ExecutorDevice("shuffled"))
+    monkeypatch.setattr(cupy_device, "open_device", lambda number=0: ExecutorDevice("shuffled"))
     image, coarse = picture((96, 120), 280, make=make)
     found = {name: refine(image, coarse, backend=name) for name in ("reference", "cpu", "cuda")}
     for labels in found.values():

@@ -5,7 +5,7 @@ import pytest
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, refine, refine_file, seeds, thinning
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 
 RNG = np.random.default_rng(83)
 SHAPE = (96, 128)

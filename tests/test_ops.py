@@ -9,9 +9,11 @@ from gallery import blobs, photograph
 from systems import HOSTS
 
 from hdseg_gpu import backends
+from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.backends.cuda import CudaOps
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.backends.reference import ReferenceOps
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.ops import Ops
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (31, 33), (64, 65), (127, 40)]
 
@@ -29,6 +31,16 @@ def test_signatures_are_the_contracts():
             assert inspect.signature(getattr(backend, verb)) == inspect.signature(
                 getattr(Ops, verb)
             ), (backend, verb)
+
+
+def test_ops_are_in_the_file_of_their_family():
+    for verb in Ops.__abstractmethods__:
+        family = inspect.getmodule(getattr(Ops, verb)).__name__.rpartition(".")[2]
+        for backend in (ReferenceOps, CpuOps, CudaOps):
+            room, _, file = inspect.getmodule(getattr(backend, verb)).__name__.rpartition(".")
+            assert file == family, (backend, verb)
+            shared = ["hdseg_gpu.backends.host"] if backend is not CudaOps else []
+            assert room in [f"hdseg_gpu.backends.{backend.name}", *shared], (backend, verb)
 
 
 def test_labels_are_enlarged_alike(ops, reference, shape):

@@ -24,7 +24,7 @@ from hdseg_gpu import (
     seeds,
     thinning,
 )
-from hdseg_gpu.backends import cuda_device
+from hdseg_gpu.backends.cuda import cupy_device
 from hdseg_gpu.core import elements
 from hdseg_gpu.core.registry import BACKENDS, SOLVERS
 from hdseg_gpu.solvers import solve
@@ -41,7 +41,7 @@ def backend(request, monkeypatch):
     """Each backend by its name; "cuda" finds the executor."""
     if request.param == "cuda":
         device = ExecutorDevice("shuffled")
-        monkeypatch.setattr(cuda_device, "open_device", lambda number=0: device)
+        monkeypatch.setattr(cupy_device, "open_device", lambda number=0: device)
     return request.param
 
 

@@ -18,10 +18,10 @@ from skimage_walker import dense_walker
 
 import hdseg_gpu
 from hdseg_gpu import RefinementWarning, available_backends, metrics, refine, seeds
-from hdseg_gpu.backends import isa
-from hdseg_gpu.core.ops import Band, Evidence
+from hdseg_gpu.backends.cpu import isa
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.engine import run
+from hdseg_gpu.ops import Band, Evidence
 
 SHAPE = (45, 61)
 SCALE = 4.3

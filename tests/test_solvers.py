@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from systems import HOSTS, case, eliminate, last, seed_everything
 
 from hdseg_gpu import HdsegError, NotConverged, backends, structuring_elements
-from hdseg_gpu.core.ops import by_run
 from hdseg_gpu.core.options import LEAST_TOLERANCE, TOLERANCE
 from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.ops import by_run
 from hdseg_gpu.solvers import System, solve
 from hdseg_gpu.solvers.pcg import pcg
 

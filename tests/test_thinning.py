@@ -10,7 +10,7 @@ from scipy.ndimage import binary_hit_or_miss, label
 from threads import printed
 
 from hdseg_gpu import backends, seeds, structuring_elements, thinning
-from hdseg_gpu.core.ops import class_dtype
+from hdseg_gpu.core.classes import class_dtype
 
 SETS = {name: structuring_elements(name) for name in ("3x3", "9x9")}
 CUSTOM = {

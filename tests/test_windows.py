@@ -8,8 +8,9 @@ from gallery import blobs, photograph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdseg_gpu.core.ops import Nearby, NearestMap, Network, class_dtype
+from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import Window, all_of, placed, whole
+from hdseg_gpu.ops import Nearby, NearestMap, Network
 from hdseg_gpu.pipeline.colours import Colours, colour_models, windows_of
 
 SIDES = st.integers(1, 70)

@@ -8,8 +8,8 @@ import numpy as np
 from hdseg_gpu.backends.interop import Home
 from hdseg_gpu.core.checks import choice
 from hdseg_gpu.core.errors import BackendUnavailable
-from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.registry import BACKENDS, ON_DEVICE, loaded
+from hdseg_gpu.ops import Ops
 
 
 def load(name: str, device: int = 0) -> Ops:
@@ -44,10 +44,12 @@ def available() -> tuple[str, ...]:
 
 def lost_by_fork(name: str) -> tuple[str, ...]:
     """Return the sentence to be said if "auto" has no device only because of a fork."""
-    from hdseg_gpu.backends import cuda_installation
+    if name != "auto":
+        return ()
+    from hdseg_gpu.backends.cuda.installation import reason_after_fork
 
-    cause = cuda_installation.reason_after_fork()
-    if name != "auto" or cause is None:
+    cause = reason_after_fork()
+    if cause is None:
         return ()
     return (f"backend='cpu' instead of 'cuda': {cause}.",)
 

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda_installation import reason_after_fork
 from hdseg_gpu.core.errors import BackendUnavailable, InvalidInput
-from hdseg_gpu.core.ops import Ops
+from hdseg_gpu.ops import Ops
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def home_of(value: Any) -> Home:
     _require_devices(f"an array of the type {type(value).__name__}")
     device = getattr(getattr(value, "device", None), "id", None)
     if device is None:  # not CuPy's
-        from hdseg_gpu.backends.cuda_device import device_of
+        from hdseg_gpu.backends.cuda.cupy_device import device_of
 
         device = device_of(value)
     return Home("cuda", int(device))
@@ -61,7 +60,7 @@ def on_host(name: str, value: Any) -> Any:
         return value
     if hasattr(value, "get"):  # CuPy's
         return value.get()
-    from hdseg_gpu.backends.cuda_device import downloaded
+    from hdseg_gpu.backends.cuda.cupy_device import downloaded
 
     return downloaded(value)
 
@@ -94,7 +93,7 @@ def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
             return torch.from_numpy(array).to(f"cuda:{home.device}")
         return torch.from_dlpack(array)
     if ops.xp is np:
-        from hdseg_gpu.backends.cuda_device import uploaded
+        from hdseg_gpu.backends.cuda.cupy_device import uploaded
 
         return uploaded(array, home.device)
     return array
@@ -102,6 +101,8 @@ def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
 
 def _require_devices(what: str) -> None:
     """Refuse what lives on a device that a forked process cannot reach."""
+    from hdseg_gpu.backends.cuda.installation import reason_after_fork
+
     cause = reason_after_fork()
     if cause:
         raise BackendUnavailable(f"{what} is on a CUDA device: {cause}.")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends import isa
+from hdseg_gpu.backends.cpu import isa
 from hdseg_gpu.cli.console import Json, Quiet, say, say_json
 from hdseg_gpu.core.registry import BACKENDS
 
@@ -80,14 +80,14 @@ def _devices() -> list[dict[str, str]]:
     """Return what the CUDA devices are, if the backend `cuda` can run."""
     if backends.reason_against("cuda"):
         return []
-    from hdseg_gpu.backends.cuda_installation import descriptions
+    from hdseg_gpu.backends.cuda.installation import descriptions
 
     return descriptions()
 
 
 def _version(name: str) -> str | None:
     if name == "cupy":  # whose distributions have the version of CUDA in their names
-        from hdseg_gpu.backends.cuda_installation import cupy_wheels
+        from hdseg_gpu.backends.cuda.installation import cupy_wheels
 
         return ", ".join(f"{wheel} {version(wheel)}" for wheel in cupy_wheels()) or None
     try:

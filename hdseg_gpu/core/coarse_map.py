@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core import checks, validate, values
+from hdseg_gpu.core.classes import MAX_CLASSES, class_dtype
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.label_map import label_map
-from hdseg_gpu.core.ops import MAX_CLASSES, class_dtype
 from hdseg_gpu.core.options import IGNORED
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.report import Stages

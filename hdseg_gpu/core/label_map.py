@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import values
+from hdseg_gpu.core.classes import MAX_CLASSES, class_dtype
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import MAX_CLASSES, class_dtype
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.values import Values
 

@@ -6,7 +6,7 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.options import Options
 
 # What float32 leaves of potentials: 8 roundings of the weights, right-hand sides and results.

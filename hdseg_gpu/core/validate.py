@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core import values
 from hdseg_gpu.core.checks import switch
+from hdseg_gpu.core.classes import Mask
 from hdseg_gpu.core.errors import InvalidInput, shown
-from hdseg_gpu.core.ops import Mask
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.values import Values
 from hdseg_gpu.core.windows import Shape

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
+from hdseg_gpu.core.classes import Classes, class_dtype, wall_of
 from hdseg_gpu.core.errors import Unfinished
-from hdseg_gpu.core.ops import Band, Classes, Ops, Steps, class_dtype, wall_of
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
@@ -32,6 +32,7 @@ from hdseg_gpu.io.inputs import (
     source_of,
 )
 from hdseg_gpu.io.plane import Plane, Values
+from hdseg_gpu.ops import Band, Ops, Steps
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
 from hdseg_gpu.pipeline.doubt import (
     around,

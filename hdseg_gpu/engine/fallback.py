@@ -10,11 +10,11 @@ from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import Home, home_of, on_host, taken_in
 from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import OutOfDeviceMemory
-from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.engine.memory_store import MemoryStore
 from hdseg_gpu.engine.run import Findings, InMemory, run
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.evidence import taken_over
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.labels import look_up, seed_probabilities

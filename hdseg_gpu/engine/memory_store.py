@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Nearby, Ops, Steps
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
 from hdseg_gpu.core.windows import Placement, Window, all_of, cut, whole
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.engine.store import Result, Sample
+from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
 from hdseg_gpu.pipeline.doubt import sampled

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 
+from hdseg_gpu.core.classes import Classes, class_dtype, wall_of
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import Band, Classes, class_dtype, wall_of
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window, between
 from hdseg_gpu.engine.steps import Solve
 from hdseg_gpu.engine.store import Result, Store
+from hdseg_gpu.ops import Band
 from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
 
 # Halos of blocks where nobody can tell beforehand how far a walker comes: it is seen how many leave

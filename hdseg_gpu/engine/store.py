@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Nearby, Ops, Steps
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import Placement, Shape, Window
 from hdseg_gpu.engine.steps import Seeds
+from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.evidence import EvidenceContext
 from hdseg_gpu.pipeline.rounds import Lengths
 

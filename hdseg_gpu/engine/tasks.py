@@ -10,8 +10,8 @@ from contextlib import nullcontext
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.ops import Classes, wall_of
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Window, cut
 from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.memory import Budget, peak, resident
-from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Stages, note_precision, report_of
 from hdseg_gpu.engine.budget import Need
@@ -19,6 +18,7 @@ from hdseg_gpu.executors.progress import TileProgress
 from hdseg_gpu.io import write_labels
 from hdseg_gpu.io.identity import Watch
 from hdseg_gpu.io.inputs import Input, check_values, reading, source_of
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.ignored import continued
 
 MOST = 32 << 20  # pixels; what has more is refined tile by tile

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Ops
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import ImageStatistics, Params
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.ops import Band, Ops
 from hdseg_gpu.pipeline.evidence import EvidenceModel
 from hdseg_gpu.pipeline.graph import Reach, Region, assemble, regions
 from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, ColourModels, Nearby, Ops, Steps
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import ImageStatistics
+from hdseg_gpu.ops import ColourModels, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.rounds import Lengths
 
 # docs/decisions/0006-evidence.md has what was tried instead of these.

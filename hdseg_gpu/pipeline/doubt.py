@@ -10,9 +10,10 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Band, Classes, Evidence, Ops, wall_of
+from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.windows import Shape, Window, all_of, between, whole
+from hdseg_gpu.ops import Band, Evidence, Ops
 from hdseg_gpu.pipeline.evidence import Cells
 from hdseg_gpu.pipeline.rounds import Lengths
 

@@ -10,19 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import (
-    Band,
-    Classes,
-    ColourModels,
-    Evidence,
-    Nearby,
-    NearestMap,
-    Network,
-    Ops,
-    Steps,
-)
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement, Window, cut
+from hdseg_gpu.ops import Band, ColourModels, Evidence, Nearby, NearestMap, Network, Ops, Steps
 from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 

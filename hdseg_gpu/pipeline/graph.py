@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import EVERYWHERE, Band, Evidence, Ops, Places, component_count
 from hdseg_gpu.core.params import ImageStatistics, Params
+from hdseg_gpu.ops import EVERYWHERE, Band, Evidence, Ops, Places, component_count
 from hdseg_gpu.pipeline.sharing import FEW, Sharing, shared_columns
 from hdseg_gpu.solvers import System
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Classes, Ops, wall_of
+from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
 _VALUES = 1 << 20  # that are worked on at a time

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops, wall_of
+from hdseg_gpu.core.classes import wall_of
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Region
 
 

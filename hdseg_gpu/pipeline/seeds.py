@@ -5,11 +5,12 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.errors import InvalidInput, listed
-from hdseg_gpu.core.ops import Classes, Ops, wall_of
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 from hdseg_gpu.pipeline.ignored import raise_walls
 

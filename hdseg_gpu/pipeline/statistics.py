@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Ops
 from hdseg_gpu.core.params import ImageStatistics, Params
+from hdseg_gpu.ops import Ops
 
 
 def unit_of(dtype: np.dtype[Any]) -> float:

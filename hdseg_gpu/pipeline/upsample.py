@@ -1,8 +1,9 @@
 """From the coarse map to a class for each pixel of the image."""
 
-from hdseg_gpu.core.ops import Classes, Ops
+from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.ops import Ops
 
 
 def upsample(ops: Ops, coarse: Coarse, place: Placement, params: Params) -> Classes:

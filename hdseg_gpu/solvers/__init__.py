@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import NotConverged
-from hdseg_gpu.core.ops import Band, CsrMatrix, Edges, Ops
 from hdseg_gpu.core.registry import SOLVERS, loaded
+from hdseg_gpu.ops import Band, CsrMatrix, Edges, Ops
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pyamg
 from numpy.typing import NDArray
 from scipy import sparse
 
-from hdseg_gpu.core.ops import CsrMatrix, Ops
 from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.ops import CsrMatrix, Ops
 from hdseg_gpu.solvers import Solution, System, from_host, on_host
 from hdseg_gpu.solvers.pcg import pcg
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops
+from hdseg_gpu.ops import Level, Ops
 from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops
+from hdseg_gpu.ops import Level, Ops
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.iteration import Columns, Precondition
 from hdseg_gpu.solvers.multigrid import multigrid

@@ -8,8 +8,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from hdseg_gpu.core.ops import CsrMatrix, Ops
 from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.ops import CsrMatrix, Ops
 from hdseg_gpu.solvers import Solution, System, from_host, on_host
 
 # Each correction leaves an error smaller by the 1e-6 that float64 leaves of clusters that hang on

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops, SmallCycle, Work
+from hdseg_gpu.ops import Level, Ops, SmallCycle, Work
 from hdseg_gpu.solvers.iteration import Columns
 
 # Solved by its inverse; also where coarsening stops.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops
+from hdseg_gpu.ops import Level, Ops
 
 CORRECTIONS = 3
 # Without evidence at least 9 iterations have been needed (docs/decisions/0005-solver.md).

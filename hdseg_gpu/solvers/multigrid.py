@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.ops import Level, Ops
 from hdseg_gpu.core.params import ROUNDING
+from hdseg_gpu.ops import Level, Ops
 from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct, most

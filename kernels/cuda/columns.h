@@ -1,4 +1,4 @@
-// Columns: vectors with zeros before and behind their entries, as in backends/cuda_kernels.py.
+// Columns: vectors with zeros before and behind their entries, as in backends/cuda/layout.py.
 #pragma once
 #include "common/band_matrix.h"
 #include "cuda/launch.h"

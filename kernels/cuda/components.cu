@@ -73,7 +73,7 @@ struct Heard {
   }
 };
 
-// What says() returns, as _HEAD in backends/cuda_band.py: full, count, a number, then the list.
+// What says() returns, as _HEAD in backends/cuda/band.py: full, count, a number, then the list.
 constexpr int64_t kHead = 8;
 
 __device__ inline Heard heard_in(uint64_t* memory, int64_t size) {

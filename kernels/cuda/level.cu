@@ -257,7 +257,7 @@ extern "C" __global__ void sparse_descend(const int32_t* row_start, const int32_
 }
 
 // All of a cycle from a small level on: one block for each column, so that its threads can wait for
-// one another. table: addresses and sizes, a row for each level (cuda_level.py).
+// one another. table: addresses and sizes, a row for each level (backends/cuda/vectors.py).
 extern "C" __global__ void __launch_bounds__(512)
     small_cycle(const int64_t* table, int64_t levels) {
   using namespace hdseg;

@@ -4,7 +4,7 @@
 
 namespace hdseg {
 
-constexpr int64_t kPiece = 256;  // as PIECE in hdseg_gpu/backends/cuda_cells.py
+constexpr int64_t kPiece = 256;  // as PIECE in hdseg_gpu/backends/cuda/kernels.py
 
 // The positions begin .. end - 1.
 struct Range {

@@ -4,7 +4,7 @@
 
 namespace hdseg {
 
-constexpr int64_t kScanned = 4096;  // counts of a tile, as SCANNED in backends/cuda_kernels.py
+constexpr int64_t kScanned = 4096;  // counts of a tile, as SCANNED in backends/cuda/kernels.py
 
 __device__ __host__ inline int64_t scan_tiles(int64_t count) {
   return (count + kScanned - 1) / kScanned;

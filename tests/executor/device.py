@@ -7,7 +7,7 @@ import numpy as np
 
 from executor import build
 from executor.arrays import DeviceArray, count, namespace
-from hdseg_gpu.backends import cuda_transfer
+from hdseg_gpu.backends.cuda import transfer
 
 ORDERS = ("forward", "reverse", "shuffled")
 SHARED_LIMIT = 48 << 10  # bytes for each block, without asking for more
@@ -72,12 +72,12 @@ class ExecutorDevice:
         before = None
         for i, strip in enumerate(strips):
             assert isinstance(strip, np.ndarray)
-            if i >= cuda_transfer.BUFFERS:  # until the buffer is free that it goes through
+            if i >= transfer.BUFFERS:  # until the buffer is free that it goes through
                 count("wait", "sent", strip)
             count("operation", "copy of bytes", strip)
             if into is None:
                 part = DeviceArray(strip.copy())
-                if i < cuda_transfer.BUFFERS:
+                if i < transfer.BUFFERS:
                     count("allocation", "sent", part)
             else:
                 part = into[i]
@@ -90,13 +90,13 @@ class ExecutorDevice:
 
     def host(self, array):
         assert isinstance(array, DeviceArray)
-        for _ in range(cuda_transfer.pieces_of(array) - 1):  # the last one is `get`'s
+        for _ in range(transfer.pieces_of(array) - 1):  # the last one is `get`'s
             count("wait", "fetched", array)
         return array.get()
 
     def fetched(self, arrays):
         assert all(isinstance(array, DeviceArray) for array in arrays)
-        if not cuda_transfer.are_small(arrays):
+        if not transfer.are_small(arrays):
             return tuple(map(self.host, arrays))
         count("wait", "fetched", *arrays)
         return tuple(array.values.copy() for array in arrays)

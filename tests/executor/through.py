@@ -4,17 +4,8 @@ import inspect
 
 import numpy as np
 
-from hdseg_gpu.core.ops import (
-    Band,
-    ColourModels,
-    Evidence,
-    Nearby,
-    NearestMap,
-    Network,
-    Ops,
-    Places,
-)
 from hdseg_gpu.core.windows import Placement, Window
+from hdseg_gpu.ops import Band, ColourModels, Evidence, Nearby, NearestMap, Network, Ops, Places
 
 # What the contract keeps in host memory.
 _HOST = {"elements", "row", "table"}

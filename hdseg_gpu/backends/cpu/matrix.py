@@ -1,0 +1,82 @@
+"""The matrix of a band, and its reduction."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cpu.kernels import CpuKernels
+from hdseg_gpu.backends.cpu.layout import CpuEdges, CpuLevel
+from hdseg_gpu.core.options import EDGE_RULES
+from hdseg_gpu.ops import Band, CsrMatrix, Edges, Level, Places
+
+
+class CpuMatrixOps(CpuKernels):
+    """Allocates, calls, returns."""
+
+    def assemble(
+        self,
+        band: Band,
+        features: NDArray[Any],
+        rule: str,
+        strength: float,
+        seeds: NDArray[Any],
+        labels: NDArray[Any],
+        places: Places,
+        gamma: float,
+    ) -> tuple[Edges, NDArray[Any]]:
+        edges = self.zeros(band.size, 4)
+        padding = self._kernels.padding
+        edges[3, :padding] = edges[3, -padding:] = 1.0  # what is not there may be divided by
+        flux = self.zeros(band.size, labels.shape[1])
+        self._kernels.assemble(
+            band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
+            seeds, labels, *places, gamma, edges, flux,
+        )  # fmt: skip
+        return CpuEdges(edges), flux
+
+    def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
+        assert isinstance(edges, CpuEdges)
+        row_start = np.empty(band.size + 1, np.int32)
+        where = (band.pixel, band.start, *band.shape, edges.rows)
+        entries = self._kernels.row_starts(*where, row_start)
+        matrix = CsrMatrix(np.empty(entries), np.empty(entries, np.int32), row_start)
+        self._kernels.laplacian(*where, row_start, matrix.indices, matrix.data)
+        return matrix
+
+    def excess(self, edges: Edges) -> NDArray[np.float64]:
+        assert isinstance(edges, CpuEdges)
+        sums: NDArray[np.float64] = self.body(edges.rows)[3].astype(np.float64)
+        return sums
+
+    def reduce(self, band: Band, edges: Edges) -> Level:
+        assert isinstance(edges, CpuEdges)
+        where = (band.pixel, band.start, *band.shape)
+        pieces, first_entry, chunk = self._kernels.link_black(*where)
+        size = int(first_entry[-1])
+        weights = self.zeros(size, 7)
+        excess, inverse = self.zeros(size, 2)
+        self._kernels.reduce(*where, edges.rows, first_entry, weights, excess, inverse)
+        parts = (pieces.reshape(-1, 6), chunk, weights, excess)
+        return CpuLevel("stencil", parts, inverse, size, first_entry)
+
+    def reduce_columns(
+        self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, CpuEdges)
+        assert isinstance(level, CpuLevel)
+        assert level.first_entry is not None
+        rhs = self.zeros(level.size, len(b))
+        where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
+        self._kernels.reduce_columns(*where, b, rhs)
+        return rhs
+
+    def expand(
+        self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
+    ) -> NDArray[Any]:
+        assert isinstance(edges, CpuEdges)
+        assert isinstance(level, CpuLevel)
+        assert level.first_entry is not None
+        where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
+        self._kernels.expand(*where, x.astype(np.float32, copy=False), b)
+        return b

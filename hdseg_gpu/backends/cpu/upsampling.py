@@ -1,0 +1,46 @@
+"""The coarse map, enlarged."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cpu.kernels import CpuKernels, numbers_of
+from hdseg_gpu.core.classes import Classes, class_dtype
+from hdseg_gpu.core.options import INTERPOLATIONS
+from hdseg_gpu.core.windows import Placement
+
+
+class CpuUpsamplingOps(CpuKernels):
+    """Allocates, calls, returns."""
+
+    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+        fine = np.empty(place.window.shape, coarse.dtype)
+        self._kernels.upsample_labels(coarse, numbers_of(place), fine)
+        return fine
+
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        fine = np.empty(place.window.shape, coarse.dtype)
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.upsample_classes(coarse, numbers_of(place), how, fine)
+        return fine
+
+    def upsample_argmax(
+        self, planes: NDArray[np.float32], place: Placement, interpolation: str
+    ) -> Classes:
+        fine: NDArray[Any] = np.empty(place.window.shape, class_dtype(len(planes)))
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.upsample_argmax(planes, numbers_of(place), how, fine)
+        return fine
+
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        place: Placement,
+        pixels: NDArray[np.int64],
+        interpolation: str,
+    ) -> NDArray[np.float64]:
+        samples = np.empty((pixels.size, len(planes)))
+        how = INTERPOLATIONS.index(interpolation)
+        self._kernels.sample_planes(planes, numbers_of(place), how, pixels, samples)
+        return samples

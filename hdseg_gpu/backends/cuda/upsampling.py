@@ -1,0 +1,60 @@
+"""The part of the backend `cuda` that enlarges the coarse map."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.backends.cuda.kernels import CudaKernels, numbers_of, suffix
+from hdseg_gpu.core.classes import Classes, class_dtype
+from hdseg_gpu.core.options import INTERPOLATIONS
+from hdseg_gpu.core.windows import Placement
+
+# The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.
+_ROWS, _COLUMNS = 32, 128
+
+
+class CudaUpsamplingOps(CudaKernels):
+    """Allocates, launches, returns."""
+
+    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+        fine = self.xp.empty(place.window.shape, coarse.dtype)
+        self._upsample(f"upsample_labels_{suffix(coarse)}", fine, place, coarse)
+        return fine  # type: ignore[no-any-return]
+
+    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+        fine = self.xp.empty(place.window.shape, coarse.dtype)
+        blocks = -(-fine.shape[0] // _ROWS) * -(-fine.shape[1] // _COLUMNS)
+        args = (
+            coarse, *numbers_of(place), np.int32(INTERPOLATIONS.index(interpolation)), fine,
+        )  # fmt: skip
+        kernel = f"upsample_classes_{suffix(coarse)}"
+        self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
+        return fine  # type: ignore[no-any-return]
+
+    def upsample_argmax(
+        self, planes: NDArray[np.float32], place: Placement, interpolation: str
+    ) -> Classes:
+        fine, kernel = self.xp.empty(place.window.shape, class_dtype(len(planes))), interpolation
+        self._upsample(f"upsample_{kernel}_{suffix(fine)}", fine, place, planes, len(planes))
+        return fine  # type: ignore[no-any-return]
+
+    def _upsample(self, kernel: str, fine: Any, place: Placement, *coarse: Any) -> None:
+        height, width = fine.shape
+        blocks = -(-height // _ROWS) * -(-width // _COLUMNS)
+        args = (*coarse, *numbers_of(place), fine)
+        self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
+
+    def sample_planes(
+        self,
+        planes: NDArray[np.float32],
+        place: Placement,
+        pixels: NDArray[np.int64],
+        interpolation: str,
+    ) -> NDArray[np.float64]:
+        samples: Any = self.xp.empty((pixels.size, len(planes)), np.float64)
+        self._spread(
+            "upsampling.cu", "sample_planes", pixels.size, planes, len(planes), *numbers_of(place),
+            np.int32(INTERPOLATIONS.index(interpolation)), pixels, pixels.size, samples,
+        )  # fmt: skip
+        return samples  # type: ignore[no-any-return]

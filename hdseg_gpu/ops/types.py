@@ -1,0 +1,159 @@
+"""What ops take and return."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from math import isqrt
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu.core.classes import Classes
+from hdseg_gpu.core.windows import Placement, Shape
+
+T = TypeVar("T")
+# A verb that has begun, see ``Ops.together``: it yields arrays, is sent them in host memory, and
+# returns what it comes to.
+Steps = Generator[tuple[Any, ...], tuple[NDArray[Any], ...], T]
+
+
+# Of the prior of a colour model: what the whole picture's colours count beside the widest windows.
+START_SHARE = 1e-4
+
+
+def channel_count(moments: int) -> int:
+    """Return C from the number of moments (C + 1) (C + 2) / 2."""
+    return (isqrt(8 * moments + 1) - 3) // 2
+
+
+def component_count(component: NDArray[np.int32]) -> int:
+    """Return how many components the runs of a band have, from their numbers; may wait for them."""
+    return int(component.max()) + 1 if component.size else 0
+
+
+class CsrMatrix(NamedTuple):
+    """A square matrix in compressed sparse rows, columns ascending."""
+
+    data: NDArray[np.float64]
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int32]
+
+
+class Band(NamedTuple):
+    """The unknown pixels as runs: run r has the pixels pixel[r], pixel[r] + 1, ... of one row.
+
+    They have the positions start[r] .. start[r + 1] - 1 in the band.
+    """
+
+    shape: Shape
+    pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
+    start: NDArray[np.int32]  # (runs + 1,)
+    size: int  # the number of unknown pixels n
+    black: int = -1  # of them, those with even x + y, where a backend has counted them: ``reduce``
+
+    def pixels(self) -> NDArray[np.int64]:
+        """Return the flat indices of the pixels, of a band in host memory."""
+        positions = np.arange(self.size, dtype=np.int64)
+        return positions + np.repeat(self.pixel - self.start[:-1], np.diff(self.start))
+
+
+class Places(NamedTuple):
+    """Which row of a table belongs to each pixel of a band.
+
+    In column x of run r it is first[r] + x // across: pixels of a run share it within strips of
+    `across` columns.
+    """
+
+    first: NDArray[np.int32]  # (runs,)
+    across: int
+
+
+EVERYWHERE = 1 << 40  # columns: wider than any picture
+
+
+def by_run(band: Band, xp: Any = np) -> Places:
+    """Return places where each run has a row of its own, as arrays of xp."""
+    return Places(xp.arange(len(band.pixel), dtype=np.int32), EVERYWHERE)
+
+
+class Nearby(NamedTuple):
+    """The classes that pixels may have whose colours are looked up in a window, ascending.
+
+    Those of window w, windows row by row, are label[start[w] : start[w + 1]].
+    """
+
+    start: NDArray[np.int64]  # (windows + 1,)
+    label: Classes  # (entries,) class indices
+
+
+class ColourModels(NamedTuple):
+    """log N(x; mean, covariance) of classes in windows, up to a constant, as quadratic forms in x.
+
+    A window is size x size pixels, from the top left corner of the grid of cells.
+    """
+
+    coefficients: NDArray[np.float32]  # (entries, M): of 1, x_i and x_i x_j, as in cell_moments
+    nearby: Nearby  # the window and the class of each entry
+    size: int
+
+
+class NearestMap(NamedTuple):
+    """A class map of cells with what ``rival_distances`` finds there, and how much it counts.
+
+    A distance d, in units of the scale and negative outside the class, counts
+    sign(d) (log log1p(abs d) + linear abs d).
+    """
+
+    own: Classes  # (gh, gw)
+    rival: Classes
+    distance: NDArray[np.float32]
+    log: float
+    linear: float
+
+
+class Network(NamedTuple):
+    """The network's probabilities p, (K, h, w) of a part: they count log log(p) + linear p."""
+
+    planes: NDArray[np.float32]
+    place: Placement
+    interpolation: str
+    log: float
+    linear: float
+
+
+class Evidence(NamedTuple):
+    """For each pixel of a band its likeliest classes + 1, likeliest first, and their shares.
+
+    Shares sum to 1; what has a share of 0 has the label 0.
+    """
+
+    label: Classes  # (n, m)
+    share: NDArray[np.float32]  # (n, m)
+
+
+class Edges:
+    """The matrix A = L_UU + gamma I of a band, kept as its backend likes it."""
+
+
+class Level(ABC):
+    """A symmetric M-matrix of the multigrid hierarchy, kept as its backend likes it."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Return the number of entries of a vector."""
+
+
+class Work(NamedTuple):
+    """The columns of a level in a V-cycle: right-hand side, solution, and the smoother's step."""
+
+    r: NDArray[Any]
+    x: NDArray[Any]
+    step: NDArray[Any]
+
+
+class SmallCycle(NamedTuple):
+    """Sets x to about A^-1 r, in a level's ``Work``, by all levels from it on."""
+
+    first: int  # the level, among those below the finest
+    run: Callable[[int], None]  # with so many columns
