@@ -60,7 +60,7 @@ def down(data: Path, scale: int) -> Iterator[Item]:
 
 # The walker alone: what these questions were asked of.
 PLAIN: dict[str, Any] = {
-    "gamma": 0.0, "elements": "9x9", "interpolation": "nearest", "median": 1,
+    "gamma": 0.0, "elements": "9x9", "interpolation": "nearest", "majority": 1,
 }  # fmt: skip
 
 

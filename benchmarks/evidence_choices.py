@@ -77,7 +77,7 @@ def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         "nearest": {"interpolation": "nearest"},
         "linear": {"interpolation": "linear"},
         "spurs kept": {"prune": False},
-        **{f"median {m}": {"median": m} for m in (1, 5, 7)},
+        **{f"median {m}": {"majority": m} for m in (1, 5, 7)},
         **{f"gamma {g:g}": {"gamma": g} for g in (0.01, 0.1, 10.0)},
         **{f"beta {b:g}": {"beta": b} for b in (130.0, 5000.0)},
         **{f"unsure {u:g}": {"unsure": u} for u in (0.03, 0.1)},

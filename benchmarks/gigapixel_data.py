@@ -105,13 +105,13 @@ class Mosaic:
         for i in range(window.top // height, -(-window.bottom // height)):
             for j in range(window.left // width, -(-window.right // width)):
                 field = Window(i * height, j * width, height, width)
-                common = field.common(window)
+                common = field.intersection(window)
                 if common is None:
                     continue
                 number, chance = _scattered(i, j)
                 values = of(self.sources[number % len(self.sources)], chance)
                 turned = values[:: 1 - 2 * (i % 2), :: 1 - 2 * (j % 2)]
-                found[common.seen_from(window).slices] = turned[common.seen_from(field).slices]
+                found[common.relative_to(window).slices] = turned[common.relative_to(field).slices]
         return found
 
 

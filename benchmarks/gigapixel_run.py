@@ -71,9 +71,9 @@ def measured(truth: Any, mask: Any, scale: int = 1, side: int = _SIDE) -> Qualit
     counts = np.zeros((len(radii), 2), np.int64)
     for index in range(len(grid := TileGrid(truth.shape, side))):
         core = grid.core(index)
-        outer = core.grown(max(radii) + 1, truth.shape)
+        outer = core.padded(max(radii) + 1, truth.shape)
         t, p = truth.read(outer)[..., 0] > 0, _enlarged(mask, outer, scale)
-        part = core.seen_from(outer).slices
+        part = core.relative_to(outer).slices
         both += int(np.count_nonzero(t[part] & p[part]))
         either += int(np.count_nonzero(t[part] | p[part]))
         if t.any() and not t.all():

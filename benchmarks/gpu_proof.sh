@@ -43,7 +43,7 @@ call_1() {
 }
 
 call_2() {
-  tests tests-verbs --ignore=tests/test_gpu.py --ignore=tests/test_gpu_arrays.py
+  tests tests-ops --ignore=tests/test_gpu.py --ignore=tests/test_gpu_arrays.py
 }
 
 call_3() {

@@ -1,6 +1,6 @@
 """The measurements of benchmarks.gpu: thinning, solve, and refine() end to end.
 
-Everything but refine() is called by its verb (ops/), on arrays that are on the device.
+Everything but refine() is called by its op (ops/), on arrays that are on the device.
 """
 
 import tempfile
@@ -128,13 +128,13 @@ def prepare(run: Runner, side: int) -> Prepared:
 
 def assembled(run: Runner, given: Prepared, beta: float, gamma: float) -> System:
     """Return the system of the first class."""
-    strength = beta / 255**2 / (10 * given.sigma * 3**0.5)
+    edge_scale = beta / 255**2 / (10 * given.sigma * 3**0.5)
     places = by_run(given.band, run.xp)
     edges, b = run.ops.assemble(
         given.band,
         given.image,
         "intensity",
-        strength,
+        edge_scale,
         given.seeds,
         given.labels,
         places,

@@ -21,7 +21,7 @@ import numpy as np
 
 START = "import sys; from hdseg_gpu.cli import main; sys.exit(main())"
 PHASES = (
-    "start", "survey", "seeds0", "measure", "redraw0", "seeds1", "redraw1", "seeds2", "redraw2",
+    "start", "statistics", "seeds0", "measure", "redraw0", "seeds1", "redraw1", "seeds2", "redraw2",
     "seeds3", "tiles", "writing", "naming", "tidying",
 )  # fmt: skip
 LONGEST = 0.03  # seconds between what is waited for and the kill

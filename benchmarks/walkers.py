@@ -27,7 +27,7 @@ def by_refine(
     if gamma == 0.0:
         options = {
             "elements": elements, "passes": passes, "beta": beta, "gamma": 0.0,
-            "interpolation": "nearest", "median": 1,
+            "interpolation": "nearest", "majority": 1,
         }  # fmt: skip
     labels, report = refine(image, coarse, return_report=True, **options)
     return labels, {

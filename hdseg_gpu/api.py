@@ -1,4 +1,4 @@
-"""The public functions: validate, select, survey, run, report."""
+"""The public functions: validate, select, statistics, run, report."""
 
 import sys
 import warnings

@@ -14,10 +14,10 @@ import scipy.sparse
 import scipy.sparse.linalg
 from engine_internals import (
     REFERENCE,
+    CoarseProbabilities,
     ColourModels,
     Nearby,
     NearestMap,
-    Network,
     all_of,
     elements_of,
 )
@@ -47,7 +47,7 @@ class Cells(NamedTuple):
 
 def refined(
     image, coarse, scale, passes=None, elements="3x3", prune=True, beta=1000.0, gamma=1.0,
-    median=3, interpolation=None, ignored=None, boundary=None, patches=None,
+    majority=3, interpolation=None, ignored=None, boundary=None, patches=None,
 ):  # fmt: skip
     """Return what refine() must find for labels (h, w) 0 .. K - 1, or planes (K, h, w).
 
@@ -85,7 +85,7 @@ def refined(
     p, sigma = walker(image, seeds, evidence, given.wall, beta, gamma, boundary)
     labels = p.argmax(axis=0)
     walls = seeds == given.wall
-    labels = np.where(walls, -1, most_frequent(labels, unknown, median, walls))
+    labels = np.where(walls, -1, most_frequent(labels, unknown, majority, walls))
     return Expected(labels, p, unknown, doubt if gamma > 0 else None, last, sigma)
 
 
@@ -131,7 +131,7 @@ class Given:
 
     def cells_of(self, classes):
         own = REFERENCE.cell_labels(classes, self.cell)
-        distance, other = REFERENCE.rival_distances(own, self.reach)
+        distance, other = REFERENCE.nearest_others(own, self.reach)
         return Cells(own, other, distance)
 
     def seeds(self, classes, passes):
@@ -147,7 +147,9 @@ class Given:
         if self.planes is not None:
             scored = counted(self.drawn, 0.6 * doubt, 0.0)
             linear = 100 / self.unit * (1 - doubt)
-            network = Network(self.planes, self.place, self.interpolation, 0.3 * doubt, linear)
+            network = CoarseProbabilities(
+                self.planes, self.place, self.interpolation, 0.3 * doubt, linear
+            )
         if now is None:
             return self._scored(seeds, spread, weight, trusted, (scored,), network)
         source = counted(now, 1.0, 0.0)

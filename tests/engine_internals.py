@@ -12,15 +12,15 @@ from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.engine.budget import Need, Plan
 from hdseg_gpu.engine.solve_tile import _widened as widened
 from hdseg_gpu.io.source import ImageSource
-from hdseg_gpu.ops import ColourModels, Nearby, NearestMap, Network
+from hdseg_gpu.ops import CoarseProbabilities, ColourModels, Nearby, NearestMap
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
 
 __all__ = [
     "REFERENCE",
+    "CoarseProbabilities",
     "ColourModels",
     "Nearby",
     "NearestMap",
-    "Network",
     "all_of",
     "elements_of",
     "widened",
@@ -99,12 +99,12 @@ def record_evidence(monkeypatch, shape):
         result = given(self, band, image, window)
         rows, columns = np.divmod(band.pixels(), band.shape[1])
         key = self.look, self.maps[0].log, self.maps[0].linear
-        kept = result.share.shape[1]
+        kept = result.probability.shape[1]
         label, share = found.setdefault(
             key, (np.zeros((*shape, kept), int), np.zeros((*shape, kept)))
         )
         at = rows + window.top, columns + window.left
-        label[at], share[at] = result.label, result.share
+        label[at], share[at] = result.label, result.probability
         return result
 
     monkeypatch.setattr(evidence.EvidenceModel, "evidence", recorded)
@@ -116,7 +116,7 @@ def planned_bytes(tile, shape, scale, image, unknown):
     params = Params(
         elements=elements_of("3x3"), passes=round(12 * scale), scale=scale, edges="intensity",
         beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
-        median=3,
+        majority=3,
     )  # fmt: skip
     need = Need(shape, image.shape[2], image.itemsize, 1, params, doubtful=True)
     return need.of_tile(tile, unknown)
@@ -138,6 +138,6 @@ def plan_of(workers, budget):
     """Return a plan for tiles of 2048 pixels of a picture of 4096 x 4096."""
     params = Params(
         elements=elements_of("3x3"), passes=48, scale=4.0, edges="intensity", beta=1000.0,
-        gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, median=3,
+        gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, majority=3,
     )  # fmt: skip
     return Plan(Need((4096, 4096), 3, 1, 1, params, doubtful=True), 2048, workers, budget)

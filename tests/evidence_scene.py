@@ -6,7 +6,7 @@ from gallery import blobs, photograph
 from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.ops import ColourModels, Nearby, NearestMap
 
-FAR = 1 << 30  # farther than any rival
+FAR = 1 << 30  # farther than any nearest_other
 
 
 class Scene:
@@ -23,15 +23,15 @@ class Scene:
         self.scale = 1 / max(ops.standard_deviation(self.image), 1e-9)
         self.moments = ops.cell_moments(self.image, cell, self.center, self.scale)
         self.own = ops.cell_labels(self.classes, cell)
-        self.distance, self.rival = ops.rival_distances(self.own, FAR)
+        self.distance, self.nearest_other = ops.nearest_others(self.own, FAR)
         self.shifted = np.roll(self.own, 1, axis=1)
-        self.of_shifted = ops.rival_distances(self.shifted, FAR)
+        self.of_shifted = ops.nearest_others(self.shifted, FAR)
         self.weight = np.tanh(np.minimum(self.distance, 9)).astype(np.float32)
         self.group = group
 
     def models(self, ops, missing=(), nearby=None, radii=(1, 3)):
         if nearby is None:
-            near = (self.own, self.rival, self.shifted, self.of_shifted[1])
+            near = (self.own, self.nearest_other, self.shifted, self.of_shifted[1])
             nearby = ops.nearby_classes(near, self.count, self.cell, self.group)
         if missing:
             kept = ~np.isin(nearby.label, missing)
@@ -45,9 +45,9 @@ class Scene:
         return ColourModels(models, nearby, size)
 
     def maps(self, count):
-        first = NearestMap(self.own, self.rival, self.distance, 0.5, 3.0)
-        distance, rival = self.of_shifted
-        return (first, NearestMap(self.shifted, rival, distance, 1.0, 0.0))[:count]
+        first = NearestMap(self.own, self.nearest_other, self.distance, 0.5, 3.0)
+        distance, nearest_other = self.of_shifted
+        return (first, NearestMap(self.shifted, nearest_other, distance, 1.0, 0.0))[:count]
 
     def evidence(self, ops, band, maps=2, network=None, kept=3, missing=(), models=None):
         return ops.class_evidence(

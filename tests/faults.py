@@ -42,7 +42,7 @@ fault("means of parts are not weighted", "pipeline/statistics.py",
       "self.means + (other.means - self.means) * (other.pixels / pixels)",
       "(self.means + other.means) / 2", TRUTHS)
 fault("beta is not divided by the root of the channels", "pipeline/statistics.py",
-      "strength /= 10.0 * sqrt(of_edges.means.size)", "strength /= 10.0", TRUTHS)
+      "edge_scale /= 10.0 * sqrt(of_edges.means.size)", "edge_scale /= 10.0", TRUTHS)
 fault("colours are seen by the deviation of the edges", "pipeline/statistics.py",
       "spread = of_image.deviation", "spread = of_edges.deviation", TRUTHS)
 
@@ -52,20 +52,20 @@ fault("a block looks 2 pixels far instead of 32", "pipeline/block.py",
       "return halo if halo <= _LARGEST_HALO else None",
       "return 2 if halo <= _LARGEST_HALO else None", HALOS)
 fault("a block does not look far enough for the filter", "pipeline/block.py",
-      "core.grown(halo + params.median // 2, shape)", "core.grown(halo, shape)", TRUTHS)
+      "core.padded(halo + params.majority // 2, shape)", "core.padded(halo, shape)", TRUTHS)
 fault("the tally counts halos", "pipeline/block.py",
       "unknown = int(ops.xp.count_nonzero(seeds[core.slices] == 0))", "pass", TRUTHS)
 fault("labels of blocks are put one pixel off", "pipeline/block.py",
-      "here, there = core.seen_from(scope.outer).slices, core.seen_from(part.outer).slices",
-      "here, there = core.seen_from(scope.outer).slices, "
-      "core._replace(left=max(0, core.left - 1)).seen_from(part.outer).slices", IN_PARTS)
+      "here, there = core.relative_to(scope.outer).slices, core.relative_to(part.outer).slices",
+      "here, there = core.relative_to(scope.outer).slices, "
+      "core._replace(left=max(0, core.left - 1)).relative_to(part.outer).slices", IN_PARTS)
 fault("blocks share the seeds that become labels", "pipeline/block.py",
       "Scope(core, window, scope.seeds[inside].copy(), image, features)",
       "Scope(core, window, scope.seeds[inside], image, features)", IN_PARTS)
 fault("blocks have no edges of their own", "pipeline/block.py",
       "if scope.features is not scope.image:", "if False:", IN_PARTS)
 fault("the final filter has the side of the rounds", "pipeline/block.py",
-      "ops.majority(seeds, band, params.median)", "ops.majority(seeds, band, 3)", TRUTHS)
+      "ops.majority(seeds, band, params.majority)", "ops.majority(seeds, band, 3)", TRUTHS)
 fault("uncertified labels are counted in halos, too", "pipeline/block.py",
       "region.band, solution.x, region.labels, region.places, bound, core, seeds",
       "region.band, solution.x, region.labels, region.places, bound, Window(0, 0, "
@@ -99,7 +99,7 @@ fault("doubt does not choose the last round", "pipeline/rounds.py",
       "return LAST if doubt > 0 else TRUSTED", "return LAST", TRUTHS)
 fault("cells are as wide as the scale", "pipeline/rounds.py",
       "cell = max(2, round(unit / 2))", "cell = max(2, round(unit))", TRUTHS)
-fault("rivals count that are farther", "pipeline/rounds.py",
+fault("nearest_others count that are farther", "pipeline/rounds.py",
       "_FAR = 16.0", "_FAR = 3.0", TRUTHS)
 fault("redrawn labels are not smoothed", "engine/tasks.py",
       'ops.majority(marked, band, SMOOTHING)',
@@ -129,7 +129,7 @@ fault("walls become a class where bytes are full", "engine/solve_tile.py",
       'found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)',
       'pass', PARTS)
 fault("tiles are redrawn without their surroundings", "engine/tasks.py",
-      'outer = core.grown(SMOOTHING // 2, store.shape)',
+      'outer = core.padded(SMOOTHING // 2, store.shape)',
       'outer = core', BY_FILE)
 fault("seeds are those of the first round", "engine/disk_store.py",
       'self.plane(f"known{step.number}").read(window)',
@@ -168,17 +168,17 @@ fault("a class before thinning is one after it", "engine/tasks.py",
       'ops.mark_present(classes, present[0])',
       'ops.mark_present(seeds - (seeds > 0), present[0])', TRUTHS)
 fault("halos of seeds are halved", "engine/tasks.py",
-      'outer = core.grown(reach_of(store.params, step.passes), store.shape)',
-      'outer = core.grown(reach_of(store.params, step.passes) // 2, store.shape)', HALOS)
+      'outer = core.padded(reach_of(store.params, step.passes), store.shape)',
+      'outer = core.padded(reach_of(store.params, step.passes) // 2, store.shape)', HALOS)
 fault("halos of seeds forget pruning", "pipeline/seeds.py",
       "+ (2 * passes + 4 if params.prune else 0)", "", HALOS)
 fault("halos of colours are a window short", "pipeline/colours.py",
       "(3 * max(radii) + 1) * size", "(3 * max(radii)) * size", HALOS)
 fault("windows of colours begin anywhere", "engine/disk_store.py",
-      'window.grown(halo, self.shape).aligned(size, self.shape)',
-      'window.grown(halo, self.shape)', HALOS)
-fault("cells do not look for rivals around their window", "engine/disk_store.py",
-      'outer = inner.grown(lengths.reach, plane.shape)',
+      'window.padded(halo, self.shape).aligned(size, self.shape)',
+      'window.padded(halo, self.shape)', HALOS)
+fault("cells do not look for nearest_others around their window", "engine/disk_store.py",
+      'outer = inner.padded(lengths.reach, plane.shape)',
       'outer = inner', HALOS)
 fault("the map's part is too small for an interpolation", "core/windows.py",
       "_TAPS = 3", "_TAPS = 1", BY_FILE, "windows_tiles")
@@ -192,7 +192,7 @@ fault("boundary maps are forgotten", "engine/solve_tile.py",
       'edges = store.edges(window)\n',
       'edges = None if store.edges(window) is None else image[..., :1]\n', BY_FILE)
 fault("a block that walkers leave is not looked at more widely", "engine/solve_tile.py",
-      'or found.leaving <= store.params.tolerance or',
+      'or found.escape_probability <= store.params.tolerance or',
       'or True or', "scale::test_walkers_that_go_far",
       "scale::test_a_wide_blob_gets_a_larger_window")
 fault("labels of tiles that are not decided are those of the map", "engine/output.py",
@@ -208,8 +208,8 @@ fault("sigma as told is not used", "pipeline/statistics.py",
       "unit * of_edges.deviation if known is None else known",
       "unit * of_edges.deviation", OPTIONS)
 fault("gamma is forgotten by the matrix", "pipeline/graph.py",
-      'band, features, params.edges, statistics.strength, seeds, solved, places, params.gamma',
-      'band, features, params.edges, statistics.strength, seeds, solved, places, 0.0', TRUTHS)
+      'band, features, params.edges, statistics.edge_scale, seeds, solved, places, params.gamma',
+      'band, features, params.edges, statistics.edge_scale, seeds, solved, places, 0.0', TRUTHS)
 
 # ---- resumed runs, and memory ----------------------------------------------------------------
 
@@ -265,8 +265,8 @@ fault("cells are made anew for the same classes", "engine/steps.py",
 fault("several blocks share the seeds", "engine/solve_tile.py",
       "alone = len(blocks) == 1 and window == outer", "alone = window == outer", TRUTHS)
 fault("labels are written into the seeds", "engine/solve_tile.py",
-      "labels = seeds[core.seen_from(outer).slices].copy()",
-      "labels = seeds[core.seen_from(outer).slices]", TRUTHS)
+      "labels = seeds[core.relative_to(outer).slices].copy()",
+      "labels = seeds[core.relative_to(outer).slices]", TRUTHS)
 fault("blocks without unknown pixels have no probabilities", "engine/solve_tile.py",
       "if not store.wants_probabilities:", "if True:", TRUTHS)
 fault("edges of the ends are not looked at", "engine/solve_tile.py",
@@ -301,7 +301,7 @@ fault("patches are always looked at together", "pipeline/doubt.py",
 fault("patches are never looked at together", "pipeline/doubt.py",
       "if together <= apart else", "if False else", SAMPLES)
 fault("groups do not know their halo", "pipeline/doubt.py",
-      "_area(around(shape, patches).grown(halo, shape))",
+      "_area(around(shape, patches).padded(halo, shape))",
       "_area(around(shape, patches))", SAMPLES)
 fault("a group's window ends where its first patch does", "pipeline/doubt.py",
       "max(w.bottom for w in windows), max(w.right for w in windows), shape,",

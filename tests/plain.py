@@ -8,7 +8,7 @@ from hdseg_gpu import refine
 # All that a method decides, except the passes: they depend on the scale.
 PLAIN = {
     "elements": "9x9", "edges": None, "beta": 1000.0, "gamma": 0.0, "interpolation": "nearest",
-    "solver": "auto", "unsure": 0.0, "prune": False, "median": 1,
+    "solver": "auto", "unsure": 0.0, "prune": False, "majority": 1,
 }  # fmt: skip
 
 

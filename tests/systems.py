@@ -34,17 +34,17 @@ def as_dense(matrix):
 def row_sums(ops, edges):
     """Return the row sums of A without the cancellation of adding up its rows."""
     if ops.name == "reference":
-        return edges.excess
+        return edges.row_sum
     return ops.body(edges.rows)[3].astype(np.float64)
 
 
-def eliminate(weights, excess, b):
-    """Return A^-1 b for A = diag(excess + weights 1) - weights, b (m, n) at least 0.
+def eliminate(weights, row_sum, b):
+    """Return A^-1 b for A = diag(row_sum + weights 1) - weights, b (m, n) at least 0.
 
     Gaussian elimination that never subtracts: every entry is right to about 1e-13, however weak
     the edges (Grassmann, Taksar & Heyman 1985; Alfa, Xue & Ye 2002).
     """
-    w, e, x = weights.astype(np.float64), excess.astype(np.float64), b.astype(np.float64)
+    w, e, x = weights.astype(np.float64), row_sum.astype(np.float64), b.astype(np.float64)
     np.fill_diagonal(w, 0.0)
     pivots = []
     for k in range(len(e) - 1, -1, -1):

@@ -16,7 +16,7 @@ OPTIONS = {
         for value in (-0.1, 1, 1.0, 1.5, np.nan, np.inf, True, "0.1")
     },
     **{
-        f"median {value!r}": ({"median": value}, [f"median={value!r}", "integer"])
+        f"majority {value!r}": ({"majority": value}, [f"majority={value!r}", "integer"])
         for value in (0, 2, -3, 17, 3.0, True, "5", np.nan)
     },
     **{

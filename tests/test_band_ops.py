@@ -162,7 +162,10 @@ def test_weights_and_flux_agree(ops, reference, dtype, channels, rule):
                     assert ops.body(flux).shape == (columns_, band.size)
                     np.testing.assert_allclose(ops.body(flux), b, rtol=limit, err_msg=case)
                     np.testing.assert_allclose(
-                        ops.excess(edges), reference.excess(expected), rtol=limit, err_msg=case
+                        ops.matrix_row_sums(edges),
+                        reference.matrix_row_sums(expected),
+                        rtol=limit,
+                        err_msg=case,
                     )
                     actual, exact = ops.laplacian(band, edges), reference.laplacian(band, expected)
                     np.testing.assert_array_equal(actual.indptr, exact.indptr)
@@ -195,7 +198,7 @@ def test_weights_by_hand(ops, reference):
         edges, flux = backend.assemble(band, g, "boundary", 2.0, seeds, labels, by_run(band), 0.0)
         w = math.exp(-2.0) + 1e-10
         np.testing.assert_allclose(backend.body(flux), [[0], [w]], rtol=limit)
-        np.testing.assert_allclose(backend.excess(edges), [w], rtol=limit)
+        np.testing.assert_allclose(backend.row_sum(edges), [w], rtol=limit)
 
 
 def test_edges_sharper_than_any_number_keep_the_floor(ops, reference):
@@ -214,7 +217,7 @@ def test_matrices_agree(ops, reference, seeds):
     for columns_, gamma in ((2, 0.25), (1, 0.0 if seeds.any() else 1e-3)):
         band, edges, b = assembled(ops, seeds, None, 4.0, gamma, columns_)
         _, expected, b64 = assembled(reference, seeds, None, 4.0, gamma, columns_)
-        level, exact = ops.reduce(band, edges), reference.reduce(band, expected)
+        level, exact = ops.eliminate_red(band, edges), reference.eliminate_red(band, expected)
         black = is_black(band)
         assert level.size == exact.size == black.sum()
         limit = COMMON_WEIGHT + 4 * SUM  # a product of weights over a sum of them
@@ -225,12 +228,12 @@ def test_matrices_agree(ops, reference, seeds):
         np.testing.assert_allclose(actual.data, s.data, rtol=limit)
         np.testing.assert_allclose(ops.row_sums(level), reference.row_sums(exact), rtol=limit)
         np.testing.assert_allclose(ops.diagonal(level), reference.diagonal(exact), rtol=limit)
-        rhs = ops.reduce_columns(band, edges, level, b)
-        rhs64 = reference.reduce_columns(band, expected, exact, b64)
+        rhs = ops.eliminate_red_rhs(band, edges, level, b)
+        rhs64 = reference.eliminate_red_rhs(band, expected, exact, b64)
         np.testing.assert_allclose(ops.body(rhs), rhs64, rtol=limit)
         x = np.random.default_rng(71).random((columns_, level.size))
-        whole = ops.expand(band, edges, level, columns(ops, x), b.copy())
-        whole64 = reference.expand(band, expected, exact, x, b64)
+        whole = ops.back_substitute(band, edges, level, columns(ops, x), b.copy())
+        whole64 = reference.back_substitute(band, expected, exact, x, b64)
         np.testing.assert_allclose(ops.body(whole), whole64, rtol=limit)
         np.testing.assert_array_equal(ops.body(whole)[:, black], x.astype(np.float32))
         for array in (b, rhs, whole):
@@ -253,10 +256,10 @@ def test_matrices_are_what_they_should_be(backend, seed, share, gamma):
     np.testing.assert_array_equal(dense, dense.T)
     assert np.all(dense - np.diag(np.diag(dense)) <= 0)
     flux = ops.body(b).sum(axis=0)
-    np.testing.assert_allclose(ops.excess(edges), gamma + flux, rtol=SUM)
-    np.testing.assert_allclose(dense.sum(axis=1), ops.excess(edges), atol=1e-14)
+    np.testing.assert_allclose(ops.matrix_row_sums(edges), gamma + flux, rtol=SUM)
+    np.testing.assert_allclose(dense.sum(axis=1), ops.matrix_row_sums(edges), atol=1e-14)
     black = is_black(band)
-    level = ops.reduce(band, edges)
+    level = ops.eliminate_red(band, edges)
     s = as_dense(ops.submatrix(level, np.arange(level.size)))
     np.testing.assert_allclose(s, schur(dense, black), rtol=0, atol=4 * SUM)
     # Conjugate gradients need it; the kernels are symmetric to the last bit, by their brackets.
@@ -265,9 +268,9 @@ def test_matrices_are_what_they_should_be(backend, seed, share, gamma):
     np.testing.assert_allclose(s.sum(axis=1), ops.row_sums(level), atol=1e-14)
     x = rng.random((3, band.size))
     b = columns(ops, x @ dense)
-    rhs = ops.body(ops.reduce_columns(band, edges, level, b))
+    rhs = ops.body(ops.eliminate_red_rhs(band, edges, level, b))
     np.testing.assert_allclose(rhs, x[:, black] @ s, rtol=0, atol=16 * SUM)
-    found = ops.body(ops.expand(band, edges, level, columns(ops, x[:, black]), b))
+    found = ops.body(ops.back_substitute(band, edges, level, columns(ops, x[:, black]), b))
     np.testing.assert_allclose(found, x, rtol=0, atol=16 * SUM)
 
 
@@ -282,7 +285,7 @@ def test_reduction_by_hand(ops, reference):
         )
         np.testing.assert_allclose(backend.row_sums(level), [1.0], rtol=1e-6)
         np.testing.assert_allclose(backend.body(b), [[1, 0, 0]], rtol=1e-6)
-        rhs = backend.reduce_columns(band, edges, level, b)
+        rhs = backend.eliminate_red_rhs(band, edges, level, b)
         np.testing.assert_allclose(backend.body(rhs), [[0.5]], rtol=1e-6)
         x = backend.expand(band, edges, level, columns(backend, np.array([[0.5]])), b)
         np.testing.assert_allclose(backend.body(x), [[0.75, 0.5, 0.25]], rtol=1e-6)
@@ -301,7 +304,7 @@ def test_decisions_agree(ops, reference, columns_, dtype, bound):
         seeds = SEEDS[name].astype(dtype)
         band = ops.band(seeds)
         n = band.size
-        core = whole(seeds.shape).grown(-1, seeds.shape) if columns_ == 2 else whole(seeds.shape)
+        core = whole(seeds.shape).padded(-1, seeds.shape) if columns_ == 2 else whole(seeds.shape)
         x = rng.integers(-1, 10, (columns_, n)) / 8
         classes = np.array([1, 2, 5, 9, 100, 254, 255, 4], dtype)[: columns_ + 1]
         classes = rng.permuted(np.tile(classes, (band.pixel.size, 1)), axis=1)
@@ -371,16 +374,17 @@ def test_pixel_indices_beyond_32_bits(ops, shape, rows, left):
     np.testing.assert_array_equal(ops.components(far), ops.components(band))
     for actual, expected in zip(ops.laplacian(far, edges), ops.laplacian(band, edges), strict=True):
         np.testing.assert_array_equal(actual, expected)
-    level, same = ops.reduce(far, edges), ops.reduce(band, edges)
+    level, same = ops.eliminate_red(far, edges), ops.eliminate_red(band, edges)
     everything = np.arange(same.size)
     for actual, expected in zip(
         ops.submatrix(level, everything), ops.submatrix(same, everything), strict=True
     ):
         np.testing.assert_array_equal(actual, expected)
-    rhs = ops.reduce_columns(far, edges, level, b)
-    np.testing.assert_array_equal(rhs, ops.reduce_columns(band, edges, same, b))
+    rhs = ops.eliminate_red_rhs(far, edges, level, b)
+    np.testing.assert_array_equal(rhs, ops.eliminate_red_rhs(band, edges, same, b))
     np.testing.assert_array_equal(
-        ops.expand(far, edges, level, rhs, b.copy()), ops.expand(band, edges, same, rhs, b.copy())
+        ops.back_substitute(far, edges, level, rhs, b.copy()),
+        ops.back_substitute(band, edges, same, rhs, b.copy()),
     )
 
 

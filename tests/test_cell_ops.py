@@ -12,7 +12,7 @@ from hdseg_gpu import backends
 SHAPES = [(1, 1), (1, 23), (19, 1), (2, 2), (31, 37), (13, 149), (101, 17)]
 CELLS = [1, 2, 3, 4, 5, 7, 8, 9, 40, 1000]
 DTYPES = ["uint8", "uint16", "float32", "float64"]
-FAR = 1 << 30  # farther than any rival
+FAR = 1 << 30  # farther than any nearest_other
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -103,9 +103,11 @@ def brute_force(cells, reach=FAR):
     squared[(own[:, None] == own) | (squared > reach**2)] = np.inf
     least = squared.min(axis=1)
     near = (squared == least[:, None]) & np.isfinite(squared)
-    rival = np.where(near, own.astype(int), 2**16).min(axis=1)
-    rival = np.where(np.isinf(least), own, rival).astype(cells.dtype)
-    return np.sqrt(least).astype(np.float32).reshape(cells.shape), rival.reshape(cells.shape)
+    nearest_other = np.where(near, own.astype(int), 2**16).min(axis=1)
+    nearest_other = np.where(np.isinf(least), own, nearest_other).astype(cells.dtype)
+    return np.sqrt(least).astype(np.float32).reshape(cells.shape), nearest_other.reshape(
+        cells.shape
+    )
 
 
 @given(
@@ -116,51 +118,54 @@ def brute_force(cells, reach=FAR):
     reach=st.sampled_from([1, 2, 3, 5, 9, 20, FAR]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_rivals_are_those_of_all_pairs(shape, classes, specks, smooth, reach, seed):
+def test_nearest_others_are_those_of_all_pairs(shape, classes, specks, smooth, reach, seed):
     rng = np.random.default_rng(seed)
     dtype = np.uint16 if classes > 255 else np.uint8
     cells = rng.integers(0, classes, shape).astype(dtype)
     ground = blobs(shape, min(classes, 5), seed=seed) if smooth else np.full(shape, classes // 2)
     cells = np.where(rng.random(shape) < specks**3, cells, ground).astype(dtype)
     expected = brute_force(cells, reach)
-    assert_same(backends.load("cpu").rival_distances(cells, reach), expected)
-    assert_same(backends.load("reference").rival_distances(cells, reach), expected)
+    assert_same(backends.load("cpu").nearest_others(cells, reach), expected)
+    assert_same(backends.load("reference").nearest_others(cells, reach), expected)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 4, 300])
-def test_rivals_agree(ops, reference, shape, classes):
+def test_nearest_others_agree(ops, reference, shape, classes):
     rng = np.random.default_rng(113)
     dtype = np.uint8 if classes < 256 else np.uint16
     noise = rng.integers(0, classes, shape).astype(dtype)
     sparse = np.where(rng.random(shape) < 0.01, noise, classes - 1).astype(dtype)
     for cells in (noise, sparse, blobs(shape, min(classes, 7)).astype(dtype)):
         for reach in (0, 1, 4, FAR):
-            found, expected = (o.rival_distances(cells, reach) for o in (ops, reference))
+            found, expected = (o.nearest_others(cells, reach) for o in (ops, reference))
             assert_same(found, expected)
 
 
-def test_rivals_on_large_maps_agree(ops, reference):
+def test_nearest_others_on_large_maps_agree(ops, reference):
     for cells in (blobs((301, 257), 6), np.zeros((150, 140), np.uint8)):
         for reach in (0, 1, 4, FAR):
-            found, expected = (o.rival_distances(cells, reach) for o in (ops, reference))
+            found, expected = (o.nearest_others(cells, reach) for o in (ops, reference))
             assert_same(found, expected)
 
 
-def test_the_lowest_of_equally_near_rivals_wins(ops, reference):
+def test_the_lowest_of_equally_near_classes_wins(ops, reference):
     cells = np.full((11, 11), 4, np.uint8)
     # All 5 away from the middle, as 3-4-5 triangles and straight.
     for k, y, x in [(9, 0, 5), (8, 5, 0), (7, 1, 2), (3, 9, 8), (5, 10, 5), (6, 8, 1)]:
         cells[y, x] = k
     for backend in (ops, reference):
-        distance, rival = backend.rival_distances(cells, FAR)
-        assert (distance[5, 5], rival[5, 5]) == (5, 3)
-        assert_same((distance, rival), brute_force(cells))
+        distance, nearest_other = backend.nearest_others(cells, FAR)
+        assert (distance[5, 5], nearest_other[5, 5]) == (5, 3)
+        assert_same((distance, nearest_other), brute_force(cells))
 
 
-def test_one_class_has_no_rival(ops, reference):
+def test_one_class_has_no_other(ops, reference):
     for backend in (ops, reference):
-        distance, rival = backend.rival_distances(np.full((3, 4), 300, np.uint16), FAR)
-        assert_same((distance, rival), (np.full((3, 4), np.inf, np.float32), rival * 0 + 300))
+        distance, nearest_other = backend.nearest_others(np.full((3, 4), 300, np.uint16), FAR)
+        assert_same(
+            (distance, nearest_other),
+            (np.full((3, 4), np.inf, np.float32), nearest_other * 0 + 300),
+        )
 
 
 @pytest.mark.parametrize("classes", [1, 2, 5, 300])
@@ -206,7 +211,7 @@ labels[::37, ::41] += 1
 rng = np.random.default_rng(131)
 image = rng.random((*labels.shape, 3), np.float32)
 means = ops.channel_means(image)
-found = [means, *ops.rival_distances(labels, 1 << 30), ops.cell_labels(labels, 7)]
+found = [means, *ops.nearest_others(labels, 1 << 30), ops.cell_labels(labels, 7)]
 found += [ops.cell_moments(image, 5, means, 2.0), np.array(ops.boundary_detail(labels))]
 found += [ops.cell_moments(image[..., :2].copy(), 3, means[:2], 2.0)]
 print(hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest())

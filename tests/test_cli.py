@@ -62,10 +62,10 @@ OPTIONS = {
     "boundary": ("--edges boundary --boundary g.npy", {"edges": "boundary", "boundary": EDGE_MAP}),
     "published": ("--method published --passes 4", {"method": "published", "passes": 4}),
     "published but": (
-        "--method published --passes 4 --no-prune --median 1",
-        {"method": "published", "passes": 4, "prune": False, "median": 1},
+        "--method published --passes 4 --no-prune --majority 1",
+        {"method": "published", "passes": 4, "prune": False, "majority": 1},
     ),
-    "prune": ("--prune --median 5", {"prune": True, "median": 5}),
+    "prune": ("--prune --majority 5", {"prune": True, "majority": 5}),
     "unsure": ("--unsure 0", {"unsure": 0.0}),
     "ignore": ("--ignore-index 5", {"ignore_index": 5}),
     "ignore none": ("--ignore-index -1", {"ignore_index": -1}),

@@ -35,14 +35,14 @@ PLACES = {
 @pytest.fixture(params=PLACES)
 def place(request):
     """Call ``coarse_map`` there; results come back as NumPy's arrays, with the notes."""
-    verbs, over = PLACES[request.param]()
+    value_ops, over = PLACES[request.param]()
 
     def call(array, class_axis=0, ignore_index=None):
         stages = Stages()
         if request.param == "cuda" and not (array.dtype.isnative and array.dtype.itemsize <= 8):
             array = array.astype(array.dtype.newbyteorder("=").name.replace("float128", "float64"))
         given, before = over(array), array.copy()
-        found = door.coarse_map(given, class_axis, stages, ignore_index, verbs)
+        found = door.coarse_map(given, class_axis, stages, ignore_index, value_ops)
         arrays = [found.classes, found.probabilities, found.ignored]
         if request.param == "cuda":
             assert all(a is None or isinstance(a, DeviceArray) for a in arrays)
@@ -302,7 +302,7 @@ def test_too_many_labels(place):
 def test_nothing_but_the_result_is_allocated(dtype, axis):
     planes = moved(np.full((60, 150, 170), 1 if dtype == "u1" else 1 / 60), axis, dtype)
     ops = backends.of_host()
-    ops.shares(np.ones((1, 2, 3), np.float32), False, np.empty((2, 3), np.float32), 0)
+    ops.normalise(np.ones((1, 2, 3), np.float32), False, np.empty((2, 3), np.float32), 0)
     tracemalloc.start()
     found = door.coarse_map(planes, axis, Stages(), None, ops)
     _, peak = tracemalloc.get_traced_memory()
@@ -310,12 +310,12 @@ def test_nothing_but_the_result_is_allocated(dtype, axis):
     assert peak - found.probabilities.nbytes < planes[0].size  # bytes: less than a plane
 
 
-@pytest.mark.parametrize("verbs", [values, backends.of_host()], ids=["numpy", "cpu"])
+@pytest.mark.parametrize("ops", [values, backends.of_host()], ids=["numpy", "cpu"])
 @pytest.mark.parametrize("lay", [lambda a: a[:, ::-1], lambda a: a.astype(">f8")])
-def test_what_is_converted_is_some_rows(verbs, lay):
+def test_what_is_converted_is_some_rows(value_ops, lay):
     planes = lay(np.full((90, 300, 310), 1 / 90, np.float32))
     tracemalloc.start()
-    found = door.coarse_map(planes, 0, Stages(), None, verbs)
+    found = door.coarse_map(planes, 0, Stages(), None, value_ops)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - found.probabilities.nbytes < 3 * 8 * door._STRIP < found.probabilities.nbytes

@@ -59,7 +59,7 @@ def test_windows(sample):
         assert source.shape == sample.pixels.shape[:2]
         assert source.levels == (source.shape, *sample.levels)
         compare(sample, source.read(Window(0, 0, *source.shape)), expected)
-        window = WINDOW.common(Window(0, 0, *source.shape))
+        window = WINDOW.intersection(Window(0, 0, *source.shape))
         compare(sample, source.read(window), expected[window.slices])
 
 

@@ -304,7 +304,7 @@ def test_nothing_is_changed_when_it_fails(device, monkeypatch):
 
 
 def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
-    """What nothing launches is proven by nothing; the suites of verbs have all types."""
+    """What nothing launches is proven by nothing; the suites of ops have all types."""
     for name in (
         "default", "grey floats", "5 channels of float64", "2 channels, wide cells",
         "plain walker", "direct", "sharp edges", "nearest, 9x9",
@@ -338,10 +338,10 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
             {kernel for _, kernel in device.launched},
         )
     )
-    # These verbs are there for every level; the solver asks the finest alone.
+    # These ops are there for every level; the solver asks the finest alone.
     of_finest = "look_ahead", "residual", "refresh", "doubtful", "factor", "bound"
     assert wanted - launched == {
-        *(f"sparse_{verb}" for verb in of_finest), "rows_count_chosen", "rows_submatrix"
+        *(f"sparse_{op}" for op in of_finest), "rows_count_chosen", "rows_submatrix"
     }  # fmt: skip
 
 

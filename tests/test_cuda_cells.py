@@ -12,7 +12,7 @@ from hdseg_gpu.backends.cuda import CudaOps, kernels
 from hdseg_gpu.backends.cuda import source as cuda_source
 from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import all_of
-from hdseg_gpu.ops import EVERYWHERE, Evidence, Network, Places, by_run
+from hdseg_gpu.ops import EVERYWHERE, CoarseProbabilities, Evidence, Places, by_run
 
 SHAPES = [(1, 1), (33, 47), (70, 9)]
 
@@ -43,23 +43,23 @@ def photograph_of(labels, channels, dtype):
 @pytest.mark.parametrize("count", [3, 300])
 def test_classes_are_counted_alike(ordered, reference, shape, count):
     labels = labels_of(shape, count)
-    for verb, *args in (
+    for op, *args in (
         ("histogram", count),
         ("histogram", 65000),
         ("cell_labels", 3),
         ("cell_labels", 9),
         ("boundary_detail",),
     ):
-        found, expected = (getattr(o, verb)(labels, *args) for o in (ordered, reference))
+        found, expected = (getattr(o, op)(labels, *args) for o in (ordered, reference))
         np.testing.assert_array_equal(found, expected, strict=True)
     for reach in (1, 5, FAR):
-        found, expected = (o.rival_distances(labels, reach) for o in (ordered, reference))
+        found, expected = (o.nearest_others(labels, reach) for o in (ordered, reference))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b, strict=True)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_far_rivals_are_found_by_segments(ordered, seed):
+def test_far_classes_are_found_by_segments(ordered, seed):
     """A few boxes on wide ground, and a cliff: rows longer than several warps."""
     rng = np.random.default_rng(seed)
     cells = np.zeros(rng.integers(1, [20, 400]), np.uint8 if seed % 2 else np.uint16)
@@ -69,7 +69,7 @@ def test_far_rivals_are_found_by_segments(ordered, seed):
         y, x = rng.integers(0, cells.shape)
         cells[y : y + 3, x : x + rng.integers(1, 40)] = rng.integers(0, 5)
     for reach in (30, 100, FAR):
-        found, expected = (o.rival_distances(cells, reach) for o in (ordered, CpuOps("baseline")))
+        found, expected = (o.nearest_others(cells, reach) for o in (ordered, CpuOps("baseline")))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b, strict=True)
 
@@ -101,8 +101,8 @@ def test_sums_of_several_chunks_do_not_depend_on_the_order():
 def test_certainty_agrees(ordered, reference):
     distance = np.array([0, 0.5, 1, 1.5, 2, 40, 1e5, 1e7, np.inf], np.float32)
     for log, linear, cell in ((0.5, 3.0, 0.5), (1.0, 0.0, 2.0), (0.0, 0.0, 1.0)):
-        found = ordered.certainty(distance, log, linear, cell)
-        expected = reference.certainty(distance, log, linear, cell)
+        found = ordered.confidence(distance, log, linear, cell)
+        expected = reference.confidence(distance, log, linear, cell)
         np.testing.assert_allclose(found, expected, atol=1e-6)
         assert found.dtype == np.float32
 
@@ -140,8 +140,8 @@ def test_models_and_evidence_are_the_processors(ordered, reference, shape, count
     place = all_of(shape, (7, 5))
     for network in (
         None,
-        Network(planes, place, "linear", 0.5, 4.0),
-        Network(planes, place, "cubic", 0.5, 4.0),
+        CoarseProbabilities(planes, place, "linear", 0.5, 4.0),
+        CoarseProbabilities(planes, place, "cubic", 0.5, 4.0),
     ):
         for maps in (1, 2):
             found, expected = (
@@ -149,7 +149,7 @@ def test_models_and_evidence_are_the_processors(ordered, reference, shape, count
                 for o in (ordered, processor)
             )
             np.testing.assert_array_equal(found.label, expected.label, strict=True)
-            np.testing.assert_array_equal(found.share, expected.share, strict=True)
+            np.testing.assert_array_equal(found.probability, expected.probability, strict=True)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])

@@ -30,7 +30,7 @@ DOUBLES = re.compile(
     r"|smooth|gaussians_\d+"  # differences of moments
     r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes"  # weights of samples
     r"|class_evidence"
-    r"|rivals_in_rows"  # the root of an integer
+    r"|nearest_others_in_rows"  # the root of an integer
     r"|(stack_extremes|shares|softmax)_f64"  # maps that came in as such
     r")(_(u8|u16|u32|f32|f64|1|3|any))*"
 )
@@ -316,7 +316,7 @@ def test_one_kernels_types_alone():
 
 @pytest.mark.parametrize(
     "kernel",
-    ["evidence.cu class_evidence_f32_u16", "moments.cu cell_moments_u8_any", "cells.cu certainty",
+    ["evidence.cu class_evidence_f32_u16", "moments.cu cell_moments_u8_any", "cells.cu confidence",
      "colours.cu gaussians_16", "planes.cu open_planes", "thinning.cu thin_cells"],
 )  # fmt: skip
 def test_one_kernel_compiles(kernel, monkeypatch):

@@ -70,16 +70,16 @@ def test_reduction_has_the_processors_bits(device, host, name, dtype):
     exact, level = host.reduce(band, edges), device.reduce(*there)
     assert level.size == exact.size
     same(level.first_entry, exact.first_entry)
-    offsets, weights, excess = level.parts
+    offsets, weights, row_sum = level.parts
     same(weights, exact.parts[2])
-    same(excess, exact.parts[3])
+    same(row_sum, exact.parts[3])
     same(level.inverse, exact.inverse)
     # Kernels read there, whatever the weight.
     to = offsets.get() + np.arange(level.size)
     assert to.min(initial=0) - 1 >= -PADDING
     assert to.max(initial=0) < level.size + PADDING
-    rhs = host.reduce_columns(band, edges, exact, b)
-    same(device.reduce_columns(*there, level, device.xp.asarray(b)), rhs)
+    rhs = host.eliminate_red_rhs(band, edges, exact, b)
+    same(device.eliminate_red_rhs(*there, level, device.xp.asarray(b)), rhs)
     for x in (rhs, rhs.astype(np.float64) / 3):
         found = device.expand(*there, level, device.xp.asarray(x), device.xp.asarray(b))
         same(found, host.expand(band, edges, exact, x, b.copy()))
@@ -142,14 +142,14 @@ def test_levels_have_the_processors_bits(device, host, name, width, kind):
 
     aggregate, below = device.coarsen(level)
     x, coarse = xp.asarray(out), xp.zeros((width, below.size + 2 * PADDING), np.float32)
-    device.descend(level, aggregate, xp.asarray(r), x, coarse)
+    device.restrict(level, aggregate, xp.asarray(r), x, coarse)
     known = aggregate.get()
     x_there, coarse_there = host.zeros(n, width), host.zeros(below.size, width)
-    host.descend(exact, known, r, x_there, coarse_there)
+    host.restrict(exact, known, r, x_there, coarse_there)
     same(x, x_there)
     same(coarse, coarse_there)
-    device.ascend(level, aggregate, xp.asarray(r), coarse, x, there)
-    host.ascend(exact, known, r, coarse_there, x_there, expected)
+    device.prolong(level, aggregate, xp.asarray(r), coarse, x, there)
+    host.prolong(exact, known, r, coarse_there, x_there, expected)
     same(there, expected)
     same(device.diagonal(level), host.diagonal(exact))
     same(device.row_sums(level), host.row_sums(exact))
@@ -175,8 +175,8 @@ def test_no_columns_at_all(device, host):
     device.conjugate(level, empty, empty, none, empty)
     assert device.refresh(level, empty, x, empty).shape == (3, 0)
     assert device.largest(level, empty) == 0
-    device.descend(level, aggregate, empty, empty, coarse)
-    device.ascend(level, aggregate, empty, coarse, empty, empty)
+    device.restrict(level, aggregate, empty, empty, coarse)
+    device.prolong(level, aggregate, empty, coarse, empty, empty)
 
 
 def test_sums_do_not_depend_on_the_card(host):
@@ -190,7 +190,7 @@ def test_sums_do_not_depend_on_the_card(host):
         there = over(device, band, edges)
         level = device.reduce(*there)
         xp = device.xp
-        p = xp.asarray(host.reduce_columns(band, edges, host.reduce(band, edges), b + 1))
+        p = xp.asarray(host.eliminate_red_rhs(band, edges, host.reduce(band, edges), b + 1))
         q, r, x, energy = xp.zeros(p.shape, np.float32), p.copy(), xp.zeros(p.shape), xp.zeros(2)
         device.step(level, p, q, energy, x, r)
         device.conjugate(level, r, q, energy, p)
@@ -255,7 +255,7 @@ def check_coarsening(device, level, aggregate, coarse):
 
 
 class Galerkin:
-    """The device's verbs that ``rescaled_galerkin`` asks for, in host memory."""
+    """The device's ops that ``rescaled_galerkin`` asks for, in host memory."""
 
     def __init__(self, device):
         self._device = device

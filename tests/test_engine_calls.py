@@ -11,10 +11,10 @@ from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.engine import run, steps, tasks
 from hdseg_gpu.pipeline import doubt
 
-# verbs -> what they compute
+# ops -> what they compute
 VERBS = {
     "upsample_classes": "upsample", "upsample_labels": "upsample", "upsample_argmax": "upsample",
-    "cell_moments": "moments", "rival_distances": "distances", "class_evidence": "evidence",
+    "cell_moments": "moments", "nearest_others": "distances", "class_evidence": "evidence",
     "band": "band", "pruned_seeds": "thinning", "colour_models": "models", "cell_labels": "cells",
 }  # fmt: skip
 # Of one call with all rounds: four times seeds (three wide rounds, the walker's), one comparison
@@ -36,14 +36,14 @@ def calls(monkeypatch):
     """Return a counter of (what is computed, task)."""
     found, now = Counter(), ["outside tasks"]
 
-    def watch(verb, kind):
-        known = getattr(CpuOps, verb)
+    def watch(op, kind):
+        known = getattr(CpuOps, op)
 
         def counted(*given, **options):
             found[kind, now[-1]] += 1
             return known(*given, **options)
 
-        monkeypatch.setattr(CpuOps, verb, counted)
+        monkeypatch.setattr(CpuOps, op, counted)
 
     def named(module, name):
         known = getattr(module, name)
@@ -57,8 +57,8 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, task)
 
-    for verb, kind in VERBS.items():
-        watch(verb, kind)
+    for op, kind in VERBS.items():
+        watch(op, kind)
     for name in ("statistics", "glance", "seeds", "contradiction", "redraw"):
         named(tasks, name)
     named(run, "solve")

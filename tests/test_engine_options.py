@@ -23,7 +23,7 @@ MATTERS = {
     "beta": (None, 1.0, {"gamma": 0.1}),
     "gamma": (None, 0.2, {}),
     "interpolation": ("cubic", "nearest", {}),
-    "median": (1, 3, {}),
+    "majority": (1, 3, {}),
     "ignore_index": (False, 9, {"coarse": HOLES}),
     "alpha": (True, False, {"image": RGBA}),
 }
@@ -31,7 +31,7 @@ MATTERS = {
 REFUSED = {
     "backend": "nowhere", "solver": "nobody", "tol": -1.0, "max_device_memory": -5,
     "class_axis": 7, "method": "none", "edges": "rough", "boundary": np.zeros((3, 3)),
-    "median": 2, "alpha": "maybe",
+    "majority": 2, "alpha": "maybe",
 }  # fmt: skip
 OF_MEMORY = {"channel_axis", "progress", "return_probabilities", "return_report"}
 OF_FILES = {

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 LABELS = {
     "image": IMAGE, "coarse": HOLES, "method": "evidence", "scale": 4.0, "passes": 9,
     "elements": "3x3", "prune": True, "edges": "boundary", "boundary": RAMP, "beta": 500.0,
-    "gamma": 0.9, "interpolation": "cubic", "median": 3, "ignore_index": 9, "solver": "multigrid",
+    "gamma": 0.9, "interpolation": "cubic", "majority": 3, "ignore_index": 9, "solver": "multigrid",
     "tol": 1e-4, "tile": 2048, "sigma": 0.2, "on_error": "skip",
 }  # fmt: skip
 PROBABILITIES = {"image": RGBA, "coarse": PLANES, "unsure": 0.1, "alpha": False}
@@ -45,7 +45,7 @@ CHANGES = {
     "beta": {"beta": 501.0},
     "gamma": {"gamma": 0.8},
     "interpolation": {"interpolation": "linear"},
-    "median": {"median": 5},
+    "majority": {"majority": 5},
     "solver": {"solver": "direct"},
     "tol": {"tol": 2e-4},
     "tile": {"tile": 4096},

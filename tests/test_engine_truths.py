@@ -13,7 +13,7 @@ from hdseg_gpu import refine, refine_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
-OPTIONS = ("passes", "elements", "prune", "gamma", "median", "interpolation", "boundary")
+OPTIONS = ("passes", "elements", "prune", "gamma", "majority", "interpolation", "boundary")
 
 
 def check(case, labels, report, patches=None):
@@ -57,12 +57,12 @@ CASES = {
     "nearest": two_roads.case(562, "labels", True),
     "no evidence": two_roads.case(518, "labels", True, gamma=0.0),
     "no evidence, probabilities": two_roads.case(503, "probabilities", gamma=0.0),
-    "wide median": two_roads.half_doubted(3, 2, 60, 1, gamma=1000.0, median=15),
+    "wide median": two_roads.half_doubted(3, 2, 60, 1, gamma=1000.0, majority=15),
     "half a doubt": two_roads.half_doubted(3, 1, 90, 2),
     "half a doubt, ignored": two_roads.half_doubted(4, 2, 60, 2, "ignored"),
     "half a doubt, probabilities": two_roads.half_doubted(3, 2, 60, 1, "probabilities"),
     "half a doubt, scale as told": two_roads.half_doubted(2, 4, 20, 2, scale=4.0),
-    "half a doubt, median": two_roads.half_doubted(4, 2, 40, 2, "ignored", median=7, gamma=0.4),
+    "half a doubt, median": two_roads.half_doubted(4, 2, 40, 2, "ignored", majority=7, gamma=0.4),
 }
 
 

@@ -89,7 +89,7 @@ def test_network_masks_get_better(sigma, offset, scale, name):
     assert after[1] > scores(plain(image, coarse), truth)[1]
     assert 0 < report.doubt <= 1
     assert report.passes == 2 * scale
-    assert (report.method, report.gamma, report.median) == ("evidence", 1.0, 3)
+    assert (report.method, report.gamma, report.majority) == ("evidence", 1.0, 3)
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -5,7 +5,7 @@ import pytest
 from evidence_scene import FAR, Scene, band_of, everywhere
 
 from hdseg_gpu.core.windows import all_of
-from hdseg_gpu.ops import EVERYWHERE, Network, Places, by_run
+from hdseg_gpu.ops import EVERYWHERE, CoarseProbabilities, Places, by_run
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
 DTYPES = ["uint8", "uint16", "float32", "float64"]
@@ -87,7 +87,9 @@ def test_evidence_agrees(ops, reference, shape, dtype, maps):
 def test_evidence_with_a_network_agrees(ops, reference, how, count, channels):
     scene = Scene(reference, (41, 53), count, channels)
     planes = np.random.default_rng(5).random((count, 11, 14)).astype(np.float32)
-    network = Network(planes / planes.sum(0), all_of(scene.shape, (11, 14)), how, 0.5, 4.0)
+    network = CoarseProbabilities(
+        planes / planes.sum(0), all_of(scene.shape, (11, 14)), how, 0.5, 4.0
+    )
     band, models = band_of(ops, scene.shape), scene.models(reference, missing=(1,))
     found, expected = (
         scene.evidence(o, band, network=network, kept=4, models=models) for o in (ops, reference)
@@ -100,10 +102,10 @@ def assert_alike(found, expected, count):
     tables = []
     for one in (found, expected):
         table = np.zeros((len(one.label), count + 1))
-        np.put_along_axis(table, one.label.astype(int), one.share, axis=1)
-        assert (np.diff(one.share, axis=1) <= 1e-6).all()
-        np.testing.assert_allclose(one.share.sum(1), 1, atol=1e-5)
-        assert ((one.label > 0) == (one.share > 0)).all()
+        np.put_along_axis(table, one.label.astype(int), one.probability, axis=1)
+        assert (np.diff(one.probability, axis=1) <= 1e-6).all()
+        np.testing.assert_allclose(one.probability.sum(1), 1, atol=1e-5)
+        assert ((one.label > 0) == (one.probability > 0)).all()
         tables.append(table[:, 1:])
     np.testing.assert_allclose(*tables, atol=4e-3)
 
@@ -115,14 +117,14 @@ def test_distances_decide_where_colours_are_alike(ops):
     scene = Scene(ops, (12, 24), 2)
     scene.image = np.full((12, 24, 3), 7, np.uint8)
     scene.own = ops.cell_labels(classes, 2)
-    scene.distance, scene.rival = ops.rival_distances(scene.own, FAR)
+    scene.distance, scene.nearest_other = ops.nearest_others(scene.own, FAR)
     scene.weight = np.tanh(scene.distance)
     scene.center, scene.scale = np.full(3, 7.0), 1.0
     scene.moments = ops.cell_moments(scene.image, 2, scene.center, scene.scale)
     models = scene.models(ops)
     band = ops.band(np.zeros((12, 24), np.uint8))
     found = scene.evidence(ops, band, maps=1, kept=2, models=models)
-    second = np.where(found.label == 2, found.share, 0).sum(1).reshape(12, 24)
+    second = np.where(found.label == 2, found.probability, 0).sum(1).reshape(12, 24)
     assert (np.diff(second, axis=1) >= -1e-6).all()
     np.testing.assert_allclose(second, 1 - second[:, ::-1], atol=1e-5)
     assert second[0, 11] < 0.5 < second[0, 12]

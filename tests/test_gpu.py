@@ -1,6 +1,6 @@
 """The backend cuda on a real device: its results are the CPU path's, its memory is bounded.
 
-``pytest -m gpu`` also runs all agreement tests of verbs there (the parameter "gpu" of the fixture
+``pytest -m gpu`` also runs all agreement tests of ops there (the parameter "gpu" of the fixture
 `ops`); ``-k sanitize`` has the short ones that are meant for compute-sanitizer.
 """
 
@@ -78,7 +78,7 @@ def check_against_cpu(image, coarse, call=refine, **options):
     assert report.unknown_pixels == on_cpu.unknown_pixels  # of the coarse map alone: the same bits
     assert report.sigma == pytest.approx(on_cpu.sigma, rel=1e-9)
     assert labels.dtype == expected.dtype
-    sure = certain(exact, report.median)
+    sure = certain(exact, report.majority)
     assert sure.mean() > 0.5
     np.testing.assert_array_equal(labels[sure], expected[sure])
     np.testing.assert_allclose(found, exact, rtol=0, atol=3 * TOLERANCE)
@@ -373,7 +373,7 @@ all_apart = pytest.mark.usefixtures("apart")
 @all_apart
 @pytest.mark.parametrize(
     "options",
-    [{}, {"gamma": 0.0}, {"gamma": 0.0, "solver": "cg"}, {"elements": "9x9", "median": 5}],
+    [{}, {"gamma": 0.0}, {"gamma": 0.0, "solver": "cg"}, {"elements": "9x9", "majority": 5}],
     ids=str,
 )
 def test_sanitize_labels(options):

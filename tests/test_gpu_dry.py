@@ -31,7 +31,7 @@ PICTURES = {
     "same bits": (test_gpu.test_every_run_gives_the_same_bits, 0.0),
     "library": (test_gpu.test_runs_of_the_library_agree,),
     "strips": (test_gpu.test_sanitize_strips,),
-    "sanitize": (test_gpu.test_sanitize_labels, {"elements": "9x9", "median": 5}),
+    "sanitize": (test_gpu.test_sanitize_labels, {"elements": "9x9", "majority": 5}),
     "sanitize probabilities": (test_gpu.test_sanitize_probabilities,),
     "sanitize floats": (test_gpu.test_sanitize_ignored_pixels_of_floats,),
     "sanitize thinning": (test_gpu.test_sanitize_thinning,),

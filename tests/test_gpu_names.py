@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
 
-def verb_calls(text):
-    """Yield (line, verb, positional arguments, names of others) of ops.VERB(...)."""
+def op_calls(text):
+    """Yield (line, op, positional arguments, names of others) of ops.VERB(...)."""
     for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -29,18 +29,18 @@ def verb_calls(text):
 def wrong_calls(text):
     """Return the lines whose calls do not fit the contract."""
     found = []
-    for line, verb, count, names in verb_calls(text):
+    for line, op, count, names in op_calls(text):
         try:
-            signature = inspect.signature(getattr(Ops, verb))
+            signature = inspect.signature(getattr(Ops, op))
             signature.bind(None, *[None] * count, **dict.fromkeys(names))
         except (AttributeError, TypeError) as error:
-            found.append(f"line {line}: {verb}: {error}")
+            found.append(f"line {line}: {op}: {error}")
     return found
 
 
 @pytest.mark.skipif(not BENCHMARKS, reason="benchmarks/ is not part of an installed package")
-def test_benchmarks_call_verbs_as_the_contract_has_them():
-    assert sum(len(list(verb_calls(path.read_text()))) for path in BENCHMARKS) > 20
+def test_benchmarks_call_ops_as_the_contract_has_them():
+    assert sum(len(list(op_calls(path.read_text()))) for path in BENCHMARKS) > 20
     for path in BENCHMARKS:
         assert not wrong_calls(path.read_text()), path
 

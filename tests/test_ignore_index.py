@@ -36,7 +36,7 @@ def test_ignored_pixels_pass_through(refined, label, gamma, how, backend, rng):
     image, coarse = scene()
     coarse[rng.random(coarse.shape) < 0.1] = label
     labels, found, report = refined(
-        image, coarse, ignore_index=label, gamma=gamma, interpolation=how, median=5, prune=True,
+        image, coarse, ignore_index=label, gamma=gamma, interpolation=how, majority=5, prune=True,
         passes=3, backend=backend, return_probabilities=True, return_report=True,
     )  # fmt: skip
     walls = enlarged(coarse) == label
@@ -193,7 +193,9 @@ def test_no_edge_leads_to_a_wall(ops, reference, dtype):
     edges, flux = ops.assemble(band, *arguments)
     exact, expected = reference.assemble(band, *arguments)
     np.testing.assert_allclose(ops.body(flux), expected, atol=1e-5)
-    np.testing.assert_allclose(ops.excess(edges), reference.excess(exact), atol=1e-5)
+    np.testing.assert_allclose(
+        ops.matrix_row_sums(edges), reference.matrix_row_sums(exact), atol=1e-5
+    )
     seeded = seeds.copy()
     seeded[seeds > 2] = 3
     whole, _ = reference.assemble(band, image, "intensity", 3.0, seeded, labels, by_run(band), 0.25)
@@ -201,7 +203,7 @@ def test_no_edge_leads_to_a_wall(ops, reference, dtype):
         band, image, "intensity", 3.0, seeded, np.full_like(labels, 3), by_run(band), 0.25
     )[1]
     np.testing.assert_allclose(
-        reference.excess(exact), reference.excess(whole) - to_walls[0], atol=1e-12
+        reference.matrix_row_sums(exact), reference.matrix_row_sums(whole) - to_walls[0], atol=1e-12
     )
     places = Places(ops.components(band), EVERYWHERE)
     found = ops.says(band, seeds, places, None)

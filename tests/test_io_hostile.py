@@ -1,4 +1,4 @@
-"""Files that were made to do harm: to other files, to the network, to patience."""
+"""Files that were made to do harm: to other files, to the network, to check_interval."""
 
 import ctypes
 import json

@@ -33,7 +33,7 @@ def reduced(ops, seeds, strength=60.0, gamma=0.01, seed=89):
     band = ops.band(seeds)
     labels = np.ones((band.pixel.size, 1), seeds.dtype)
     edges, _ = ops.assemble(band, image, "intensity", strength, seeds, labels, by_run(band), gamma)
-    return ops.reduce(band, edges)
+    return ops.eliminate_red(band, edges)
 
 
 def whole(ops, level):
@@ -235,15 +235,15 @@ def test_residual_is_computed_in_float64(ops, level, width):
     assert not padding(ops, out).any()
 
 
-def test_relax_divides_by_the_diagonal(ops, level, width):
+def test_apply_inverse_diagonal_divides_by_the_diagonal(ops, level, width):
     (r,) = vectors(level, width, 1)
     out = ops.zeros(level.size, width)
-    ops.relax(level, columns(ops, r), out)
+    ops.apply_inverse_diagonal(level, columns(ops, r), out)
     np.testing.assert_allclose(ops.body(out), r / np.diag(whole(ops, level)), rtol=SUM)
     assert not padding(ops, out).any()
 
 
-def test_descend_and_ascend(ops, level, width):
+def test_restrict_and_prolong(ops, level, width):
     aggregate, below = ops.coarsen(level)
     matrix = whole(ops, level)
     p = prolongation(aggregate, below.size)
@@ -251,7 +251,7 @@ def test_descend_and_ascend(ops, level, width):
     scale = 0.8 / np.diag(matrix)
     x, coarse = ops.zeros(level.size, width), ops.zeros(below.size, width)
     ops.body(coarse)[:] = 7.0  # overwritten
-    ops.descend(level, aggregate, columns(ops, r), x, coarse)
+    ops.restrict(level, aggregate, columns(ops, r), x, coarse)
     np.testing.assert_allclose(ops.body(x), scale * r, rtol=SUM)
     size = np.abs(r).max(initial=1.0)
     close(ops.body(coarse), (r - (scale * r) @ matrix.T) @ p, 8 * size)
@@ -260,7 +260,7 @@ def test_descend_and_ascend(ops, level, width):
 
     (correction,) = vectors(below, width, 1, seed=103)
     x, out = columns(ops, x0), ops.zeros(level.size, width)
-    ops.ascend(level, aggregate, columns(ops, r), columns(ops, correction), x, out)
+    ops.prolong(level, aggregate, columns(ops, r), columns(ops, correction), x, out)
     expected = x0 + correction @ p.T
     close(ops.body(out), expected + scale * (r - expected @ matrix.T), 16 * size / np.sqrt(0.01))
     assert not padding(ops, out).any()
@@ -386,7 +386,7 @@ def test_weak_clusters_stay_apart(ops):
     band = ops.band(seeds)
     labels = np.ones((band.pixel.size, 1), np.uint8)
     edges, _ = ops.assemble(band, image, "intensity", 1e6, seeds, labels, by_run(band), 0.0)
-    level = ops.reduce(band, edges)
+    level = ops.eliminate_red(band, edges)
     y, x = np.divmod(band.pixels(), 30)
     side = (x >= 15)[(x + y) % 2 == 0]
     for _ in range(3):
@@ -400,7 +400,7 @@ def test_weak_clusters_stay_apart(ops):
 
 
 def digest(instruction_set):
-    """Return a hash of what every verb makes of a band of several chunks."""
+    """Return a hash of what every op makes of a band of several chunks."""
     from hdseg_gpu.backends.cpu import CpuOps
 
     ops, found = CpuOps(instruction_set), hashlib.sha256()
@@ -410,16 +410,16 @@ def digest(instruction_set):
     labels = np.tile(np.array([1, 2], np.uint8), (band.pixel.size, 1))
     arguments = photograph(truth), "intensity", 1e-3, seeds, labels, by_run(band), 0.0
     edges, b = ops.assemble(band, *arguments)
-    level = ops.reduce(band, edges)
-    r = ops.reduce_columns(band, edges, level, b)
+    level = ops.eliminate_red(band, edges)
+    r = ops.eliminate_red_rhs(band, edges, level, b)
     for array in (band.pixel, band.start, ops.components(band), *ops.laplacian(band, edges), b, r):
         found.update(array.tobytes())
     for _ in range(2):
         aggregate, coarse = ops.coarsen(level)
         x, out, y = (ops.zeros(level.size, 2) for _ in range(3))
         below, x64 = ops.zeros(coarse.size, 2), ops.zeros(level.size, 2, np.float64)
-        ops.descend(level, aggregate, r, x, below)
-        ops.ascend(level, aggregate, r, below, x, out)
+        ops.restrict(level, aggregate, r, x, below)
+        ops.prolong(level, aggregate, r, below, x, out)
         energy, rest = np.zeros(2), r.copy()
         ops.step(level, out, y, energy, x64, rest)
         ops.conjugate(level, x, y, energy, out)

@@ -105,7 +105,7 @@ def test_regions_that_are_merged_have_the_same_potentials(monkeypatch, options):
     assert (labels == apart[0])[sure].mean() > 0.999  # the majority filter looks at others, too
 
 
-# ---- verbs -----------------------------------------------------------------------------------
+# ---- ops -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("elements", ["3x3", "9x9"])
@@ -127,8 +127,10 @@ def test_scattered_classes_are_thinned_and_pruned(ops, reference, elements):
 def test_models_of_many_classes_agree(ops, reference, make, group):
     own = (make((19, 23), 300) if make is instances else make((19, 23), 300, 1)).astype(np.uint16)
     rng = np.random.default_rng(21)
-    _, rival = reference.rival_distances(own, 5)
-    found, expected = (o.nearby_classes((own, rival), 300, 3, group) for o in (ops, reference))
+    _, nearest_other = reference.nearest_others(own, 5)
+    found, expected = (
+        o.nearby_classes((own, nearest_other), 300, 3, group) for o in (ops, reference)
+    )
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b, strict=True)
     moments = reference.cell_moments(rng.random((57, 69, 3)), 3, np.full(3, 0.5), 3.0)
@@ -220,7 +222,7 @@ def test_shared_columns_give_the_potentials_of_a_column_each(monkeypatch):
         monkeypatch.setattr(block.Sharing, "of", staticmethod(sharing))
         answers.append(
             refine(
-                image, coarse, backend="cpu", median=1,
+                image, coarse, backend="cpu", majority=1,
                 return_probabilities=True, return_report=True,
             )
         )  # fmt: skip
@@ -255,7 +257,7 @@ def test_other_numbers_are_the_same_classes(make):
 
 
 class Counting(CpuOps):
-    """Counts the calls of verbs."""
+    """Counts the calls of ops."""
 
     calls: Counter
 
@@ -267,10 +269,10 @@ class Counting(CpuOps):
 
 # What is done with a region (a matrix) or in an iteration depends on the picture.
 OF_SYSTEMS = {
-    "add_evidence", "ascend", "assemble", "body", "bound", "coarsen", "conjugate", "decide",
-    "descend", "diagonal", "dominance", "doubtful", "excess", "expand", "factor", "host", "inverse",
-    "lagging", "laplacian", "largest", "multiply", "of_pixels", "part", "pixels", "reduce",
-    "reduce_columns", "refresh", "relax", "residual", "row_sums", "select", "small_cycle", "step",
+    "add_evidence", "prolong", "assemble", "body", "bound", "coarsen", "conjugate", "decide",
+    "restrict", "diagonal", "dominance", "doubtful", "row_sum", "back_substitute", "factor", "host", "inverse",
+    "lagging", "laplacian", "largest", "multiply", "of_pixels", "part", "pixels", "eliminate_red",
+    "eliminate_red_rhs", "refresh", "apply_inverse_diagonal", "residual", "row_sums", "select", "small_cycle", "step",
     "submatrix", "zeros",
 }  # fmt: skip
 
@@ -286,6 +288,6 @@ def test_no_verb_is_called_for_each_class(monkeypatch, make, options):
         refine(image, coarse, **options)
         counts.append(Counting.calls)
     few, many = ({k: n for k, n in c.items() if k not in OF_SYSTEMS} for c in counts)
-    assert all(n <= few.get(verb, 0) + 4 for verb, n in many.items()), (few, many)
+    assert all(n <= few.get(op, 0) + 4 for op, n in many.items()), (few, many)
     # Systems: one for components that as many classes reach, not one for each class.
     assert counts[1]["assemble"] < 60

@@ -27,20 +27,21 @@ def test_signatures_are_the_contracts():
     hosts = [type(backends.load(name)) for name in HOSTS]
     for backend in (*hosts, CudaOps):
         assert not backend.__abstractmethods__
-        for verb in Ops.__abstractmethods__:
-            assert inspect.signature(getattr(backend, verb)) == inspect.signature(
-                getattr(Ops, verb)
-            ), (backend, verb)
+        for op in Ops.__abstractmethods__:
+            assert inspect.signature(getattr(backend, op)) == inspect.signature(getattr(Ops, op)), (
+                backend,
+                op,
+            )
 
 
 def test_ops_are_in_the_file_of_their_family():
-    for verb in Ops.__abstractmethods__:
-        family = inspect.getmodule(getattr(Ops, verb)).__name__.rpartition(".")[2]
+    for op in Ops.__abstractmethods__:
+        family = inspect.getmodule(getattr(Ops, op)).__name__.rpartition(".")[2]
         for backend in (ReferenceOps, CpuOps, CudaOps):
-            room, _, file = inspect.getmodule(getattr(backend, verb)).__name__.rpartition(".")
-            assert file == family, (backend, verb)
+            room, _, file = inspect.getmodule(getattr(backend, op)).__name__.rpartition(".")
+            assert file == family, (backend, op)
             shared = ["hdseg_gpu.backends.host"] if backend is not CudaOps else []
-            assert room in [f"hdseg_gpu.backends.{backend.name}", *shared], (backend, verb)
+            assert room in [f"hdseg_gpu.backends.{backend.name}", *shared], (backend, op)
 
 
 def test_labels_are_enlarged_alike(ops, reference, shape):

@@ -52,7 +52,7 @@ both_roads = pytest.mark.parametrize("road", [from_memory, from_file])
 @both_roads
 def test_without_passes_probabilities_are_interpolated_and_the_unsure_walk(road, gamma, tmp_path):
     image, planes = scene("probabilities")
-    labels, report = road(image, planes, tmp_path, passes=0, unsure=0.1, gamma=gamma, median=1)
+    labels, report = road(image, planes, tmp_path, passes=0, unsure=0.1, gamma=gamma, majority=1)
     fine = bilinear(planes, SHAPE)
     by_size = np.sort(fine, axis=0)
     marked = np.where(by_size[-1] - by_size[-2] <= 0.1, 0, fine.argmax(axis=0) + 1)
@@ -174,7 +174,7 @@ def test_what_is_not_given_is_what_the_docstring_says(road, method, tmp_path):
     _, coarse = scene("labels", scale=3)
     used = road(image, planes, tmp_path, method=method)[1]
     of_labels = road(image, coarse, tmp_path, method=method)[1]
-    for name in ("beta", "gamma", "unsure", "median", "prune"):
+    for name in ("beta", "gamma", "unsure", "majority", "prune"):
         assert getattr(used, name) == default_said(name, method), name
     assert of_labels.interpolation == default_said("interpolation", method)
     assert used.interpolation == "linear"

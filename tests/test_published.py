@@ -62,7 +62,7 @@ def test_is_the_composition_of_its_parts(kind, edges, rng):
     )
     assert (report.method, report.passes, report.edges) == ("published", passes, edges)
     assert (report.beta, report.gamma, report.solver) == (130.0, 0.0, "direct")
-    assert (report.prune, report.median) == (True, 7)
+    assert (report.prune, report.majority) == (True, 7)
     assert report.unsure == (0.03 if kind == "probabilities" else 0.0)
     assert report.interpolation == ("linear" if kind == "probabilities" else "nearest")
     assert report.unknown_pixels == band.sum()
@@ -72,7 +72,7 @@ def test_what_is_given_is_final():
     image, coarse = scene(3)
     given = {
         "elements": "3x3", "passes": 3, "beta": 900.0, "gamma": 0.2, "interpolation": "linear",
-        "solver": "multigrid", "prune": False, "median": 1, "edges": "intensity",
+        "solver": "multigrid", "prune": False, "majority": 1, "edges": "intensity",
     }  # fmt: skip
     ours, theirs = (
         refine(image, coarse, method=m, return_report=True, return_probabilities=True, **given)
@@ -82,7 +82,7 @@ def test_what_is_given_is_final():
     np.testing.assert_array_equal(ours[1], theirs[1])
     assert theirs[2].passes == 3
     assert (theirs[2].beta, theirs[2].median, theirs[2].prune) == (900.0, 1, False)
-    options = {"passes": 8, "beta": 130, "prune": True, "median": 7, "solver": "direct"}
+    options = {"passes": 8, "beta": 130, "prune": True, "majority": 7, "solver": "direct"}
     np.testing.assert_array_equal(
         plain(image, coarse, **options), refine(image, coarse, method="published", passes=8)
     )
@@ -93,10 +93,10 @@ def test_options_work_alike_on_every_backend(backend, rng):
     image, coarse = scene(4)
     planes = rng.dirichlet(np.ones(4), coarse.shape).transpose(2, 0, 1) * 0.3
     planes += 0.7 * np.stack([coarse == k for k in range(4)])
-    options = {"unsure": 0.2, "prune": True, "median": 5, "solver": "direct", "passes": 4}
+    options = {"unsure": 0.2, "prune": True, "majority": 5, "solver": "direct", "passes": 4}
     expected, report = refine(image, planes, return_report=True, **options)
     np.testing.assert_array_equal(refine(image, planes, backend=backend, **options), expected)
-    assert (report.unsure, report.prune, report.median) == (0.2, True, 5)
+    assert (report.unsure, report.prune, report.majority) == (0.2, True, 5)
 
 
 def test_unsure_pixels_are_unknown_beyond_one_block():
@@ -148,7 +148,7 @@ def test_median_touches_the_band_alone(rng):
         image, coarse, passes=4, return_probabilities=True, return_report=True
     )
     smooth, same, filtered = plain(
-        image, coarse, passes=4, median=9, return_probabilities=True, return_report=True
+        image, coarse, passes=4, majority=9, return_probabilities=True, return_report=True
     )
     band = seeds(plain(image, coarse, passes=0), passes=4) == 0
     assert (rough != smooth)[band].any()
@@ -165,6 +165,6 @@ def test_an_object_that_is_unsure_as_a_whole_keeps_the_coarse_answer():
     planes[1, 15:19, 15:19] = 0.51
     planes[0] = 1 - planes[1]
     image = np.full((96, 96), 0.5)
-    labels = refine(image, planes, method="published", passes=2, median=1)
+    labels = refine(image, planes, method="published", passes=2, majority=1)
     assert labels[17 * 4, 17 * 4] == labels[6 * 4, 6 * 4] == 1
     assert labels[0, 0] == labels[60, 20] == 0

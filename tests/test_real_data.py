@@ -21,7 +21,7 @@ def test_probabilities_of_a_real_network(data):
     assert metrics.iou(labels > 0, truth) > before - 0.01
     quantised = read_coarse(folder / "coarse_deeplab_prob_u8.npz")  # (h, w, 21) times 255
     again, found = refine(
-        image, quantised, class_axis=-1, gamma=0.1, median=1, return_probabilities=True
+        image, quantised, class_axis=-1, gamma=0.1, majority=1, return_probabilities=True
     )
     assert found.shape == (*truth.shape, 21)
     np.testing.assert_array_equal(found.argmax(axis=-1), again)

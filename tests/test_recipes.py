@@ -146,7 +146,7 @@ def dense(tmp_path, monkeypatch):
 
 def test_every_backend_solves_by_a_new_solver(backend, dense):
     image, coarse = scene(3)
-    given = {"gamma": 0.0, "median": 1, "prune": False, "passes": 5, "beta": 130.0}
+    given = {"gamma": 0.0, "majority": 1, "prune": False, "passes": 5, "beta": 130.0}
     labels, found, report = refine(
         image, coarse, solver=dense, backend=backend,
         return_probabilities=True, return_report=True, **given,

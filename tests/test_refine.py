@@ -115,7 +115,7 @@ def test_evidence_is_the_dense_solution_of_the_definition(
     given = coarse if kind == "labels" else probabilities_of(coarse, classes, rng)
     boundary = rng.random(SHAPE) if edges == "boundary" else None
     result = refine(
-        image, given, beta=60.0, gamma=gamma, edges=edges, boundary=boundary, median=1,
+        image, given, beta=60.0, gamma=gamma, edges=edges, boundary=boundary, majority=1,
         tol=1e-5, backend=backend, return_probabilities=True, return_report=True,
     )  # fmt: skip
     (rounds,) = decided
@@ -305,10 +305,10 @@ def test_strong_evidence_decides(kind, decided, rng):
     """With gamma far above the weights, the band takes the likeliest class of each pixel."""
     image, coarse, _ = scene()
     given = coarse if kind == "labels" else probabilities_of(coarse, 2, rng)
-    labels = refine(image, given, gamma=1e6, median=1)
+    labels = refine(image, given, gamma=1e6, majority=1)
     (rounds,) = decided
     likeliest = rounds.seeds.reshape(-1)
-    two = rounds.evidence.share[:, 0] - rounds.evidence.share[:, 1]
+    two = rounds.evidence.probability[:, 0] - rounds.evidence.probability[:, 1]
     pixels = rounds.band.pixels()
     likeliest[pixels] = rounds.evidence.label[:, 0]
     clear = np.ones(likeliest.size, bool)
@@ -422,7 +422,7 @@ def test_report(refined, classes):
     assert json.loads(json.dumps(report.to_dict()))["unknown_pixels"] == report.unknown_pixels
     own = ["seeds"] if refined is plain else ["evidence"]
     stages = list(dict.fromkeys(stage for stage, _ in seen))
-    assert stages == ["survey", "upsample", *own, "solve"]
+    assert stages == ["statistics", "upsample", *own, "solve"]
     assert [s for s, _ in seen] == sorted((s for s, _ in seen), key=stages.index)
     for stage in stages:
         done = [fraction for s, fraction in seen if s == stage]

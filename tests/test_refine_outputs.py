@@ -163,7 +163,7 @@ def test_what_is_refined_at_once_tells_its_stages(tmp_path, capsys):
     told = []
     image = save(tmp_path / "image.tif")
     refine_file(image, COARSE, tmp_path / "out.tif", progress=told.append)
-    assert {now.phase for now in told} >= {"survey", "evidence", "solve", "writing"}
+    assert {now.phase for now in told} >= {"statistics", "evidence", "solve", "writing"}
     assert {now.tiles for now in told} == {0}
     assert "writing: " in str(told[-1])
     main(["refine", str(image), str(tmp_path / "coarse.npy"), "-o", str(tmp_path / "b.tif")])

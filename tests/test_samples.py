@@ -13,7 +13,7 @@ def area(window):
 
 def read(shape, groups, halo):
     """Return the pixels that are read for groups of patches."""
-    return sum(area(around(shape, group).grown(halo, shape)) for group in groups)
+    return sum(area(around(shape, group).padded(halo, shape)) for group in groups)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.9])

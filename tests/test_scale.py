@@ -58,7 +58,7 @@ def test_redrawn_classes_are_those_of_the_whole_picture(tmp_path, monkeypatch, k
 
 def close_to_undecided(image, coarse, tol, **options):
     """Return where two potentials are so close that errors within tol may change the label."""
-    _, p = refine(image, coarse, return_probabilities=True, median=1, **options)
+    _, p = refine(image, coarse, return_probabilities=True, majority=1, **options)
     best = np.sort(p, axis=0)
     return best[-1] - best[-2] < 3 * tol
 
@@ -171,7 +171,7 @@ def test_the_plan_fits_the_budget(monkeypatch):
     params = hdseg_gpu.core.params.Params(
         elements=hdseg_gpu.structuring_elements("3x3"), passes=96, scale=8.0, edges="intensity",
         beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=False,
-        median=1,
+        majority=1,
     )  # fmt: skip
     need = memory.Need((10**5, 10**5), 3, 1, 1, params, doubtful=True)
     last = None
@@ -233,7 +233,7 @@ def test_progress(tmp_path):
     image, coarse, _ = scene()
     seen = []
     refine_file(image, coarse, tmp_path / "a.npy", tile=2048, progress=seen.append)
-    assert {p.phase for p in seen} >= {"survey", "tiles"}
+    assert {p.phase for p in seen} >= {"statistics", "tiles"}
     last = seen[-1]
     assert (last.done, last.tiles) == (4, 4)
     assert last.pixels_per_second > 0 < last.memory

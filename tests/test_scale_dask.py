@@ -73,7 +73,7 @@ def test_the_same_file_by_a_client(inputs, undisturbed, client, output):
     assert output.read_bytes() == undisturbed
     assert beside(output) == []
     assert report.decided_tiles == 8
-    assert {now.phase for now in seen} >= {"survey", "seeds0", "redraw2", "tiles"}
+    assert {now.phase for now in seen} >= {"statistics", "seeds0", "redraw2", "tiles"}
     assert client.status == "running"  # it is not ours to close
 
 

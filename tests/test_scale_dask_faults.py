@@ -117,7 +117,7 @@ def test_workers_that_outlive_a_run_that_failed(client, inputs, output):
 
 
 @pytest.mark.parametrize("harm", [in_place, replace])
-@pytest.mark.parametrize("phase", ["survey", "redraw0", "tiles"])
+@pytest.mark.parametrize("phase", ["statistics", "redraw0", "tiles"])
 def test_an_image_that_changes_during_a_run(phase, harm, client, inputs, output):
     told = during(phase, harm, inputs.image)
     with pytest.raises(Unfinished, match=r"image\.tif is not what it was when the run began: "):

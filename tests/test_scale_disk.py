@@ -189,7 +189,7 @@ def test_disks_that_are_full_before(share, tmp_path, undisturbed):
 @pytest.mark.parametrize("call", ["fsync", "replace", "link", "open"])
 def test_errors_of_the_disk_are_one_line(call, number, tmp_path, undisturbed, monkeypatch):
     output = tmp_path / "out.npy"
-    stopped(output, phase="survey")
+    stopped(output, phase="statistics")
     real, left = getattr(os, call), [0 if call == "link" else 5]
 
     def failing(*arguments, **options):

@@ -107,7 +107,7 @@ def test_killed_at_any_time(inputs, output, undisturbed):
         chains += 1
         assert_same_end(inputs, output, undisturbed, child, said)
     print(f"{kills} kills in {chains} chains, in phases {sorted(reached)}")
-    assert {"survey", "seeds0", "redraw0"} <= reached
+    assert {"statistics", "seeds0", "redraw0"} <= reached
 
 
 def is_complete(output):
@@ -289,7 +289,7 @@ def test_damaged_files_are_not_trusted(harm, inputs, nearly_done, output, undist
     # Nothing but what is harmed is done again.
     before = {t.phase: t.done for t in reversed(told)}
     assert 0 < before["tiles"] < 8
-    assert 0 < before["survey"] < 9
+    assert 0 < before["statistics"] < 9
 
 
 @pytest.mark.parametrize("harm", [flip, cut, remove])
@@ -335,7 +335,7 @@ class Full:
 # Where the disk is full -> what it is that fails.
 FULL = {
     "plan": (os, "fsync", 0),
-    "survey": (os, "fsync", 3),
+    "statistics": (os, "fsync", 3),
     "seeds": (os, "fsync", 15),
     "redraw": (os, "fsync", 40),
     "tiles": (os, "fsync", 95),

@@ -22,7 +22,7 @@ from hdseg_gpu.engine.workspace import Workspace, _sealed, _unsealed, folder_for
 from hdseg_gpu.io import plane as planes
 from hdseg_gpu.io.plane import DamagedTile, Plane, Values
 
-PHASES = ["survey", "seeds0", "seeds1", "seeds2", "seeds3", "measure", "redraw0", "tiles"]
+PHASES = ["statistics", "seeds0", "seeds1", "seeds2", "seeds3", "measure", "redraw0", "tiles"]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_records_of_a_run_are_believed_and_others_are_not(phase, job, unfinished
 
 def deeper(phase, right):
     """Yield records that are wrong in one value inside."""
-    if phase == "survey":
+    if phase == "statistics":
         block = right["blocks"][0]
         for i in range(len(block)):
             for wrong in (None, "x", -1, float("nan"), [1.0], [1.0] * 5):
@@ -125,7 +125,7 @@ def deeper(phase, right):
         yield {**right, "skipped": "as it pleases"}  # nothing may be skipped in this run
 
 
-@pytest.mark.parametrize("phase", ["survey", "seeds0", "seeds3", "tiles"])
+@pytest.mark.parametrize("phase", ["statistics", "seeds0", "seeds3", "tiles"])
 def test_records_that_are_wrong_inside(phase, job, unfinished):
     right = job.workspace.recorded(phase, 0)
     tried = [wrong for wrong in deeper(phase, right) if wrong]
@@ -156,7 +156,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("phase", ["survey", "seeds0", "seeds3", "tiles"])
+@pytest.mark.parametrize("phase", ["statistics", "seeds0", "seeds3", "tiles"])
 def test_forged_records_are_done_again(phase, change, output, undisturbed):
     path = record_of(output, phase)
     workspace = Workspace(workspace_of(output), _unsealed(path)["run"])

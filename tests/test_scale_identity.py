@@ -35,7 +35,7 @@ def output(tmp_path):
     return tmp_path / "out" / "labels.npy"
 
 
-PHASES = ["survey", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
+PHASES = ["statistics", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip"])

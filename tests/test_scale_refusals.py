@@ -16,7 +16,7 @@ from hdseg_gpu import InvalidInput, RefinementWarning, backends, refine, refine_
 from hdseg_gpu.core.windows import all_of
 
 OPTIONS = {**PLAN, "ignore_index": 255, "interpolation": "nearest"}
-SIGMA = 0.2  # as told: a survey would see the damage, and everything would depend on it
+SIGMA = 0.2  # as told: a statistics would see the damage, and everything would depend on it
 
 
 @pytest.fixture(scope="module")

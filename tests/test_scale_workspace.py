@@ -156,7 +156,7 @@ NAMES = [
     "output.npy",
     "output.npy.1",
     ".run.json.0123456789ab",
-    "survey/00000000.json",
+    "statistics/00000000.json",
     "labels/00000000",
     "labels/.00000000.0123456789ab",
     "strange",
@@ -177,7 +177,7 @@ def test_what_is_planted_in_a_workspace_is_left_alone(name, kind, mode, output, 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["labels", "known3", "seeds0", "tiles", "survey"])
+@pytest.mark.parametrize("name", ["labels", "known3", "seeds0", "tiles", "statistics"])
 def test_links_in_place_of_its_folders(name, mode, output, victim, unfinished):
     shutil.copytree(unfinished, workspace_of(output))
     shutil.rmtree(workspace_of(output) / name)

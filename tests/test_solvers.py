@@ -142,10 +142,10 @@ def test_elimination_is_right():
     rng = np.random.default_rng(137)
     weights = np.triu(rng.random((30, 30)) * (rng.random((30, 30)) < 0.3), 1)
     weights += weights.T
-    excess, b = rng.random(30) * (rng.random(30) < 0.3), rng.random((2, 30))
-    matrix = np.diag(excess + weights.sum(axis=1)) - weights
+    row_sum, b = rng.random(30) * (rng.random(30) < 0.3), rng.random((2, 30))
+    matrix = np.diag(row_sum + weights.sum(axis=1)) - weights
     np.testing.assert_allclose(
-        eliminate(weights, excess, b), np.linalg.solve(matrix, b.T).T, rtol=1e-10
+        eliminate(weights, row_sum, b), np.linalg.solve(matrix, b.T).T, rtol=1e-10
     )
 
 
@@ -203,7 +203,7 @@ def test_no_adversary_breaks_a_promise(backend, solver, seed, picture, pattern, 
 
 
 def test_stripes_behind_edges_of_the_floor():
-    """The excess of such a cluster is beyond the digits of its diagonal: direct was off by 7e-6."""
+    """The row sum of such a cluster is lost in its diagonal's digits: direct was off by 7e-6."""
     seeds = np.zeros((3, 10), np.uint8)
     seeds[1, 0] = 1
     seeds[2, 9] = 2

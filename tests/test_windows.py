@@ -1,4 +1,4 @@
-"""What a verb finds in a window is what it finds there in the whole picture, to the last bit."""
+"""What an op finds in a window is what it finds there in the whole picture, to the last bit."""
 
 import threading
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import Window, all_of, placed, whole
-from hdseg_gpu.ops import Nearby, NearestMap, Network
+from hdseg_gpu.ops import CoarseProbabilities, Nearby, NearestMap
 from hdseg_gpu.pipeline.colours import Colours, colour_models, windows_of
 
 SIDES = st.integers(1, 70)
@@ -87,16 +87,16 @@ def test_windows_of_several_blocks_are_enlarged(ops):
     where=windows_in(), reach=st.integers(0, 30), count=st.sampled_from([1, 2, 5, 300]),
     seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_rivals_are_found_in_windows(ops, reference, where, reach, count, seed):
+def test_nearest_others_are_found_in_windows(ops, reference, where, reach, count, seed):
     shape, window = where
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, count, shape)
     cells = np.where(rng.random(shape) < 0.01, noise, count // 2).astype(class_dtype(count))
-    outer = window.grown(reach, shape)
-    inner = window.seen_from(outer)
+    outer = window.padded(reach, shape)
+    inner = window.relative_to(outer)
     for backend in (ops, reference):
-        found = backend.rival_distances(part_of(cells, outer), reach)
-        expected = backend.rival_distances(cells, reach)
+        found = backend.nearest_others(part_of(cells, outer), reach)
+        expected = backend.nearest_others(cells, reach)
         for a, b in zip(found, expected, strict=True):
             assert_same(a[inner.slices], b[window.slices])
 
@@ -123,32 +123,32 @@ class Scene:
         self.planes = planes / planes.sum(0)
 
     def cells(self, window):
-        """Return moments, own, distance, rival and weight of the cells of a window."""
+        """Return moments, own, distance, nearest_other and weight of the cells of a window."""
         classes = part_of(self.classes, window)
         image = np.ascontiguousarray(self.image[window.slices])
         moments = self.ops.cell_moments(image, self.cell, self.center, self.scale)
         own = self.ops.cell_labels(classes, self.cell)
-        distance, rival = self.ops.rival_distances(own, self.reach)
-        weight = self.ops.certainty(distance, 0.5, 1.0, self.cell / self.unit)
-        return moments, own, distance, rival, weight
+        distance, nearest_other = self.ops.nearest_others(own, self.reach)
+        weight = self.ops.confidence(distance, 0.5, 1.0, self.cell / self.unit)
+        return moments, own, distance, nearest_other, weight
 
     def evidence(self, window, outer, band, network):
         """Return the evidence in a window, from all that is in a window around it."""
-        moments, own, distance, rival, weight = self.cells(outer)
+        moments, own, distance, nearest_other, weight = self.cells(outer)
         other = self.ops.cell_labels(part_of(self.redrawn, outer), self.cell)
-        other_distance, other_rival = self.ops.rival_distances(other, self.reach)
+        other_distance, other_nearest = self.ops.nearest_others(other, self.reach)
         maps = (
-            NearestMap(own, rival, distance, 0.5, 3.0),
-            NearestMap(other, other_rival, other_distance, 1.0, 0.0),
+            NearestMap(own, nearest_other, distance, 0.5, 3.0),
+            NearestMap(other, other_nearest, other_distance, 1.0, 0.0),
         )[: 1 if network else 2]
         image = np.ascontiguousarray(self.image[window.slices])
         colours = Colours(self.center, self.scale, self.cell, moments)
-        near = tuple(classes for one in maps for classes in (one.own, one.rival))
+        near = tuple(classes for one in maps for classes in (one.own, one.nearest_other))
         group, _ = windows_of(self.spread, self.cell)
         nearby = self.ops.nearby_classes(near, self.count, self.cell, group)
         models = colour_models(self.ops, colours, own, weight, self.count, self.spread, nearby)
-        seen, place = window.seen_from(outer), placed(window, self.shape, self.planes.shape[1:])
-        planes = Network(part_of(self.planes, place.part), place, "cubic", 0.5, 4.0)
+        seen, place = window.relative_to(outer), placed(window, self.shape, self.planes.shape[1:])
+        planes = CoarseProbabilities(part_of(self.planes, place.part), place, "cubic", 0.5, 4.0)
         found = self.ops.class_evidence(
             band, image, (seen.top, seen.left), self.center, self.scale, models, 0.7, maps,
             self.cell, self.unit, planes if network else None, 3,
@@ -191,9 +191,9 @@ def test_models_are_those_of_windows(ops, scene, radii, group):
     shape, halo = own.shape, 3 * max(radii) * group
     for some in (Window(37, 53, 11, 7), Window(0, 40, 9, 30), Window(60, 90, 27, 16)):
         inner = some.aligned(group, shape)
-        outer = inner.grown(halo, shape).aligned(group, shape)
+        outer = inner.padded(halo, shape).aligned(group, shape)
         box = Window(*(n // group for n in inner[:2]), *(-(-n // group) for n in inner[2:]))
-        seen = box.seen_from(Window(*(n // group for n in outer)))
+        seen = box.relative_to(Window(*(n // group for n in outer)))
         cut = [a[outer.slices] for a in (moments, own, weight)]
         expected = models_of(ops, scene.count, (moments, own, weight), group, box, radii)
         assert_same(models_of(ops, scene.count, cut, group, seen, radii), expected)
@@ -204,7 +204,7 @@ def test_models_are_those_of_windows(ops, scene, radii, group):
     Window(77, 95, 23, 19), Window(0, 0, 31, 17), Window(140, 101, 33, 110), Window(88, 0, 1, 211),
 ], ids=str)  # fmt: skip
 def test_evidence_is_weighed_in_windows(ops, scene, window, network):
-    """With a window around it that has what rivals, weights and models reach."""
+    """With a window around it that has what nearest_others, weights and models reach."""
     everything = whole(scene.shape)
     seeds = (np.random.default_rng(7).random(scene.shape) < 0.5).astype(np.uint8)
     band, part = ops.band(seeds), ops.band(part_of(seeds, window))
@@ -212,14 +212,14 @@ def test_evidence_is_weighed_in_windows(ops, scene, window, network):
     assert origin == (0, 0)
     assert size == 2 * scene.cell
     halo = (3 * 4 + 1) * size + (scene.reach + 1) * scene.cell  # the widest radius is 4
-    outer = window.grown(halo, scene.shape).aligned(size, scene.shape)
+    outer = window.padded(halo, scene.shape).aligned(size, scene.shape)
     found, _, near, origin = scene.evidence(window, outer, part, network)
     rows, columns = np.divmod(band.pixels(), scene.shape[1])
     inside = (rows >= window.top) & (rows < window.bottom)
     inside &= (columns >= window.left) & (columns < window.right)
     assert inside.sum() == part.size > 0
     assert_same(found.label, expected.label[inside])
-    assert_same(found.share, expected.share[inside])
+    assert_same(found.probability, expected.probability[inside])
     limits = (0.5, 9.0)
     counts = ops.contradictions(
         part, found, part_of(scene.classes, window), near, scene.cell, origin, limits, scene.count
@@ -238,11 +238,11 @@ def test_evidence_is_weighed_in_windows(ops, scene, window, network):
 def test_threads_are_bounded_for_one_caller(ops):
     kernels = getattr(ops, "_kernels", None)
     labels = blobs((150, 110), 5).repeat(4, axis=0).repeat(4, axis=1)
-    expected = ops.rival_distances(labels, 50)
+    expected = ops.nearest_others(labels, 50)
     with ops.threads(1):
         if kernels is not None:
             assert kernels.thread_count() == 1
-        for found, other in zip(ops.rival_distances(labels, 50), expected, strict=True):
+        for found, other in zip(ops.nearest_others(labels, 50), expected, strict=True):
             assert_same(found, other)
 
 

@@ -30,7 +30,7 @@ def test_tiles_that_meet_a_window(shape, tile, data):
     window = Window(top, left, *(data.draw(st.integers(1, n - i)) for n, i in
                                  zip(shape, (top, left), strict=True)))  # fmt: skip
     grid = TileGrid(shape, tile)
-    expected = [i for i in range(len(grid)) if grid.core(i).common(window) is not None]
+    expected = [i for i in range(len(grid)) if grid.core(i).intersection(window) is not None]
     assert grid.meeting(window) == expected
 
 
@@ -38,19 +38,19 @@ def test_tiles_that_meet_a_window(shape, tile, data):
 def test_halos_and_alignment(shape, halo, step, data):
     top, left = (data.draw(st.integers(0, n - 1)) for n in shape)
     core = between(top, left, top + 50, left + 70, shape)
-    outer = core.grown(halo, shape).aligned(step, shape)
+    outer = core.padded(halo, shape).aligned(step, shape)
     assert outer.top % step == 0 == outer.left % step
     assert outer.bottom % step == 0 or outer.bottom == shape[0]
     assert outer.right % step == 0 or outer.right == shape[1]
     assert outer.top <= max(0, core.top - halo)
     assert outer.right >= min(shape[1], core.right + halo)
-    inner = core.seen_from(outer)
+    inner = core.relative_to(outer)
     picture = np.arange(shape[0] * shape[1]).reshape(shape)
     np.testing.assert_array_equal(picture[outer.slices][inner.slices], picture[core.slices])
 
 
 @given(SHAPES, st.tuples(st.integers(1, 40), st.integers(1, 40)), st.data())
-def test_a_placement_has_what_interpolation_looks_at(shape, grid, data):
+def test_a_grid_mapping_has_what_interpolation_looks_at(shape, grid, data):
     top, left = (data.draw(st.integers(0, n - 1)) for n in shape)
     window = between(top, left, top + 31, left + 17, shape)
     part = placed(window, shape, grid).part

@@ -10,7 +10,7 @@ from hdseg_gpu import refine, refine_file
 
 COMPARED = (
     "shape", "coarse_shape", "labels", "ignore_index", "method", "scale", "passes", "doubt",
-    "interpolation", "edges", "beta", "gamma", "sigma", "unsure", "prune", "median", "tolerance",
+    "interpolation", "edges", "beta", "gamma", "sigma", "unsure", "prune", "majority", "tolerance",
     "unknown_pixels",
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def case(seed, kind=None, ignored=None, **more):
         "gamma": [0.0, 0.05, 0.5, 2.0],
         "passes": [1, 3, 20],
         "prune": [False, True],
-        "median": [1, 3, 7],
+        "majority": [1, 3, 7],
         "elements": ["3x3", "9x9"],
         "interpolation": interpolations,
         "method": ["published"],

@@ -1,6 +1,6 @@
 """The coarse map at the door: labels, probabilities, logits or quantised values.
 
-Its values are looked at where they are, on a device or in host memory, by the verbs of that place.
+Its values are looked at where they are, on a device or in host memory, by the ops of that place.
 """
 
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ def coarse_map(
     class_axis: int,
     stages: Stages,
     ignore_index: int | None = None,
-    verbs: Values = values,
+    value_ops: Values = values,
     *,
     reuse: bool = False,
 ) -> Coarse:
-    """Return labels (h, w) or probabilities (K, h, w) as a Coarse, with arrays of `verbs`.
+    """Return labels (h, w) or probabilities (K, h, w) as a Coarse, with arrays of `value_ops`.
 
     reuse: whether the array may become the result, for it is nobody else's.
     """
@@ -43,7 +43,7 @@ def coarse_map(
     array = validate.as_array("coarse", value, expected)
     axis = validate.axis_of("class_axis", class_axis)
     if array.ndim == 2:
-        return _labels(validate.label_array("coarse", array), ignore_index, stages, verbs)
+        return _labels(validate.label_array("coarse", array), ignore_index, stages, value_ops)
     if array.ndim != 3:
         raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
     count = array.shape[axis]
@@ -61,7 +61,7 @@ def coarse_map(
         stages.notes.append(
             f"ignore_index={shown(ignore_index)} has no effect: probabilities came in."
         )
-    found = _probabilities(array, axis % array.ndim, stages, verbs, reuse=reuse)
+    found = _probabilities(array, axis % array.ndim, stages, value_ops, reuse=reuse)
     dtype = next(t for t in (np.uint8, np.uint16, np.int32) if count <= np.iinfo(t).max + 1)
     return Coarse(np.arange(count, dtype=dtype), None, found)
 
@@ -93,9 +93,9 @@ def _label_to_ignore(value: int | None) -> int | None:
     return checks.integer("ignore_index", value)
 
 
-def _labels(array: NDArray[Any], index: int | None, stages: Stages, verbs: Values) -> Coarse:
+def _labels(array: NDArray[Any], index: int | None, stages: Stages, value_ops: Values) -> Coarse:
     """Return a label map without the label to ignore, and where that was."""
-    found = label_map("coarse", array, verbs)
+    found = label_map("coarse", array, value_ops)
     ignored = _ignored(found.labels, index, stages)
     codes = np.arange(len(found.labels))
     if ignored is None:
@@ -139,7 +139,7 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
 
 
 def _probabilities(
-    array: NDArray[Any], axis: int, stages: Stages, verbs: Values, *, reuse: bool
+    array: NDArray[Any], axis: int, stages: Stages, value_ops: Values, *, reuse: bool
 ) -> NDArray[np.float32]:
     """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
     kind = array.dtype.kind
@@ -149,9 +149,9 @@ def _probabilities(
             "and logits are floats, quantised probabilities are non-negative integers."
         )
     planes = array.transpose(axis, *(i for i in range(array.ndim) if i != axis))
-    if verbs.xp is not np and kind in "iu" and array.dtype.name not in values.STACKS:
+    if value_ops.xp is not np and kind in "iu" and array.dtype.name not in values.STACKS:
         planes = planes.astype(np.float64)  # all at once, on a device
-    extremes = _extremes(planes, verbs)
+    extremes = _extremes(planes, value_ops)
     if kind == "f":
         validate.require_finite("coarse", array, extremes[0], extremes[1])
     elif extremes.lowest < 0:
@@ -175,16 +175,16 @@ def _probabilities(
             "they are taken as logits, and softmax is applied."
         )
     same = reuse and isinstance(planes, np.ndarray) and planes.dtype == np.float32
-    found = planes if same and planes.flags.carray else verbs.xp.empty(planes.shape, np.float32)
+    found = planes if same and planes.flags.carray else value_ops.xp.empty(planes.shape, np.float32)
     flat = found.reshape(len(found), -1)
-    for first, stack in _stacks(planes, verbs.xp):
-        verbs.shares(stack, logits, flat, first)
+    for first, stack in _stacks(planes, value_ops.xp):
+        value_ops.normalise(stack, logits, flat, first)
     return found
 
 
-def _extremes(planes: NDArray[Any], verbs: Values) -> values.StackExtremes:
+def _extremes(planes: NDArray[Any], value_ops: Values) -> values.StackExtremes:
     """Return the extremes of all stacks."""
-    parts = [verbs.stack_extremes(stack) for _, stack in _stacks(planes, verbs.xp)]
+    parts = [value_ops.stack_extremes(stack) for _, stack in _stacks(planes, value_ops.xp)]
     if any(isnan(part.lowest) for part in parts):
         return parts[0]._replace(lowest=np.nan, highest=np.nan)
     lowest, highest, least, most = zip(*parts, strict=True)

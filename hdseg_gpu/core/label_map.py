@@ -24,15 +24,15 @@ class LabelMap:
     labels: NDArray[Any]  # (K,) in host memory, ascending, in the dtype of the map
     place: NDArray[np.int64] | None  # (K,) of each in a table that begins with `low`, if they fit
     low: int
-    verbs: Values
+    value_ops: Values
 
     def recoded(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return the map with codes[k] in place of the k-th label, in the dtype of the codes."""
         if self.place is not None:
             table = np.zeros(int(self.place[-1]) + 1, codes.dtype)
             table[self.place] = codes
-            return self.verbs.recoded(self.array, self.low, table)
-        xp = self.verbs.xp
+            return self.value_ops.recoded(self.array, self.low, table)
+        xp = self.value_ops.xp
         ascending, table = xp.asarray(self.labels), xp.asarray(codes)
         found: NDArray[Any] = xp.empty(self.array.shape, codes.dtype)
         for rows in _strips(self.array, xp):
@@ -40,17 +40,17 @@ class LabelMap:
         return found
 
 
-def label_map(name: str, array: NDArray[Any], verbs: Values = values) -> LabelMap:
+def label_map(name: str, array: NDArray[Any], value_ops: Values = values) -> LabelMap:
     """Return the map of an array (h, w) of integers or bools, contiguous."""
-    low, high = _range(array, verbs)
+    low, high = _range(array, value_ops)
     if high - low < _WIDEST:
-        place = np.flatnonzero(verbs.occurring(array, low, high - low + 1))
+        place = np.flatnonzero(value_ops.occurring(array, low, high - low + 1))
         # Modulo 2^bits, as the least label and the distance from it need not fit into the dtype.
         bits = np.dtype(f"u{array.dtype.itemsize}")
         found = place.astype(bits) + np.array(low % (1 << 8 * bits.itemsize), bits)
         labels = found.view(array.dtype)
     else:
-        place, xp = None, verbs.xp
+        place, xp = None, value_ops.xp
         labels = xp.unique(xp.concatenate([xp.unique(array[r]) for r in _strips(array, xp)]))
         labels = labels if isinstance(labels, np.ndarray) else labels.get()
     if len(labels) > MAX_CLASSES:
@@ -58,19 +58,19 @@ def label_map(name: str, array: NDArray[Any], verbs: Values = values) -> LabelMa
             f"{name} has {len(labels)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
-    return LabelMap(array, labels, place, low, verbs)
+    return LabelMap(array, labels, place, low, value_ops)
 
 
-def label_classes(name: str, array: NDArray[Any], verbs: Values = values) -> Coarse:
+def label_classes(name: str, array: NDArray[Any], value_ops: Values = values) -> Coarse:
     """Return a label map, contiguous, with labels replaced by indices 0..K-1, ascending."""
-    found = label_map(name, array, verbs)
+    found = label_map(name, array, value_ops)
     count = len(found.labels)
     return Coarse(found.labels, found.recoded(np.arange(count, dtype=class_dtype(count))), None)
 
 
-def seed_classes(array: NDArray[Any], verbs: Values) -> Coarse:
+def seed_classes(array: NDArray[Any], value_ops: Values) -> Coarse:
     """Return the classes of a full-size label map whose labels + 1 can serve as seeds."""
-    classes = label_classes("mask", array, verbs)
+    classes = label_classes("mask", array, value_ops)
     lowest, highest = int(classes.values[0]), int(classes.values[-1])
     if lowest < 0:
         raise InvalidInput(
@@ -84,14 +84,14 @@ def seed_classes(array: NDArray[Any], verbs: Values) -> Coarse:
     return classes
 
 
-def _range(array: NDArray[Any], verbs: Values) -> tuple[int, int]:
+def _range(array: NDArray[Any], value_ops: Values) -> tuple[int, int]:
     """Return two labels between which all are; narrow types need no look at the values."""
     if array.dtype.kind == "b":
         return 0, 1
     if array.dtype.itemsize <= 2:
         limits = np.iinfo(array.dtype)
         return int(limits.min), int(limits.max)
-    return verbs.extremes(array)
+    return value_ops.extremes(array)
 
 
 def _strips(array: NDArray[Any], xp: Any) -> list[slice]:

@@ -31,7 +31,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "beta": 130.0,
         "gamma": 0.0,
         "interpolation": "nearest",
-        "median": 7,
+        "majority": 7,
         "solver": "direct",
     },
 }
@@ -270,12 +270,12 @@ class Options(Generic[Missing]):
             usual="cubic",
         ),
     ] = UNSET
-    median: Annotated[
+    majority: Annotated[
         int | Missing,
         About(
             "int, optional",
             f"Side, odd and at most {MAX_WINDOW}, of the window whose most frequent label each "
-            "pixel of the band takes in the end: the median filter where two labels meet. A "
+            "pixel of the band takes in the end: a mode filter. A "
             "pixel's own label wins a tie, else the smallest. 1 is off. Probabilities and counts "
             "of the report stay the walker's. Default: {default}.",
             "Side of the final majority filter; 1 is off. Default: {default}.",

@@ -62,6 +62,6 @@ class ImageStatistics:
     """What only the whole picture can tell; a tile never computes these of its own."""
 
     sigma: float  # standard deviation of the edge features over the whole image
-    strength: float  # factor of the squared difference in the edge weight's exponent
+    edge_scale: float  # factor of the squared difference in the edge weight's exponent
     center: NDArray[np.float64]  # (C,) mean of each channel of the image
     scale: float  # 1 by the standard deviation of all the image's values

@@ -38,7 +38,7 @@ class Report:
     sigma: float
     unsure: float
     prune: bool
-    median: int
+    majority: int
     tolerance: float  # bound asked for on the error of the potentials
     unknown_pixels: int
     # Labels whose potentials lie so close together that the proven bound on their errors does not
@@ -187,7 +187,7 @@ def report_of(
         sigma=sigma,
         unsure=params.unsure,
         prune=params.prune,
-        median=params.median,
+        majority=params.majority,
         tolerance=params.tolerance,
         unknown_pixels=tally.unknown_pixels,
         uncertified_pixels=tally.uncertified_pixels,

@@ -111,14 +111,14 @@ def image(
     channel_axis: int,
     alpha: bool | None,
     stages: Stages,
-    verbs: Values = values,
+    value_ops: Values = values,
 ) -> NDArray[Any]:
-    """Return the image as (H, W, C), an array of `verbs`, without its alpha channel."""
+    """Return the image as (H, W, C), an array of `value_ops`, without its alpha channel."""
     expected = "an image of shape (H, W) or (H, W, channels)"
     array = as_array("image", value, expected)
     _require_image_dtype("image", array)
     if array.ndim in (2, 3) and array.dtype.kind == "f":
-        require_finite("image", array, *verbs.extremes(array))
+        require_finite("image", array, *value_ops.extremes(array))
     axis, shape = axis_of("channel_axis", channel_axis), tuple(array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -154,7 +154,7 @@ def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
     return bool(alpha)
 
 
-def edge_strengths(boundary: ArrayLike, shape: Shape, verbs: Values = values) -> NDArray[Any]:
+def edge_strengths(boundary: ArrayLike, shape: Shape, value_ops: Values = values) -> NDArray[Any]:
     """Return a boundary map for an image of `shape` as (H, W, 1).
 
     The values lie in [0, 1] after scaling of integers.
@@ -164,7 +164,7 @@ def edge_strengths(boundary: ArrayLike, shape: Shape, verbs: Values = values) ->
         raise InvalidInput(f"boundary has shape {array.shape}; the image has {shape}.")
     _require_image_dtype("boundary", array)
     if array.dtype.kind == "f":
-        lowest, highest = verbs.extremes(array)
+        lowest, highest = value_ops.extremes(array)
         require_finite("boundary", array, lowest, highest)
         if lowest < 0 or highest > 1:
             raise InvalidInput(

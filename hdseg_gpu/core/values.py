@@ -1,4 +1,4 @@
-"""What the values of an array are, in NumPy: the verbs with which input is checked.
+"""What the values of an array are, in NumPy: the ops with which input is checked.
 
 An ``Ops`` has the same for the arrays of its backend, and says what they return.
 """
@@ -27,7 +27,7 @@ class StackExtremes(NamedTuple):
 
 
 class Values(Protocol):
-    """Who has the verbs: this module, or an ``Ops``."""
+    """Who has the ops: this module, or an ``Ops``."""
 
     xp: Any
 
@@ -37,7 +37,7 @@ class Values(Protocol):
     def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
         """See ``Ops``."""
 
-    def shares(
+    def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
         """See ``Ops``."""
@@ -75,8 +75,8 @@ def stack_extremes(stack: NDArray[Any]) -> StackExtremes:
     return StackExtremes(*extremes, float(np.min(least)), float(np.max(most)))
 
 
-def shares(stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int) -> None:
-    """Write the shares of classes, computed in float64."""
+def normalise(stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int) -> None:
+    """Write the probabilities of classes, computed in float64."""
     for begin, values in _pixels(stack):
         parts = np.exp(values - values.max(axis=0)) if softmax else values
         pixels = slice(first + begin, first + begin + parts.shape[1])

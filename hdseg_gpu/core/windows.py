@@ -35,7 +35,7 @@ class Window(NamedTuple):
         """Return what cuts the window out of the picture's array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def grown(self, halo: int, shape: Shape) -> "Window":
+    def padded(self, halo: int, shape: Shape) -> "Window":
         """Return the window with a halo on all sides, as far as a picture of `shape` goes."""
         return between(self.top - halo, self.left - halo, self.bottom + halo, self.right + halo,
                        shape)  # fmt: skip
@@ -55,11 +55,11 @@ class Window(NamedTuple):
                 height, width = min(side, self.bottom - top), min(side, self.right - left)
                 yield Window(top, left, height, width)
 
-    def seen_from(self, outer: "Window") -> "Window":
+    def relative_to(self, outer: "Window") -> "Window":
         """Return where it lies in the array of a window around it."""
         return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
 
-    def common(self, other: "Window") -> "Window | None":
+    def intersection(self, other: "Window") -> "Window | None":
         """Return what both share, None if nothing."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
@@ -75,7 +75,7 @@ def cut(xp: Any, array: Any, window: Window, outer: Window) -> Any:
     """
     if window == outer:
         return array
-    return xp.ascontiguousarray(array[window.seen_from(outer).slices])
+    return xp.ascontiguousarray(array[window.relative_to(outer).slices])
 
 
 def is_inside(window: Any, shape: Shape) -> bool:
@@ -100,7 +100,7 @@ def between(top: int, left: int, bottom: int, right: int, shape: Shape) -> Windo
     return Window(top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left)
 
 
-class Placement(NamedTuple):
+class GridMapping(NamedTuple):
     """Where a part of a coarse map lies in the whole map, and a window in the whole picture.
 
     Row i of the picture (H, W) is at (i + 1/2) h / H - 1/2 of the coarse map (h, w), whatever part
@@ -117,8 +117,8 @@ class Placement(NamedTuple):
 _TAPS = 3
 
 
-def placed(window: Window, shape: Shape, grid: Shape) -> Placement:
-    """Return the placement of a window with the part of the coarse map that it needs."""
+def placed(window: Window, shape: Shape, grid: Shape) -> GridMapping:
+    """Return the grid mapping of a window with the part of the coarse map that it needs."""
     top, left, bottom, right = (
         edge * n // size
         for edge, n, size in (
@@ -129,9 +129,9 @@ def placed(window: Window, shape: Shape, grid: Shape) -> Placement:
         )
     )
     part = between(top - _TAPS, left - _TAPS, bottom + 1 + _TAPS, right + 1 + _TAPS, grid)
-    return Placement(shape, window, grid, part)
+    return GridMapping(shape, window, grid, part)
 
 
-def all_of(shape: Shape, grid: Shape) -> Placement:
-    """Return the placement of the whole coarse map in the whole picture."""
-    return Placement(shape, whole(shape), grid, whole(grid))
+def all_of(shape: Shape, grid: Shape) -> GridMapping:
+    """Return the grid mapping of the whole coarse map in the whole picture."""
+    return GridMapping(shape, whole(shape), grid, whole(grid))

@@ -18,7 +18,7 @@ from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
-from hdseg_gpu.core.windows import Placement, Shape, Window, between, placed, whole
+from hdseg_gpu.core.windows import GridMapping, Shape, Window, between, placed, whole
 from hdseg_gpu.engine.budget import SEED_TILE, Plan
 from hdseg_gpu.engine.kept_coarse import kept_coarse
 from hdseg_gpu.engine.steps import Seeds
@@ -71,7 +71,7 @@ class DiskStore:
     params: Params
     workspace: Workspace
     tile: int
-    threads: int  # that verbs may use, for each tile
+    threads: int  # that ops may use, for each tile
     skip: bool  # whether tiles of the image that cannot be read are left as they are
     sigma: float | None = None  # as told, instead of measured
     device_memory: int | None = None  # bytes of a device's that may be used
@@ -223,10 +223,10 @@ class DiskStore:
         return source_of(self.boundary or self.image).dtype
 
     def here(self) -> AbstractContextManager[None]:
-        """Return a context in which verbs of the backend may be called outside tasks."""
+        """Return a context in which ops of the backend may be called outside tasks."""
         return self.ops.here(self.device_memory)
 
-    def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
+    def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
         place = placed(window, self.shape, self.grid)
         coarse = kept_coarse(self.workspace, self.coarse)
@@ -258,9 +258,9 @@ class DiskStore:
         tiles = [i for i in self.tiles.meeting(window) if plane.path(i).exists()]
         classes = self.classes(redrawn - 1, window)
         for index in tiles:
-            common = self.tiles.core(index).common(window)
+            common = self.tiles.core(index).intersection(window)
             assert common is not None
-            classes[common.seen_from(window).slices] = self.ops.xp.asarray(plane.read(common))
+            classes[common.relative_to(window).slices] = self.ops.xp.asarray(plane.read(common))
         return classes
 
     def seeds(self, step: Seeds, window: Window, classes: Classes | None = None) -> Classes:
@@ -284,7 +284,7 @@ class DiskStore:
         ops, lengths = self.ops, self.lengths
         assert step.look is not None
         size, halo = windows_for(step.look.spread, lengths)
-        outer = window.grown(halo, self.shape).aligned(size, self.shape)
+        outer = window.padded(halo, self.shape).aligned(size, self.shape)
         image = self.pixels(outer)
         coarse, place = self.coarse_at(outer)
         return EvidenceContext(
@@ -303,9 +303,9 @@ class DiskStore:
             window.top // cell, window.left // cell, -(-window.bottom // cell),
             -(-window.right // cell), plane.shape,
         )  # fmt: skip
-        outer = inner.grown(lengths.reach, plane.shape)
+        outer = inner.padded(lengths.reach, plane.shape)
         own = self.ops.xp.asarray(plane.read(outer))
-        return cells_of(self.ops, own, lengths).part(inner.seen_from(outer))
+        return cells_of(self.ops, own, lengths).part(inner.relative_to(outer))
 
     def unrefined(self, window: Window) -> Classes:
         """Return labels as the coarse map has them."""

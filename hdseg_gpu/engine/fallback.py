@@ -67,9 +67,9 @@ def network_of(
                 return network if network.ignored is None else continued(_on_host(network))
         except OutOfDeviceMemory:
             del stages.notes[notes:]
-    verbs = ops if ops.xp is np else backends.of_host()
+    value_ops = ops if ops.xp is np else backends.of_host()
     array = on_host("coarse", given)
-    return continued(coarse_map(array, class_axis, stages, ignore_index, verbs))
+    return continued(coarse_map(array, class_axis, stages, ignore_index, value_ops))
 
 
 def within_memory(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
-from hdseg_gpu.core.windows import Placement, Window, all_of, cut, whole
+from hdseg_gpu.core.windows import GridMapping, Window, all_of, cut, whole
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.ops import Band, Nearby, Ops, Steps
@@ -115,7 +115,7 @@ class MemoryStore:
         """Return the coarse map."""
         return self.coarse
 
-    def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
+    def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return all of the coarse map."""
         return self.coarse, self._place._replace(window=window)
 

@@ -61,15 +61,15 @@ class Labels:
                 rows = min(_STRIP, self.shape[0] - top)
                 self._strip = first, self._read(Window(top, 0, rows, self.shape[1]))
             strip = self._strip[1]
-        return strip[window.seen_from(Window(first * _STRIP, 0, 0, 0)).slices]
+        return strip[window.relative_to(Window(first * _STRIP, 0, 0, 0)).slices]
 
     def _read(self, window: Window) -> NDArray[Any]:
         found = np.empty(window.shape, self.dtype)
         grid = self.store.tiles
         for index in grid.meeting(window):
-            common = grid.core(index).common(window)
+            common = grid.core(index).intersection(window)
             assert common is not None
-            found[common.seen_from(window).slices] = self._in_tile(index, common)
+            found[common.relative_to(window).slices] = self._in_tile(index, common)
         return found
 
     def _in_tile(self, index: int, window: Window) -> NDArray[Any]:

@@ -31,7 +31,7 @@ def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> boo
     return True
 
 
-def _survey(store: DiskStore, phase: str, index: int, result: Result) -> None:
+def _statistics(store: DiskStore, phase: str, index: int, result: Result) -> None:
     """Check means and squares of blocks, or of a patch where sigma is told."""
     whole = store.tiles.core(index) if store.sigma is None else patch_at(store.shape, index)
     _only(result, "blocks", "pixels")
@@ -64,7 +64,7 @@ def _seeds(store: DiskStore, phase: str, index: int, result: Result) -> None:
     columns = patches_of(store.shape)[1]
     for patch, count in zip(patches, unknown, strict=True):
         _true(patch < columns * patches_of(store.shape)[0])
-        common = patch_at(store.shape, patch).common(core)
+        common = patch_at(store.shape, patch).intersection(core)
         _true(common is not None and 0 < _whole(count) <= _pixels(common))
     for name in occurring:
         classes = _ascending(result[name])
@@ -109,8 +109,8 @@ def _tiles(store: DiskStore, phase: str, index: int, result: Result) -> None:
 
 
 _CHECKS: dict[str, Callable[[DiskStore, str, int, Result], None]] = {
-    "survey": _survey,
-    "edges": _survey,
+    "statistics": _statistics,
+    "edges": _statistics,
     "seeds": _seeds,
     "measure": _measure,
     "redraw": _redraw,

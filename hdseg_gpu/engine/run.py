@@ -27,7 +27,7 @@ from hdseg_gpu.engine.steps import (
     steps,
 )
 from hdseg_gpu.engine.store import Result, Store, Task
-from hdseg_gpu.pipeline.doubt import detail_of, labels_of, patches_of, scattered
+from hdseg_gpu.pipeline.doubt import detail_of, labels_at_scale, patches_of, scattered
 from hdseg_gpu.pipeline.rounds import WIDE
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.statistics import Spread, added, statistics_of
@@ -140,12 +140,12 @@ class _Runner:
 
     def _statistics(self) -> None:
         store = self.store
-        self.stages.advance("survey", 0.0)
-        image = self._spread("survey", boundary=False)
+        self.stages.advance("statistics", 0.0)
+        image = self._spread("statistics", boundary=False)
         edges = image if store.edges_of_image else self._spread("edges", boundary=True)
         found = statistics_of(image, edges, store.edge_dtype, store.params, store.sigma)
         self.phases.keep_statistics(found)
-        self.stages.advance("survey", 1.0)
+        self.stages.advance("statistics", 1.0)
 
     def _spread(self, phase: str, *, boundary: bool) -> Spread:
         store = self.store
@@ -165,7 +165,9 @@ class _Runner:
     def _detail(self) -> float:
         store = self.store
         with store.here():
-            drawn = labels_of(store.ops, store.coarse_labels(), store.shape, store.params.scale)
+            drawn = labels_at_scale(
+                store.ops, store.coarse_labels(), store.shape, store.params.scale
+            )
             return detail_of(store.ops, drawn)
 
     def _seeds(self, step: Seeds) -> int:

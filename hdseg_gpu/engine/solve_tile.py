@@ -50,9 +50,9 @@ def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[C
     blocks = list(core.divided(store.block))
     labels = seeds  # of the only block
     if len(blocks) > 1:
-        labels = seeds[core.seen_from(outer).slices].copy()  # other blocks look at the seeds
+        labels = seeds[core.relative_to(outer).slices].copy()  # other blocks look at the seeds
         if not store.wants_probabilities:
-            blocks = [b for b in blocks if not seeds[b.seen_from(outer).slices].all()]
+            blocks = [b for b in blocks if not seeds[b.relative_to(outer).slices].all()]
     solved: Iterable[tuple[Window, Refined]]
     if far:
         solved = ((block, _far_block(store, stages, block, step)) for block in blocks)
@@ -63,7 +63,7 @@ def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[C
         if block == core:
             labels = found.labels
         else:
-            labels[block.seen_from(core).slices] = found.labels
+            labels[block.relative_to(core).slices] = found.labels
         if found.probabilities is not None:
             store.keep_probabilities(block, found.probabilities)
         tally += found.tally
@@ -89,7 +89,7 @@ def _near_blocks(
         model = context.model(look, step.doubt, store.nearby)
     for i, (block, window) in enumerate(zip(blocks, outers, strict=True)):
         alone = len(blocks) == 1 and window == outer  # else others need the seeds
-        own = seeds if alone else seeds[window.seen_from(outer).slices].copy()
+        own = seeds if alone else seeds[window.relative_to(outer).slices].copy()
         image = context.image_in(window)
         edges = store.edges(window)
         scope = Scope(block, window, own, image, image if edges is None else edges)
@@ -104,7 +104,7 @@ def _near_blocks(
 def _core_of(scope: Scope, found: Refined) -> Refined:
     if scope.core == scope.outer:
         return found
-    rows, columns = scope.core.seen_from(scope.outer).slices
+    rows, columns = scope.core.relative_to(scope.outer).slices
     probabilities = found.probabilities
     if probabilities is not None:
         probabilities = probabilities[:, rows, columns]
@@ -120,7 +120,7 @@ def _far_block(store: Store, stages: Stages, core: Window, step: Solve) -> Refin
     halo = _FIRST_HALO
     while True:
         found, closed = _within(store, stages, core, halo, step)
-        if closed or found.leaving <= store.params.tolerance or halo >= _LAST_HALO:
+        if closed or found.escape_probability <= store.params.tolerance or halo >= _LAST_HALO:
             return found
         halo *= 2
 
@@ -129,7 +129,7 @@ def _within(
     store: Store, stages: Stages, core: Window, halo: int, step: Solve
 ) -> tuple[Refined, bool]:
     """Return the labels of a block with so much around it, and whether no walker could leave."""
-    outer = core.grown(halo + store.params.median // 2, store.shape)
+    outer = core.padded(halo + store.params.majority // 2, store.shape)
     seeds = store.seeds(step.seeds, outer)
     known = store.band(outer, seeds)
     store.require_memory(seeds.size, known.size)
@@ -141,23 +141,23 @@ def _within(
             context = store.context(step.seeds, outer)
             image = context.image_in(outer)
             model = context.model(look, step.doubt, store.nearby)
-    edges, count, leaving = store.edges(outer), store.coarse.count, None
+    edges, count, escape = store.edges(outer), store.coarse.count, None
     band: Band | None = known
     kept, ends = seeds.dtype, _unknown_ends(seeds, outer, store.shape)
     if ends:
-        count = leaving = count + 1
-        seeds, band = _widened(seeds, class_dtype(leaving)), None
+        count = escape = count + 1
+        seeds, band = _widened(seeds, class_dtype(escape)), None
         for rows, columns in ends:
             end = seeds[rows, columns]
-            end[end == 0] = leaving
+            end[end == 0] = escape
     scope = Scope(core, outer, seeds, image, image if edges is None else edges)
     found = refine_block(
         store.ops, scope, count, model, store.params, store.statistics, stages,
-        with_probabilities=store.wants_probabilities, leaving=leaving, band=band,
+        with_probabilities=store.wants_probabilities, escape=escape, band=band,
     )  # fmt: skip
     if outer.shape != store.shape:
         labels = found.labels
-        undecided = (labels == 0) if leaving is None else (labels == 0) | (labels == leaving)
+        undecided = (labels == 0) if escape is None else (labels == 0) | (labels == escape)
         labels = labels.astype(kept)  # walls stay walls: all bits are set
         labels[undecided] = store.classes(step.seeds.redrawn, outer)[undecided] + 1
         found = replace(found, labels=labels)

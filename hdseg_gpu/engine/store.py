@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
 from hdseg_gpu.core.tiles import TileGrid
-from hdseg_gpu.core.windows import Placement, Shape, Window
+from hdseg_gpu.core.windows import GridMapping, Shape, Window
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.evidence import EvidenceContext
@@ -114,12 +114,12 @@ class Store(Protocol):
         """Return the type of what edges are taken from."""
 
     def here(self) -> AbstractContextManager[None]:
-        """Return a context in which verbs of the backend may be called outside tasks."""
+        """Return a context in which ops of the backend may be called outside tasks."""
 
     def coarse_labels(self) -> Coarse:
         """Return the coarse map with labels, or with probabilities that fit into memory."""
 
-    def coarse_at(self, window: Window) -> tuple[Coarse, Placement]:
+    def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
 
     # ---- what the steps have found ---------------------------------------------------------------

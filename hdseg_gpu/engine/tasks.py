@@ -25,7 +25,7 @@ from hdseg_gpu.pipeline.statistics import spread_of
 def statistics(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
     """Return means and squared deviations of the image, or boundary map, in a tile's blocks."""
     core = store.tiles.core(index)
-    with stages.timed("survey"):
+    with stages.timed("statistics"):
         return _spreads(store, core.divided(store.pooled), boundary) | _size(core)
 
 
@@ -57,7 +57,7 @@ def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
     At first also which classes there are, and at last which have seeds.
     """
     ops, core = store.ops, store.seed_tiles.core(index)
-    outer = core.grown(reach_of(store.params, step.passes), store.shape)
+    outer = core.padded(reach_of(store.params, step.passes), store.shape)
     with stages("upsample") if step.first else nullcontext():
         classes = store.classes(step.redrawn, outer)
     with stages.timed("seeds"):
@@ -123,7 +123,7 @@ def contradiction(
 def redraw(store: Store, stages: Stages, index: int, step: Redraw) -> Result:
     """Give the unknown pixels of a tile their likeliest classes."""
     ops, core = store.ops, store.tiles.core(index)
-    outer = core.grown(SMOOTHING // 2, store.shape)
+    outer = core.padded(SMOOTHING // 2, store.shape)
     with stages.timed("evidence"):
         try:
             context = store.context(step.seeds, outer)

@@ -51,7 +51,9 @@ _ASIDE = r"(\.[0-9a-f]{12})"  # a file that does not have its name yet
 _FILES = re.compile(
     rf"{_LOCK}|\.?({re.escape(_PLAN)}|{re.escape(_NAMED)}|coarse_[a-z]+\.npy){_ASIDE}?"
 )
-_FOLDERS = re.compile(r"(survey|edges|measure|tiles|labels)|(seeds|redraw|known|cells|classes)\d+")
+_FOLDERS = re.compile(
+    r"(statistics|edges|measure|tiles|labels)|(seeds|redraw|known|cells|classes)\d+"
+)
 _NAMES = re.compile(
     rf"({_FILES.pattern}|{_FOLDERS.pattern})$|{_COMPLETE}\.|{re.escape(_TEMPORARY)}"
 )

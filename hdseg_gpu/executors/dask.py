@@ -35,13 +35,13 @@ class Distributed:
     """The workers of a cluster, by a ``distributed.Client``."""
 
     def __init__(
-        self, client: Any, patience: float = PATIENCE, inputs: Sequence[Input | None] = ()
+        self, client: Any, timeout: float = PATIENCE, inputs: Sequence[Input | None] = ()
     ) -> None:
-        """Wait for workers, at most `patience` seconds, and refuse those that cannot take part.
+        """Wait for workers, at most `timeout` seconds, and refuse those that cannot take part.
 
         They must have the same version of this package, and see the same files as inputs.
         """
-        self.client, self.patience = client, patience
+        self.client, self.timeout = client, timeout
         if getattr(client, "asynchronous", False) or client.status != "running":
             state = client.status if client.status != "running" else "asynchronous"
             raise InvalidInput(
@@ -156,16 +156,16 @@ class Distributed:
         now = monotonic()
         if self._idle is None:
             self._idle, self._noticed = now, False
-        if now - self._idle > self.patience:
+        if now - self._idle > self.timeout:
             raise Unfinished(
-                f"The Dask scheduler at {self.address} has had no workers for {self.patience:g} s; "
+                f"The Dask scheduler at {self.address} has had no workers for {self.timeout:g} s; "
                 f"start some with `dask worker {self.address}`, and continue with --resume."
             )
         if now - self._idle > _NOTICE and not self._noticed:
             self._noticed = True
             _log.warning(
                 "waiting for workers at %s, for %g s at most; `dask worker %s` starts one",
-                self.address, self.patience, self.address,
+                self.address, self.timeout, self.address,
             )  # fmt: skip
 
     def _await_workers(self) -> None:
@@ -174,10 +174,10 @@ class Distributed:
         try:
             while not self._called(self.client.nthreads):
                 self._wait()
-                sleep(min(_TICK / 4, self.patience))
+                sleep(min(_TICK / 4, self.timeout))
         except Unfinished as error:
             raise InvalidInput(
-                f"The Dask scheduler at {self.address} has no workers after {self.patience:g} s; "
+                f"The Dask scheduler at {self.address} has no workers after {self.timeout:g} s; "
                 f"start some with `dask worker {self.address}`, or wait longer with "
                 "worker_timeout=."
             ) from error
@@ -220,7 +220,7 @@ class Distributed:
     def _called(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Return what a call of the client returns, unless its scheduler is lost."""
         try:
-            return _within(self.patience, function, *arguments, **options)
+            return _within(self.timeout, function, *arguments, **options)
         except HdsegError:
             raise
         except (OSError, RuntimeError, AttributeError, CancelledError) as error:

@@ -89,12 +89,12 @@ class Output:
         grid = self._plane.grid
         for index in grid.meeting(window):
             core = grid.core(index)
-            if core.common(window) != core:
+            if core.intersection(window) != core:
                 raise InvalidInput(
                     f"{window} cuts the tile {core} of {self.path}; write multiples of {_TILE}."
                 )
             with writing(self.path):
-                self._plane.write(index, labels[core.seen_from(window).slices])
+                self._plane.write(index, labels[core.relative_to(window).slices])
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return labels; those of tiles that were not written are 0."""
@@ -102,9 +102,9 @@ class Output:
         found = np.zeros(window.shape, self.dtype)
         grid = self._plane.grid
         for index in grid.meeting(window):
-            common = grid.core(index).common(window)
+            common = grid.core(index).intersection(window)
             if common is not None and self._plane.path(index).exists():
-                found[common.seen_from(window).slices] = self._plane.read(common)
+                found[common.relative_to(window).slices] = self._plane.read(common)
         return found
 
     def close(self) -> None:

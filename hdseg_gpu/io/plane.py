@@ -105,9 +105,9 @@ class Plane:
         found = np.empty(window.shape, np.bool_ if self.bits else self.dtype)
         for index in self.grid.meeting(window):
             core = self.grid.core(index)
-            common = core.common(window)
+            common = core.intersection(window)
             assert common is not None
-            found[common.seen_from(window).slices] = self._part(index, core, common)
+            found[common.relative_to(window).slices] = self._part(index, core, common)
         return found
 
     def is_whole(self, index: int) -> bool:
@@ -131,7 +131,7 @@ class Plane:
         return zlib.crc32(f"{self.key} {self.folder.name} {index}".encode())
 
     def _part(self, index: int, core: Window, wanted: Window) -> NDArray[Any]:
-        inside = wanted.seen_from(core)
+        inside = wanted.relative_to(core)
         first, last = inside.top // _ROWS, (inside.bottom - 1) // _ROWS
         rows = self._strips(index, core, first, last)[:, inside.left : inside.right]
         return rows[inside.top - first * _ROWS :][: inside.height]

@@ -156,7 +156,7 @@ class RasterSource(ImageSource):
                     f"{part.right - 1} cannot be read, the file may be damaged or cut short: "
                     f"{reason}"
                 ) from error
-            target = pixels[part.seen_from(window).slices]
+            target = pixels[part.relative_to(window).slices]
             target[...] = (
                 np.moveaxis(bands, 0, -1) if self._colours is None else self._colours[bands[0]]
             )

@@ -156,7 +156,7 @@ class SlideSource(ImageSource):
         pixels = np.empty((*window.shape, 3), np.uint8)
         for part in parts_of(window, _STORAGE, _PIXEL):
             region = self._region(part)
-            pixels[part.seen_from(window).slices] = _on_white(np.asarray(region))
+            pixels[part.relative_to(window).slices] = _on_white(np.asarray(region))
             with self._lock:
                 self.bytes_read += region.width * region.height * 3  # decoded ones
         return pixels

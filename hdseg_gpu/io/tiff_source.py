@@ -190,13 +190,13 @@ class TiffSource(ImageSource):
         layout = self._layout
         pixels: NDArray[Any] = np.empty((*window.shape, layout.channels), self._stored)
         for segment in layout.crossing(window):
-            part = segment.window.common(window)
+            part = segment.window.intersection(window)
             if part is None:
                 continue
             channels = slice(segment.channel, segment.channel + layout.samples)
-            target = pixels[(*part.seen_from(window).slices, channels)]
+            target = pixels[(*part.relative_to(window).slices, channels)]
             with self._naming(segment):
-                self._fill(target, segment, part.seen_from(segment.window))
+                self._fill(target, segment, part.relative_to(segment.window))
         return pixels if self._colours is None else self._colours[pixels[..., 0]]
 
     def close(self) -> None:

@@ -100,7 +100,7 @@ class ZarrSource(ImageSource):
         """
         pixels = np.empty((*window.shape, self.channels), self.dtype)
         for part in parts_of(window, self.storage, self._pixel):
-            pixels[part.seen_from(window).slices] = self._part(part)
+            pixels[part.relative_to(window).slices] = self._part(part)
         self._count(window)
         return pixels
 

@@ -1,14 +1,14 @@
 """The contract of primitives: what every backend can do.
 
-The pipeline is written against these verbs alone. Arguments have been checked at the door
+The pipeline is written against these ops alone. Arguments have been checked at the door
 (``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
 pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 254 classes, else
 uint16, from 65,535 classes on uint32 (``class_dtype``): a seed K fits too, and a value is left for
 walls (``wall_of``). A wall is neither seed nor unknown, but as good as outside the picture: no edge
-leads to it. Columns are the vectors of several right-hand sides. No verb's work or memory is
+leads to it. Columns are the vectors of several right-hand sides. No op's work or memory is
 classes times pixels, but for planes of probabilities.
 
-Each family of verbs has a module here, and one of the same name in every backend.
+Each family of ops has a module here, and one of the same name in every backend.
 """
 
 from hdseg_gpu.ops.band import BandOps
@@ -24,6 +24,7 @@ from hdseg_gpu.ops.types import (
     EVERYWHERE,
     START_SHARE,
     Band,
+    CoarseProbabilities,
     ColourModels,
     CsrMatrix,
     Edges,
@@ -31,7 +32,6 @@ from hdseg_gpu.ops.types import (
     Level,
     Nearby,
     NearestMap,
-    Network,
     Places,
     SmallCycle,
     Steps,
@@ -48,6 +48,7 @@ __all__ = [
     "EVERYWHERE",
     "START_SHARE",
     "Band",
+    "CoarseProbabilities",
     "ColourModels",
     "CsrMatrix",
     "Edges",
@@ -55,7 +56,6 @@ __all__ = [
     "Level",
     "Nearby",
     "NearestMap",
-    "Network",
     "Ops",
     "Places",
     "SmallCycle",

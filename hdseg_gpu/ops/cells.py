@@ -35,16 +35,16 @@ class CellOps(ABC):
         """Return the most frequent class of each cell, (gh, gw); the lowest wins a tie."""
 
     @abstractmethod
-    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
+    def nearest_others(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         """Return how far the nearest entry of another class is, and which class that is.
 
         cells is (gh, gw), its sides shorter than 2^22. Distances are Euclidean, between the centres
-        of entries that are 1 apart; the lowest of equally near classes is the rival. What is
-        farther than `reach` does not count. Where nothing does: inf, and the entry's own class.
+        of entries that are 1 apart; of equally near classes the lowest is found. What is farther
+        than `reach` does not count. Where nothing does: inf, and the entry's own class.
         """
 
     @abstractmethod
-    def certainty(
+    def confidence(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float
     ) -> NDArray[np.float32]:
         """Return tanh(log log1p(d) + linear d), d = max(min(distance, 1e6) - 1/2, 0) cell.

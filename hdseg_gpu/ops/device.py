@@ -14,11 +14,11 @@ class DeviceOps(ABC):
 
     name: ClassVar[str]
     # The namespace of the backend's arrays, numpy or cupy: what is large is made and computed with
-    # it. Arrays of the backend and of NumPy do not mix; what a verb returns as NDArray is the
+    # it. Arrays of the backend and of NumPy do not mix; what an op returns as NDArray is the
     # backend's unless it says "in host memory".
     xp: Any
     # Iterations between two looks at the error: looking makes a device wait.
-    patience: ClassVar[int] = 1
+    check_interval: ClassVar[int] = 1
     # Elements that are worth a call, where work is done block by block to save memory.
     block: ClassVar[int] = 1 << 18
     # Whether a picture in memory is solved as a whole: a device would wait between small blocks.
@@ -29,7 +29,7 @@ class DeviceOps(ABC):
 
     @abstractmethod
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
-        """Within it verbs run on this backend's device, and its faults are ``HdsegError``.
+        """Within it ops run on this backend's device, and its faults are ``HdsegError``.
 
         To need more than `budget` bytes of a device's memory (default: most of what is free) is
         ``OutOfDeviceMemory``.
@@ -37,7 +37,7 @@ class DeviceOps(ABC):
 
     @abstractmethod
     def threads(self, count: int) -> AbstractContextManager[None]:
-        """Within it verbs that this thread calls use at most `count` of the processor's threads.
+        """Within it ops that this thread calls use at most `count` of the processor's threads.
 
         Results do not depend on it. It never raises what the environment allows.
         """
@@ -48,7 +48,7 @@ class DeviceOps(ABC):
 
     @abstractmethod
     def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
-        """Return an image (H, W, C), NumPy's or the backend's, for the verbs that read images.
+        """Return an image (H, W, C), NumPy's or the backend's, for the ops that read images.
 
         What does not fit stays in host memory, and a device has it strip by strip; for each step of
         `smaller`, strips are half as large.
@@ -68,9 +68,9 @@ class DeviceOps(ABC):
         return found
 
     def together(self, *steps: Steps[Any]) -> list[Any]:
-        """Return what each of some verbs comes to, which have begun: one wait serves all of them.
+        """Return what each of some ops comes to, which have begun: one wait serves all of them.
 
-        A verb that has to know how much there is before it can go on waits for the device. Its form
+        An op that has to know how much there is before it can go on waits for the device. Its form
         ``begin_...`` asks for arrays in host memory instead, and goes on when it is given them.
         """
         found: list[Any] = [None] * len(steps)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.ops.types import (
     Band,
+    CoarseProbabilities,
     ColourModels,
     Evidence,
     Nearby,
     NearestMap,
-    Network,
     Places,
     Steps,
 )
@@ -84,7 +84,7 @@ class EvidenceOps(ABC):
         maps: tuple[NearestMap, ...],
         cell: int,
         unit: float,
-        network: Network | None,
+        network: CoarseProbabilities | None,
         kept: int,
     ) -> Evidence:
         """Return the softmax of the scores of the likeliest classes at each pixel of a band.
@@ -96,9 +96,9 @@ class EvidenceOps(ABC):
         score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network, with
         x as in ``cell_moments``. Models and distances are interpolated between the centres of
         windows and cells; distances are in units of `unit` pixels. Considered are the first 8 of
-        the own and rival classes of the cells around the pixel. A class that is neither lies one
-        cell beyond the boundary. A class without a model in one of the windows has the score -1e9;
-        shares below 1e-3 are left out.
+        the own and nearest other classes of the cells around the pixel. A class that is neither
+        lies one cell beyond the boundary. A class without a model in one of the windows has the
+        score -1e9; probabilities below 1e-3 are left out.
         """
 
     @abstractmethod
@@ -112,7 +112,7 @@ class EvidenceOps(ABC):
         gamma: float,
         b: NDArray[Any],
     ) -> None:
-        """Add gamma times the share of its label at the pixel's place to each entry of columns b.
+        """Add gamma times the probability of its label at the pixel to each entry of columns b.
 
         labels (rows, m) as in ``assemble``; pixel i has the evidence of row position[i], or row i.
         """

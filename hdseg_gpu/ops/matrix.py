@@ -18,7 +18,7 @@ class MatrixOps(ABC):
         band: Band,
         features: NDArray[Any],
         rule: str,
-        strength: float,
+        edge_scale: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
         places: Places,
@@ -26,8 +26,8 @@ class MatrixOps(ABC):
     ) -> tuple[Edges, NDArray[Any]]:
         """Return A = L_UU + gamma I, and -L_US m as columns.
 
-        features is (H, W, C). Rule "intensity": w_ij = exp(-strength sum_c (I_i - I_j)^2) + 1e-10;
-        rule "boundary": w_ij = exp(-strength sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is
+        features is (H, W, C). Rule "intensity": w_ij = exp(-edge_scale sum_c (I_i - I_j)^2) +
+        1e-10; rule "boundary": w_ij = exp(-edge_scale sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is
         the sum of the weights of the edges from pixel i to seeds with the label of column j at the
         pixel's place, labels[place, j]; labels (rows, m) are of the seeds' dtype, 0 for none, and
         no other twice in a row.
@@ -38,21 +38,21 @@ class MatrixOps(ABC):
         """Return A in compressed sparse rows."""
 
     @abstractmethod
-    def excess(self, edges: Edges) -> NDArray[np.float64]:
+    def matrix_row_sums(self, edges: Edges) -> NDArray[np.float64]:
         """Return A 1, (n,): summing the rows of A would cancel what hangs on edges of 1e-10."""
 
     @abstractmethod
-    def reduce(self, band: Band, edges: Edges) -> Level:
+    def eliminate_red(self, band: Band, edges: Edges) -> Level:
         """Return S = A_bb - A_br A_rr^-1 A_rb, on the black pixels: those with even x + y."""
 
     @abstractmethod
-    def reduce_columns(
+    def eliminate_red_rhs(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
     ) -> NDArray[Any]:
         """Return b_b - A_br A_rr^-1 b_r for each column of b."""
 
     @abstractmethod
-    def expand(
+    def back_substitute(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
         """Return the columns x at black pixels, A_rr^-1 (b_r - A_rb x) at red ones; b may go."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
-from hdseg_gpu.core.windows import Placement, Shape
+from hdseg_gpu.core.windows import GridMapping, Shape
 
 T = TypeVar("T")
-# A verb that has begun, see ``Ops.together``: it yields arrays, is sent them in host memory, and
+# An op that has begun, see ``Ops.together``: it yields arrays, is sent them in host memory, and
 # returns what it comes to.
 Steps = Generator[tuple[Any, ...], tuple[NDArray[Any], ...], T]
 
@@ -49,7 +49,7 @@ class Band(NamedTuple):
     pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
     start: NDArray[np.int32]  # (runs + 1,)
     size: int  # the number of unknown pixels n
-    black: int = -1  # of them, those with even x + y, where a backend has counted them: ``reduce``
+    black: int = -1  # of them, those with even x + y, where a backend has counted them
 
     def pixels(self) -> NDArray[np.int64]:
         """Return the flat indices of the pixels, of a band in host memory."""
@@ -98,37 +98,37 @@ class ColourModels(NamedTuple):
 
 
 class NearestMap(NamedTuple):
-    """A class map of cells with what ``rival_distances`` finds there, and how much it counts.
+    """A class map of cells with what ``nearest_others`` finds, and how much it counts.
 
     A distance d, in units of the scale and negative outside the class, counts
     sign(d) (log log1p(abs d) + linear abs d).
     """
 
     own: Classes  # (gh, gw)
-    rival: Classes
+    nearest_other: Classes
     distance: NDArray[np.float32]
     log: float
     linear: float
 
 
-class Network(NamedTuple):
+class CoarseProbabilities(NamedTuple):
     """The network's probabilities p, (K, h, w) of a part: they count log log(p) + linear p."""
 
     planes: NDArray[np.float32]
-    place: Placement
+    place: GridMapping
     interpolation: str
     log: float
     linear: float
 
 
 class Evidence(NamedTuple):
-    """For each pixel of a band its likeliest classes + 1, likeliest first, and their shares.
+    """For each pixel of a band its likeliest classes + 1, likeliest first, and their probabilities.
 
-    Shares sum to 1; what has a share of 0 has the label 0.
+    They sum to 1; what has the probability 0 has the label 0.
     """
 
     label: Classes  # (n, m)
-    share: NDArray[np.float32]  # (n, m)
+    probability: NDArray[np.float32]  # (n, m)
 
 
 class Edges:

@@ -37,13 +37,13 @@ class ValueOps(ABC):
         """
 
     @abstractmethod
-    def shares(
+    def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
-        """Set out[k, first + p] to the share of class k at pixel p: v_k / sum_j v_j, or softmax.
+        """Set out[k, first + p] to v_k / sum_j v_j of pixel p, or to the softmax.
 
         out is (K, pixels). It may be the stack itself if that is (1, K, pixels) of float32. Errors
-        are those of float32: 2e-7 of a share, and for softmax 6e-8 of the difference of two values
+        are those of float32: 2e-7 of a result, and for softmax 6e-8 of the difference of two values
         more; what is below exp(-87) of the largest is 0.
         """
 

@@ -66,11 +66,11 @@ class VectorOps(ABC):
         """
 
     @abstractmethod
-    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+    def apply_inverse_diagonal(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         """Set out = D^-1 r, D the diagonal."""
 
     @abstractmethod
-    def descend(
+    def restrict(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -81,7 +81,7 @@ class VectorOps(ABC):
         """Set x = 0.8 D^-1 r and coarse = P^T (r - A x)."""
 
     @abstractmethod
-    def ascend(
+    def prolong(
         self,
         level: Level,
         aggregate: NDArray[np.int32],

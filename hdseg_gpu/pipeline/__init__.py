@@ -1,1 +1,1 @@
-"""What is computed for one tile, step by step, in the verbs of an Ops handed in."""
+"""What is computed for one tile, step by step, in the ops of an Ops handed in."""

@@ -50,7 +50,7 @@ def outer_of(core: Window, params: Params, shape: Shape) -> Window:
     """Return a block's core with what is around it: enough for the walker and the filter."""
     halo = halo_of(params.gamma)
     assert halo is not None
-    return core.grown(halo + params.median // 2, shape)
+    return core.padded(halo + params.majority // 2, shape)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Refined:
     labels: Classes  # class index + 1, or a wall
     probabilities: NDArray[np.float32] | None  # (K, h, w), if asked for
     tally: Tally
-    leaving: float = 0.0  # the largest chance that a walker from the core leaves
+    escape_probability: float = 0.0  # the largest chance that a walker from the core leaves
 
 
 def refine_block(
@@ -84,12 +84,12 @@ def refine_block(
     stages: Stages,
     share: tuple[float, float] = (0.0, 1.0),
     with_probabilities: bool = False,
-    leaving: int | None = None,
+    escape: int | None = None,
     band: Band | None = None,
 ) -> Refined:
     """Return the labels of a block, by the walker and the final majority filter.
 
-    leaving: the label of seeds that stand for what lies beyond the outer window, the largest one.
+    escape: the label of seeds that stand for what lies beyond the outer window, the largest one.
     Labels count as certified if walkers that leave could not change them.
     band: that of the seeds, if it is known.
     share: what is done of all there is to solve before it, and after it, for the progress.
@@ -99,9 +99,9 @@ def refine_block(
     band = ops.band(seeds) if band is None else band
     if band.size == 0:
         return Refined(seeds, probabilities, Tally())
-    sharing = Sharing.of(params.gamma, params.tolerance) if leaving is None else None
+    sharing = Sharing.of(params.gamma, params.tolerance) if escape is None else None
     side = max(scope.core.shape)
-    divisible = leaving is None and _can_be_divided(ops, scope, params)
+    divisible = escape is None and _can_be_divided(ops, scope, params)
     component = None
     if divisible:
         with stages.timed("graph"):
@@ -123,7 +123,7 @@ def refine_block(
             ops, scope, side, count, model, params, statistics, stages, share,
             with_probabilities,
         )  # fmt: skip
-    core = scope.core.seen_from(scope.outer)
+    core = scope.core.relative_to(scope.outer)
     unknown = band.size
     if scope.core != scope.outer:
         unknown = int(ops.xp.count_nonzero(seeds[core.slices] == 0))
@@ -141,8 +141,8 @@ def refine_block(
                 write_probabilities(ops, region, ops.body(solution.x), probabilities)
             bound = 0.0 if solution.bound is None else solution.bound
             bound = bound + region.error / region.labels.shape[1]  # all of them together
-            if leaving is not None:
-                chance = _chance_to_leave(ops, region, solution, leaving, core)
+            if escape is not None:
+                chance = _escape_probability(ops, region, solution, escape, core)
                 bound, most = bound + solution.error + chance, max(most, chance)
             # The seeds become the labels: components do not touch, no other region looks here.
             found = ops.decide(
@@ -150,9 +150,9 @@ def refine_block(
             )
         tally += _tally(solution, found)
         solved += weight
-    if params.median > 1:
+    if params.majority > 1:
         with stages.timed("labels"):
-            ops.put(band, ops.majority(seeds, band, params.median), seeds)
+            ops.put(band, ops.majority(seeds, band, params.majority), seeds)
     return Refined(seeds, probabilities, tally, most)
 
 
@@ -207,7 +207,7 @@ def refine_in_parts(
         found = refine_block(
             ops, part, count, model, params, statistics, stages, within, with_probabilities
         )
-        here, there = core.seen_from(scope.outer).slices, core.seen_from(part.outer).slices
+        here, there = core.relative_to(scope.outer).slices, core.relative_to(part.outer).slices
         labels[here] = found.labels[there]
         if probabilities is not None and found.probabilities is not None:
             probabilities[:, *here] = found.probabilities[:, *there]
@@ -218,9 +218,9 @@ def refine_in_parts(
 def _cut_out(ops: Ops, scope: Scope, core: Window, params: Params) -> Scope:
     """Return a smaller block of a scope, with arrays of its own."""
     outer = outer_of(core, params, (scope.outer.bottom, scope.outer.right))
-    window = outer.common(scope.outer)
+    window = outer.intersection(scope.outer)
     assert window is not None
-    inside = window.seen_from(scope.outer).slices
+    inside = window.relative_to(scope.outer).slices
     image = ops.xp.ascontiguousarray(scope.image[inside])
     features = image
     if scope.features is not scope.image:
@@ -228,11 +228,11 @@ def _cut_out(ops: Ops, scope: Scope, core: Window, params: Params) -> Scope:
     return Scope(core, window, scope.seeds[inside].copy(), image, features)
 
 
-def _chance_to_leave(
-    ops: Ops, region: Region, solution: Solution, leaving: int, core: Window
+def _escape_probability(
+    ops: Ops, region: Region, solution: Solution, escape: int, core: Window
 ) -> float:
-    """Return the largest potential of the label `leaving` in the core."""
-    reached = region.labels[:, -1][region.rows(ops)] == leaving
+    """Return the largest potential of the label `escape` in the core."""
+    reached = region.labels[:, -1][region.rows(ops)] == escape
     rows, columns = ops.xp.divmod(ops.pixels(region.band), region.band.shape[1])
     inside = (rows >= core.top) & (rows < core.bottom)
     inside &= (columns >= core.left) & (columns < core.right)

@@ -105,8 +105,8 @@ def grouped(chosen: NDArray[np.bool_], shape: Shape, tile: int, halo: int) -> li
             patches: list[int] = numbers[here][chosen[here]].tolist()
             if not patches:
                 continue
-            together = _area(around(shape, patches).grown(halo, shape))
-            apart = sum(_area(patch_at(shape, patch).grown(halo, shape)) for patch in patches)
+            together = _area(around(shape, patches).padded(halo, shape))
+            apart = sum(_area(patch_at(shape, patch).padded(halo, shape)) for patch in patches)
             found += [patches] if together <= apart else [[patch] for patch in patches]
     return found
 
@@ -137,7 +137,7 @@ def band_in(ops: Ops, seeds: Classes, window: Window, shape: Shape, patches: lis
     """Return the band of the seeds in a window of a picture, in some of its patches."""
     masked = ops.xp.full_like(seeds, wall_of(seeds.dtype))
     for patch in patches:
-        rows, columns = patch_at(shape, patch).seen_from(window).slices
+        rows, columns = patch_at(shape, patch).relative_to(window).slices
         masked[rows, columns] = seeds[rows, columns]
     return ops.band(masked)
 
@@ -174,7 +174,7 @@ def contradiction_of(counts: NDArray[np.int64]) -> float:
     return float(2 * np.average(wrong / np.maximum(total, 1), weights=np.sqrt(total)))
 
 
-def labels_of(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Classes:
+def labels_at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Classes:
     """Return the network's classes on the grid its scale speaks of: an enlarged map's own."""
     labels = coarse.classes
     if labels is None:

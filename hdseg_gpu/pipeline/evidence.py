@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, Params
-from hdseg_gpu.core.windows import Placement, Window, cut
-from hdseg_gpu.ops import Band, ColourModels, Evidence, Nearby, NearestMap, Network, Ops, Steps
+from hdseg_gpu.core.windows import GridMapping, Window, cut
+from hdseg_gpu.ops import (
+    Band,
+    CoarseProbabilities,
+    ColourModels,
+    Evidence,
+    Nearby,
+    NearestMap,
+    Ops,
+    Steps,
+)
 from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 
@@ -31,7 +40,7 @@ class Cells:
     """The class of each cell, and which other is nearest."""
 
     own: Classes  # (gh, gw)
-    rival: Classes
+    nearest_other: Classes
     distance: NDArray[np.float32]
 
     def part(self, window: Window) -> "Cells":
@@ -39,19 +48,19 @@ class Cells:
         rows, columns = window.slices
         return Cells(
             self.own[rows, columns].copy(),
-            self.rival[rows, columns].copy(),
+            self.nearest_other[rows, columns].copy(),
             self.distance[rows, columns].copy(),
         )
 
     def counted(self, log: float, linear: float) -> NearestMap:
         """Return them with what their distances count."""
-        return NearestMap(self.own, self.rival, self.distance, log, linear)
+        return NearestMap(self.own, self.nearest_other, self.distance, log, linear)
 
 
 def cells_of(ops: Ops, own: Classes, lengths: Lengths) -> Cells:
     """Return what is known of cells from their classes."""
-    distance, rival = ops.rival_distances(own, lengths.reach)
-    return Cells(own, rival, distance)
+    distance, nearest_other = ops.nearest_others(own, lengths.reach)
+    return Cells(own, nearest_other, distance)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class EvidenceContext:
     params: Params
     lengths: Lengths
     coarse: Coarse  # the part `place.part` of it
-    place: Placement  # its window is the one that everything here covers
+    place: GridMapping  # its window is the one that everything here covers
     image: NDArray[Any]  # (h, w, C) of that window
     colours: Colours  # of that window, which begins where a cell and a window of models do
     drawn: Cells  # by the network
@@ -77,7 +86,7 @@ class EvidenceContext:
     def begin_nearby(self, look: Round) -> Steps[Nearby]:
         """Begin to find which classes need a colour model where."""
         near = (self.drawn,) if self.redrawn is None else (self.drawn, self.redrawn)
-        maps = tuple(classes for one in near for classes in (one.own, one.rival))
+        maps = tuple(classes for one in near for classes in (one.own, one.nearest_other))
         spread = look.spread * self.lengths.unit
         return begin_nearby(self.ops, self.colours, maps, self.coarse.count, spread)
 
@@ -101,14 +110,16 @@ class EvidenceContext:
         look: Round,
         drawn: NearestMap,
         maps: tuple[NearestMap, ...],
-        network: Network | None,
+        network: CoarseProbabilities | None,
         nearby: Nearby | None,
     ) -> "EvidenceModel":
-        """Return colour models of the classes as drawn, weighted by certainty, and the rest."""
+        """Return colour models of the classes as drawn, weighted by confidence, and the rest."""
         ops, lengths = self.ops, self.lengths
         if nearby is None:
             (nearby,) = ops.together(self.begin_nearby(look))
-        weight = ops.certainty(drawn.distance, drawn.log, drawn.linear, lengths.cell / lengths.unit)
+        weight = ops.confidence(
+            drawn.distance, drawn.log, drawn.linear, lengths.cell / lengths.unit
+        )
         if self.ignored is not None:
             ops.xp.copyto(weight, 0, where=self.ignored)
         models = colour_models(
@@ -127,13 +138,13 @@ class EvidenceContext:
             return self._trusted(doubt)
         return self.drawn.counted(_DOUBTED_DISTANCE * doubt, 0.0)
 
-    def _network(self, doubt: float) -> Network | None:
+    def _network(self, doubt: float) -> CoarseProbabilities | None:
         planes = self.coarse.probabilities
         if planes is None:
             return None
         linear = _TRUST_PROBABILITY / self.lengths.unit * (1 - doubt)
         how = self.params.interpolation
-        return Network(planes, self.place, how, _DOUBTED_PROBABILITY * doubt, linear)
+        return CoarseProbabilities(planes, self.place, how, _DOUBTED_PROBABILITY * doubt, linear)
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ class EvidenceModel:
     models: ColourModels
     look: Round
     maps: tuple[NearestMap, ...]
-    network: Network | None
+    network: CoarseProbabilities | None
 
     def evidence(self, band: Band, image: NDArray[Any], window: Window) -> Evidence:
         """Return the evidence for a band in a window of the picture, with the image there."""
@@ -160,9 +171,9 @@ class EvidenceModel:
 
 
 def ignored_cells(
-    ops: Ops, coarse: Coarse, place: Placement, lengths: Lengths
+    ops: Ops, coarse: Coarse, place: GridMapping, lengths: Lengths
 ) -> NDArray[np.bool_] | None:
-    """Return which cells of the placement's window are to be ignored, None if none can be."""
+    """Return which cells of the grid mapping's window are to be ignored, None if none can be."""
     if coarse.ignored is None:
         return None
     walls = ops.upsample_labels(coarse.ignored.view(np.uint8), place)

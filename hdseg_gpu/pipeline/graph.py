@@ -168,7 +168,7 @@ def assemble(
     band, places = region.band, region.places
     solved = ops.xp.ascontiguousarray(region.labels[:, :-1])
     edges, b = ops.assemble(
-        band, features, params.edges, statistics.strength, seeds, solved, places, params.gamma
+        band, features, params.edges, statistics.edge_scale, seeds, solved, places, params.gamma
     )
     if evidence is not None and solved.shape[1] > 0:
         ops.add_evidence(band, region.position, evidence, solved, places, params.gamma, b)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.params import Coarse, Params
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
@@ -60,7 +60,7 @@ def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 def raise_walls(
     ops: Ops,
     ignored: NDArray[np.bool_],
-    place: Placement,
+    place: GridMapping,
     classes: Classes,
     seeds: Classes,
     params: Params,
@@ -78,7 +78,7 @@ def raise_walls(
     seeds.reshape(-1)[cut_off] = classes.reshape(-1)[cut_off] + 1
 
 
-def put_walls(ops: Ops, ignored: NDArray[np.bool_], place: Placement, seeds: Classes) -> None:
+def put_walls(ops: Ops, ignored: NDArray[np.bool_], place: GridMapping, seeds: Classes) -> None:
     """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour."""
     walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), place)
     ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)

@@ -34,7 +34,7 @@ class Lengths:
 
     unit: float  # pixels: the scale, but not more than the picture has
     cell: int  # pixels: half a unit
-    reach: int  # cells: rivals that are farther do not count
+    reach: int  # cells: classes that are farther do not count
 
 
 def lengths_of(params: Params, shape: Shape) -> Lengths:

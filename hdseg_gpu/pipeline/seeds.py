@@ -9,7 +9,7 @@ from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.errors import InvalidInput, listed
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 from hdseg_gpu.pipeline.ignored import raise_walls
@@ -32,7 +32,7 @@ def reach_of(params: Params, passes: int) -> int:
 
 
 def mark_seeds(
-    ops: Ops, coarse: Coarse, place: Placement, classes: Classes, params: Params, passes: int
+    ops: Ops, coarse: Coarse, place: GridMapping, classes: Classes, params: Params, passes: int
 ) -> Classes:
     """Return the seeds of classes in a window of the picture: thinned, pruned, sure, not ignored.
 
@@ -52,7 +52,7 @@ def mark_seeds(
 
 
 def clear_unsure(
-    ops: Ops, coarse: Coarse, place: Placement, seeds: Classes, params: Params
+    ops: Ops, coarse: Coarse, place: GridMapping, seeds: Classes, params: Params
 ) -> None:
     """Make seeds unknown where the largest two interpolated probabilities are close together."""
     assert coarse.probabilities is not None

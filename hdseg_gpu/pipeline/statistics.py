@@ -70,10 +70,10 @@ def statistics_of(
     are alike and the factor is 0. known: sigma, if it is.
     """
     unit = unit_of(dtype)
-    sigma, strength = unit * of_edges.deviation if known is None else known, 0.0
+    sigma, edge_scale = unit * of_edges.deviation if known is None else known, 0.0
     if sigma > 0.0:
-        strength = params.beta * unit**2 / sigma
+        edge_scale = params.beta * unit**2 / sigma
         if params.edges != "boundary":
-            strength /= 10.0 * sqrt(of_edges.means.size)
+            edge_scale /= 10.0 * sqrt(of_edges.means.size)
     spread = of_image.deviation
-    return ImageStatistics(sigma, strength, of_image.means, 1.0 / spread if spread else 1.0)
+    return ImageStatistics(sigma, edge_scale, of_image.means, 1.0 / spread if spread else 1.0)

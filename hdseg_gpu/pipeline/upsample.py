@@ -2,11 +2,11 @@
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, Params
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 
 
-def upsample(ops: Ops, coarse: Coarse, place: Placement, params: Params) -> Classes:
+def upsample(ops: Ops, coarse: Coarse, place: GridMapping, params: Params) -> Classes:
     """Return class indices in a window of the picture, from the part of the map that is at hand.
 
     Labels are enlarged by nearest neighbour, or interpolated as one plane a class, which rounds

@@ -54,9 +54,9 @@ def conjugate_gradients(
 
     def precondition(residual: Any) -> Any:
         ops.body(r)[0] = residual
-        below[:] = ops.reduce_columns(band, edges, level, r)
+        below[:] = ops.eliminate_red_rhs(band, edges, level, r)
         cycle(below, above)
-        return ops.body(ops.expand(band, edges, level, above, r))[0].astype(np.float64)
+        return ops.body(ops.back_substitute(band, edges, level, above, r))[0].astype(np.float64)
 
     def count(_: Any) -> None:
         nonlocal passed

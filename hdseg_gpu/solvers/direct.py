@@ -43,7 +43,7 @@ def direct(
 ) -> Solution:
     """Return the solution by LU factors of A, which are float64 whatever the tolerance."""
     matrix, b = on_host(ops, system)
-    x, last = corrected(matrix, ops.host(ops.excess(system.edges)), b)
+    x, last = corrected(matrix, ops.host(ops.matrix_row_sums(system.edges)), b)
     bound = last + ROUNDING
     found = from_host(ops, system, x)
     error = bound * x.shape[1]
@@ -51,23 +51,23 @@ def direct(
 
 
 def corrected(
-    matrix: CsrMatrix, excess: NDArray[np.float64], b: NDArray[np.float64]
+    matrix: CsrMatrix, row_sum: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Return A^-1 b, (n, m), for the matrix A with row sums `excess`; and its last correction.
+    """Return A^-1 b, (n, m), for the matrix A with row sums `row_sum`; and its last correction.
 
-    The diagonal of A is excess + weights, in which an excess of 1e-10 is lost to rounding. So the
-    factors only correct x, by the residual computed as excess_i x_i + sum_j w_ij (x_i - x_j).
+    The diagonal of A is row_sum + weights, in which a row sum of 1e-10 is lost to rounding. So the
+    factors only correct x, by the residual computed as row_sum_i x_i + sum_j w_ij (x_i - x_j).
     What the last correction changed bounds the error that is left: the next would be far smaller.
     """
     solve = factorise(matrix)
     x = solve(b)
-    row = np.repeat(np.arange(len(excess)), np.diff(matrix.indptr))
+    row = np.repeat(np.arange(len(row_sum)), np.diff(matrix.indptr))
     last = 0.0
     for _ in range(_CORRECTIONS):
         last = 0.0
         for j in range(x.shape[1]):
             flow = matrix.data * (x[matrix.indices, j] - x[row, j])
-            product = excess * x[:, j] + np.bincount(row, flow, len(excess))
+            product = row_sum * x[:, j] + np.bincount(row, flow, len(row_sum))
             change = solve(b[:, j] - product)
             x[:, j] += change
             last = max(last, float(np.abs(change).max(initial=0.0)))

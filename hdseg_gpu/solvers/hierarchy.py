@@ -64,12 +64,12 @@ class Hierarchy:
             return
         if i == len(self.levels) - 1:
             if self.inverse is None:
-                self.ops.relax(self.levels[i], r, out)
+                self.ops.apply_inverse_diagonal(self.levels[i], r, out)
             else:
                 self.ops.multiply(self.inverse, r, out)
             return
         below = self.work[i]
         coarse_r, x, coarse_step = (v[: len(r)] for v in (below.r, below.x, below.step))
-        self.ops.descend(self.levels[i], self.aggregates[i], r, step, coarse_r)
+        self.ops.restrict(self.levels[i], self.aggregates[i], r, step, coarse_r)
         self._cycle(i + 1, coarse_r, coarse_step, x)
-        self.ops.ascend(self.levels[i], self.aggregates[i], r, x, step, out)
+        self.ops.prolong(self.levels[i], self.aggregates[i], r, x, step, out)

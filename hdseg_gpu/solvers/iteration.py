@@ -64,7 +64,7 @@ class Iteration:
     ) -> None:
         """first: where looks are dear, the steps until the first one."""
         self.ops, self.level, self.b = ops, level, b
-        self._first = max(first, ops.patience) if ops.patience > 1 else 1
+        self._first = max(first, ops.check_interval) if ops.check_interval > 1 else 1
         self._precondition = precondition
         columns, size = len(b), level.size
         self.x = ops.zeros(size, columns, np.float64)
@@ -95,7 +95,7 @@ class Iteration:
 
     def relative_residuals(self) -> Columns:
         """Return D^-1 r, D the diagonal; valid until the next call."""
-        self.ops.relax(self.level, self.r, self._z)
+        self.ops.apply_inverse_diagonal(self.level, self.r, self._z)
         self._prepared = False
         return self._z
 
@@ -109,7 +109,7 @@ class Iteration:
 
     def advance(self) -> None:
         """Step until it is worth looking at the error again."""
-        for _ in range(self.ops.patience if self.count else self._first):
+        for _ in range(self.ops.check_interval if self.count else self._first):
             self.step()
 
     def restart(self) -> None:

@@ -1,7 +1,7 @@
 """The native solver: red-black reduction, then conjugate gradients with a multigrid cycle.
 
-Half of the pixels are eliminated exactly (``ops.reduce``). On the rest, S x = r, the preconditioner
-is one K-cycle of an algebraic multigrid; where class evidence makes S diagonally dominant, a
+Half of the pixels are eliminated exactly (``ops.eliminate_red``). On the rest, S x = r, the
+preconditioner is one K-cycle of an algebraic multigrid; where class evidence makes S diagonally dominant, a
 division by its diagonal does instead.
 
 Source: Reid, The use of conjugate gradients for systems of linear equations possessing "property
@@ -73,8 +73,8 @@ def multigrid(
         still ask for, are the same.
     """
     columns = len(system.b)
-    level = ops.reduce(system.band, system.edges)
-    b = ops.reduce_columns(system.band, system.edges, level, system.b)
+    level = ops.eliminate_red(system.band, system.edges)
+    b = ops.eliminate_red_rhs(system.band, system.edges, level, system.b)
     # The last class is 1 minus the others and has all their errors; rounding comes on top.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
     dominance = ops.dominance(level)
@@ -122,11 +122,11 @@ def _on_band(
         """Return values of black pixels, and at red ones their mean by weight; seeds have 0."""
         black = ops.zeros(level.size, 1)
         ops.body(black)[0] = entries
-        values = ops.expand(band, edges, level, black, ops.zeros(band.size, 1))
+        values = ops.back_substitute(band, edges, level, black, ops.zeros(band.size, 1))
         found: NDArray[Any] = ops.body(values)[0]
         return found
 
-    x = ops.expand(band, edges, level, found.x, system.b)
+    x = ops.back_substitute(band, edges, level, found.x, system.b)
     bound = found.bound
     if bound is not None and not isinstance(bound, float):
         bound = carried(bound)  # a red pixel's error is at most its neighbours' errors, weighted
@@ -169,7 +169,7 @@ def _by_diagonal(
     progress: Callable[[float], None],
 ) -> _Reduced:
     """Solve where evidence makes the matrix dominant: |e| <= max |r_i| / (S 1)_i."""
-    run = Iteration(ops, level, b, lambda r, out: ops.relax(level, r, out))
+    run = Iteration(ops, level, b, lambda r, out: ops.apply_inverse_diagonal(level, r, out))
     _iterate(run, lambda: run.correction() / dominance, _DRIFT * tolerance, progress)
     error = run.rest / dominance  # by the true residual: _iterate has just refreshed it
     return _Reduced(run.x, run.count, error, error)
@@ -245,7 +245,7 @@ def _iterate(
 ) -> float:
     """Step until the error as judged is within the tolerance, also by the true residual."""
     # At x = 0 no potential is off by more than 1: not worth waiting for a device.
-    error = first = 1.0 if run.count == 0 and run.ops.patience > 1 else judge()
+    error = first = 1.0 if run.count == 0 and run.ops.check_interval > 1 else judge()
     best = np.inf
     while True:
         while error > tolerance and run.count - run.before < MAX_ITERATIONS:

@@ -9,16 +9,16 @@ namespace hdseg {
 // (padding).
 struct Edges {
   const float *north, *east, *south;
-  const float* excess;
+  const float* row_sum;
 };
 
 HDSEG_FN float diagonal(const Edges& a, int64_t i) {
-  return a.excess[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
+  return a.row_sum[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
 }
 
 // The same to the last digit.
 HDSEG_FN double exact_diagonal(const Edges& a, int64_t i) {
-  double sum = static_cast<double>(a.excess[i]);
+  double sum = static_cast<double>(a.row_sum[i]);
   sum += static_cast<double>(a.north[i]);
   sum += static_cast<double>(a.east[i - 1]);
   sum += static_cast<double>(a.east[i]);
@@ -42,7 +42,7 @@ enum Direction { kUp2, kUpLeft, kUpRight, kRight2, kDownLeft, kDownRight, kDown2
 
 struct ReducedRow {
   float weight[kStencil];
-  float excess;
+  float row_sum;
   float inverse;  // 1 / diagonal
 };
 
@@ -62,12 +62,12 @@ HDSEG_FN ReducedRow reduced_row(const Edges& a, const float* inverse, int64_t i,
   row.weight[kDownLeft] = (w * a.south[i - 1]) * iw + (s * a.east[i + down - 1]) * is;
   row.weight[kDownRight] = (e * a.south[i + 1]) * ie + (s * a.east[i + down]) * is;
   row.weight[kDown2] = (s * a.south[i + down]) * is;
-  row.excess = a.excess[i] + (n * a.excess[i + up]) * in + (w * a.excess[i - 1]) * iw +
-               (e * a.excess[i + 1]) * ie + (s * a.excess[i + down]) * is;
+  row.row_sum = a.row_sum[i] + (n * a.row_sum[i + up]) * in + (w * a.row_sum[i - 1]) * iw +
+                (e * a.row_sum[i + 1]) * ie + (s * a.row_sum[i + down]) * is;
   const float left2 = (w * a.east[i - 2]) * iw;
   row.inverse = 1.0f / (row.weight[kUp2] + row.weight[kUpLeft] + row.weight[kUpRight] + left2 +
                         row.weight[kRight2] + row.weight[kDownLeft] + row.weight[kDownRight] +
-                        row.weight[kDown2] + row.excess);
+                        row.weight[kDown2] + row.row_sum);
   return row;
 }
 

@@ -5,8 +5,8 @@
 namespace hdseg {
 
 enum class EdgeRule : int32_t {
-  kIntensity = 0,  // exp(-strength * sum_c (I_i - I_j)^2) + eps   (Grady 2006)
-  kBoundary = 1    // exp(-strength * sum_c (g_i + g_j)^2) + eps    (Saravanan, Challa, Danda 2022)
+  kIntensity = 0,  // exp(-edge_scale * sum_c (I_i - I_j)^2) + eps   (Grady 2006)
+  kBoundary = 1  // exp(-edge_scale * sum_c (g_i + g_j)^2) + eps    (Saravanan, Challa, Danda 2022)
 };
 
 // Keeps every pixel tied to its neighbours, however sharp the edge, so that the system is regular.
@@ -40,8 +40,8 @@ HDSEG_FN typename Exact<T>::Sum squared(const T* a, const T* b, int64_t channels
 }
 
 template <class Sum>
-HDSEG_FN float edge_weight(Sum squares, Sum strength) {
-  return exp_of_negative(static_cast<float>(-strength * squares)) + kEdgeFloor;
+HDSEG_FN float edge_weight(Sum squares, Sum edge_scale) {
+  return exp_of_negative(static_cast<float>(-edge_scale * squares)) + kEdgeFloor;
 }
 
 }  // namespace hdseg

@@ -50,6 +50,6 @@ HDSEG_FN float log_odds(float distance, const Trust& trust) {
 // Up to so many classes of a pixel are told apart; what is less likely than the threshold is left
 // out.
 constexpr int kConsidered = 8;
-constexpr float kLeastShare = 1e-3f;
+constexpr float kLeastProbabilityKept = 1e-3f;
 
 }  // namespace hdseg

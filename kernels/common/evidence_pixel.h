@@ -39,7 +39,7 @@ struct ColourModels {
 template <class T>
 struct NearestMap {
   const T* own;
-  const T* rival;
+  const T* nearest_other;
   const float* distance;
   Trust trust;
 };
@@ -57,9 +57,9 @@ struct DistanceTerms {
 };
 
 // The network's planes p, interpolated: log log(p) + linear p.
-struct NetworkTerm {
+struct CoarseTerm {
   const float* planes;  // (classes, place.part), or null
-  Placement place;      // its window is the image
+  GridMapping place;    // its window is the image
   Interpolation how;
   Trust trust;
 };
@@ -104,7 +104,7 @@ HDSEG_FN float signed_distance(const NearestMap<T>& map, const Corners& cells, T
     const int64_t i = cells.index[c];
     const float bounded = map.distance[i] < 1e6f ? map.distance[i] : 1e6f;
     const float far = bounded - 0.5f;  // from centres to the boundary
-    const float there = map.own[i] == k ? far : (map.rival[i] == k ? -far : -far - 1.0f);
+    const float there = map.own[i] == k ? far : (map.nearest_other[i] == k ? -far : -far - 1.0f);
     sum += cells.weight[c] * there;
   }
   return sum * cell;
@@ -120,7 +120,7 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
     for (int c = 0; c < 4; ++c) {
       if (!(cells.weight[c] > 0.0f)) continue;
       found.add(map.own[cells.index[c]]);
-      found.add(map.rival[cells.index[c]]);
+      found.add(map.nearest_other[cells.index[c]]);
     }
   }
   const float cell = static_cast<float>(terms.size) / terms.unit;
@@ -168,8 +168,8 @@ HDSEG_FN BlendedModel model_at(const ColourModels<T>& models, int64_t moments, T
 }
 
 template <class T>
-HDSEG_FN void add_network(const NetworkTerm& network, int64_t row, int64_t column,
-                          Candidates<T>& found) {
+HDSEG_FN void add_coarse(const CoarseTerm& network, int64_t row, int64_t column,
+                         Candidates<T>& found) {
   const Taps rows = taps_for(network.how, row, network.place.rows);
   const Taps columns = taps_for(network.how, column, network.place.columns);
   const Grid& part = network.place.part;
@@ -185,7 +185,7 @@ HDSEG_FN void add_network(const NetworkTerm& network, int64_t row, int64_t colum
 
 // Softmax of the best scores, in descending order.
 template <class T>
-HDSEG_FN void rank(Candidates<T>& found, int64_t kept, T* label, float* share) {
+HDSEG_FN void rank(Candidates<T>& found, int64_t kept, T* label, float* probability) {
   for (int i = 1; i < found.count; ++i) {  // stable: the first of equals stays first
     const float score = found.score[i];
     const T k = found.label[i];
@@ -202,13 +202,13 @@ HDSEG_FN void rank(Candidates<T>& found, int64_t kept, T* label, float* share) {
   float sum = 0.0f;
   for (int64_t m = 0; m < count; ++m) {
     const float value = exp_of_negative(found.score[m] - best);
-    found.score[m] = value < kLeastShare ? 0.0f : value;
+    found.score[m] = value < kLeastProbabilityKept ? 0.0f : value;
     sum += found.score[m];
   }
   for (int64_t m = 0; m < kept; ++m) {
     const float value = m < count ? found.score[m] : 0.0f;
     label[m] = value > 0.0f ? static_cast<T>(found.label[m] + 1) : T{0};
-    share[m] = value / sum;
+    probability[m] = value / sum;
   }
 }
 

@@ -25,7 +25,7 @@ struct Axis {
 };
 
 // Where a window lies in the picture, and a part of a coarse map in the map.
-struct Placement {
+struct GridMapping {
   Axis rows, columns;
   Grid window, part;
 };

@@ -1,7 +1,7 @@
 // Products, smoothing and coarsening of the multigrid hierarchy, entry by entry. A matrix is given
-// by the weights w_ij = -a_ij > 0 and by its row sums (the excess); nothing is ever subtracted to
+// by the weights w_ij = -a_ij > 0 and by its row sums (the row sum); nothing is ever subtracted to
 // get these, so they are exact to the last digits however small, and
-//   (A x)_i = excess_i x_i + sum_j w_ij (x_i - x_j)
+//   (A x)_i = row_sum_i x_i + sum_j w_ij (x_i - x_j)
 // is exact for clusters of equal x that hang on the rest by edges of 1e-10.
 #pragma once
 #include "band_matrix.h"
@@ -11,7 +11,7 @@ namespace hdseg {
 // A reduced matrix: weights by direction.
 struct Stencil {
   const float* weight[kStencil];
-  const float* excess;
+  const float* row_sum;
 };
 
 // From an entry to those straight up two rows, up and to the right, down and to the right, and
@@ -25,7 +25,7 @@ template <class Vector>
 HDSEG_FN auto product(const Stencil& a, const Offsets& to, const Vector& x, int64_t i) {
   const auto v = x[i];
   const int64_t up = i + to.up, down = i + to.down;
-  return a.excess[i] * v + a.weight[kUp2][i] * (v - x[i + to.up2]) +
+  return a.row_sum[i] * v + a.weight[kUp2][i] * (v - x[i + to.up2]) +
          a.weight[kUpLeft][i] * (v - x[up - 1]) + a.weight[kUpRight][i] * (v - x[up]) +
          a.weight[kRight2][i - 1] * (v - x[i - 1]) + a.weight[kRight2][i] * (v - x[i + 1]) +
          a.weight[kDownLeft][i] * (v - x[down - 1]) + a.weight[kDownRight][i] * (v - x[down]) +
@@ -35,13 +35,13 @@ HDSEG_FN auto product(const Stencil& a, const Offsets& to, const Vector& x, int6
 // A coarse matrix in compressed sparse rows, without the diagonal.
 struct SparseRows {
   const int32_t *start, *column;
-  const float *weight, *excess;
+  const float *weight, *row_sum;
 };
 
 template <class Vector>
 HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
   const auto v = x[i];
-  auto sum = a.excess[i] * v;
+  auto sum = a.row_sum[i] * v;
   for (int32_t k = a.start[i]; k < a.start[i + 1]; ++k) {
     sum += a.weight[k] * (v - x[a.column[k]]);
   }
@@ -80,7 +80,7 @@ struct Corrected {
 // What follows was chosen by measurement: docs/decisions/0005-solver.md.
 
 // Whether the smoother alone can handle an entry with this row sum and sum of weights.
-HDSEG_FN bool is_dominant(float excess, float weights) { return excess > 0.5f * weights; }
+HDSEG_FN bool is_dominant(float row_sum, float weights) { return row_sum > 0.5f * weights; }
 
 // The share of an aggregate's strongest weight that the one to a partner must have.
 constexpr float kStrong = 0.25f;

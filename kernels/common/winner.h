@@ -4,7 +4,7 @@
 
 namespace hdseg {
 
-// The pixels whose certainty is somebody's business.
+// The pixels whose confidence is somebody's business.
 struct Core {
   int64_t top, left, bottom, right;
 

@@ -152,14 +152,14 @@ int32_t pair_up(Workspace& work, const float* inverse, int32_t groups) {
 }
 
 // Numbers the chunk's aggregates from 0 and returns how many there are.
-int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* excess,
+int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* row_sum,
                         int32_t* aggregate) {
   const Rows& rows = work.rows;
   work.group.resize(static_cast<size_t>(rows.count));
   int32_t* group = work.group.data();
   int32_t groups = 0;
   for (int32_t i = 0; i < rows.count; ++i) {
-    const float sum = excess[rows.first + i];
+    const float sum = row_sum[rows.first + i];
     const bool dominant = is_dominant(sum, 1.0f / inverse[rows.first + i] - sum);
     group[i] = dominant ? rows.count : groups;
     groups += !dominant;
@@ -174,7 +174,7 @@ int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* exce
 
 // Appends the chunk's rows of P^T A P. A coarse entry sees one that is left out as a seed of 0.
 // resistance[a]: of the aggregate's own edges.
-void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggregate,
+void galerkin_chunk(Workspace& work, const float* row_sum, const int32_t* aggregate,
                     int32_t first_group, int32_t groups, int32_t all_groups, float* resistance,
                     Coarse& coarse) {
   const Rows& rows = work.rows;
@@ -190,7 +190,7 @@ void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggrega
     const int32_t members = work.groups.start[static_cast<size_t>(a) + 1] - begin;
     float tied = 0.0f, inner = 0.0f;
     for (int32_t m = begin; m < begin + members; ++m) {
-      tied += excess[rows.first + work.groups.member[static_cast<size_t>(m)]];
+      tied += row_sum[rows.first + work.groups.member[static_cast<size_t>(m)]];
     }
     work.add_up(
         a, [&](int32_t column) { return aggregate[column] < 0 ? all_groups : aggregate[column]; });
@@ -208,20 +208,20 @@ void galerkin_chunk(Workspace& work, const float* excess, const int32_t* aggrega
     work.sums.reset();
     resistance[first_group + a] = chain_resistance(members, inner);
     coarse.row_start.push_back(static_cast<int32_t>(coarse.column.size()));
-    coarse.excess.push_back(tied);
+    coarse.row_sum.push_back(tied);
   }
 }
 
 // Reduces the weights by the resistances of the aggregates, and inverts the diagonal.
 void rescale(const std::vector<float>& resistance, Coarse& coarse) {
-  const auto size = static_cast<int64_t>(coarse.excess.size());
-  coarse.inverse.resize(coarse.excess.size());
+  const auto size = static_cast<int64_t>(coarse.row_sum.size());
+  coarse.inverse.resize(coarse.row_sum.size());
 #pragma omp parallel for schedule(static) if (size > (1 << 14))
   for (int64_t a = 0; a < size; ++a) {
     const auto row = static_cast<size_t>(a);
-    float& excess = coarse.excess[row];
-    excess = in_series(excess, resistance[row]);
-    float sum = excess;
+    float& row_sum = coarse.row_sum[row];
+    row_sum = in_series(row_sum, resistance[row]);
+    float sum = row_sum;
     for (auto k = static_cast<size_t>(coarse.row_start[row]);
          k < static_cast<size_t>(coarse.row_start[row + 1]); ++k) {
       const auto other = static_cast<size_t>(coarse.column[k]);
@@ -247,7 +247,7 @@ Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
     for (int64_t c = 0; c < level.chunks; ++c) {
       work.rows = work.reader.read(level, c);
       first[static_cast<size_t>(c) + 1] =
-          aggregate_chunk(work, inverse, level.matrix.excess, aggregate);
+          aggregate_chunk(work, inverse, level.matrix.row_sum, aggregate);
     }
 #pragma omp single
     {
@@ -264,7 +264,7 @@ Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
     for (int64_t c = 0; c < level.chunks; ++c) {
       const auto at = static_cast<size_t>(c);
       work.rows = work.reader.read(level, c);
-      galerkin_chunk(work, level.matrix.excess, aggregate, first[at], first[at + 1] - first[at],
+      galerkin_chunk(work, level.matrix.row_sum, aggregate, first[at], first[at + 1] - first[at],
                      first[chunks], resistance.data(), parts[at]);
     }
   }
@@ -275,7 +275,7 @@ Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate) {
     for (const int32_t end : part.row_start) coarse.row_start.push_back(base + end);
     coarse.column.insert(coarse.column.end(), part.column.begin(), part.column.end());
     coarse.value.insert(coarse.value.end(), part.value.begin(), part.value.end());
-    coarse.excess.insert(coarse.excess.end(), part.excess.begin(), part.excess.end());
+    coarse.row_sum.insert(coarse.row_sum.end(), part.row_sum.begin(), part.row_sum.end());
     part = Coarse();
   }
   rescale(resistance, coarse);
@@ -296,7 +296,7 @@ void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& 
       if (number[i] < 0) continue;
       const auto at = static_cast<size_t>(i - first);
       entries.clear();
-      double diagonal = level.matrix.excess[i];
+      double diagonal = level.matrix.row_sum[i];
       for (auto k = static_cast<size_t>(rows.start[at]);
            k < static_cast<size_t>(rows.start[at + 1]); ++k) {
         diagonal += static_cast<double>(rows.weight[k]);

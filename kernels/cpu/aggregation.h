@@ -8,7 +8,7 @@ namespace hdseg {
 
 struct Coarse {
   std::vector<int32_t> row_start, column;
-  std::vector<float> value, excess, inverse;
+  std::vector<float> value, row_sum, inverse;
 };
 
 // Fills aggregate (size), -1 for entries that the smoother alone can handle, and returns the coarse

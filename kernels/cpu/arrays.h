@@ -33,8 +33,8 @@ Grid grid_of(const A& array, size_t axis = 0) {
   return {extent(array, axis), extent(array, axis + 1)};
 }
 
-// A Placement from the numbers of hdseg_gpu.core.windows.Placement, one after the other.
-inline Placement placement_of(const Vector<const int64_t>& numbers) {
+// A GridMapping from the numbers of hdseg_gpu.core.windows.GridMapping, one after the other.
+inline GridMapping grid_mapping_of(const Vector<const int64_t>& numbers) {
   const int64_t* n = numbers.data();
   return {{n[0], n[6], n[2], n[8], n[10]},
           {n[1], n[7], n[3], n[9], n[11]},

@@ -9,7 +9,7 @@ using namespace nanobind::literals;
 namespace hdseg {
 namespace {
 
-// Rows of the edge array: north, east, south, excess.
+// Rows of the edge array: north, east, south, row_sum.
 Edges edges_of(const Matrix<const float>& edges) {
   const float* first = edges.data() + kPadding;
   const int64_t stride = extent(edges, 1);
@@ -75,7 +75,7 @@ void bind_assemble(nb::module_& m) {
   m.def(
       "assemble",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Stack<const T>& features, int32_t rule, double strength,
+         const Stack<const T>& features, int32_t rule, double edge_scale,
          const Matrix<const Seed>& seeds, const Matrix<const Seed>& label,
          const Vector<const int32_t>& first_place, int64_t across, float gamma,
          const Matrix<float>& edges, const Matrix<float>& flux) {
@@ -83,14 +83,14 @@ void bind_assemble(nb::module_& m) {
         const int64_t stride = extent(edges, 1);
         assemble(band_of(pixel, start, grid_of(seeds)),
                  Features<T>{features.data(), extent(features, 2), static_cast<EdgeRule>(rule),
-                             strength},
+                             edge_scale},
                  seeds.data(), {label.data(), extent(label, 1), places_of(first_place, across)},
                  gamma, first, first + stride, first + 2 * stride, first + 3 * stride,
                  flux.data() + kPadding, stride);
       },
-      "pixel"_a, "start"_a, "features"_a.noconvert(), "rule"_a, "strength"_a, "seeds"_a.noconvert(),
-      "label"_a.noconvert(), "first_place"_a, "across"_a, "gamma"_a, "edges"_a, "flux"_a,
-      WithoutGil());
+      "pixel"_a, "start"_a, "features"_a.noconvert(), "rule"_a, "edge_scale"_a,
+      "seeds"_a.noconvert(), "label"_a.noconvert(), "first_place"_a, "across"_a, "gamma"_a,
+      "edges"_a, "flux"_a, WithoutGil());
 }
 
 }  // namespace
@@ -154,37 +154,38 @@ void bind_band(nb::module_& m) {
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a);
   m.def(
-      "reduce",
+      "eliminate_red",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
-         const Matrix<float>& weights, const Vector<float>& excess, const Vector<float>& inverse) {
+         const Matrix<float>& weights, const Vector<float>& row_sum, const Vector<float>& inverse) {
         float* weight[kStencil];
         for (int d = 0; d < kStencil; ++d) {
           weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
         }
-        reduce(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(), weight,
-               excess.data() + kPadding, inverse.data() + kPadding);
+        eliminate_red(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
+                      weight, row_sum.data() + kPadding, inverse.data() + kPadding);
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "weights"_a,
-      "excess"_a, "inverse"_a, WithoutGil());
+      "row_sum"_a, "inverse"_a, WithoutGil());
   m.def(
-      "reduce_columns",
+      "eliminate_red_rhs",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& b, const Matrix<float>& rhs) {
-        reduce_columns(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
-                       b.data() + kPadding, extent(b, 1), extent(b, 0), rhs.data() + kPadding,
-                       extent(rhs, 1));
+        eliminate_red_rhs(band_of(pixel, start, {height, width}), edges_of(edges),
+                          first_entry.data(), b.data() + kPadding, extent(b, 1), extent(b, 0),
+                          rhs.data() + kPadding, extent(rhs, 1));
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "b"_a, "rhs"_a,
       WithoutGil());
   m.def(
-      "expand",
+      "back_substitute",
       [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
          int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& x, const Matrix<float>& b) {
-        expand(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
-               x.data() + kPadding, extent(x, 1), extent(b, 0), b.data() + kPadding, extent(b, 1));
+        back_substitute(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
+                        x.data() + kPadding, extent(x, 1), extent(b, 0), b.data() + kPadding,
+                        extent(b, 1));
       },
       "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a,
       WithoutGil());

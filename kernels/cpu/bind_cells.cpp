@@ -3,7 +3,7 @@
 #include "cpu/arrays.h"
 #include "cpu/cells.h"
 #include "cpu/detail.h"
-#include "cpu/rivals.h"
+#include "cpu/nearest_other.h"
 #include "cpu/statistics.h"
 
 using namespace nanobind::literals;
@@ -40,12 +40,12 @@ void bind_classes(nb::module_& m) {
       },
       "labels"_a.noconvert(), "cell"_a, "found"_a.noconvert(), WithoutGil());
   m.def(
-      "rival_distances",
+      "nearest_others",
       [](const Matrix<const T>& cells, int64_t reach, const Matrix<float>& distance,
-         const Matrix<T>& rival) {
-        rival_distances(cells.data(), grid_of(cells), reach, distance.data(), rival.data());
+         const Matrix<T>& nearest_other) {
+        nearest_others(cells.data(), grid_of(cells), reach, distance.data(), nearest_other.data());
       },
-      "cells"_a.noconvert(), "reach"_a, "distance"_a.noconvert(), "rival"_a.noconvert(),
+      "cells"_a.noconvert(), "reach"_a, "distance"_a.noconvert(), "nearest_other"_a.noconvert(),
       WithoutGil());
   m.def(
       "boundary_detail",

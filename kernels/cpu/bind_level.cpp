@@ -20,12 +20,12 @@ float* body(const OutColumns& v) { return v.data() + kPadding; }
 const float* body(const Floats& v) { return v.data() + kPadding; }
 
 StencilLevel level_of(const Matrix<const int32_t>& pieces, const Vector<const int64_t>& chunk,
-                      const Columns& weights, const Floats& excess) {
-  StencilLevel level{extent(excess, 0) - 2 * kPadding,
+                      const Columns& weights, const Floats& row_sum) {
+  StencilLevel level{extent(row_sum, 0) - 2 * kPadding,
                      reinterpret_cast<const BlackPiece*>(pieces.data()),
                      chunk.data(),
                      extent(chunk, 0) - 1,
-                     {{}, body(excess)}};
+                     {{}, body(row_sum)}};
   for (int d = 0; d < kStencil; ++d) {
     level.matrix.weight[d] = body(weights) + d * extent(weights, 1);
   }
@@ -33,11 +33,11 @@ StencilLevel level_of(const Matrix<const int32_t>& pieces, const Vector<const in
 }
 
 SparseLevel level_of(const Vector<const int32_t>& row_start, const Vector<const int32_t>& column,
-                     const Floats& value, const Floats& excess) {
-  return {extent(row_start, 0) - 1, {row_start.data(), column.data(), value.data(), body(excess)}};
+                     const Floats& value, const Floats& row_sum) {
+  return {extent(row_start, 0) - 1, {row_start.data(), column.data(), value.data(), body(row_sum)}};
 }
 
-// Each verb for one kind of level, whose arrays are Parts.
+// Each op for one kind of level, whose arrays are Parts.
 template <class... Parts>
 void bind_verbs(nb::module_& m, const std::string& kind) {
   m.def((kind + "_step").c_str(),
@@ -54,18 +54,18 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
                   found.data(), extent(b, 0), extent(b, 1));
         },
         WithoutGil());
-  m.def((kind + "_descend").c_str(),
+  m.def((kind + "_restrict").c_str(),
         [](const Parts&... parts, const Floats& inverse, const Vector<const int32_t>& aggregate,
            const Columns& r, const OutColumns& x, const OutColumns& coarse) {
-          descend(level_of(parts...), body(inverse), aggregate.data(), body(r), body(x),
-                  extent(r, 0), extent(r, 1), body(coarse), extent(coarse, 1));
+          restrict_residual(level_of(parts...), body(inverse), aggregate.data(), body(r), body(x),
+                            extent(r, 0), extent(r, 1), body(coarse), extent(coarse, 1));
         },
         WithoutGil());
-  m.def((kind + "_ascend").c_str(),
+  m.def((kind + "_prolong").c_str(),
         [](const Parts&... parts, const Floats& inverse, const Vector<const int32_t>& aggregate,
            const Columns& r, const Columns& coarse, const OutColumns& x, const OutColumns& out) {
-          ascend(level_of(parts...), body(inverse), aggregate.data(), body(r), body(coarse),
-                 extent(coarse, 1), body(x), body(out), extent(r, 0), extent(r, 1));
+          prolong(level_of(parts...), body(inverse), aggregate.data(), body(r), body(coarse),
+                  extent(coarse, 1), body(x), body(out), extent(r, 0), extent(r, 1));
         },
         WithoutGil());
   m.def((kind + "_residual").c_str(),
@@ -87,18 +87,18 @@ void bind_verbs(nb::module_& m, const std::string& kind) {
           return std::make_tuple(owned(std::move(value)), owned(std::move(column)),
                                  owned(std::move(row_start)));
         });
-  m.def((kind + "_coarsen").c_str(),
-        [](const Parts&... parts, const Floats& inverse, const Vector<int32_t>& aggregate) {
-          Coarse coarse;
-          {
-            nb::gil_scoped_release release;
-            const Team team;
-            coarse = coarsen(level_of(parts...), body(inverse), aggregate.data());
-          }
-          return std::make_tuple(owned(std::move(coarse.row_start)),
-                                 owned(std::move(coarse.column)), owned(std::move(coarse.value)),
-                                 owned(std::move(coarse.excess)), owned(std::move(coarse.inverse)));
-        });
+  m.def((kind + "_coarsen").c_str(), [](const Parts&... parts, const Floats& inverse,
+                                        const Vector<int32_t>& aggregate) {
+    Coarse coarse;
+    {
+      nb::gil_scoped_release release;
+      const Team team;
+      coarse = coarsen(level_of(parts...), body(inverse), aggregate.data());
+    }
+    return std::make_tuple(owned(std::move(coarse.row_start)), owned(std::move(coarse.column)),
+                           owned(std::move(coarse.value)), owned(std::move(coarse.row_sum)),
+                           owned(std::move(coarse.inverse)));
+  });
 }
 
 }  // namespace
@@ -115,10 +115,10 @@ void bind_level(nb::module_& m) {
       },
       "z"_a, "q"_a, "energy"_a, "p"_a, WithoutGil());
   m.def(
-      "relax",
+      "apply_inverse_diagonal",
       [](const Floats& inverse, const Columns& r, const OutColumns& out) {
-        relax(body(inverse), body(r), body(out), extent(r, 1) - 2 * kPadding, extent(r, 0),
-              extent(r, 1));
+        apply_inverse_diagonal(body(inverse), body(r), body(out), extent(r, 1) - 2 * kPadding,
+                               extent(r, 0), extent(r, 1));
       },
       "inverse"_a, "r"_a, "out"_a, WithoutGil());
   m.def(

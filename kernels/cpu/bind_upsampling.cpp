@@ -12,14 +12,14 @@ void bind_classes(nb::module_& m) {
   m.def(
       "upsample_labels",
       [](const Matrix<const T>& coarse, const Vector<const int64_t>& place, const Matrix<T>& fine) {
-        upsample_labels(coarse.data(), placement_of(place), fine.data());
+        upsample_labels(coarse.data(), grid_mapping_of(place), fine.data());
       },
       "coarse"_a.noconvert(), "place"_a, "fine"_a.noconvert(), WithoutGil());
   m.def(
       "upsample_classes",
       [](const Matrix<const T>& coarse, const Vector<const int64_t>& place, int32_t how,
          const Matrix<T>& fine) {
-        upsample_classes(coarse.data(), placement_of(place), static_cast<Interpolation>(how),
+        upsample_classes(coarse.data(), grid_mapping_of(place), static_cast<Interpolation>(how),
                          fine.data());
       },
       "coarse"_a.noconvert(), "place"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
@@ -27,7 +27,7 @@ void bind_classes(nb::module_& m) {
       "upsample_argmax",
       [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,
          const Matrix<T>& fine) {
-        upsample_argmax(planes.data(), extent(planes, 0), placement_of(place),
+        upsample_argmax(planes.data(), extent(planes, 0), grid_mapping_of(place),
                         static_cast<Interpolation>(how), fine.data());
       },
       "planes"_a, "place"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
@@ -43,7 +43,7 @@ void bind_upsampling(nb::module_& m) {
       "sample_planes",
       [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,
          const Vector<const int64_t>& pixels, const Matrix<double>& samples) {
-        sample_planes(planes.data(), extent(planes, 0), placement_of(place),
+        sample_planes(planes.data(), extent(planes, 0), grid_mapping_of(place),
                       static_cast<Interpolation>(how), pixels.data(), extent(pixels, 0),
                       samples.data());
       },

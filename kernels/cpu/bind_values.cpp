@@ -39,9 +39,9 @@ void bind_stacks(nb::module_& m, const char* extremes_name, const char* shares_n
   m.def(
       shares_name,
       [](const Values& values, bool softmax, const Matrix<float>& found, int64_t first) {
-        shares(stack_of<T, Stored>(values), softmax, found.data() + first, extent(found, 1));
+        normalise(stack_of<T, Stored>(values), softmax, found.data() + first, extent(found, 1));
       },
-      "stack"_a.noconvert(), "softmax"_a, "shares"_a.noconvert(), "first"_a, WithoutGil());
+      "stack"_a.noconvert(), "softmax"_a, "normalise"_a.noconvert(), "first"_a, WithoutGil());
 }
 
 template <class T, class Code>
@@ -77,11 +77,11 @@ void bind_values(nb::module_& m) {
   bind_extremes<uint64_t>(m);
   bind_extremes<float>(m);
   bind_extremes<double>(m);
-  bind_stacks<uint8_t>(m, "stack_extremes", "shares");
-  bind_stacks<uint16_t>(m, "stack_extremes", "shares");
-  bind_stacks<float>(m, "stack_extremes", "shares");
-  bind_stacks<double>(m, "stack_extremes", "shares");
-  bind_stacks<Half, uint16_t>(m, "stack_extremes_of_halves", "shares_of_halves");
+  bind_stacks<uint8_t>(m, "stack_extremes", "normalise");
+  bind_stacks<uint16_t>(m, "stack_extremes", "normalise");
+  bind_stacks<float>(m, "stack_extremes", "normalise");
+  bind_stacks<double>(m, "stack_extremes", "normalise");
+  bind_stacks<Half, uint16_t>(m, "stack_extremes_of_halves", "normalise_halves");
   bind_labels<uint8_t>(m);
   bind_labels<uint16_t>(m);
   bind_labels<uint32_t>(m);

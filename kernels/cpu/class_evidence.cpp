@@ -77,8 +77,8 @@ class RowModels {
 
 template <class Value, class T>
 void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
-                    const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
-                    T* label, float* share) {
+                    const DistanceTerms<T>& distances, const CoarseTerm& network, int64_t kept,
+                    T* label, float* probability) {
   const Grid& grid = picture.grid;
   const std::vector<Between> cells =
       all_between(picture.left, grid.width, distances.size, distances.cells.width);
@@ -102,21 +102,21 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
         }
         Candidates<T> found;
         add_distances(distances, cell_row, cells[x], found);
-        if (network.planes != nullptr) add_network(network, y, left + i, found);
+        if (network.planes != nullptr) add_coarse(network, y, left + i, found);
         for (int c = 0; c < found.count; ++c) {
           found.score[c] += row_models.score(c, found.label[c], colour, windows[x]);
         }
         const int64_t to = (static_cast<int64_t>(band.start[r]) + i) * kept;
-        rank(found, kept, label + to, share + to);
+        rank(found, kept, label + to, probability + to);
       }
     }
   }
 }
 
 template <class T>
-void add_evidence(const Band& band, const int32_t* position, const T* label, const float* share,
-                  int64_t kept, const ColumnLabels<T>& columns, float gamma, float* b,
-                  int64_t stride) {
+void add_evidence(const Band& band, const int32_t* position, const T* label,
+                  const float* probability, int64_t kept, const ColumnLabels<T>& columns,
+                  float gamma, float* b, int64_t stride) {
 #pragma omp parallel
   {
     ColumnFinder<T> finder(columns);
@@ -128,7 +128,7 @@ void add_evidence(const Band& band, const int32_t* position, const T* label, con
           for (int64_t m = 0; m < kept; ++m) {
             if (label[at + m] == 0) continue;
             const int64_t j = finder.find(row, label[at + m]);
-            if (j >= 0) b[j * stride + i] += gamma * share[at + m];
+            if (j >= 0) b[j * stride + i] += gamma * probability[at + m];
           }
         }
       });
@@ -139,7 +139,7 @@ void add_evidence(const Band& band, const int32_t* position, const T* label, con
 #define HDSEG_VALUE(Value, T)                                                             \
   template void class_evidence<Value, T>(const Band&, const Picture<Value>&,              \
                                          const ColourModels<T>&, const DistanceTerms<T>&, \
-                                         const NetworkTerm&, int64_t, T*, float*);
+                                         const CoarseTerm&, int64_t, T*, float*);
 #define HDSEG_CLASS(T)                                                                        \
   HDSEG_VALUE(uint8_t, T)                                                                     \
   HDSEG_VALUE(uint16_t, T)                                                                    \

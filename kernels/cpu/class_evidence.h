@@ -15,20 +15,20 @@ struct Picture {
   double scale;          // x = (value - centre) scale
 };
 
-// label (n, kept) and share (n, kept): the likeliest classes + 1 of each pixel, likeliest first,
-// and the softmax of their scores; label 0 and share 0 where there are fewer.
+// label (n, kept) and probability (n, kept): the likeliest classes + 1 of each pixel, likeliest
+// first, and the softmax of their scores; label 0 and probability 0 where there are fewer.
 //
 //   score_k = weight log N_k(x) + 1/2 sum_maps log_odds(signed distance to class k) + network_k
 template <class Value, class T>
 void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
-                    const DistanceTerms<T>& distances, const NetworkTerm& network, int64_t kept,
-                    T* label, float* share);
+                    const DistanceTerms<T>& distances, const CoarseTerm& network, int64_t kept,
+                    T* label, float* probability);
 
-// Adds gamma times the share of its column's label at its place to each entry of b; label and share
-// are those of the pixels position[i], or of all pixels in order (null).
+// Adds gamma times the probability of its column's label at its place to each entry of b; label and
+// probability are those of the pixels position[i], or of all pixels in order (null).
 template <class T>
-void add_evidence(const Band& band, const int32_t* position, const T* label, const float* share,
-                  int64_t kept, const ColumnLabels<T>& columns, float gamma, float* b,
-                  int64_t stride);
+void add_evidence(const Band& band, const int32_t* position, const T* label,
+                  const float* probability, int64_t kept, const ColumnLabels<T>& columns,
+                  float gamma, float* b, int64_t stride);
 
 }  // namespace hdseg

@@ -7,10 +7,10 @@ namespace {
 
 // Weights of the edges a[i] - b[i] between two rows of pixels.
 template <class T, EdgeRule kRule, int64_t kChannels>
-void row_weights(const T* a, const T* b, int64_t count, int64_t channels, double strength,
+void row_weights(const T* a, const T* b, int64_t count, int64_t channels, double edge_scale,
                  float* weight) {
   using Sum = typename Exact<T>::Sum;
-  const Sum factor = static_cast<Sum>(strength);
+  const Sum factor = static_cast<Sum>(edge_scale);
   if constexpr (kChannels > 0) channels = kChannels;  // known to the compiler: it vectorises
   constexpr int64_t kBlock = 64;
   Sum squares[kBlock];
@@ -44,12 +44,12 @@ RowWeights<T> row_weights_for(const Features<T>& features) {
 }
 
 // Shares the weights of edges into pixels `other` out: to `inner` where they are unknown, to the
-// excess where they are seeds; a wall has no edges.
+// row_sum where they are seeds; a wall has no edges.
 template <class Seed>
-void share(const float* weight, const Seed* other, int64_t count, float* inner, float* excess) {
+void share(const float* weight, const Seed* other, int64_t count, float* inner, float* row_sum) {
   for (int64_t i = 0; i < count; ++i) {
     inner[i] = other[i] == 0 ? weight[i] : 0.0f;
-    excess[i] += other[i] == 0 || other[i] == kWall<Seed> ? 0.0f : weight[i];
+    row_sum[i] += other[i] == 0 || other[i] == kWall<Seed> ? 0.0f : weight[i];
   }
 }
 
@@ -58,12 +58,12 @@ void share(const float* weight, const Seed* other, int64_t count, float* inner, 
 template <class T, class Seed>
 void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
               const ColumnLabels<Seed>& columns, float gamma, float* north, float* east,
-              float* south, float* excess, float* flux, int64_t stride) {
+              float* south, float* row_sum, float* flux, int64_t stride) {
   const int64_t width = band.grid.width, channels = features.channels;
   const RowWeights<T> weigh = row_weights_for(features);
   const auto weigh_rows = [&](int64_t pixel, int64_t other, int64_t count, float* weight) {
     weigh(features.values + pixel * channels, features.values + other * channels, count, channels,
-          features.strength, weight);
+          features.edge_scale, weight);
   };
   int32_t longest = 0;  // run, which may be far shorter than the image is wide
   for (int64_t r = 0; r < band.runs; ++r) longest = std::max(longest, band.length(r));
@@ -76,7 +76,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
     for (int64_t r = 0; r < band.runs; ++r) {
       const int64_t first = band.pixel[r], count = band.length(r), end = first + count;
       const int64_t at = band.start[r];
-      std::fill(excess + at, excess + at + count, gamma);
+      std::fill(row_sum + at, row_sum + at + count, gamma);
       for (int64_t j = 0; j < columns.count; ++j) {
         std::fill(flux + j * stride + at, flux + j * stride + at + count, 0.0f);
       }
@@ -96,7 +96,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
         }
         weigh_rows(first, first + down, count, weight);
         const Seed* other = seeds + first + down;
-        share(weight, other, count, inner + at, excess + at);
+        share(weight, other, count, inner + at, row_sum + at);
         flow(other, 0, count, weight);
       };
       across(first >= width, -width, north);
@@ -105,7 +105,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
       // pixels.
       const auto meet = [&](int64_t seed, int64_t i) {
         if (seeds[seed] == kWall<Seed>) return;
-        excess[at + i] += weight[0];
+        row_sum[at + i] += weight[0];
         flow(seeds + seed - i, i, i + 1, weight - i);
       };
       weigh_rows(first, first + 1, count - 1, east + at);

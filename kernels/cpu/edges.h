@@ -6,14 +6,14 @@
 
 namespace hdseg {
 
-// All vectors have kPadding more entries before and behind, which hold 0 (excess: 1).
+// All vectors have kPadding more entries before and behind, which hold 0 (row_sum: 1).
 
 template <class T>
 struct Features {  // (height, width, channels) of the image
   const T* values;
   int64_t channels;
   EdgeRule rule;
-  double strength;
+  double edge_scale;
 };
 
 // Fills edges and flux: flux[j] is -L_US m, the weights to the seeds with the label of column j at
@@ -21,7 +21,7 @@ struct Features {  // (height, width, channels) of the image
 template <class T, class Seed>
 void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
               const ColumnLabels<Seed>& columns, float gamma, float* north, float* east,
-              float* south, float* excess, float* flux, int64_t stride);
+              float* south, float* row_sum, float* flux, int64_t stride);
 
 // The same matrix in compressed sparse rows, columns ascending. row_start has size + 1 entries and
 // is filled first by row_starts(), whose result is the length of column and value.

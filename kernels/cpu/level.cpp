@@ -99,8 +99,9 @@ void step(const Level& level, const float* p, float* q, double* energy, double* 
 }
 
 template <class Level>
-void descend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
-             float* x, int64_t columns, int64_t stride, float* coarse, int64_t coarse_stride) {
+void restrict_residual(const Level& level, const float* inverse, const int32_t* aggregate,
+                       const float* r, float* x, int64_t columns, int64_t stride, float* coarse,
+                       int64_t coarse_stride) {
 #pragma omp parallel if (level.size > kFew)
   {
 #pragma omp for schedule(static)
@@ -133,9 +134,9 @@ void descend(const Level& level, const float* inverse, const int32_t* aggregate,
 }
 
 template <class Level>
-void ascend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
-            const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
-            int64_t stride) {
+void prolong(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
+             const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
+             int64_t stride) {
 #pragma omp parallel if (level.size > kFew)
   {
 #pragma omp for schedule(static)
@@ -238,8 +239,8 @@ void conjugate(const float* z, const float* q, const double* energy, float* p, i
   }
 }
 
-void relax(const float* inverse, const float* r, float* out, int64_t size, int64_t columns,
-           int64_t stride) {
+void apply_inverse_diagonal(const float* inverse, const float* r, float* out, int64_t size,
+                            int64_t columns, int64_t stride) {
   for (int64_t j = 0; j < columns; ++j) {
     const float* from = r + j * stride;
     float* to = out + j * stride;
@@ -264,12 +265,12 @@ void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t
                             int64_t);                                                              \
   template void refresh<Level>(const Level&, const float*, const float*, const double*, float*,    \
                                double*, int64_t, int64_t);                                         \
-  template void descend<Level>(const Level&, const float*, const int32_t*, const float*, float*,   \
-                               int64_t, int64_t, float*, int64_t);                                 \
+  template void restrict_residual<Level>(const Level&, const float*, const int32_t*, const float*, \
+                                         float*, int64_t, int64_t, float*, int64_t);               \
   template void residual<Level>(const Level&, const float*, const double*, float*, int64_t,        \
                                 int64_t);                                                          \
-  template void ascend<Level>(const Level&, const float*, const int32_t*, const float*,            \
-                              const float*, int64_t, float*, float*, int64_t, int64_t);
+  template void prolong<Level>(const Level&, const float*, const int32_t*, const float*,           \
+                               const float*, int64_t, float*, float*, int64_t, int64_t);
 HDSEG_INSTANTIATE(StencilLevel)
 HDSEG_INSTANTIATE(SparseLevel)
 #undef HDSEG_INSTANTIATE

@@ -40,14 +40,15 @@ void step(const Level& level, const float* p, float* q, double* energy, double* 
 // Restriction: x = a Jacobi step from 0, coarse = P^T (r - A x), where P repeats the value of
 // aggregate[i] at i; negative aggregates are left out. inverse: 1 / the diagonal.
 template <class Level>
-void descend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
-             float* x, int64_t columns, int64_t stride, float* coarse, int64_t coarse_stride);
+void restrict_residual(const Level& level, const float* inverse, const int32_t* aggregate,
+                       const float* r, float* x, int64_t columns, int64_t stride, float* coarse,
+                       int64_t coarse_stride);
 
 // Prolongation: x += P coarse, then out = x and a Jacobi step.
 template <class Level>
-void ascend(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
-            const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
-            int64_t stride);
+void prolong(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
+             const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
+             int64_t stride);
 
 // The chosen rows and columns of the matrix, columns ascending. number[i]: the new number of
 // entry i, ascending, or -1.
@@ -70,8 +71,8 @@ void refresh(const Level& level, const float* inverse, const float* b, const dou
 void conjugate(const float* z, const float* q, const double* energy, float* p, int64_t size,
                int64_t columns, int64_t stride);
 // out = D^-1 r.
-void relax(const float* inverse, const float* r, float* out, int64_t size, int64_t columns,
-           int64_t stride);
+void apply_inverse_diagonal(const float* inverse, const float* r, float* out, int64_t size,
+                            int64_t columns, int64_t stride);
 // max abs(x) of each column; NaN where there is one.
 void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride);
 

@@ -46,8 +46,8 @@ int64_t entry_of(const Band& band, const int32_t* first_entry, int64_t run, int6
 
 }  // namespace
 
-void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
-            float* const weight[kStencil], float* excess, float* inverse) {
+void eliminate_red(const Band& band, const Edges& edges, const int32_t* first_entry,
+                   float* const weight[kStencil], float* row_sum, float* inverse) {
   const std::vector<Piece> pieces = link_pixels(band);
   const std::vector<float> padded = inverse_diagonal(band, edges);
   const float* of_pixel = padded.data() + kPadding;
@@ -57,15 +57,15 @@ void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
     for (int64_t c = 0; c < count; ++c) {
       const ReducedRow row = reduced_row(edges, of_pixel, i0 + 2 * c, piece.north, piece.south);
       for (int d = 0; d < kStencil; ++d) weight[d][k0 + c] = row.weight[d];
-      excess[k0 + c] = row.excess;
+      row_sum[k0 + c] = row.row_sum;
       inverse[k0 + c] = row.inverse;
     }
   });
 }
 
-void reduce_columns(const Band& band, const Edges& edges, const int32_t* first_entry,
-                    const float* b, int64_t stride, int64_t columns, float* rhs,
-                    int64_t rhs_stride) {
+void eliminate_red_rhs(const Band& band, const Edges& edges, const int32_t* first_entry,
+                       const float* b, int64_t stride, int64_t columns, float* rhs,
+                       int64_t rhs_stride) {
   const std::vector<Piece> pieces = link_pixels(band);
   const std::vector<float> padded = inverse_diagonal(band, edges);
   const float* inverse = padded.data() + kPadding;
@@ -82,8 +82,8 @@ void reduce_columns(const Band& band, const Edges& edges, const int32_t* first_e
   });
 }
 
-void expand(const Band& band, const Edges& edges, const int32_t* first_entry, const float* x,
-            int64_t x_stride, int64_t columns, float* b, int64_t stride) {
+void back_substitute(const Band& band, const Edges& edges, const int32_t* first_entry,
+                     const float* x, int64_t x_stride, int64_t columns, float* b, int64_t stride) {
   const std::vector<Piece> pieces = link_pixels(band);
   const std::vector<float> padded = inverse_diagonal(band, edges);
   const float* inverse = padded.data() + kPadding;

@@ -9,18 +9,18 @@ namespace hdseg {
 
 // first_entry: for each run the entry of its first black pixel, as in BlackLinks.
 
-// Fills the weights of S by direction, its row sums (excess) and 1 / its diagonal.
-void reduce(const Band& band, const Edges& edges, const int32_t* first_entry,
-            float* const weight[kStencil], float* excess, float* inverse);
+// Fills the weights of S by direction, its row sums (row_sum) and 1 / its diagonal.
+void eliminate_red(const Band& band, const Edges& edges, const int32_t* first_entry,
+                   float* const weight[kStencil], float* row_sum, float* inverse);
 
 // rhs = b_b - A_br A_rr^-1 b_r, for each column of b.
-void reduce_columns(const Band& band, const Edges& edges, const int32_t* first_entry,
-                    const float* b, int64_t stride, int64_t columns, float* rhs,
-                    int64_t rhs_stride);
+void eliminate_red_rhs(const Band& band, const Edges& edges, const int32_t* first_entry,
+                       const float* b, int64_t stride, int64_t columns, float* rhs,
+                       int64_t rhs_stride);
 
 // b holds right-hand sides and receives the solution: x at the black pixels, and at the red ones
 // A_rr^-1 (b_r - A_rb x).
-void expand(const Band& band, const Edges& edges, const int32_t* first_entry, const float* x,
-            int64_t x_stride, int64_t columns, float* b, int64_t stride);
+void back_substitute(const Band& band, const Edges& edges, const int32_t* first_entry,
+                     const float* x, int64_t x_stride, int64_t columns, float* b, int64_t stride);
 
 }  // namespace hdseg

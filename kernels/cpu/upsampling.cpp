@@ -12,7 +12,7 @@ constexpr int64_t kSmall = 1 << 16;
 }  // namespace
 
 template <class T>
-void upsample_labels(const T* coarse, const Placement& place, T* fine) {
+void upsample_labels(const T* coarse, const GridMapping& place, T* fine) {
   const Grid &from = place.part, &to = place.window;
   std::vector<int64_t> columns(static_cast<size_t>(to.width));
   for (int64_t x = 0; x < to.width; ++x) {
@@ -104,7 +104,7 @@ std::vector<Taps> all_taps(Interpolation how, const Axis& axis, int64_t count) {
 }  // namespace
 
 template <class T>
-void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
+void upsample_argmax(const float* planes, int64_t classes, const GridMapping& place,
                      Interpolation how, T* fine) {
   const Grid &from = place.part, &to = place.window;
   const std::vector<Taps> rows = all_taps(how, place.rows, to.height);
@@ -223,7 +223,7 @@ void fill_alike(T k, int64_t height, int64_t begin, int64_t end, T* fine, int64_
 }  // namespace
 
 template <class T>
-void upsample_classes(const T* coarse, const Placement& place, Interpolation how, T* fine) {
+void upsample_classes(const T* coarse, const GridMapping& place, Interpolation how, T* fine) {
   const Grid& to = place.window;
   constexpr int64_t kRows = 32;
   const std::vector<Taps> rows = all_taps(how, place.rows, to.height);
@@ -255,17 +255,17 @@ void upsample_classes(const T* coarse, const Placement& place, Interpolation how
   }
 }
 
-#define HDSEG_INSTANTIATE(T)                                                        \
-  template void upsample_labels<T>(const T*, const Placement&, T*);                 \
-  template void upsample_classes<T>(const T*, const Placement&, Interpolation, T*); \
-  template void upsample_argmax<T>(const float*, int64_t, const Placement&, Interpolation, T*);
+#define HDSEG_INSTANTIATE(T)                                                          \
+  template void upsample_labels<T>(const T*, const GridMapping&, T*);                 \
+  template void upsample_classes<T>(const T*, const GridMapping&, Interpolation, T*); \
+  template void upsample_argmax<T>(const float*, int64_t, const GridMapping&, Interpolation, T*);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
 HDSEG_INSTANTIATE(uint32_t)
 #undef HDSEG_INSTANTIATE
 
-void sample_planes(const float* planes, int64_t classes, const Placement& place, Interpolation how,
-                   const int64_t* pixels, int64_t count, double* samples) {
+void sample_planes(const float* planes, int64_t classes, const GridMapping& place,
+                   Interpolation how, const int64_t* pixels, int64_t count, double* samples) {
   const Grid& from = place.part;
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) {

@@ -163,7 +163,7 @@ void softmax_of(const Piece<T>& piece, int64_t classes, float* shares, int64_t s
 }
 
 template <class T>
-void shares_of(const Piece<T>& piece, int64_t classes, float* shares, int64_t stride) {
+void normalise_piece(const Piece<T>& piece, int64_t classes, float* shares, int64_t stride) {
   using R = Computed<T>;
   R sum[kPixels] = {}, lost[kPixels] = {};
   for (int64_t k = 0; k < classes; ++k) {
@@ -219,7 +219,7 @@ Extremes<Computed<T>> stack_extremes(const ClassValues<T>& stack) {
 }
 
 template <class T>
-void shares(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride) {
+void normalise(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride) {
   struct Nothing {};
   each_piece<Nothing>(
       stack,
@@ -228,7 +228,7 @@ void shares(const ClassValues<T>& stack, bool softmax, float* shares, int64_t st
         if (softmax) {
           softmax_of(piece, stack.classes, found, stride);
         } else {
-          shares_of(piece, stack.classes, found, stride);
+          normalise_piece(piece, stack.classes, found, stride);
         }
       },
       [](Nothing&) {});
@@ -272,7 +272,7 @@ template Extremes<uint64_t> extremes<uint64_t>(const uint64_t*, int64_t);
 
 #define HDSEG_STACKS(T)                                                    \
   template Extremes<Computed<T>> stack_extremes<T>(const ClassValues<T>&); \
-  template void shares<T>(const ClassValues<T>&, bool, float*, int64_t);
+  template void normalise<T>(const ClassValues<T>&, bool, float*, int64_t);
 HDSEG_STACKS(uint8_t)
 HDSEG_STACKS(uint16_t)
 HDSEG_STACKS(Half)

@@ -1,6 +1,6 @@
 // What the values of an array are, at the door: nothing is known of them but their type.
 #pragma once
-#include "common/shares.h"
+#include "common/normalise.h"
 
 namespace hdseg {
 
@@ -25,7 +25,7 @@ Extremes<Computed<T>> stack_extremes(const ClassValues<T>& stack);
 // shares[k * stride + p]: the share of class k at pixel p, value / sum or softmax. The shares may
 // take the place of the values of a stack of floats with outer == 1 and stride == inner.
 template <class T>
-void shares(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride);
+void normalise(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride);
 
 // found[label - low] = 1 for each label; modulo 2^bits, so that types with a sign are as good.
 template <class T>

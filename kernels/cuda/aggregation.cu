@@ -179,7 +179,7 @@ __device__ void gather(const Graph& graph, const int32_t* start, const int32_t* 
 // The rows and columns with a number, ascending, row by row; chosen[k] has the number k. Float64,
 // as the contract wants it.
 template <class Graph>
-__device__ void submatrix(const Graph& graph, const float* excess, const int32_t* chosen,
+__device__ void submatrix(const Graph& graph, const float* row_sum, const int32_t* chosen,
                           int64_t count, const int32_t* number, const int32_t* start,
                           int32_t* column, double* value) {
   for (int64_t k = first_item(); k < count; k += item_step()) {
@@ -196,7 +196,7 @@ __device__ void submatrix(const Graph& graph, const float* excess, const int32_t
       to[p] = j;
       at[p] = entry;
     };
-    double diagonal = static_cast<double>(excess[kPadding + i]);
+    double diagonal = static_cast<double>(row_sum[kPadding + i]);
     for_each_neighbour(graph, i, [&](int32_t j, float weight) {
       diagonal += static_cast<double>(weight);
       if (number[j] >= 0) insert(number[j], -static_cast<double>(weight));
@@ -217,7 +217,7 @@ __device__ void count_chosen(const Graph& graph, const int32_t* chosen, int64_t 
 
 // A^-1 of a small matrix, (size, size), by Gauss & Jordan: an M-matrix needs no pivots. One block.
 template <class Graph>
-__device__ void invert(const Graph& graph, const float* excess, double* inverse) {
+__device__ void invert(const Graph& graph, const float* row_sum, double* inverse) {
   const int64_t n = graph.size;
   const auto for_all = [n](auto each) {
     for (int64_t at = threadIdx.x; at < n * n; at += blockDim.x) each(at / n, at % n, at);
@@ -225,7 +225,7 @@ __device__ void invert(const Graph& graph, const float* excess, double* inverse)
   };
   for_all([&](int64_t, int64_t, int64_t at) { inverse[at] = 0.0; });
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
-    double diagonal = static_cast<double>(excess[kPadding + i]);
+    double diagonal = static_cast<double>(row_sum[kPadding + i]);
     for_each_neighbour(graph, i, [&](int32_t j, float weight) {
       diagonal += static_cast<double>(weight);
       inverse[i * n + j] = -static_cast<double>(weight);
@@ -280,9 +280,9 @@ __device__ void invert(const Graph& graph, const float* excess, double* inverse)
     hdseg::gather(hdseg::graph, start, member, group, groups, {tied, inner, diagonal}, place,      \
                   end_of, leader, to, sum, {group_tied, group_inner, group_diagonal});             \
   }                                                                                                \
-  extern "C" __global__ void kind##_inverse(__VA_ARGS__, int64_t size, const float* excess,        \
+  extern "C" __global__ void kind##_inverse(__VA_ARGS__, int64_t size, const float* row_sum,       \
                                             double* inverse) {                                     \
-    hdseg::invert(hdseg::graph, excess, inverse);                                                  \
+    hdseg::invert(hdseg::graph, row_sum, inverse);                                                 \
   }                                                                                                \
   extern "C" __global__ void kind##_count_chosen(__VA_ARGS__, int64_t size, const int32_t* chosen, \
                                                  int64_t count, const int32_t* number,             \
@@ -290,9 +290,9 @@ __device__ void invert(const Graph& graph, const float* excess, double* inverse)
     hdseg::count_chosen(hdseg::graph, chosen, count, number, found);                               \
   }                                                                                                \
   extern "C" __global__ void kind##_submatrix(                                                     \
-      __VA_ARGS__, int64_t size, const float* excess, const int32_t* chosen, int64_t count,        \
+      __VA_ARGS__, int64_t size, const float* row_sum, const int32_t* chosen, int64_t count,       \
       const int32_t* number, const int32_t* start, int32_t* to, double* value) {                   \
-    hdseg::submatrix(hdseg::graph, excess, chosen, count, number, start, to, value);               \
+    hdseg::submatrix(hdseg::graph, row_sum, chosen, count, number, start, to, value);              \
   }
 HDSEG_GRAPH_KERNELS(stencil, stencil_level(offset, weights, weights, size), const int32_t* offset,
                     const float* weights)
@@ -301,11 +301,11 @@ HDSEG_GRAPH_KERNELS(rows, Rows({begin, end, column, weight, size}), const int32_
 #undef HDSEG_GRAPH_KERNELS
 
 // Of each entry: whether it is left out or free, its diagonal, and the weights within it: none.
-extern "C" __global__ void find_dominant(const float* excess, const float* inverse, int64_t size,
+extern "C" __global__ void find_dominant(const float* row_sum, const float* inverse, int64_t size,
                                          int32_t* leader, float* diagonal, float* inner) {
   using namespace hdseg;
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    const float sum = excess[kPadding + i], whole = 1.0f / inverse[kPadding + i];
+    const float sum = row_sum[kPadding + i], whole = 1.0f / inverse[kPadding + i];
     leader[i] = is_dominant(sum, whole - sum) ? kLeftOut : kFree;
     diagonal[i] = whole;
     inner[i] = 0.0f;
@@ -396,7 +396,7 @@ extern "C" __global__ void find_resistances(const int32_t* start, const float* i
 extern "C" __global__ void rescale(const int32_t* place, const int32_t* to, const float* sum,
                                    const float* tied, const float* resistance, int64_t groups,
                                    const int32_t* start, int32_t* column, float* weight,
-                                   float* excess, float* inverse) {
+                                   float* row_sum, float* inverse) {
   using namespace hdseg;
   for (int64_t a = first_item(); a < groups; a += item_step()) {
     const float reduced = in_series(tied[a], resistance[a]);
@@ -409,7 +409,7 @@ extern "C" __global__ void rescale(const int32_t* place, const int32_t* to, cons
       weight[k] = w;
       whole += w;
     }
-    excess[kPadding + a] = reduced;
+    row_sum[kPadding + a] = reduced;
     inverse[kPadding + a] = 1.0f / whole;
   }
 }

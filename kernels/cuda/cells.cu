@@ -151,8 +151,8 @@ HDSEG_CLASS_KERNELS(uint32_t, u32)
 #undef HDSEG_CLASS_KERNELS
 
 // tanh(log log1p(d) + linear d), d from a distance between centres of cells.
-extern "C" __global__ void certainty(const float* distance, int64_t count, float log, float linear,
-                                     float cell, float* sure) {
+extern "C" __global__ void confidence(const float* distance, int64_t count, float log, float linear,
+                                      float cell, float* sure) {
   for (int64_t i = hdseg::first_item(); i < count; i += hdseg::item_step()) {
     const float far = hdseg::to_boundary(distance[i] < 1e6f ? distance[i] : 1e6f, cell);
     const float d = far < 0.0f ? 0.0f : far;

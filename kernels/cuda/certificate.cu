@@ -126,8 +126,9 @@ extern "C" __global__ void find_lagging(const float* inverse, const float* r, in
                                           double* bound, uint64_t* found, int64_t columns) {     \
     hdseg::find_bound(hdseg::level, v, w, r, factor, bound, found, columns);                     \
   }
-HDSEG_PROOF_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
-                    const float* weights, const float* excess)
-HDSEG_PROOF_KERNELS(sparse, sparse_level(start, column, weight, excess, size), const int32_t* start,
-                    const int32_t* column, const float* weight, const float* excess)
+HDSEG_PROOF_KERNELS(stencil, stencil_level(offset, weights, row_sum, size), const int32_t* offset,
+                    const float* weights, const float* row_sum)
+HDSEG_PROOF_KERNELS(sparse, sparse_level(start, column, weight, row_sum, size),
+                    const int32_t* start, const int32_t* column, const float* weight,
+                    const float* row_sum)
 #undef HDSEG_PROOF_KERNELS

@@ -21,11 +21,11 @@ struct Weigh {
   int64_t first;    // pixel of the picture that they begin with
   int64_t channels;
   EdgeRule rule;
-  Sum strength;
+  Sum edge_scale;
 
   __device__ float operator()(int64_t pixel, int64_t other) const {
     const T *a = values + (pixel - first) * channels, *b = values + (other - first) * channels;
-    return edge_weight(squares(a, b), strength);
+    return edge_weight(squares(a, b), edge_scale);
   }
 
   __device__ Sum squares(const T* a, const T* b) const {
@@ -109,12 +109,12 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
   extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                   \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,       \
       int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,            \
-      int32_t rule, hdseg::Exact<T>::Sum strength, const Seed* seeds, const Seed* label,          \
+      int32_t rule, hdseg::Exact<T>::Sum edge_scale, const Seed* seeds, const Seed* label,        \
       int64_t columns, const int32_t* first_place, int64_t across, float gamma, float* rows,      \
       float* flux, int64_t stride) {                                                              \
     const hdseg::Runs band{{height, width}, pixel, start, runs};                                  \
     const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),      \
-                                strength};                                                        \
+                                edge_scale};                                                      \
     hdseg::assemble(band, begin, end, weigh, seeds, label, columns, {first_place, across}, gamma, \
                     rows, flux, stride);                                                          \
   }

@@ -1,7 +1,7 @@
 // What colours, distances and the network say about the class of each pixel of a band, and what
 // becomes of it.
 #include "common/evidence_pixel.h"
-#include "cuda/placement.h"
+#include "cuda/grid_mapping.h"
 #include "cuda/positions.h"
 
 namespace hdseg {
@@ -51,7 +51,8 @@ __device__ float colour_score(const ColourModels<T>& models, int64_t channels, T
 template <class Value, class T>
 __device__ void class_evidence(const Runs& runs, const Range& range, const Pixels<Value>& picture,
                                const ColourModels<T>& models, const DistanceTerms<T>& distances,
-                               const NetworkTerm& network, int64_t kept, T* label, float* share) {
+                               const CoarseTerm& network, int64_t kept, T* label,
+                               float* probability) {
   const int64_t width = runs.grid.width, channels = picture.channels;
   each_position<false>(runs, range, [&](int64_t run, int64_t i) {
     const int64_t pixel = pixel_at(runs, run, i), row = pixel / width, column = pixel % width;
@@ -59,7 +60,7 @@ __device__ void class_evidence(const Runs& runs, const Range& range, const Pixel
     Candidates<T> found;
     add_distances(distances, between_centres(y, distances.size, distances.cells.height),
                   between_centres(x, distances.size, distances.cells.width), found);
-    if (network.planes != nullptr) add_network(network, row, column, found);
+    if (network.planes != nullptr) add_coarse(network, row, column, found);
     float colour[kMostChannels];
     colour_of(picture, pixel, channels, colour);
     const Between rows = between_centres(y, models.size, models.windows.height);
@@ -67,17 +68,17 @@ __device__ void class_evidence(const Runs& runs, const Range& range, const Pixel
     for (int c = 0; c < found.count; ++c) {
       found.score[c] += colour_score(models, channels, found.label[c], rows, columns, colour);
     }
-    rank(found, kept, label + i * kept, share + i * kept);
+    rank(found, kept, label + i * kept, probability + i * kept);
   });
 }
 
-// Adds gamma times the share of its place's label to each entry of the columns b; the evidence is
-// that of row position[i], or of row i where there are no positions.
+// Adds gamma times the probability of its place's label to each entry of the columns b; the
+// evidence is that of row position[i], or of row i where there are no positions.
 template <class T>
 __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* position,
-                             const T* label, const float* share, int64_t kept, const T* columns,
-                             int64_t column_count, const Places& places, float gamma, float* b,
-                             int64_t stride) {
+                             const T* label, const float* probability, int64_t kept,
+                             const T* columns, int64_t column_count, const Places& places,
+                             float gamma, float* b, int64_t stride) {
   each_position<false>(runs, {0, size}, [&](int64_t run, int64_t i) {
     const int64_t at = (position == nullptr ? i : position[i]) * kept;
     const T* column = columns + place_of(runs, places, run, pixel_at(runs, run, i)) * column_count;
@@ -85,7 +86,7 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
       const T k = label[at + m];
       if (k == 0) continue;
       for (int64_t j = 0; j < column_count; ++j) {
-        if (column[j] == k) b[j * stride + i] += gamma * share[at + m];
+        if (column[j] == k) b[j * stride + i] += gamma * probability[at + m];
       }
     }
   });
@@ -99,29 +100,29 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
       int64_t height, int64_t width, const Value* image, int64_t image_first, int64_t top,        \
       int64_t left, int64_t channels, const double* centre, double scale,                         \
       const float* coefficients, const int64_t* first, const T* of, int64_t window, float weight, \
-      int64_t maps, int64_t cells_height, int64_t cells_width, const T* own, const T* rival,      \
-      const float* distance, float log, float linear, const T* other_own, const T* other_rival,   \
-      const float* other_distance, float other_log, float other_linear, int64_t cell, float unit, \
-      const float* planes, HDSEG_PLACEMENT, int32_t how, float plane_log, float plane_linear,     \
-      int64_t kept, T* label, float* share) {                                                     \
+      int64_t maps, int64_t cells_height, int64_t cells_width, const T* own,                      \
+      const T* nearest_other, const float* distance, float log, float linear, const T* other_own, \
+      const T* other_nearest, const float* other_distance, float other_log, float other_linear,   \
+      int64_t cell, float unit, const float* planes, HDSEG_PLACEMENT, int32_t how,                \
+      float plane_log, float plane_linear, int64_t kept, T* label, float* probability) {          \
     const hdseg::Runs band{{height, width}, pixel, start, runs};                                  \
     const hdseg::Grid cells{cells_height, cells_width};                                           \
     const hdseg::Pixels<Value> picture{image, image_first, top, left, channels, centre, scale};   \
     const hdseg::ColourModels<T> models{                                                          \
         coefficients, first, of, window, hdseg::windows_of(cells, cell, window), weight};         \
     const hdseg::DistanceTerms<T> distances{                                                      \
-        {{own, rival, distance, {log, linear}},                                                   \
-         {other_own, other_rival, other_distance, {other_log, other_linear}}},                    \
+        {{own, nearest_other, distance, {log, linear}},                                           \
+         {other_own, other_nearest, other_distance, {other_log, other_linear}}},                  \
         maps,                                                                                     \
         cell,                                                                                     \
         cells,                                                                                    \
         unit};                                                                                    \
-    const hdseg::NetworkTerm network{part_height > 0 ? planes : nullptr,                          \
-                                     HDSEG_PLACED,                                                \
-                                     static_cast<hdseg::Interpolation>(how),                      \
-                                     {plane_log, plane_linear}};                                  \
+    const hdseg::CoarseTerm network{part_height > 0 ? planes : nullptr,                           \
+                                    HDSEG_GRID_MAPPING,                                           \
+                                    static_cast<hdseg::Interpolation>(how),                       \
+                                    {plane_log, plane_linear}};                                   \
     hdseg::class_evidence(band, {begin, end}, picture, models, distances, network, kept, label,   \
-                          share);                                                                 \
+                          probability);                                                           \
   }
 
 HDSEG_EVIDENCE_KERNEL(uint8_t, u8, uint8_t, u8)
@@ -141,11 +142,11 @@ HDSEG_EVIDENCE_KERNEL(double, f64, uint32_t, u32)
 #define HDSEG_LABEL_KERNELS(T, suffix)                                                            \
   extern "C" __global__ void add_evidence_##suffix(                                               \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size,                     \
-      const int32_t* position, int64_t positions, const T* label, const float* share,             \
+      const int32_t* position, int64_t positions, const T* label, const float* probability,       \
       int64_t kept, const T* columns, int64_t column_count, const int32_t* first, int64_t across, \
       int64_t width, float gamma, float* b, int64_t padding, int64_t stride) {                    \
     hdseg::add_evidence({{0, width}, pixel, start, runs}, size,                                   \
-                        positions > 0 ? position : nullptr, label, share, kept, columns,          \
+                        positions > 0 ? position : nullptr, label, probability, kept, columns,    \
                         column_count, {first, across}, gamma, b + padding, stride);               \
   }
 HDSEG_LABEL_KERNELS(uint8_t, u8)

@@ -131,9 +131,9 @@ __device__ void refresh(const Level& level, const float* inverse, const float* b
 
 // out = y and a Jacobi step, y = x with the coarse level's correction.
 template <class Level>
-__device__ void ascend(const Level& level, const float* inverse, const int32_t* aggregate,
-                       const float* r, const float* coarse, int64_t aggregates, const float* x,
-                       float* out, int64_t columns) {
+__device__ void prolong(const Level& level, const float* inverse, const int32_t* aggregate,
+                        const float* r, const float* coarse, int64_t aggregates, const float* x,
+                        float* out, int64_t columns) {
   const auto corrected = [&](int64_t j) {
     return Corrected{entries_of(x, level.size, j), aggregate, level.size,
                      entries_of(coarse, aggregates, j)};
@@ -163,27 +163,29 @@ __device__ void ascend(const Level& level, const float* inverse, const int32_t* 
       double* parts, uint32_t* arrived, uint32_t* worst, double* found, int64_t columns) {        \
     hdseg::refresh(hdseg::level, inverse, b, x, r, parts, arrived, worst, found, columns);        \
   }                                                                                               \
-  extern "C" __global__ void kind##_ascend(                                                       \
+  extern "C" __global__ void kind##_prolong(                                                      \
       __VA_ARGS__, int64_t size, const float* inverse, const int32_t* aggregate, const float* r,  \
       const float* coarse, int64_t aggregates, const float* x, float* out, int64_t columns) {     \
-    hdseg::ascend(hdseg::level, inverse, aggregate, r, coarse, aggregates, x, out, columns);      \
+    hdseg::prolong(hdseg::level, inverse, aggregate, r, coarse, aggregates, x, out, columns);     \
   }
-HDSEG_LEVEL_KERNELS(stencil, stencil_level(offset, weights, excess, size), const int32_t* offset,
-                    const float* weights, const float* excess)
-HDSEG_LEVEL_KERNELS(sparse, sparse_level(start, column, weight, excess, size), const int32_t* start,
-                    const int32_t* column, const float* weight, const float* excess)
+HDSEG_LEVEL_KERNELS(stencil, stencil_level(offset, weights, row_sum, size), const int32_t* offset,
+                    const float* weights, const float* row_sum)
+HDSEG_LEVEL_KERNELS(sparse, sparse_level(start, column, weight, row_sum, size),
+                    const int32_t* start, const int32_t* column, const float* weight,
+                    const float* row_sum)
 #undef HDSEG_LEVEL_KERNELS
 
 // The way down from a stencil in two kernels, which read its weights in order: x = a Jacobi step
 // from 0 and rest = r - A x; then coarse = P^T rest.
-extern "C" __global__ void stencil_descend(const int32_t* offset, const float* weights,
-                                           const float* excess, int64_t size, const float* inverse,
-                                           const float* r, float* x, float* rest, int64_t columns) {
+extern "C" __global__ void stencil_restrict(const int32_t* offset, const float* weights,
+                                            const float* row_sum, int64_t size,
+                                            const float* inverse, const float* r, float* x,
+                                            float* rest, int64_t columns) {
   using namespace hdseg;
   const auto step = [&](int64_t j) {
     return FirstStep{inverse + kPadding, entries_of(r, size, j)};
   };
-  for_each_product<float>(stencil_level(offset, weights, excess, size), columns, step,
+  for_each_product<float>(stencil_level(offset, weights, row_sum, size), columns, step,
                           [&](int64_t i, int64_t j, int64_t, float value) {
                             entries_of(x, size, j)[i] = step(j)[i];
                             entries_of(rest, size, j)[i] = entries_of(r, size, j)[i] - value;
@@ -221,8 +223,8 @@ struct CycleLevel {
 };
 
 // x = a Jacobi step from 0 at the entries of an item, and coarse = P^T (r - A x).
-__device__ inline void descend(const CycleLevel& level, int64_t item, const float* r, float* x,
-                               float* coarse) {
+__device__ inline void restrict_residual(const CycleLevel& level, int64_t item, const float* r,
+                                         float* x, float* coarse) {
   const bool alone = item >= level.aggregates;
   const int64_t kept = level.start[level.aggregates];
   const int64_t begin = alone ? kept + item - level.aggregates : level.start[item];
@@ -240,18 +242,19 @@ __device__ inline void descend(const CycleLevel& level, int64_t item, const floa
 }  // namespace hdseg
 
 // The same from a coarse matrix in one kernel: there, starting one takes longer than what it does.
-extern "C" __global__ void sparse_descend(const int32_t* row_start, const int32_t* column,
-                                          const float* weight, const float* excess, int64_t size,
-                                          const float* inverse, const int32_t* start,
-                                          const int32_t* member, int64_t aggregates, const float* r,
-                                          float* x, float* coarse, int64_t columns) {
+extern "C" __global__ void sparse_restrict(const int32_t* row_start, const int32_t* column,
+                                           const float* weight, const float* row_sum, int64_t size,
+                                           const float* inverse, const int32_t* start,
+                                           const int32_t* member, int64_t aggregates,
+                                           const float* r, float* x, float* coarse,
+                                           int64_t columns) {
   using namespace hdseg;
-  const CycleLevel level{sparse_level(row_start, column, weight, excess, size), inverse + kPadding,
+  const CycleLevel level{sparse_level(row_start, column, weight, row_sum, size), inverse + kPadding,
                          start, member, aggregates};
   for (int64_t a = first_item(); a < level.items(); a += item_step()) {
     for (int64_t j = first_column(); j < last_column(columns); ++j) {
-      descend(level, a, entries_of(r, size, j), entries_of(x, size, j),
-              entries_of(coarse, aggregates, j));
+      restrict_residual(level, a, entries_of(r, size, j), entries_of(x, size, j),
+                        entries_of(coarse, aggregates, j));
     }
   }
 }
@@ -276,7 +279,7 @@ extern "C" __global__ void __launch_bounds__(512)
   for (int64_t l = 0; l + 1 < levels; ++l) {
     const CycleLevel level = level_at(l);
     for (int64_t a = threadIdx.x; a < level.items(); a += blockDim.x) {
-      descend(level, a, vector(l, 9), vector(l, 10), vector(l + 1, 9));
+      restrict_residual(level, a, vector(l, 9), vector(l, 10), vector(l + 1, 9));
     }
     __syncthreads();
   }

@@ -13,10 +13,10 @@ struct StencilLevel {
   int64_t size;
 };
 
-// weights: (kStencil, padded size); excess: padded.
+// weights: (kStencil, padded size); row_sum: padded.
 __device__ inline StencilLevel stencil_level(const int32_t* offset, const float* weights,
-                                             const float* excess, int64_t size) {
-  StencilLevel level{offset, {{}, excess + kPadding}, size};
+                                             const float* row_sum, int64_t size) {
+  StencilLevel level{offset, {{}, row_sum + kPadding}, size};
   for (int64_t d = 0; d < kStencil; ++d) {
     level.matrix.weight[d] = weights + kPadding + d * stride_of(size);
   }
@@ -35,8 +35,9 @@ struct SparseLevel {
 };
 
 __device__ inline SparseLevel sparse_level(const int32_t* start, const int32_t* column,
-                                           const float* weight, const float* excess, int64_t size) {
-  return {{start, column, weight, excess + kPadding}, size};
+                                           const float* weight, const float* row_sum,
+                                           int64_t size) {
+  return {{start, column, weight, row_sum + kPadding}, size};
 }
 
 // x: numbers in memory, or a vector that is not kept anywhere (common/multigrid.h).

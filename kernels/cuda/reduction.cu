@@ -118,11 +118,11 @@ extern "C" __global__ void invert_diagonal(const float* edges, int64_t size, flo
 }
 
 // The reduced matrix: about 60 bytes read and 52 written for each black pixel.
-extern "C" __global__ void reduce(int64_t height, int64_t width, const int64_t* pixel,
-                                  const int32_t* start, int64_t runs, int64_t size,
-                                  const float* edges, const int32_t* first, const float* inverse,
-                                  int64_t entries, int32_t* offset, float* weights, float* excess,
-                                  float* inverted) {
+extern "C" __global__ void eliminate_red(int64_t height, int64_t width, const int64_t* pixel,
+                                         const int32_t* start, int64_t runs, int64_t size,
+                                         const float* edges, const int32_t* first,
+                                         const float* inverse, int64_t entries, int32_t* offset,
+                                         float* weights, float* row_sum, float* inverted) {
   using namespace hdseg;
   const Coloured black = coloured(height, width, pixel, start, runs, first, 0);
   const Edges a = edges_of(edges, stride_of(size));
@@ -138,16 +138,16 @@ extern "C" __global__ void reduce(int64_t height, int64_t width, const int64_t* 
     for (int64_t d = 0; d < kStencil; ++d) {
       weights[d * stride_of(entries) + kPadding + k] = found.weight[d];
     }
-    excess[kPadding + k] = found.excess;
+    row_sum[kPadding + k] = found.row_sum;
     inverted[kPadding + k] = found.inverse;
   }
 }
 
-extern "C" __global__ void reduce_columns(int64_t height, int64_t width, const int64_t* pixel,
-                                          const int32_t* start, int64_t runs, int64_t size,
-                                          const float* edges, const int32_t* first,
-                                          const float* inverse, int64_t entries, const float* b,
-                                          float* out, int64_t columns) {
+extern "C" __global__ void eliminate_red_rhs(int64_t height, int64_t width, const int64_t* pixel,
+                                             const int32_t* start, int64_t runs, int64_t size,
+                                             const float* edges, const int32_t* first,
+                                             const float* inverse, int64_t entries, const float* b,
+                                             float* out, int64_t columns) {
   using namespace hdseg;
   const Coloured black = coloured(height, width, pixel, start, runs, first, 0);
   const Edges a = edges_of(edges, stride_of(size));

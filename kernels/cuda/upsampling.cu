@@ -1,8 +1,8 @@
 // From a part of the coarse grid to a window of the image's grid. Interpolation is in float64, as
 // its contract wants it.
 #include "common/grid.h"
+#include "cuda/grid_mapping.h"
 #include "cuda/launch.h"
-#include "cuda/placement.h"
 
 namespace hdseg {
 
@@ -24,7 +24,7 @@ __device__ inline Block block_of(const Grid& grid) {
 }
 
 template <class T>
-__device__ void upsample_labels(const T* coarse, const Placement& place, T* fine,
+__device__ void upsample_labels(const T* coarse, const GridMapping& place, T* fine,
                                 int64_t* sources) {
   const int64_t width = place.window.width;
   const Block block = block_of(place.window);
@@ -67,7 +67,7 @@ struct RowWindow {
 
 // Index of the largest interpolated plane; the first one wins a tie.
 template <int count, class T>
-__device__ void upsample_argmax(const float* planes, int64_t classes, const Placement& place,
+__device__ void upsample_argmax(const float* planes, int64_t classes, const GridMapping& place,
                                 T* fine, Taps* rows) {
   constexpr Interpolation how = count == 2 ? Interpolation::kLinear : Interpolation::kCubic;
   const Grid &from = place.part, &to = place.window;
@@ -106,7 +106,7 @@ __device__ void upsample_argmax(const float* planes, int64_t classes, const Plac
 
 // The class whose interpolated indicator is the largest.
 template <class T>
-__device__ void upsample_classes(const T* coarse, const Placement& place, Interpolation how,
+__device__ void upsample_classes(const T* coarse, const GridMapping& place, Interpolation how,
                                  T* fine, Taps* rows) {
   const Grid& to = place.window;
   const Block block = block_of(to);
@@ -126,23 +126,23 @@ __device__ void upsample_classes(const T* coarse, const Placement& place, Interp
 #define HDSEG_UPSAMPLING(T, suffix)                                                                \
   extern "C" __global__ void upsample_labels_##suffix(const T* coarse, HDSEG_PLACEMENT, T* fine) { \
     __shared__ int64_t sources[hdseg::kRows];                                                      \
-    hdseg::upsample_labels(coarse, HDSEG_PLACED, fine, sources);                                   \
+    hdseg::upsample_labels(coarse, HDSEG_GRID_MAPPING, fine, sources);                             \
   }                                                                                                \
   extern "C" __global__ void upsample_classes_##suffix(const T* coarse, HDSEG_PLACEMENT,           \
                                                        int32_t how, T* fine) {                     \
     __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_classes(coarse, HDSEG_PLACED, static_cast<hdseg::Interpolation>(how), fine,    \
-                            rows);                                                                 \
+    hdseg::upsample_classes(coarse, HDSEG_GRID_MAPPING, static_cast<hdseg::Interpolation>(how),    \
+                            fine, rows);                                                           \
   }                                                                                                \
   extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,        \
                                                       HDSEG_PLACEMENT, T* fine) {                  \
     __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<2>(planes, classes, HDSEG_PLACED, fine, rows);                          \
+    hdseg::upsample_argmax<2>(planes, classes, HDSEG_GRID_MAPPING, fine, rows);                    \
   }                                                                                                \
   extern "C" __global__ void upsample_cubic_##suffix(const float* planes, int64_t classes,         \
                                                      HDSEG_PLACEMENT, T* fine) {                   \
     __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<4>(planes, classes, HDSEG_PLACED, fine, rows);                          \
+    hdseg::upsample_argmax<4>(planes, classes, HDSEG_GRID_MAPPING, fine, rows);                    \
   }
 HDSEG_UPSAMPLING(uint8_t, u8)
 HDSEG_UPSAMPLING(uint16_t, u16)
@@ -154,7 +154,7 @@ extern "C" __global__ void sample_planes(const float* planes, int64_t classes, H
                                          int32_t how, const int64_t* pixels, int64_t count,
                                          double* samples) {
   using namespace hdseg;
-  const Placement place = HDSEG_PLACED;
+  const GridMapping place = HDSEG_GRID_MAPPING;
   const auto interpolation = static_cast<Interpolation>(how);
   for (int64_t i = first_item(); i < count; i += item_step()) {
     const Taps rows = taps_for(interpolation, pixels[i] / place.window.width, place.rows);

@@ -1,5 +1,5 @@
 // What the values of an array are, at the door (kernels/cpu/values.h): each kernel reads them once.
-#include "common/shares.h"
+#include "common/normalise.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
@@ -81,7 +81,7 @@ __device__ void stack_extremes(const ClassValues<T>& stack, Computed<T>* parts) 
 
 // shares[k * stride + pixel].
 template <class T>
-__device__ void shares(const ClassValues<T>& stack, float* shares, int64_t stride) {
+__device__ void normalise(const ClassValues<T>& stack, float* shares, int64_t stride) {
   using R = Computed<T>;
   for (int64_t pixel = first_item(); pixel < stack.pixels; pixel += item_step()) {
     const T* values = stack.of(pixel);
@@ -152,7 +152,7 @@ HDSEG_EXTREMES(double, f64)
 #define HDSEG_SHARES(T, suffix)                                                                 \
   extern "C" __global__ void shares_##suffix(const T* values, int64_t pixels, int64_t classes,  \
                                              int64_t inner, float* found, int64_t stride) {     \
-    hdseg::shares(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);        \
+    hdseg::normalise(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);     \
   }                                                                                             \
   extern "C" __global__ void softmax_##suffix(const T* values, int64_t pixels, int64_t classes, \
                                               int64_t inner, float* found, int64_t stride) {    \
@@ -173,7 +173,7 @@ extern "C" __global__ void stack_extremes_f16(const uint16_t* values, int64_t pi
 extern "C" __global__ void shares_f16(const uint16_t* values, int64_t pixels, int64_t classes,
                                       int64_t inner, float* found, int64_t stride) {
   const auto* halves = reinterpret_cast<const hdseg::Half*>(values);
-  hdseg::shares(hdseg::ClassValues<hdseg::Half>{halves, pixels, classes, inner}, found, stride);
+  hdseg::normalise(hdseg::ClassValues<hdseg::Half>{halves, pixels, classes, inner}, found, stride);
 }
 extern "C" __global__ void softmax_f16(const uint16_t* values, int64_t pixels, int64_t classes,
                                        int64_t inner, float* found, int64_t stride) {

@@ -84,10 +84,10 @@ extern "C" __global__ void largest_f32(const float* x, int64_t size, int64_t str
 }
 
 // complement = that of the bits of the least (A 1)_i / a_ii, which is not negative; 0 at first.
-extern "C" __global__ void dominance(const float* excess, const float* inverse, int64_t size,
+extern "C" __global__ void dominance(const float* row_sum, const float* inverse, int64_t size,
                                      uint32_t* complement) {
   using namespace hdseg;
-  const float *sum = column_of(excess, 0, 0), *by = column_of(inverse, 0, 0);
+  const float *sum = column_of(row_sum, 0, 0), *by = column_of(inverse, 0, 0);
   uint32_t found = 0;
   for_each_entry(size, [&](int64_t i) {
     const uint32_t here = ~magnitude(sum[i] * by[i]);

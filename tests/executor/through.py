@@ -1,22 +1,31 @@
-"""An Ops that takes and returns NumPy arrays and computes on a device: for tests of verbs."""
+"""An Ops that takes and returns NumPy arrays and computes on a device: for tests of ops."""
 
 import inspect
 
 import numpy as np
 
-from hdseg_gpu.core.windows import Placement, Window
-from hdseg_gpu.ops import Band, ColourModels, Evidence, Nearby, NearestMap, Network, Ops, Places
+from hdseg_gpu.core.windows import GridMapping, Window
+from hdseg_gpu.ops import (
+    Band,
+    CoarseProbabilities,
+    ColourModels,
+    Evidence,
+    Nearby,
+    NearestMap,
+    Ops,
+    Places,
+)
 
 # What the contract keeps in host memory.
 _HOST = {"elements", "row", "table"}
-_TUPLES = (Band, ColourModels, Evidence, Nearby, NearestMap, Network, Places)
+_TUPLES = (Band, ColourModels, Evidence, Nearby, NearestMap, CoarseProbabilities, Places)
 
 
 class ThroughDevice:
-    """Copies arrays to the device, calls the verb, and copies back what it may have changed."""
+    """Copies arrays to the device, calls the op, and copies back what it may have changed."""
 
     def __init__(self, ops):
-        self.inner, self.name, self.xp, self.patience = ops, ops.name, np, ops.patience
+        self.inner, self.name, self.xp, self.check_interval = ops, ops.name, np, ops.check_interval
 
     def host(self, array):
         return array
@@ -27,11 +36,11 @@ class ThroughDevice:
         before = (columns.shape[-1] - body.shape[-1]) // 2
         return columns[..., before : before + body.shape[-1]]
 
-    def __getattr__(self, verb):
-        method = getattr(self.inner, verb)
+    def __getattr__(self, op):
+        method = getattr(self.inner, op)
         if not callable(method):
             return method
-        signature = inspect.signature(getattr(Ops, verb)).parameters
+        signature = inspect.signature(getattr(Ops, op)).parameters
         names = [name for name in signature if name != "self"]
 
         def call(*args, **kwargs):
@@ -59,7 +68,7 @@ class ThroughDevice:
             return there
         if isinstance(value, _TUPLES):
             return type(value)(*(self._over(v, carried) for v in value))
-        if isinstance(value, tuple) and not isinstance(value, Placement | Window):
+        if isinstance(value, tuple) and not isinstance(value, GridMapping | Window):
             return tuple(self._over(v, carried) for v in value)
         return value
 

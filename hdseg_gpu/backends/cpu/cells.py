@@ -27,10 +27,10 @@ class CpuCellOps(CpuKernels):
         self._kernels.cell_labels(labels, cell, found)
         return found
 
-    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
-        distance, rival = np.empty(cells.shape, np.float32), np.empty_like(cells)
-        self._kernels.rival_distances(cells, reach, distance, rival)
-        return distance, rival
+    def nearest_others(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
+        distance, nearest_other = np.empty(cells.shape, np.float32), np.empty_like(cells)
+        self._kernels.nearest_others(cells, reach, distance, nearest_other)
+        return distance, nearest_other
 
     def boundary_detail(self, labels: Classes) -> tuple[int, int]:
         return self._kernels.boundary_detail(labels)

@@ -12,11 +12,11 @@ from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.ops import (
     START_SHARE,
     Band,
+    CoarseProbabilities,
     ColourModels,
     Evidence,
     Nearby,
     NearestMap,
-    Network,
     Places,
     channel_count,
 )
@@ -62,12 +62,12 @@ class CpuEvidenceOps(CpuKernels):
         maps: tuple[NearestMap, ...],
         cell: int,
         unit: float,
-        network: Network | None,
+        network: CoarseProbabilities | None,
         kept: int,
     ) -> Evidence:
         if network is None:
             nothing = np.empty((0, 1, 1), np.float32)
-            network = Network(nothing, all_of(band.shape, (1, 1)), "linear", 0.0, 0.0)
+            network = CoarseProbabilities(nothing, all_of(band.shape, (1, 1)), "linear", 0.0, 0.0)
         own = np.stack([m.own for m in maps])
         found = Evidence(
             np.empty((band.size, kept), own.dtype), np.empty((band.size, kept), np.float32)
@@ -75,7 +75,7 @@ class CpuEvidenceOps(CpuKernels):
         self._kernels.class_evidence(
             band.pixel, band.start, image, *origin, center, scale,
             models.coefficients, *models.nearby, models.size, weight,
-            own, np.stack([m.rival for m in maps]), np.stack([m.distance for m in maps]),
+            own, np.stack([m.nearest_other for m in maps]), np.stack([m.distance for m in maps]),
             np.array([(m.log, m.linear) for m in maps], np.float32), cell, unit,
             network.planes, numbers_of(network.place), INTERPOLATIONS.index(network.interpolation),
             network.log, network.linear, *found,

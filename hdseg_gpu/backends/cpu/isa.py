@@ -55,8 +55,8 @@ class Kernels(Protocol):
     def stack_extremes_of_halves(
         self, stack: NDArray[np.uint16]
     ) -> tuple[Any, Any, Any, Any, Any]: ...
-    def shares(self, stack: NDArray[Any], softmax: bool, shares: _F32, first: int) -> None: ...
-    def shares_of_halves(
+    def normalise(self, stack: NDArray[Any], softmax: bool, shares: _F32, first: int) -> None: ...
+    def normalise_halves(
         self, stack: NDArray[np.uint16], softmax: bool, shares: _F32, first: int
     ) -> None: ...
     def mark_occurring(self, labels: NDArray[Any], low: int, found: _U8) -> None: ...
@@ -80,8 +80,8 @@ class Kernels(Protocol):
     ) -> None: ...
     def channel_means(self, image: NDArray[Any], means: _F64) -> None: ...
     def cell_labels(self, labels: Classes, cell: int, found: Classes) -> None: ...
-    def rival_distances(
-        self, cells: Classes, reach: int, distance: _F32, rival: Classes
+    def nearest_others(
+        self, cells: Classes, reach: int, distance: _F32, nearest_other: Classes
     ) -> None: ...
     def boundary_detail(self, labels: Classes) -> tuple[int, int]: ...
     # Bands: pixel and start say where the runs are; height and width, of the image.
@@ -119,7 +119,7 @@ class Kernels(Protocol):
         start: _I32,
         features: NDArray[Any],
         rule: int,
-        strength: float,
+        edge_scale: float,
         seeds: NDArray[Any],
         label: NDArray[Any],
         first_place: _I32,
@@ -180,7 +180,7 @@ class Kernels(Protocol):
     def link_black(
         self, pixel: _I64, start: _I32, height: int, width: int
     ) -> tuple[_I32, _I32, _I64]: ...
-    def reduce(
+    def eliminate_red(
         self,
         pixel: _I64,
         start: _I32,
@@ -189,10 +189,10 @@ class Kernels(Protocol):
         edges: _F32,
         first_entry: _I32,
         weights: _F32,
-        excess: _F32,
+        row_sum: _F32,
         inverse: _F32,
     ) -> None: ...
-    def reduce_columns(
+    def eliminate_red_rhs(
         self,
         pixel: _I64,
         start: _I32,
@@ -203,7 +203,7 @@ class Kernels(Protocol):
         b: _F32,
         rhs: _F32,
     ) -> None: ...
-    def expand(
+    def back_substitute(
         self,
         pixel: _I64,
         start: _I32,
@@ -220,12 +220,12 @@ class Kernels(Protocol):
     ) -> None: ...
     def prune(self, seeds: Classes, length: int, pruned: Classes) -> None: ...
 
-    # Columns. Those of a level (apply, residual, descend, ascend, coarsen, submatrix) exist as
-    # stencil_<verb> and sparse_<verb>, whose first arguments are the level's arrays.
+    # Columns. Those of a level (apply, residual, restrict, prolong, coarsen, submatrix) exist as
+    # stencil_<op> and sparse_<op>, whose first arguments are the level's arrays.
     padding: int
 
     def conjugate(self, z: _F32, q: _F32, energy: _F64, p: _F32) -> None: ...
-    def relax(self, inverse: _F32, r: _F32, out: _F32) -> None: ...
+    def apply_inverse_diagonal(self, inverse: _F32, r: _F32, out: _F32) -> None: ...
     def largest(self, x: _F32, most: _F32) -> None: ...
 
 

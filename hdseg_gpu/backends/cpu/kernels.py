@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cpu import isa
 from hdseg_gpu.backends.host import HostOps
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 
 
 class CpuKernels(HostOps):
@@ -15,6 +15,6 @@ class CpuKernels(HostOps):
         self.instruction_set, self._kernels = isa.load(instruction_set)
 
 
-def numbers_of(place: Placement) -> NDArray[np.int64]:
-    """Return a placement as the kernels take it."""
+def numbers_of(place: GridMapping) -> NDArray[np.int64]:
+    """Return a grid mapping as the kernels take it."""
     return np.array([*place.shape, *place.window, *place.grid, *place.part], np.int64)

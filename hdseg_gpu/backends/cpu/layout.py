@@ -20,7 +20,7 @@ class CpuEdges(Edges):
 class CpuLevel(Level):
     """What kernels/cpu/level.h says: weights and row sums; the first names the kernels' prefix."""
 
-    kind: str  # "stencil": pieces, chunks, weights, excess; "sparse": rows, columns, values, excess
+    kind: str  # "stencil": pieces, chunks, weights, row sums; "sparse": rows, columns, values, the same
     parts: tuple[NDArray[Any], ...]
     inverse: NDArray[np.float32]  # 1 / diagonal, padded with 0
     entries: int

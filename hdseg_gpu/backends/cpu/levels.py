@@ -30,8 +30,8 @@ class CpuLevelOps(CpuKernels):
         size = sums[0].size
         padded = self.zeros(size, 2)
         self.body(padded)[:] = sums
-        excess, inverse = padded
-        return aggregate, CpuLevel("sparse", (row_start, column, value, excess), inverse, size)
+        row_sum, inverse = padded
+        return aggregate, CpuLevel("sparse", (row_start, column, value, row_sum), inverse, size)
 
     def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
         assert isinstance(level, CpuLevel)

@@ -19,7 +19,7 @@ class CpuMatrixOps(CpuKernels):
         band: Band,
         features: NDArray[Any],
         rule: str,
-        strength: float,
+        edge_scale: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
         places: Places,
@@ -30,7 +30,7 @@ class CpuMatrixOps(CpuKernels):
         edges[3, :padding] = edges[3, -padding:] = 1.0  # what is not there may be divided by
         flux = self.zeros(band.size, labels.shape[1])
         self._kernels.assemble(
-            band.pixel, band.start, features, EDGE_RULES.index(rule), strength,
+            band.pixel, band.start, features, EDGE_RULES.index(rule), edge_scale,
             seeds, labels, *places, gamma, edges, flux,
         )  # fmt: skip
         return CpuEdges(edges), flux
@@ -44,23 +44,23 @@ class CpuMatrixOps(CpuKernels):
         self._kernels.laplacian(*where, row_start, matrix.indices, matrix.data)
         return matrix
 
-    def excess(self, edges: Edges) -> NDArray[np.float64]:
+    def matrix_row_sums(self, edges: Edges) -> NDArray[np.float64]:
         assert isinstance(edges, CpuEdges)
         sums: NDArray[np.float64] = self.body(edges.rows)[3].astype(np.float64)
         return sums
 
-    def reduce(self, band: Band, edges: Edges) -> Level:
+    def eliminate_red(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, CpuEdges)
         where = (band.pixel, band.start, *band.shape)
         pieces, first_entry, chunk = self._kernels.link_black(*where)
         size = int(first_entry[-1])
         weights = self.zeros(size, 7)
-        excess, inverse = self.zeros(size, 2)
-        self._kernels.reduce(*where, edges.rows, first_entry, weights, excess, inverse)
-        parts = (pieces.reshape(-1, 6), chunk, weights, excess)
+        row_sum, inverse = self.zeros(size, 2)
+        self._kernels.eliminate_red(*where, edges.rows, first_entry, weights, row_sum, inverse)
+        parts = (pieces.reshape(-1, 6), chunk, weights, row_sum)
         return CpuLevel("stencil", parts, inverse, size, first_entry)
 
-    def reduce_columns(
+    def eliminate_red_rhs(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, CpuEdges)
@@ -68,15 +68,15 @@ class CpuMatrixOps(CpuKernels):
         assert level.first_entry is not None
         rhs = self.zeros(level.size, len(b))
         where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
-        self._kernels.reduce_columns(*where, b, rhs)
+        self._kernels.eliminate_red_rhs(*where, b, rhs)
         return rhs
 
-    def expand(
+    def back_substitute(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, CpuEdges)
         assert isinstance(level, CpuLevel)
         assert level.first_entry is not None
         where = (band.pixel, band.start, *band.shape, edges.rows, level.first_entry)
-        self._kernels.expand(*where, x.astype(np.float32, copy=False), b)
+        self._kernels.back_substitute(*where, x.astype(np.float32, copy=False), b)
         return b

@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cpu.kernels import CpuKernels, numbers_of
 from hdseg_gpu.core.classes import Classes, class_dtype
 from hdseg_gpu.core.options import INTERPOLATIONS
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 
 
 class CpuUpsamplingOps(CpuKernels):
     """Allocates, calls, returns."""
 
-    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+    def upsample_labels(self, coarse: Classes, place: GridMapping) -> Classes:
         fine = np.empty(place.window.shape, coarse.dtype)
         self._kernels.upsample_labels(coarse, numbers_of(place), fine)
         return fine
 
-    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+    def upsample_classes(self, coarse: Classes, place: GridMapping, interpolation: str) -> Classes:
         fine = np.empty(place.window.shape, coarse.dtype)
         how = INTERPOLATIONS.index(interpolation)
         self._kernels.upsample_classes(coarse, numbers_of(place), how, fine)
         return fine
 
     def upsample_argmax(
-        self, planes: NDArray[np.float32], place: Placement, interpolation: str
+        self, planes: NDArray[np.float32], place: GridMapping, interpolation: str
     ) -> Classes:
         fine: NDArray[Any] = np.empty(place.window.shape, class_dtype(len(planes)))
         how = INTERPOLATIONS.index(interpolation)
@@ -36,7 +36,7 @@ class CpuUpsamplingOps(CpuKernels):
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        place: Placement,
+        place: GridMapping,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:

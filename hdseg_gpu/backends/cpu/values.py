@@ -28,12 +28,12 @@ class CpuValueOps(CpuKernels):
         lowest, highest, least, most, odd = map(float, of(stack))
         return StackExtremes(*((lowest, highest) if odd == 0 else (nan, nan)), least, most)
 
-    def shares(
+    def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
-        of = self._kernels.shares
+        of = self._kernels.normalise
         if stack.dtype == np.float16:
-            of, stack = self._kernels.shares_of_halves, stack.view(np.uint16)
+            of, stack = self._kernels.normalise_halves, stack.view(np.uint16)
         of(stack, softmax, out, first)
 
     def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:

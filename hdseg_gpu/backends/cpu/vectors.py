@@ -53,11 +53,11 @@ class CpuVectorOps(CpuKernels):
     ) -> None:
         self._run("step", level, p, q, energy, x, r)
 
-    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+    def apply_inverse_diagonal(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, CpuLevel)
-        self._kernels.relax(level.inverse, r, out)
+        self._kernels.apply_inverse_diagonal(level.inverse, r, out)
 
-    def descend(
+    def restrict(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -67,9 +67,9 @@ class CpuVectorOps(CpuKernels):
     ) -> None:
         assert isinstance(level, CpuLevel)
         coarse.fill(0)
-        self._run("descend", level, level.inverse, aggregate, r, x, coarse)
+        self._run("restrict", level, level.inverse, aggregate, r, x, coarse)
 
-    def ascend(
+    def prolong(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -79,7 +79,7 @@ class CpuVectorOps(CpuKernels):
         out: NDArray[Any],
     ) -> None:
         assert isinstance(level, CpuLevel)
-        self._run("ascend", level, level.inverse, aggregate, r, coarse, x, out)
+        self._run("prolong", level, level.inverse, aggregate, r, coarse, x, out)
 
     def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
         # No BLAS, whose sums depend on its number of threads.
@@ -90,6 +90,6 @@ class CpuVectorOps(CpuKernels):
         self._kernels.largest(x, most)
         return float(most.max(initial=0.0))
 
-    def _run(self, verb: str, level: Level, *arrays: NDArray[Any]) -> None:
+    def _run(self, op: str, level: Level, *arrays: NDArray[Any]) -> None:
         assert isinstance(level, CpuLevel)
-        getattr(self._kernels, f"{level.kind}_{verb}")(*level.parts, *arrays)
+        getattr(self._kernels, f"{level.kind}_{op}")(*level.parts, *arrays)

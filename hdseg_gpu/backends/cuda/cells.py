@@ -52,34 +52,34 @@ class CudaCellOps(CudaKernels):
         )  # fmt: skip
         return found
 
-    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
+    def nearest_others(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
         height, width = cells.shape
         segments = height * -(-width // _WARP)
         room = self.xp.empty(cells.size + segments, np.int64)
         squared, least = room[: cells.size], room[cells.size :]
         blocks = min(-(-width // _COLUMNS_BLOCK), self.device.most_blocks)
         self.device.launch(
-            "rivals.cu", f"rivals_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
+            "nearest_other.cu", f"nearest_others_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
             (cells, height, width, reach, squared),
         )  # fmt: skip
         self._spread(
-            "rivals.cu", f"rivals_in_segments_{suffix(cells)}", _WARP * least.size,
+            "nearest_other.cu", f"nearest_others_in_segments_{suffix(cells)}", _WARP * least.size,
             cells, squared, height, width, least,
         )  # fmt: skip
         distance = self.xp.empty(cells.shape, np.float32)
-        rival: Classes = self.xp.empty(cells.shape, cells.dtype)
+        nearest_other: Classes = self.xp.empty(cells.shape, cells.dtype)
         self._spread(
-            "rivals.cu", f"rivals_in_rows_{suffix(cells)}", cells.size,
-            cells, squared, least, height, width, reach, distance, rival,
+            "nearest_other.cu", f"nearest_others_in_rows_{suffix(cells)}", cells.size,
+            cells, squared, least, height, width, reach, distance, nearest_other,
         )  # fmt: skip
-        return distance, rival
+        return distance, nearest_other
 
-    def certainty(
+    def confidence(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float
     ) -> NDArray[np.float32]:
         sure: NDArray[np.float32] = self.xp.empty(distance.shape, np.float32)
         trust = np.float32(log), np.float32(linear), np.float32(cell)
-        self._spread("cells.cu", "certainty", distance.size, distance, distance.size, *trust, sure)
+        self._spread("cells.cu", "confidence", distance.size, distance, distance.size, *trust, sure)
         return sure
 
     def contradictions(

@@ -49,5 +49,5 @@ class CudaDeviceOps(CudaKernels):
         keep = smaller == 0 and image.nbytes <= _WHOLE * free
         strip = _TRANSFER if keep else min(int(_STRIPS * free / 2), _STRIP) >> smaller
         rows = strip // max(1, image[0].nbytes)
-        # An array as far as the verbs that read images look at it.
+        # An array as far as the ops that read images look at it.
         return cast(NDArray[Any], Picture(self.device, image, rows, keep=keep))

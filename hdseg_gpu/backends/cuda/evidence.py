@@ -16,11 +16,11 @@ from hdseg_gpu.core.windows import Shape, all_of
 from hdseg_gpu.ops import (
     START_SHARE,
     Band,
+    CoarseProbabilities,
     ColourModels,
     Evidence,
     Nearby,
     NearestMap,
-    Network,
     Places,
     Steps,
     channel_count,
@@ -158,13 +158,13 @@ class CudaEvidenceOps(CudaKernels):
         maps: tuple[NearestMap, ...],
         cell: int,
         unit: float,
-        network: Network | None,
+        network: CoarseProbabilities | None,
         kept: int,
     ) -> Evidence:
         xp, own = self.xp, maps[0].own
         if network is None:
             nothing = models.coefficients.reshape(1, 1, -1)[:, :0]
-            network = Network(nothing, all_of(band.shape, (0, 0)), "linear", 0.0, 0.0)
+            network = CoarseProbabilities(nothing, all_of(band.shape, (0, 0)), "linear", 0.0, 0.0)
         found = Evidence(
             xp.empty((band.size, kept), own.dtype), xp.empty((band.size, kept), np.float32)
         )
@@ -200,7 +200,7 @@ class CudaEvidenceOps(CudaKernels):
         positions, where = (0, band.start) if position is None else (len(position), position)
         self._along_band(
             f"add_evidence_{suffix(labels)}", band, where, positions,
-            evidence.label, evidence.share, evidence.label.shape[1],
+            evidence.label, evidence.probability, evidence.label.shape[1],
             labels, labels.shape[1], *places, band.shape[1], np.float32(gamma), b, PADDING,
             b.shape[1],
         )  # fmt: skip
@@ -208,4 +208,4 @@ class CudaEvidenceOps(CudaKernels):
 
 def _parts(one: NearestMap) -> tuple[Any, ...]:
     """Return a map as the kernels take it."""
-    return one.own, one.rival, one.distance, np.float32(one.log), np.float32(one.linear)
+    return one.own, one.nearest_other, one.distance, np.float32(one.log), np.float32(one.linear)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hdseg_gpu.backends import load
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK, Device
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Band, Ops
 
 # Counts that a block adds up, as in kernels/cuda/scan.h.
@@ -39,7 +39,7 @@ class CudaKernels(Ops):
     """A device, and grids that suit it."""
 
     # The look at the error waits for all that is under way, and costs as much as some steps.
-    patience = 4
+    check_interval = 4
     # A launch is worth more here than a loop's turn on a processor.
     block = 1 << 26
     merged = 1 << 22
@@ -94,8 +94,8 @@ def suffix(array: Any) -> str:
     return f"{'f' if dtype.kind == 'f' else 'u'}{8 * dtype.itemsize}"
 
 
-def numbers_of(place: Placement) -> tuple[int, ...]:
-    """Return a placement as kernels take it: kernels/cuda/placement.h."""
+def numbers_of(place: GridMapping) -> tuple[int, ...]:
+    """Return a grid mapping as kernels take it: kernels/cuda/grid_mapping.h."""
     return (*place.shape, *place.window, *place.grid, *place.part)
 
 

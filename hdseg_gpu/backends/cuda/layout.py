@@ -40,8 +40,8 @@ class CudaLevel(Level):
     """A level's weights and row sums (kernels/common/multigrid.h); `kind` begins kernels' names.
 
     "stencil": offsets (4, n) int32 to the entries up2, up, down and down2 (``Offsets``), weights
-    (7, padded n) float32, excess (padded n) float32. "sparse": row starts (n + 1) and columns
-    int32, weights float32, excess (padded n).
+    (7, padded n) float32, row_sum (padded n) float32. "sparse": row starts (n + 1) and columns
+    int32, weights float32, row_sum (padded n).
     """
 
     kind: str

@@ -142,12 +142,12 @@ class CudaLevelOps(CudaKernels):
         row_start = xp.cumsum(degree, out=degree)
         entries = self._entries(row_start, graph.edges)
         column, weight = _words(xp, entries, np.int32, np.float32)
-        excess, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
+        row_sum, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
         self._each(
             "rescale", n,
-            begin, to, total, graph.tied, resistance, n, row_start, column, weight, excess, inverse,
+            begin, to, total, graph.tied, resistance, n, row_start, column, weight, row_sum, inverse,
         )  # fmt: skip
-        return CudaLevel("sparse", (row_start, column, weight, excess), inverse, n)
+        return CudaLevel("sparse", (row_start, column, weight, row_sum), inverse, n)
 
     def _entries(self, starts: Any, most: int) -> int:
         """Return the entries of rows with such starts; few are not worth waiting for the number."""
@@ -173,10 +173,10 @@ class CudaLevelOps(CudaKernels):
         value, column, start = self.fetched(value, column, start)
         return CsrMatrix(value[: start[-1]], column[: start[-1]], start)
 
-    def _on_graph(self, verb: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
+    def _on_graph(self, op: str, graph: _Graph, *args: Any, count: int | None = None) -> None:
         """Start a kernel with a thread for each entry of a graph, or for `count` items."""
         count = graph.size if count is None else count
-        self._each(f"{graph.kind}_{verb}", count, *graph.parts, graph.size, *args)
+        self._each(f"{graph.kind}_{op}", count, *graph.parts, graph.size, *args)
 
     def _each(self, kernel: str, count: int, *args: Any) -> None:
         self._spread("aggregation.cu", kernel, count, *args)

@@ -22,7 +22,7 @@ class CudaMatrixOps(CudaKernels):
         band: Band,
         features: NDArray[Any],
         rule: str,
-        strength: float,
+        edge_scale: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
         places: Places,
@@ -34,7 +34,7 @@ class CudaMatrixOps(CudaKernels):
         if band.size == 0:  # nothing but padding, which the kernel writes otherwise
             rows[:3], rows[3], flux[:] = 0.0, 1.0, 0.0
         # Squares of integers are summed in float32, of floats in float64.
-        factor = float(strength) if suffix(features)[0] == "f" else np.float32(strength)
+        factor = float(edge_scale) if suffix(features)[0] == "f" else np.float32(edge_scale)
         for part in parts_of(self, features, band, halo=1):
             self._spread(
                 "edges.cu", f"assemble_{suffix(features)}_{suffix(seeds)}", part.end - part.begin,
@@ -59,12 +59,12 @@ class CudaMatrixOps(CudaKernels):
         )  # fmt: skip
         return CsrMatrix(value, column, row_start)
 
-    def excess(self, edges: Edges) -> NDArray[np.float64]:
+    def matrix_row_sums(self, edges: Edges) -> NDArray[np.float64]:
         assert isinstance(edges, CudaEdges)
         sums: NDArray[np.float64] = self.body(edges.rows)[3].astype(np.float64)
         return sums
 
-    def reduce(self, band: Band, edges: Edges) -> Level:
+    def eliminate_red(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, CudaEdges)
         xp, runs = self.xp, len(band.pixel)
         first = self._degrees(runs)
@@ -73,28 +73,28 @@ class CudaMatrixOps(CudaKernels):
         entries = int(first[-1]) if band.black < 0 else band.black
         offsets = xp.empty((4, entries), np.int32)
         weights = xp.zeros((7, entries + 2 * PADDING), np.float32)
-        excess, inverse = xp.zeros((2, entries + 2 * PADDING), np.float32)
+        row_sum, inverse = xp.zeros((2, entries + 2 * PADDING), np.float32)
         self._spread(
-            _FILE, "reduce", entries,
+            _FILE, "eliminate_red", entries,
             *band.shape, *runs_of(band), edges.rows, first, self._inverse(band, edges), entries,
-            offsets, weights, excess, inverse,
+            offsets, weights, row_sum, inverse,
         )  # fmt: skip
-        return CudaLevel("stencil", (offsets, weights, excess), inverse, entries, first)
+        return CudaLevel("stencil", (offsets, weights, row_sum), inverse, entries, first)
 
-    def reduce_columns(
+    def eliminate_red_rhs(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, CudaEdges)
         assert isinstance(level, CudaLevel)
         rhs: NDArray[Any] = self.xp.zeros((len(b), level.size + 2 * PADDING), np.float32)
         self._spread(
-            _FILE, "reduce_columns", level.size,
+            _FILE, "eliminate_red_rhs", level.size,
             *band.shape, *runs_of(band), edges.rows, level.first_entry,
             self._inverse(band, edges), level.size, b, rhs, len(b),
         )  # fmt: skip
         return rhs
 
-    def expand(
+    def back_substitute(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, CudaEdges)

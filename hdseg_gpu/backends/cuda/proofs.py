@@ -65,6 +65,6 @@ class CudaProofOps(CudaKernels):
         largest, failed = self.host(found)
         return None if failed else (bound, float(largest.view(np.float64)))
 
-    def _prove(self, verb: str, level: CudaLevel, *args: Any) -> None:
-        kernel = f"{level.kind}_{verb}"
+    def _prove(self, op: str, level: CudaLevel, *args: Any) -> None:
+        kernel = f"{level.kind}_{op}"
         self._spread(_PROOF, kernel, level.size, *level.parts, level.size, *args)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cuda.kernels import CudaKernels, numbers_of, suffix
 from hdseg_gpu.core.classes import Classes, class_dtype
 from hdseg_gpu.core.options import INTERPOLATIONS
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 
 # The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.
 _ROWS, _COLUMNS = 32, 128
@@ -17,12 +17,12 @@ _ROWS, _COLUMNS = 32, 128
 class CudaUpsamplingOps(CudaKernels):
     """Allocates, launches, returns."""
 
-    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+    def upsample_labels(self, coarse: Classes, place: GridMapping) -> Classes:
         fine = self.xp.empty(place.window.shape, coarse.dtype)
         self._upsample(f"upsample_labels_{suffix(coarse)}", fine, place, coarse)
         return fine  # type: ignore[no-any-return]
 
-    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+    def upsample_classes(self, coarse: Classes, place: GridMapping, interpolation: str) -> Classes:
         fine = self.xp.empty(place.window.shape, coarse.dtype)
         blocks = -(-fine.shape[0] // _ROWS) * -(-fine.shape[1] // _COLUMNS)
         args = (
@@ -33,13 +33,13 @@ class CudaUpsamplingOps(CudaKernels):
         return fine  # type: ignore[no-any-return]
 
     def upsample_argmax(
-        self, planes: NDArray[np.float32], place: Placement, interpolation: str
+        self, planes: NDArray[np.float32], place: GridMapping, interpolation: str
     ) -> Classes:
         fine, kernel = self.xp.empty(place.window.shape, class_dtype(len(planes))), interpolation
         self._upsample(f"upsample_{kernel}_{suffix(fine)}", fine, place, planes, len(planes))
         return fine  # type: ignore[no-any-return]
 
-    def _upsample(self, kernel: str, fine: Any, place: Placement, *coarse: Any) -> None:
+    def _upsample(self, kernel: str, fine: Any, place: GridMapping, *coarse: Any) -> None:
         height, width = fine.shape
         blocks = -(-height // _ROWS) * -(-width // _COLUMNS)
         args = (*coarse, *numbers_of(place), fine)
@@ -48,7 +48,7 @@ class CudaUpsamplingOps(CudaKernels):
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        place: Placement,
+        place: GridMapping,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ _FILE = "values.cu"
 
 
 class CudaValueOps(CudaKernels):
-    """Allocates, launches, returns; waits once for what a verb returns in host memory."""
+    """Allocates, launches, returns; waits once for what an op returns in host memory."""
 
     def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
         self._spread(
@@ -32,13 +32,13 @@ class CudaValueOps(CudaKernels):
     def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
         return StackExtremes(*map(float, self._extremes(stack)))
 
-    def shares(
+    def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
         kind, args = _kernel_args(stack)
         flat = out.reshape(-1)[first:]
-        verb = "softmax" if softmax else "shares"
-        self._spread(_FILE, f"{verb}_{kind}", args[1], *args, flat, out.shape[1])
+        op = "softmax" if softmax else "normalise"
+        self._spread(_FILE, f"{op}_{kind}", args[1], *args, flat, out.shape[1])
 
     def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
         flat, least = _typed(labels, low)

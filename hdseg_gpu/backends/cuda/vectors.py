@@ -19,7 +19,7 @@ _SMALL, _SMALL_BLOCK = 4096, 512
 
 
 class CudaVectorOps(CudaKernels):
-    """Allocates, launches, returns; nothing waits but for what a verb returns in host memory."""
+    """Allocates, launches, returns; nothing waits but for what an op returns in host memory."""
 
     def step(
         self,
@@ -59,18 +59,18 @@ class CudaVectorOps(CudaKernels):
         )  # fmt: skip
         return self.host(found)
 
-    def _sum_rows(self, verb: str, level: CudaLevel, *arrays: Any, columns: int) -> None:
+    def _sum_rows(self, op: str, level: CudaLevel, *arrays: Any, columns: int) -> None:
         """Start a kernel that sums over all rows, with as many blocks on every card."""
         grid = (blocks_of_sums(level.size), -(-columns // _TOGETHER))
         args = (*level.parts, level.size, *arrays, columns)
-        self.device.launch("level.cu", f"{level.kind}_{verb}", grid, (BLOCK,), args)
+        self.device.launch("level.cu", f"{level.kind}_{op}", grid, (BLOCK,), args)
 
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
         self._on_rows("residual", level, b, x, out)
 
-    def descend(
+    def restrict(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -84,21 +84,21 @@ class CudaVectorOps(CudaKernels):
         aggregates, n = len(start) - 1, level.size
         if level.kind == "sparse":
             self._on_columns(
-                "sparse_descend", n,
+                "sparse_restrict", n,
                 *level.parts, n, level.inverse, start, member, aggregates, r, x, coarse,
                 columns=len(r),
             )  # fmt: skip
             return
         rest = level.room(self.xp, len(r))
         self._on_columns(
-            "stencil_descend", n, *level.parts, n, level.inverse, r, x, rest, columns=len(r)
+            "stencil_restrict", n, *level.parts, n, level.inverse, r, x, rest, columns=len(r)
         )
         self._on_columns(
             "add_members", aggregates,
             start, member, aggregates, rest, n, coarse, columns=len(r),
         )  # fmt: skip
 
-    def ascend(
+    def prolong(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -109,12 +109,12 @@ class CudaVectorOps(CudaKernels):
     ) -> None:
         assert isinstance(level, CudaLevel)
         aggregates = coarse.shape[1] - 2 * PADDING
-        self._on_rows("ascend", level, level.inverse, aggregate, r, coarse, aggregates, x, out)
+        self._on_rows("prolong", level, level.inverse, aggregate, r, coarse, aggregates, x, out)
 
-    def _on_rows(self, verb: str, level: Level, *arrays: Any) -> None:
+    def _on_rows(self, op: str, level: Level, *arrays: Any) -> None:
         assert isinstance(level, CudaLevel)
         self._on_columns(
-            f"{level.kind}_{verb}", level.size, *level.parts, level.size, *arrays,
+            f"{level.kind}_{op}", level.size, *level.parts, level.size, *arrays,
             columns=len(arrays[-1]),
         )  # fmt: skip
 
@@ -161,7 +161,7 @@ class CudaVectorOps(CudaKernels):
     def body(self, columns: NDArray[Any]) -> NDArray[Any]:
         return columns[..., PADDING:-PADDING]
 
-    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+    def apply_inverse_diagonal(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, CudaLevel)
         self._over("relax_f32", r, level.inverse, r, *_extent(r), out)
 

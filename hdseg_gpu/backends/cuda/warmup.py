@@ -5,7 +5,7 @@ tests/test_cuda_backend.py compares this with what is launched.
 """
 
 _KERNELS = (
-    ("cells.cu", "certainty"),
+    ("cells.cu", "confidence"),
     ("cells.cu", "small_cell_labels_{classes}"),
     ("colours.cu", "gaussians_{channels}"),
     ("colours.cu", "smooth"),
@@ -22,9 +22,9 @@ _KERNELS = (
     ("nearby.cu", "count_nearby_{classes}"),
     ("planes.cu", "pack_classes_{classes}"),
     ("planes.cu", "open_planes"),
-    ("reduction.cu", "reduce"),
+    ("reduction.cu", "eliminate_red"),
     ("reduction.cu", "place_black_f64"),
-    ("rivals.cu", "rivals_in_rows_{classes}"),
+    ("nearest_other.cu", "nearest_others_in_rows_{classes}"),
     ("runs.cu", "count_runs_{classes}"),
     ("scan.cu", "scan"),
     ("statistics.cu", "{sums}_sums_{image}"),

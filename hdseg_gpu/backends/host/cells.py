@@ -10,12 +10,12 @@ from hdseg_gpu.ops import Band, Evidence, Ops
 class HostCellOps(Ops):
     """In NumPy."""
 
-    def certainty(
+    def confidence(
         self, distance: NDArray[np.float32], log: float, linear: float, cell: float
     ) -> NDArray[np.float32]:
         far = np.maximum(np.minimum(distance, 1e6) - 0.5, 0) * cell
-        certainty: NDArray[np.float32] = np.tanh(log * np.log1p(far) + linear * far)
-        return certainty
+        confidence: NDArray[np.float32] = np.tanh(log * np.log1p(far) + linear * far)
+        return confidence
 
     def contradictions(
         self,

@@ -20,10 +20,10 @@ class HostValueOps(Ops):
     def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
         return in_numpy.stack_extremes(stack)
 
-    def shares(
+    def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
-        in_numpy.shares(stack, softmax, out, first)
+        in_numpy.normalise(stack, softmax, out, first)
 
     def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
         return in_numpy.occurring(labels, low, span)

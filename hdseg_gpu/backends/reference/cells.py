@@ -43,15 +43,15 @@ class ReferenceCellOps(HostOps):
             found[y, x] = values[counts.argmax()]
         return found
 
-    def rival_distances(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
-        nearest, rival = np.full(cells.shape, np.inf), cells.copy()
+    def nearest_others(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
+        nearest, nearest_other = np.full(cells.shape, np.inf), cells.copy()
         for k in np.unique(cells):
             to_k = distance_transform_edt(cells != k)
             # Squares are integers: rounding makes equal what is equally near.
             squared = np.rint(to_k**2)
             nearer = (cells != k) & (squared < nearest) & (squared <= reach**2)
-            nearest[nearer], rival[nearer] = squared[nearer], k
-        return np.sqrt(nearest).astype(np.float32), rival
+            nearest[nearer], nearest_other[nearer] = squared[nearer], k
+        return np.sqrt(nearest).astype(np.float32), nearest_other
 
     def boundary_detail(self, labels: Classes) -> tuple[int, int]:
         height, width = labels.shape

@@ -12,17 +12,17 @@ from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.ops import (
     START_SHARE,
     Band,
+    CoarseProbabilities,
     ColourModels,
     Evidence,
     Nearby,
     NearestMap,
-    Network,
     Places,
     channel_count,
 )
 
 _CONSIDERED = 8
-_LEAST_SHARE = 1e-3
+_LEAST_KEPT = 1e-3
 _LEAST_PROBABILITY = 0.01  # a network is never surer than this
 
 
@@ -110,7 +110,7 @@ class ReferenceEvidenceOps(HostOps):
         maps: tuple[NearestMap, ...],
         cell: int,
         unit: float,
-        network: Network | None,
+        network: CoarseProbabilities | None,
         kept: int,
     ) -> Evidence:
         rows, columns = np.divmod(band.pixels(), band.shape[1])
@@ -151,7 +151,7 @@ class ReferenceEvidenceOps(HostOps):
         for j, column in enumerate(wanted.T):
             same = evidence.label[rows] == column[:, np.newaxis]
             b[j] += gamma * np.where(
-                same & (column > 0)[:, np.newaxis], evidence.share[rows], 0
+                same & (column > 0)[:, np.newaxis], evidence.probability[rows], 0
             ).sum(1)
 
 
@@ -192,7 +192,7 @@ def _ranked(
     classes = np.take_along_axis(classes, order, axis=1)
     score = np.take_along_axis(score, order, axis=1)
     share = np.exp(score - score[:, :1])
-    share[share < _LEAST_SHARE] = 0.0
+    share[share < _LEAST_KEPT] = 0.0
     label = np.where(share > 0, classes + 1, 0).astype(dtype)
     share /= share.sum(axis=1, keepdims=True)
     return Evidence(label, share.astype(np.float32))
@@ -222,12 +222,12 @@ def _corners(
 
 
 def _candidates(maps: tuple[NearestMap, ...], corners: list[Any]) -> NDArray[np.int64]:
-    """Return the own and rival classes around each pixel, each once, in that order: (n, 8)."""
+    """Return the own and nearest other classes around each pixel, each once: (n, 8)."""
     found = np.full((corners[0][0].size, _CONSIDERED), -1, np.int64)
     count = np.zeros(len(found), np.int64)
     for one in maps:
         for y, x, weight in corners:
-            for k in (one.own[y, x].astype(np.int64), one.rival[y, x].astype(np.int64)):
+            for k in (one.own[y, x].astype(np.int64), one.nearest_other[y, x].astype(np.int64)):
                 new = (weight > 0) & ~(found == k[:, np.newaxis]).any(axis=1)
                 new &= count < _CONSIDERED
                 found[new, count[new]] = k[new]
@@ -239,7 +239,7 @@ def _counted(one: NearestMap, k: int, corners: list[Any], cell: float) -> NDArra
     distance = np.zeros(corners[0][0].size)
     for y, x, weight in corners:
         far = np.minimum(one.distance[y, x], 1e6) - 0.5
-        other = np.where(one.rival[y, x] == k, -far, -far - 1)
+        other = np.where(one.nearest_other[y, x] == k, -far, -far - 1)
         distance += weight * np.where(one.own[y, x] == k, far, other)
     far = np.abs(distance * cell)
     odds: NDArray[np.float64] = np.sign(distance) * (one.log * np.log1p(far) + one.linear * far)

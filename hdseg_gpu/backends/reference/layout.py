@@ -15,22 +15,22 @@ class Matrix(Edges, Level):
     """An M-matrix as weights between entries and row sums."""
 
     off: sparse.csr_array  # weights, at least 0, without diagonal
-    excess: NDArray[np.float64]
+    row_sum: NDArray[np.float64]
     black: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def size(self) -> int:
-        return self.excess.size
+        return self.row_sum.size
 
     def matrix(self) -> sparse.csr_array:
-        return sparse.csr_array(sparse.diags_array(self.excess + self.off.sum(axis=1)) - self.off)
+        return sparse.csr_array(sparse.diags_array(self.row_sum + self.off.sum(axis=1)) - self.off)
 
     def product(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return A x of each column; A's diagonal would round an excess of 1e-10 away."""
+        """Return A x of each column; A's diagonal would round a row sum of 1e-10 away."""
         i, j = self.off.nonzero()
         flows = self.off.data * (x[:, i] - x[:, j])
         return np.array(
-            [self.excess * c + np.bincount(i, f, self.size) for c, f in zip(x, flows, strict=True)]
+            [self.row_sum * c + np.bincount(i, f, self.size) for c, f in zip(x, flows, strict=True)]
         ).reshape(x.shape)
 
     def red(self) -> NDArray[np.int64]:

@@ -16,16 +16,16 @@ class ReferenceLevelOps(HostOps):
 
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, Matrix)
-        diagonal: NDArray[Any] = level.excess + level.off.sum(axis=1)
+        diagonal: NDArray[Any] = level.row_sum + level.off.sum(axis=1)
         return diagonal
 
     def row_sums(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, Matrix)
-        return level.excess
+        return level.row_sum
 
     def coarsen(self, level: Level) -> tuple[NDArray[np.int32], Level]:
         assert isinstance(level, Matrix)
-        aggregate = _aggregate(level.off, level.excess, self.diagonal(level))
+        aggregate = _aggregate(level.off, level.row_sum, self.diagonal(level))
         kept = aggregate >= 0
         # P has a row of zeros where there is no aggregate.
         p = sparse.csr_array(
@@ -41,8 +41,8 @@ class ReferenceLevelOps(HostOps):
         a, b = off.coords
         off.data = _in_series(off.data, resistance[a] + resistance[b])
         left_out = level.off @ (~kept).astype(np.float64)  # seen as seeds of 0
-        excess = _in_series(p.T @ (level.excess + left_out), resistance)
-        return aggregate, Matrix(sparse.csr_array(off), excess)
+        row_sum = _in_series(p.T @ (level.row_sum + left_out), resistance)
+        return aggregate, Matrix(sparse.csr_array(off), row_sum)
 
     def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
         assert isinstance(level, Matrix)
@@ -55,11 +55,11 @@ def _in_series(weight: NDArray[Any], resistance: NDArray[Any]) -> NDArray[Any]:
 
 
 def _aggregate(
-    off: sparse.csr_array, excess: NDArray[np.float64], diagonal: NDArray[np.float64]
+    off: sparse.csr_array, row_sum: NDArray[np.float64], diagonal: NDArray[np.float64]
 ) -> NDArray[np.int32]:
     """Return aggregates by pairing twice; see kernels/cpu/aggregation.cpp for the rules."""
     weight = off.toarray()
-    group = np.where(excess > 0.5 * (diagonal - excess), -1, 0).astype(np.int32)
+    group = np.where(row_sum > 0.5 * (diagonal - row_sum), -1, 0).astype(np.int32)
     group[group == 0] = np.arange(np.count_nonzero(group == 0))
     for _ in range(2):
         count = group.max(initial=-1) + 1

@@ -23,7 +23,7 @@ class ReferenceMatrixOps(HostOps):
         band: Band,
         features: NDArray[Any],
         rule: str,
-        strength: float,
+        edge_scale: float,
         seeds: NDArray[Any],
         labels: NDArray[Any],
         places: Places,
@@ -37,7 +37,7 @@ class ReferenceMatrixOps(HostOps):
         of_pixel: NDArray[Any] = labels[places_of(band, places)]
         for k, (inside, other) in enumerate(neighbour_pixels(pixels, band.shape)):
             pairs = vectors[pixels[inside]] + sign * vectors[other]
-            weights[inside, k] = np.exp(-strength * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
+            weights[inside, k] = np.exp(-edge_scale * (pairs**2).sum(axis=1)) + _EDGE_FLOOR
             weights[inside, k] *= seeds.ravel()[other] != wall_of(seeds.dtype)
             for j in range(labels.shape[1]):
                 same = (seeds.ravel()[other] == of_pixel[inside, j]) & (of_pixel[inside, j] > 0)
@@ -45,29 +45,29 @@ class ReferenceMatrixOps(HostOps):
         beside = neighbours(band)
         row, side = np.nonzero(beside >= 0)
         off = sparse.csr_array((weights[row, side], (row, beside[row, side])), shape=(n, n))
-        excess = gamma + np.where(beside < 0, weights, 0.0).sum(axis=1)
+        row_sum = gamma + np.where(beside < 0, weights, 0.0).sum(axis=1)
         colour = (pixels // band.shape[1] + pixels % band.shape[1]) % 2
-        return Matrix(off, excess, np.flatnonzero(colour == 0)), flux
+        return Matrix(off, row_sum, np.flatnonzero(colour == 0)), flux
 
     def laplacian(self, band: Band, edges: Edges) -> CsrMatrix:
         assert isinstance(edges, Matrix)
         return csr(edges.matrix())
 
-    def excess(self, edges: Edges) -> NDArray[np.float64]:
+    def matrix_row_sums(self, edges: Edges) -> NDArray[np.float64]:
         assert isinstance(edges, Matrix)
-        return edges.excess
+        return edges.row_sum
 
-    def reduce(self, band: Band, edges: Edges) -> Level:
+    def eliminate_red(self, band: Band, edges: Edges) -> Level:
         assert isinstance(edges, Matrix)
         a, black, red = edges.matrix(), edges.black, edges.red()
         inverse = sparse.diags_array(1 / a.diagonal()[red])
         schur = a[black][:, black] - a[black][:, red] @ inverse @ a[red][:, black]
         off = sparse.csr_array(-schur + sparse.diags_array(schur.diagonal()))
         off.eliminate_zeros()
-        excess = edges.excess[black] - a[black][:, red] @ inverse @ edges.excess[red]
-        return Matrix(off, excess)
+        row_sum = edges.row_sum[black] - a[black][:, red] @ inverse @ edges.row_sum[red]
+        return Matrix(off, row_sum)
 
-    def reduce_columns(
+    def eliminate_red_rhs(
         self, band: Band, edges: Edges, level: Level, b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, Matrix)
@@ -75,7 +75,7 @@ class ReferenceMatrixOps(HostOps):
         found: NDArray[Any] = b[:, black] - (a[black][:, red] @ (b[:, red] / a.diagonal()[red]).T).T
         return found
 
-    def expand(
+    def back_substitute(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
         assert isinstance(edges, Matrix)

@@ -7,27 +7,27 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.core.classes import Classes, class_dtype
-from hdseg_gpu.core.windows import Placement
+from hdseg_gpu.core.windows import GridMapping
 
 
 class ReferenceUpsamplingOps(HostOps):
     """The definitions, written down."""
 
-    def upsample_labels(self, coarse: Classes, place: Placement) -> Classes:
+    def upsample_labels(self, coarse: Classes, place: GridMapping) -> Classes:
         rows, columns = (
             (2 * axis.at + 1) * axis.coarse // (2 * axis.fine) - axis.begin for axis in _axes(place)
         )
         # Such an index may leave another memory order behind.
         return np.ascontiguousarray(coarse[rows][:, columns])
 
-    def upsample_classes(self, coarse: Classes, place: Placement, interpolation: str) -> Classes:
+    def upsample_classes(self, coarse: Classes, place: GridMapping, interpolation: str) -> Classes:
         present = np.unique(coarse)
         planes = (coarse == present[:, np.newaxis, np.newaxis]).astype(np.float32)
         found: Classes = present[self.upsample_argmax(planes, place, interpolation)]
         return found
 
     def upsample_argmax(
-        self, planes: NDArray[np.float32], place: Placement, interpolation: str
+        self, planes: NDArray[np.float32], place: GridMapping, interpolation: str
     ) -> Classes:
         shape = place.window.shape
         pixels = np.arange(shape[0] * shape[1])
@@ -39,7 +39,7 @@ class ReferenceUpsamplingOps(HostOps):
     def sample_planes(
         self,
         planes: NDArray[np.float32],
-        place: Placement,
+        place: GridMapping,
         pixels: NDArray[np.int64],
         interpolation: str,
     ) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ class ReferenceUpsamplingOps(HostOps):
 
 
 class _Axis(NamedTuple):
-    """One axis of a placement."""
+    """One axis of a grid mapping."""
 
     at: NDArray[np.int64]  # the window's rows or columns in the picture
     fine: int  # of the picture
@@ -65,7 +65,7 @@ class _Axis(NamedTuple):
     begin: int  # of the part
 
 
-def _axes(place: Placement) -> tuple[_Axis, _Axis]:
+def _axes(place: GridMapping) -> tuple[_Axis, _Axis]:
     window, part = place.window, place.part
     rows = np.arange(window.top, window.bottom)
     columns = np.arange(window.left, window.right)

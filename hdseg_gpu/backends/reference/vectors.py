@@ -61,10 +61,10 @@ class ReferenceVectorOps(HostOps):
         x += along * p
         r -= along * q
 
-    def relax(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
+    def apply_inverse_diagonal(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         out[:] = r / self.diagonal(level)
 
-    def descend(
+    def restrict(
         self,
         level: Level,
         aggregate: NDArray[np.int32],
@@ -79,7 +79,7 @@ class ReferenceVectorOps(HostOps):
         for to, row in zip(coarse, rest, strict=True):
             np.add.at(to, aggregate[aggregate >= 0], row[aggregate >= 0])
 
-    def ascend(
+    def prolong(
         self,
         level: Level,
         aggregate: NDArray[np.int32],

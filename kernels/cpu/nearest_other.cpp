@@ -1,13 +1,13 @@
 // Along columns, then along rows (Meijster, Roerdink, Hesselink 2000), for all classes at once:
 // what is straight above or below of another class is known from one sweep each way, and along a
 // row no entry looks past the ends of its own run, because there are others already.
-#include "cpu/rivals.h"
+#include "cpu/nearest_other.h"
 
 #include <algorithm>
 #include <limits>
 #include <vector>
 
-#include "common/rivals.h"
+#include "common/nearest_other.h"
 
 namespace hdseg {
 namespace {
@@ -16,12 +16,13 @@ namespace {
 constexpr int64_t kSmall = 1 << 14;
 constexpr int64_t kColumns = 64;
 
-// The squared rivals of columns left .. left + count - 1, each within its column, below `beyond`.
+// The squared distances to the nearest other of columns left .. left + count - 1, each within its
+// column, below `beyond`.
 template <class T>
-void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t count,
-                       int64_t beyond, int64_t* squared) {
+void nearest_others_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t count,
+                               int64_t beyond, int64_t* squared) {
   int64_t below[kColumns];
-  std::fill_n(squared + left, count, kNoRival);
+  std::fill_n(squared + left, count, kNoOther);
   for (int64_t y = 1; y < grid.height; ++y) {
     const T* own = classes + y * grid.width + left;
     int64_t* found = squared + y * grid.width + left;
@@ -29,7 +30,7 @@ void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t
       found[x] = next_in_column(found[x - grid.width], own[x - grid.width], own[x]);
     }
   }
-  std::fill_n(below, count, kNoRival);
+  std::fill_n(below, count, kNoOther);
   for (int64_t y = grid.height - 1; y >= 0; --y) {
     const T* own = classes + y * grid.width + left;
     int64_t* found = squared + y * grid.width + left;
@@ -39,12 +40,12 @@ void rivals_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t
       }
     }
     for (int64_t x = 0; x < count; ++x) {
-      found[x] = squared_rival(std::min(found[x], below[x]), beyond);
+      found[x] = squared_nearest_other(std::min(found[x], below[x]), beyond);
     }
   }
 }
 
-// The columns of a row that have the best rival somewhere in a run: the lower envelope.
+// The columns of a row that have the best nearest other somewhere in a run: the lower envelope.
 class Envelope {
  public:
   // For entries [first, end).
@@ -71,7 +72,7 @@ class Envelope {
     for (size_t i = 0; i < best_.size(); ++i) {
       const int64_t until = i + 1 < best_.size() ? best_[i + 1].from : end_;
       for (int64_t x = best_[i].from; x < until; ++x) {
-        use(x, rival_seen(x, best_[i].column, best_[i].squared));
+        use(x, nearest_other_seen(x, best_[i].column, best_[i].squared));
       }
     }
   }
@@ -87,23 +88,23 @@ class Envelope {
 };
 
 template <class T>
-void rivals_in_row(const T* own, const int64_t* squared, int64_t width, int64_t beyond,
-                   Envelope& envelope, float* distance, T* rival) {
+void nearest_others_in_row(const T* own, const int64_t* squared, int64_t width, int64_t beyond,
+                           Envelope& envelope, float* distance, T* nearest_other) {
   for (int64_t first = 0, end = 0; first < width; first = end) {
     while (end < width && own[end] == own[first]) ++end;
     envelope.restart(first, end);
     if (first > 0) envelope.add(first - 1, own[first - 1]);
     for (int64_t x = first; x < end; ++x) {
-      if (squared[x] < kNoRival) envelope.add(x, squared[x]);
+      if (squared[x] < kNoOther) envelope.add(x, squared[x]);
     }
     if (end < width) envelope.add(end, own[end]);
     envelope.each([=](int64_t x, int64_t seen) {
-      distance[x] = rival_distance(seen, beyond);
-      rival[x] = static_cast<T>(rival_class(seen, beyond, own[x]));
+      distance[x] = nearest_other_distance(seen, beyond);
+      nearest_other[x] = static_cast<T>(nearest_other_class(seen, beyond, own[x]));
     });
     if (envelope.empty()) {
       std::fill(distance + first, distance + end, std::numeric_limits<float>::infinity());
-      std::copy(own + first, own + end, rival + first);
+      std::copy(own + first, own + end, nearest_other + first);
     }
   }
 }
@@ -111,7 +112,8 @@ void rivals_in_row(const T* own, const int64_t* squared, int64_t width, int64_t 
 }  // namespace
 
 template <class T>
-void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* distance, T* rival) {
+void nearest_others(const T* classes, const Grid& grid, int64_t reach, float* distance,
+                    T* nearest_other) {
   const int64_t entries = grid.height * grid.width, beyond = beyond_reach(reach);
   std::vector<int64_t> squared(static_cast<size_t>(entries));
 #pragma omp parallel if (entries > kSmall)
@@ -119,20 +121,20 @@ void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* d
 #pragma omp for schedule(static)
     for (int64_t left = 0; left < grid.width; left += kColumns) {
       const int64_t count = std::min(kColumns, grid.width - left);
-      rivals_in_columns(classes, grid, left, count, beyond, squared.data());
+      nearest_others_in_columns(classes, grid, left, count, beyond, squared.data());
     }
     Envelope envelope;
 #pragma omp for schedule(static)
     for (int64_t y = 0; y < grid.height; ++y) {
       const int64_t start = y * grid.width;
-      rivals_in_row(classes + start, squared.data() + start, grid.width, beyond, envelope,
-                    distance + start, rival + start);
+      nearest_others_in_row(classes + start, squared.data() + start, grid.width, beyond, envelope,
+                            distance + start, nearest_other + start);
     }
   }
 }
 
-template void rival_distances<uint8_t>(const uint8_t*, const Grid&, int64_t, float*, uint8_t*);
-template void rival_distances<uint16_t>(const uint16_t*, const Grid&, int64_t, float*, uint16_t*);
-template void rival_distances<uint32_t>(const uint32_t*, const Grid&, int64_t, float*, uint32_t*);
+template void nearest_others<uint8_t>(const uint8_t*, const Grid&, int64_t, float*, uint8_t*);
+template void nearest_others<uint16_t>(const uint16_t*, const Grid&, int64_t, float*, uint16_t*);
+template void nearest_others<uint32_t>(const uint32_t*, const Grid&, int64_t, float*, uint32_t*);
 
 }  // namespace hdseg

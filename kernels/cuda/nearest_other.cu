@@ -1,22 +1,22 @@
 // The nearest entry of another class, exactly: along columns, then along rows, as
-// kernels/cpu/rivals.cpp, but without its envelopes: each entry looks to both sides of its row as
-// far as something better may be, which is as far as its rival or the reach, and all entries do at
-// once. What is not near it looks at segment by segment.
-#include "common/rivals.h"
+// kernels/cpu/nearest_other.cpp, but without its envelopes: each entry looks to both sides of its
+// row as far as something better may be, which is as far as its nearest other or the reach, and all
+// entries do at once. What is not near it looks at segment by segment.
+#include "common/nearest_other.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
 
-// The squared rivals of each entry within its column, a thread each column. Moves 26 bytes for
-// each entry of a byte.
+// The squared distances to the nearest other of each entry within its column, a thread each column.
+// Moves 26 bytes for each entry of a byte.
 template <class T>
-__device__ void rivals_in_columns(const T* classes, int64_t height, int64_t width, int64_t reach,
-                                  int64_t* squared) {
+__device__ void nearest_others_in_columns(const T* classes, int64_t height, int64_t width,
+                                          int64_t reach, int64_t* squared) {
   const int64_t beyond = beyond_reach(reach);
   for (int64_t x = first_item(); x < width; x += item_step()) {
-    int64_t above = kNoRival, below = kNoRival;
+    int64_t above = kNoOther, below = kNoOther;
     T before = classes[x];
-    squared[x] = kNoRival;
+    squared[x] = kNoOther;
 #pragma unroll 8
     for (int64_t y = 1; y < height; ++y) {
       const T own = classes[y * width + x];
@@ -29,27 +29,27 @@ __device__ void rivals_in_columns(const T* classes, int64_t height, int64_t widt
       const T own = classes[y * width + x];
       if (y < height - 1) below = next_in_column(below, before, own);
       const int64_t found = squared[y * width + x];
-      squared[y * width + x] = squared_rival(found < below ? found : below, beyond);
+      squared[y * width + x] = squared_nearest_other(found < below ? found : below, beyond);
       before = own;
     }
   }
 }
 
 constexpr int64_t kSegment = kWarp;  // columns of a row
-constexpr int64_t kMixed = -1;       // less than any rival
+constexpr int64_t kMixed = -1;       // less than any nearest other
 
 __device__ inline int64_t segments_of(int64_t width) { return (width + kSegment - 1) / kSegment; }
 
-// least (height, segments): the least of the squared rivals in each segment of one class.
+// least (height, segments): the least of the squared distances in each segment of one class.
 template <class T>
-__device__ void rivals_in_segments(const T* classes, const int64_t* squared, int64_t height,
-                                   int64_t width, int64_t* least) {
+__device__ void nearest_others_in_segments(const T* classes, const int64_t* squared, int64_t height,
+                                           int64_t width, int64_t* least) {
   const int64_t across = segments_of(width);
   for (int64_t s = first_item() / kWarp; s < height * across; s += item_step() / kWarp) {
     const int64_t left = s % across * kSegment, first = s / across * width + left;
     const bool inside = left + lane_of() < width;
     const bool alike = !inside || classes[first + lane_of()] == classes[first];
-    int64_t found = inside ? squared[first + lane_of()] : kNoRival;
+    int64_t found = inside ? squared[first + lane_of()] : kNoOther;
     for (int step = kWarp / 2; step > 0; step /= 2) {
       const int64_t shown = __shfl_xor_sync(kAllLanes, found, step);
       found = shown < found ? shown : found;
@@ -64,8 +64,8 @@ template <class T>
 __device__ bool look(const T* own, const int64_t* squared, int64_t x, int64_t u, int64_t* best) {
   const bool other = own[u] != own[x];
   const int64_t there = other ? static_cast<int64_t>(own[u]) : squared[u];
-  if (there < kNoRival) {
-    const int64_t seen = rival_seen(x, u, there);
+  if (there < kNoOther) {
+    const int64_t seen = nearest_other_seen(x, u, there);
     *best = seen < *best ? seen : *best;
   }
   return !other;
@@ -94,9 +94,9 @@ __device__ void look_beyond(const T* own, const int64_t* squared, const int64_t*
 }
 
 template <class T>
-__device__ void rivals_in_rows(const T* classes, const int64_t* squared, const int64_t* least,
-                               int64_t height, int64_t width, int64_t reach, float* distance,
-                               T* rival) {
+__device__ void nearest_others_in_rows(const T* classes, const int64_t* squared,
+                                       const int64_t* least, int64_t height, int64_t width,
+                                       int64_t reach, float* distance, T* nearest_other) {
   const int64_t beyond = beyond_reach(reach);
   for (int64_t i = first_item(); i < height * width; i += item_step()) {
     const int64_t x = i % width;
@@ -111,26 +111,27 @@ __device__ void rivals_in_rows(const T* classes, const int64_t* squared, const i
     }
     if (left) look_beyond<-1>(own, row, segments, width, x, &best);
     if (right) look_beyond<1>(own, row, segments, width, x, &best);
-    distance[i] = rival_distance(best, beyond);
-    rival[i] = static_cast<T>(rival_class(best, beyond, own[x]));
+    distance[i] = nearest_other_distance(best, beyond);
+    nearest_other[i] = static_cast<T>(nearest_other_class(best, beyond, own[x]));
   }
 }
 
 }  // namespace hdseg
 
 #define HDSEG_RIVAL_KERNELS(T, suffix)                                                           \
-  extern "C" __global__ void rivals_in_columns_##suffix(                                         \
+  extern "C" __global__ void nearest_others_in_columns_##suffix(                                 \
       const T* classes, int64_t height, int64_t width, int64_t reach, int64_t* squared) {        \
-    hdseg::rivals_in_columns(classes, height, width, reach, squared);                            \
+    hdseg::nearest_others_in_columns(classes, height, width, reach, squared);                    \
   }                                                                                              \
-  extern "C" __global__ void rivals_in_segments_##suffix(                                        \
+  extern "C" __global__ void nearest_others_in_segments_##suffix(                                \
       const T* classes, const int64_t* squared, int64_t height, int64_t width, int64_t* least) { \
-    hdseg::rivals_in_segments(classes, squared, height, width, least);                           \
+    hdseg::nearest_others_in_segments(classes, squared, height, width, least);                   \
   }                                                                                              \
-  extern "C" __global__ void rivals_in_rows_##suffix(                                            \
+  extern "C" __global__ void nearest_others_in_rows_##suffix(                                    \
       const T* classes, const int64_t* squared, const int64_t* least, int64_t height,            \
-      int64_t width, int64_t reach, float* distance, T* rival) {                                 \
-    hdseg::rivals_in_rows(classes, squared, least, height, width, reach, distance, rival);       \
+      int64_t width, int64_t reach, float* distance, T* nearest_other) {                         \
+    hdseg::nearest_others_in_rows(classes, squared, least, height, width, reach, distance,       \
+                                  nearest_other);                                                \
   }
 HDSEG_RIVAL_KERNELS(uint8_t, u8)
 HDSEG_RIVAL_KERNELS(uint16_t, u16)

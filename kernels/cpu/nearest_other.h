@@ -7,6 +7,7 @@ namespace hdseg {
 // Euclidean distances, and the lowest of equally near classes; infinity and its own class where
 // there is no other within `reach`. The sides of the grid are below 2^22.
 template <class T>
-void rival_distances(const T* classes, const Grid& grid, int64_t reach, float* distance, T* rival);
+void nearest_others(const T* classes, const Grid& grid, int64_t reach, float* distance,
+                    T* nearest_other);
 
 }  // namespace hdseg

@@ -1,5 +1,6 @@
-// A Placement (common/grid.h) as kernels take it: the numbers of hdseg_gpu.core.windows.Placement,
-// one after the other, since arguments are constants to a kernel and take no registers.
+// A GridMapping (common/grid.h) as kernels take it: the numbers of
+// hdseg_gpu.core.windows.GridMapping, one after the other, since arguments are constants to a
+// kernel and take no registers.
 #pragma once
 #include "common/grid.h"
 
@@ -8,8 +9,8 @@
       int64_t window_height, int64_t window_width, int64_t map_height, int64_t map_width, \
       int64_t part_top, int64_t part_left, int64_t part_height, int64_t part_width
 
-#define HDSEG_PLACED                                                    \
-  hdseg::Placement {                                                    \
+#define HDSEG_GRID_MAPPING                                              \
+  hdseg::GridMapping {                                                  \
     {picture_height, map_height, window_top, part_top, part_height},    \
         {picture_width, map_width, window_left, part_left, part_width}, \
         {window_height, window_width}, {                                \
