@@ -22,7 +22,8 @@ from hdseg_gpu.pipeline.rounds import lengths_of
 SCALE = 4.0
 PARAMS = Params(
     elements=structuring_elements("3x3"), passes=48, scale=SCALE, edges="intensity",
-    beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, majority=3,
+    beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
+    majority=3,
 )  # fmt: skip
 # Thinning, spread of the windows, weight of the colours: of three rounds, and of the walker.
 ROUNDS = [(12, 14, 1.1), (4, 8, 1.1), (4, 5, 1.1)]

@@ -269,11 +269,11 @@ class Counting(CpuOps):
 
 # What is done with a region (a matrix) or in an iteration depends on the picture.
 OF_SYSTEMS = {
-    "add_evidence", "prolong", "assemble", "body", "bound", "coarsen", "conjugate", "decide",
-    "restrict", "diagonal", "dominance", "doubtful", "row_sum", "back_substitute", "factor", "host", "inverse",
-    "lagging", "laplacian", "largest", "multiply", "of_pixels", "part", "pixels", "eliminate_red",
-    "eliminate_red_rhs", "refresh", "apply_inverse_diagonal", "residual", "row_sums", "select", "small_cycle", "step",
-    "submatrix", "zeros",
+    "add_evidence", "apply_inverse_diagonal", "assemble", "back_substitute", "body", "bound",
+    "coarsen", "conjugate", "decide", "diagonal", "dominance", "doubtful", "eliminate_red",
+    "eliminate_red_rhs", "factor", "host", "inverse", "lagging", "laplacian", "largest",
+    "matrix_row_sums", "multiply", "of_pixels", "part", "pixels", "prolong", "refresh", "residual",
+    "restrict", "row_sums", "select", "small_cycle", "step", "submatrix", "zeros",
 }  # fmt: skip
 
 

@@ -26,11 +26,12 @@ class MatrixOps(ABC):
     ) -> tuple[Edges, NDArray[Any]]:
         """Return A = L_UU + gamma I, and -L_US m as columns.
 
-        features is (H, W, C). Rule "intensity": w_ij = exp(-edge_scale sum_c (I_i - I_j)^2) +
-        1e-10; rule "boundary": w_ij = exp(-edge_scale sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is
-        the sum of the weights of the edges from pixel i to seeds with the label of column j at the
-        pixel's place, labels[place, j]; labels (rows, m) are of the seeds' dtype, 0 for none, and
-        no other twice in a row.
+        features is (H, W, C). With s the edge scale, rule "intensity" is
+        w_ij = exp(-s sum_c (I_i - I_j)^2) + 1e-10, and rule "boundary"
+        w_ij = exp(-s sum_c (g_i + g_j)^2) + 1e-10. Entry i of column j is the sum of the weights of
+        the edges from pixel i to seeds with the label of column j at the pixel's place,
+        labels[place, j]; labels (rows, m) are of the seeds' dtype, 0 for none, and no other twice
+        in a row.
         """
 
     @abstractmethod

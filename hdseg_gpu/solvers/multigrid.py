@@ -1,8 +1,8 @@
 """The native solver: red-black reduction, then conjugate gradients with a multigrid cycle.
 
 Half of the pixels are eliminated exactly (``ops.eliminate_red``). On the rest, S x = r, the
-preconditioner is one K-cycle of an algebraic multigrid; where class evidence makes S diagonally dominant, a
-division by its diagonal does instead.
+preconditioner is one K-cycle of an algebraic multigrid; where class evidence makes S diagonally
+dominant, a division by its diagonal does instead.
 
 Source: Reid, The use of conjugate gradients for systems of linear equations possessing "property
 A", SIAM J. Numer. Anal. 1972; and see the modules it calls.

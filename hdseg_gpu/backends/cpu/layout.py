@@ -20,7 +20,8 @@ class CpuEdges(Edges):
 class CpuLevel(Level):
     """What kernels/cpu/level.h says: weights and row sums; the first names the kernels' prefix."""
 
-    kind: str  # "stencil": pieces, chunks, weights, row sums; "sparse": rows, columns, values, the same
+    # "stencil": pieces, chunks, weights, row sums; "sparse": rows, columns, values, row sums.
+    kind: str
     parts: tuple[NDArray[Any], ...]
     inverse: NDArray[np.float32]  # 1 / diagonal, padded with 0
     entries: int

@@ -59,7 +59,8 @@ class CudaCellOps(CudaKernels):
         squared, least = room[: cells.size], room[cells.size :]
         blocks = min(-(-width // _COLUMNS_BLOCK), self.device.most_blocks)
         self.device.launch(
-            "nearest_other.cu", f"nearest_others_in_columns_{suffix(cells)}", (blocks,), (_COLUMNS_BLOCK,),
+            "nearest_other.cu", f"nearest_others_in_columns_{suffix(cells)}",
+            (blocks,), (_COLUMNS_BLOCK,),
             (cells, height, width, reach, squared),
         )  # fmt: skip
         self._spread(

@@ -145,7 +145,8 @@ class CudaLevelOps(CudaKernels):
         row_sum, inverse = xp.zeros((2, n + 2 * PADDING), np.float32)
         self._each(
             "rescale", n,
-            begin, to, total, graph.tied, resistance, n, row_start, column, weight, row_sum, inverse,
+            begin, to, total, graph.tied, resistance, n, row_start, column, weight, row_sum,
+            inverse,
         )  # fmt: skip
         return CudaLevel("sparse", (row_start, column, weight, row_sum), inverse, n)
 
