@@ -69,6 +69,7 @@ HOMES = {
     "executors/dask.py": {"distributed"},
     "pictures.py": {"PIL"},
 }
+NAMES = {"Pillow": "PIL"}  # of libraries, as they are imported
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
 
 
@@ -109,10 +110,39 @@ def test_backends_do_not_know_one_another(file):
             assert name.split(".")[2] in known, f"{file} imports {name}"
 
 
-def test_architecture_names_every_room():
+def rows():
+    """Return the cells of each row of ARCHITECTURE.md's table of rooms, by room."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    for room in ROOMS.keys() - {"__init__"}:
-        assert re.search(rf"^\| {room} \|", text, re.M), room
+    table = re.search(r"^\| room \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.M)[1]
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    return {room: cells for room, *cells in found}
+
+
+def test_architecture_has_the_arrows_of_every_room():
+    table = rows()
+    assert table.keys() == ROOMS.keys() - {"__init__"}
+    for room, (ours, _) in table.items():
+        assert words(ours) == ROOMS[room][0] - {room}, room
+
+
+def test_architecture_has_the_homes_of_every_library():
+    for room, (_, theirs) in rows().items():
+        said = set()  # (library, beginning of a path within the room)
+        for clause in theirs.split("; "):
+            libraries, _, places = clause.partition(" in ")
+            said |= {(name, at) for name in words(libraries) for at in places.split(", ")}
+        needed = {(name, "") for name in ROOMS[room][1]}
+        for file, libraries in HOMES.items():
+            if re.sub(r"\.py$|/.*", "", file) == room:
+                needed |= {(name, file.partition("/")[2]) for name in libraries - {"cupyx"}}
+        for name, file in needed:
+            assert any(n == name and file.startswith(at) for n, at in said), (room, name, file)
+        for name, at in said:
+            assert any(n == name and file.startswith(at) for n, file in needed), (room, name, at)
+
+
+def words(cell):
+    return {NAMES.get(name, name) for name in cell.split(", ")} - {"nothing"}
 
 
 def test_common_kernels_know_no_compiler():
