@@ -198,7 +198,7 @@ def test_weights_by_hand(ops, reference):
         edges, flux = backend.assemble(band, g, "boundary", 2.0, seeds, labels, by_run(band), 0.0)
         w = math.exp(-2.0) + 1e-10
         np.testing.assert_allclose(backend.body(flux), [[0], [w]], rtol=limit)
-        np.testing.assert_allclose(backend.row_sum(edges), [w], rtol=limit)
+        np.testing.assert_allclose(backend.matrix_row_sums(edges), [w], rtol=limit)
 
 
 def test_edges_sharper_than_any_number_keep_the_floor(ops, reference):

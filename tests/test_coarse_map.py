@@ -310,7 +310,7 @@ def test_nothing_but_the_result_is_allocated(dtype, axis):
     assert peak - found.probabilities.nbytes < planes[0].size  # bytes: less than a plane
 
 
-@pytest.mark.parametrize("ops", [values, backends.of_host()], ids=["numpy", "cpu"])
+@pytest.mark.parametrize("value_ops", [values, backends.of_host()], ids=["numpy", "cpu"])
 @pytest.mark.parametrize("lay", [lambda a: a[:, ::-1], lambda a: a.astype(">f8")])
 def test_what_is_converted_is_some_rows(value_ops, lay):
     planes = lay(np.full((90, 300, 310), 1 / 90, np.float32))
