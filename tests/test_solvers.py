@@ -329,7 +329,7 @@ def test_a_bound_that_cannot_be_proven_is_no_convergence(monkeypatch):
     ops, system = textured("cpu", 130)
     solution = solve(ops, system.system(), "auto", TOLERANCE, quiet)
     assert solution.solver == "direct"
-    with pytest.raises(NotConverged, match="was possible"):
+    with pytest.raises(NotConverged, match="may be up to"):
         solve(ops, system.system(), "multigrid", TOLERANCE, quiet)
 
 
@@ -418,5 +418,5 @@ def test_a_library_that_gives_up_is_told(monkeypatch):
     monkeypatch.setattr(cg, "MAX_ITERATIONS", 2)
     solution = solve(ops, system.system(), "cg", TOLERANCE, quiet)
     assert solution.solver == "cg+multigrid"
-    assert "cg was not done" in solution.fallback
+    assert "cg did not converge" in solution.fallback
     check(ops, system, solution, TOLERANCE)

@@ -1,7 +1,7 @@
-"""Pixels that carry the label to ignore: as good as outside the picture.
+"""Pixels to ignore: treated as if they were outside the image.
 
-The classes go on beneath them, so that thinning does not see where they begin, as it does not see
-the picture's frame; then they become walls, to which no edge leads.
+Classes are first extended into them, so that thinning sees no boundary there, as it sees none at
+the image's border. Then they become walls, to which no edge leads.
 """
 
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
-_VALUES = 1 << 20  # that are worked on at a time
+_VALUES = 1 << 20  # processed at a time
 
 
 def continued(coarse: Coarse) -> Coarse:
-    """Return the coarse map with the nearest class, in city blocks, at each pixel to ignore."""
+    """Return the coarse map with the nearest class, by city-block distance, at pixels to ignore."""
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
-    (height, width), far = coarse.shape, sum(coarse.shape)  # as good as infinite
+    (height, width), far = coarse.shape, sum(coarse.shape)  # farther than any pixel
     away, row = np.empty(coarse.shape, np.int32), np.empty(coarse.shape, np.int32)
     classes = np.empty_like(coarse.classes)
-    # The nearest row in each column first, then the nearest column in each row; some at a time.
+    # The nearest row in each column first, then the nearest column in each row.
     for part in _parts(width, height):
         start = np.where(coarse.ignored[:, part], far, 0).T
         away[:, part], row[:, part] = (found.T for found in _nearest(start))
@@ -40,16 +40,16 @@ def continued(coarse: Coarse) -> Coarse:
 
 
 def _parts(count: int, length: int) -> Iterator[slice]:
-    """Yield so many lines of a length, some at a time."""
+    """Yield slices of `count` lines, each with about _VALUES values."""
     step = max(1, _VALUES // length)
     return (slice(first, first + step) for first in range(0, count, step))
 
 
 def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return min_j(start[:, j] + |i - j|) for each i of a row, and such a j."""
+    """Return min_j(start[:, j] + |i - j|) and a minimising j for each entry i of each row."""
     count = start.shape[1]
     index = np.arange(count)
-    # Value and index in one number, so that a running minimum carries both along.
+    # Value and index in one number: the running minimum keeps both.
     ahead = np.minimum.accumulate((start - index + count) * count + index, axis=1)
     behind = ((start + index) * count + index)[:, ::-1]
     behind = np.minimum.accumulate(behind, axis=1)[:, ::-1]
@@ -65,9 +65,9 @@ def raise_walls(
     seeds: Classes,
     params: Params,
 ) -> None:
-    """Put walls into the seeds at ignored pixels.
+    """Mark ignored pixels as walls in the seeds.
 
-    What they cut off from all seeds keeps its class, unless evidence can decide there.
+    Without evidence, unknown pixels that walls cut off from all seeds get seeds of their class.
     """
     put_walls(ops, ignored, place, seeds)
     if params.gamma > 0:
@@ -79,6 +79,6 @@ def raise_walls(
 
 
 def put_walls(ops: Ops, ignored: NDArray[np.bool_], place: GridMapping, seeds: Classes) -> None:
-    """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour."""
+    """Mark ignored pixels as walls in the seeds; the mask is enlarged by nearest neighbour."""
     walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), place)
     ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)

@@ -98,7 +98,7 @@ def solve(
     solution = run(ops, system, tolerance, progress, certify=certify)
     if not solution.converged:
         raise NotConverged(
-            f"solver={solver!r} did not converge: an error of {solution.error:.1e} was possible "
+            f"solver={solver!r} did not converge: the error may be up to {solution.error:.1e} "
             f"after {solution.iterations} iterations on {system.band.size} unknowns (tolerance "
             f"{tolerance:.0e}); use solver='auto' or 'direct', a larger tol, or a smaller beta."
         )

@@ -134,7 +134,7 @@ def _on_band(
         bound = bound + ROUNDING
     fallback, direct = None, 0  # pixels
     if name == "cg+multigrid":
-        fallback = f"multigrid went on after {found.iterations} iterations in which cg was not done"
+        fallback = f"multigrid after {found.iterations} iterations in which cg did not converge"
     if found.clusters is not None or found.components is not None:
         taken = ops.xp.zeros(band.size, np.bool_)
         if found.clusters is not None:
@@ -145,7 +145,7 @@ def _on_band(
     if found.components is not None:
         fallback = (
             f"direct instead of {name} on {direct} of {band.size} unknowns: "
-            f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
+            f"the error could be up to {found.before:.1e} after {found.iterations} iterations "
             f"(tolerance {tolerance:.0e})"
         )
         name = "direct" if bool(found.components.all()) else f"{name}+direct"
