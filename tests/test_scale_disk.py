@@ -294,7 +294,7 @@ def test_folder_that_becomes_read_only_in_a_run(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("hdseg_gpu.io.own.os.replace", failing)
-        with pytest.raises(Unfinished, match="Read-only file system; mend that and continue"):
+        with pytest.raises(Unfinished, match="Read-only file system; fix that and continue"):
             run(output)
 
 
