@@ -14,8 +14,8 @@ struct Stencil {
   const float* row_sum;
 };
 
-// Index offsets of an entry's neighbours: two rows up, up and right, down and right, two rows down.
-// A left neighbour is the entry before the right one.
+// Offsets from an entry to its neighbours: two rows up, up and right, down and right, two rows
+// down. A left neighbour is the entry before the right one.
 struct Offsets {
   int32_t up2, up, down, down2;
 };

@@ -14,8 +14,7 @@ HDSEG_FN int64_t beyond_reach(int64_t reach) {
   return reach < kMostReach ? (reach * reach + 1) * kRank : kNoOther;
 }
 
-// The nearest other class above an entry (distance kRank + class), from that of its upper
-// neighbour.
+// The nearest other class above an entry (distance kRank + class), from that of the entry above.
 HDSEG_FN int64_t next_in_column(int64_t nearest_other, int64_t neighbour, int64_t own) {
   return kRank + (neighbour == own ? nearest_other : neighbour);
 }
@@ -28,8 +27,7 @@ HDSEG_FN int64_t squared_nearest_other(int64_t nearest_other, int64_t beyond) {
   return squared < beyond ? squared : kNoOther;
 }
 
-// The distance: the square root, in float64, of an exact integer, rounded to float32; infinity from
-// `beyond` on.
+// The distance: a float64 square root of an exact integer, rounded; infinity from `beyond` on.
 HDSEG_FN float nearest_other_distance(int64_t squared, int64_t beyond) {
   if (squared >= beyond) return float_of_bits(0x7f800000u);
   return static_cast<float>(sqrt(static_cast<double>(squared / kRank)));
@@ -45,8 +43,7 @@ HDSEG_FN int64_t nearest_other_seen(int64_t x, int64_t u, int64_t squared) {
   return (x - u) * (x - u) * kRank + squared;
 }
 
-// The first x from which column v > u gives a smaller value than u: both are equal parabolas,
-// moved.
+// The first x from which column v > u gives a smaller value than u: two shifted, equal parabolas.
 HDSEG_FN int64_t first_better(int64_t u, int64_t squared_u, int64_t v, int64_t squared_v) {
   const int64_t rise = (v * v - u * u) * kRank + squared_v - squared_u;
   const int64_t slope = 2 * kRank * (v - u);

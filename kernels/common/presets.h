@@ -75,8 +75,7 @@ HDSEG_FN Word against_preset(const Load& load) {
   return against_side_from<P, -1, P::first_distance>(load, none, none, right);
 }
 
-// Removes from `pixels` those ruled out by a single miss cell, the cheapest one to load: a quick
-// first test.
+// A quick first test: removes from `pixels` those ruled out by one miss cell, the cheapest to load.
 template <class P, class Word, class Load>
 HDSEG_FN Word after_first_look(const Load& load, const Word& pixels) {
   using Near = Preset<1, P::direction>;
