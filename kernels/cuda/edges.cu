@@ -18,7 +18,7 @@ template <class T>
 struct Weigh {
   using Sum = typename Exact<T>::Sum;
   const T* values;  // (rows, width, channels)
-  int64_t first;    // pixel of the picture that they begin with
+  int64_t first;    // pixel of the image at which they begin
   int64_t channels;
   EdgeRule rule;
   Sum edge_scale;
