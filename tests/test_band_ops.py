@@ -1,4 +1,4 @@
-"""Bands and their matrices: every instruction set against the reference, the reference by hand."""
+"""Bands and their matrices: every instruction set against the reference, that by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The coarse map at the door: what comes of it, and what is said, wherever it is."""
+"""Checking coarse maps: results and messages, for arrays on the host and on devices."""
 
 import tracemalloc
 from types import SimpleNamespace

@@ -1,6 +1,6 @@
-"""The whole backend `cuda`: the pipeline on the executor, beside the same on the processor.
+"""The whole backend `cuda`: the pipeline on the executor, compared with the CPU.
 
-What runs is what runs on a GPU: launches with their geometry, the order of arguments, the sizes of
+The same code runs as on a GPU: launches with their geometry, the order of arguments, the sizes of
 arrays, and arrays that do not mix with NumPy's.
 """
 

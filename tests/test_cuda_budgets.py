@@ -1,6 +1,6 @@
-"""What whole calls ask of a device: launches, allocations, other operations and waits, counted.
+"""Counts of the device operations of whole calls: launches, allocations, other operations, waits.
 
-Times on a card follow from these where pictures are small; no GPU is needed to hold them.
+For small images these determine the time on a card; no GPU is needed to check them.
 docs/decisions/0007-cuda.md has the table.
 """
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels as compilers see them, where there is no GPU."""
+"""Compiling the CUDA kernels without a GPU."""
 
 import ast
 import importlib.util

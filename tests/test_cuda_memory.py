@@ -1,4 +1,4 @@
-"""Memory of a device: what a call may take, and how several processes get along on one."""
+"""Memory of a device: the limits of a call, and several processes that share a device."""
 
 import gc
 from functools import partial

@@ -1,4 +1,4 @@
-"""What is computed how often, and how much of the image is read: counted for whole calls."""
+"""Counts, for whole calls, of computations and of the pixels read."""
 
 from collections import Counter
 

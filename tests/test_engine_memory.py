@@ -1,6 +1,6 @@
-"""The plan tells how much memory a run takes: measured by a process of its own.
+"""The plan predicts the memory of a run, measured in a separate process.
 
-A run gets exactly what the refusal of a smaller budget asks for, and stays within it.
+A run that gets exactly the memory named in the refusal of a smaller budget stays within it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The order of the algorithm, step by step, as docs/decisions/0006-evidence.md has it."""
+"""The order of the algorithm's steps, as described in docs/decisions/0006-evidence.md."""
 
 from dataclasses import replace
 

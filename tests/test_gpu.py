@@ -31,7 +31,7 @@ from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.pipeline import doubt
 
-# Libraries that are met here may warn of what they like.
+# Ignore warnings of other libraries.
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("default"),
@@ -314,7 +314,7 @@ def test_too_small_a_budget(pool, large, budget):
     np.testing.assert_array_equal(labels, refine(image, coarse, backend="cpu"))
     gc.collect()
     assert pool.used_bytes() == before
-    # The device is as good as before.
+    # The device still works.
     assert refine(image, coarse, backend="cuda", return_report=True)[1].backend == "cuda"
 
 

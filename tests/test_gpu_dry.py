@@ -1,7 +1,7 @@
-"""The tests that need a GPU, tried on the executor: they would pass if the device did its part.
+"""A dry run, on the executor, of the tests that need a GPU: finds faults in the tests themselves.
 
-Only what a device alone has (pools, streams, torch) is left out; of that, `mypy` reads the names
-(.ci/run), and tests/test_cuda_check.py compares those of CuPy.
+Only what needs a device (pools, streams, torch) is left out; its names are checked by `mypy`
+(.ci/run), and those of CuPy by tests/test_cuda_check.py.
 """
 
 import sys

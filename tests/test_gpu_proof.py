@@ -1,4 +1,4 @@
-"""benchmarks/gpu_proof.sh on the executor: its steps, what can be resumed, and its page."""
+"""benchmarks/gpu_proof.sh on the executor: its steps, resuming, and its summary page."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Pixels to ignore pass through, and are as good as outside the picture for all others."""
+"""Ignored pixels keep their label, and others are refined as if they were outside the image."""
 
 import numpy as np
 import pytest

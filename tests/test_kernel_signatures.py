@@ -1,4 +1,4 @@
-"""Pixel indices are 64-bit in every kernel: what names one is never declared narrower."""
+"""Pixel indices are 64-bit in every kernel: variables named like one are never narrower."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ NARROW = r"u?int(?:8|16|32)_t|int|unsigned(?: int)?|short|size_t|ptrdiff_t|long(
 OF_PIXELS = re.compile(
     r"(\w+_)?(pixel|pixels|height|width|stride|rows|row|top|bottom|y|x|down|reach)_?|other|tall|wide"
 )
-# The same words for other things.
+# The same names for other things.
 OTHERWISE = {
     ("aggregation.cpp", "other"),  # an aggregate
     ("grid.h", "rows"),  # of taps

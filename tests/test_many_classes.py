@@ -1,4 +1,4 @@
-"""Thousands of classes: the same answers as few, from work that does not grow with their number."""
+"""Thousands of classes: the same labels as with few; the work does not grow with their number."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""method="published" put together again from its parts; its options one by one."""
+"""method="published" rebuilt from its parts; its options one by one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""refine() end to end, against definitions written out here and against the reference backend."""
+"""refine() end to end, against definitions written out here and the reference backend."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Clusters that are not as they should be, and files that do not stay as they were."""
+"""Faulty Dask clusters, and files that change during a run."""
 
 import asyncio
 import os

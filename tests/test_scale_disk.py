@@ -1,4 +1,4 @@
-"""Disks that are full, files that must not grow, folders that cannot be written to."""
+"""Full disks, limits on file sizes, and folders without write permission."""
 
 import os
 import re

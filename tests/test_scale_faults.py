@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, or find their files damaged: what comes out is the same."""
+"""Runs that are killed, interrupted, or find their files damaged give the same output."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Workspaces whose check sums are right and whose contents are not: nothing of them is believed."""
+"""Workspaces with valid checksums but forged contents: nothing in them is trusted."""
 
 import json
 import os

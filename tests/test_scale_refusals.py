@@ -1,4 +1,4 @@
-"""Large files that are damaged, elsewhere, in the way or in use: what is refused, and how."""
+"""Refusals for large files that are damaged, missing, in the way or in use."""
 
 import fcntl
 import os
@@ -158,7 +158,7 @@ def test_unfinished_run_is_in_the_way(inputs, unfinished, undisturbed, output):
     shutil.copytree(unfinished, folder_of(output))
     with pytest.raises(InvalidInput, match=r"unfinished run .*--resume .*--overwrite"):
         refine_file(*inputs, output, sigma=SIGMA, **OPTIONS)
-    refine_file(*inputs, output, sigma=0.25, overwrite=True, **OPTIONS)  # it is given up
+    refine_file(*inputs, output, sigma=0.25, overwrite=True, **OPTIONS)  # discards that run
     assert beside(output) == []
 
 

@@ -1,4 +1,4 @@
-"""Solvers: the true potentials, bounds that hold, and the one rule for falling back."""
+"""Solvers: exact potentials, valid bounds, and the fallback rule."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What an op finds in a window is what it finds there in the whole picture, to the last bit."""
+"""Ops give the same result in a window as in the whole image, to the last bit."""
 
 import threading
 
