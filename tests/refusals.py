@@ -1,4 +1,4 @@
-"""A small picture for calls that are refused, and what a refusal has to say."""
+"""A small image for calls that are refused, and a check that refusals state a remedy."""
 
 import re
 from contextlib import contextmanager

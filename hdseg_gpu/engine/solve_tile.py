@@ -13,7 +13,7 @@ from hdseg_gpu.ops import Band
 from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
 
 # Without evidence the reach of a walker is not known in advance: the halo of a block grows until
-# the probability of escape it is small.
+# walkers hardly ever escape from it.
 _FIRST_HALO = 256
 _LAST_HALO = 8192
 

@@ -52,7 +52,7 @@ class Store(Protocol):
 
     @property
     def coarse(self) -> Coarse:
-        """Return the coarse map, possibly without its arrays: see ``coarse_at``."""
+        """Return the coarse map, perhaps without its arrays: see ``coarse_at``."""
 
     @property
     def statistics(self) -> ImageStatistics:
@@ -117,7 +117,7 @@ class Store(Protocol):
         """Return a context in which ops of the backend may be called outside tasks."""
 
     def coarse_labels(self) -> Coarse:
-        """Return the coarse map with its arrays: labels, or probabilities if they fit in memory."""
+        """Return the coarse map with labels, or with probabilities that fit into memory."""
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""

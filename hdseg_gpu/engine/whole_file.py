@@ -28,7 +28,7 @@ _FOR_PIXEL = 100
 
 
 def fits(need: Need, allowed: Budget, target: Path) -> bool:
-    """Return whether an image is small enough to be refined as a whole.
+    """Return whether a picture is so small that tiles would only take time.
 
     Not if there is an unfinished run for its output, which is to be continued or removed.
     """

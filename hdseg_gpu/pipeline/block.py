@@ -71,9 +71,7 @@ class Refined:
     labels: Classes  # class index + 1, or a wall
     probabilities: NDArray[np.float32] | None  # (K, h, w), if asked for
     tally: Tally
-    escape_probability: float = (
-        0.0  # the largest probability that a walker from the core leaves the window
-    )
+    escape_probability: float = 0.0  # from the outer window, the largest for walkers in the core
 
 
 def refine_block(

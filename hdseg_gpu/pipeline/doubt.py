@@ -23,16 +23,16 @@ from hdseg_gpu.pipeline.rounds import Lengths
 _CONTRADICTION = (0.54, 0.64)
 _DETAIL = 0.1
 _PER_DETAIL = 0.25
-MOST_DETAIL = 0.2  # with more detail than this there is no doubt, whatever the colours
-_NEAR = (1.0, 2.0)  # distances to a boundary where contradiction is measured, in units of the scale
-# With more than SAMPLE unknown pixels, contradiction is measured on some patches; their choice does
-# not depend on tiles.
+MOST_DETAIL = 0.2  # more than that leaves no doubt, whatever the colours say
+_NEAR = (1.0, 2.0)  # distances at which contradiction is measured, in units of the scale
+# Where there is more unknown than this it is measured on some patches, which are chosen alike
+# whatever part of the picture is at hand.
 PATCH = 256  # pixels
 SAMPLE = 1 << 18
 
 
 def detail_of(ops: Ops, coarse: Classes) -> float:
-    """Return how many pixels of a coarse map (h, w) a blur would flip, per edge of boundary."""
+    """Return how many pixels of a coarse map (h, w) a blur would flip, for each of its edges."""
     flips, edges = ops.boundary_detail(coarse)
     return max(flips / max(edges, 1), 1e-4)
 
@@ -175,10 +175,7 @@ def contradiction_of(counts: NDArray[np.int64]) -> float:
 
 
 def labels_at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Classes:
-    """Return the coarse map's classes on the network's own grid: `scale` image pixels per pixel.
-
-    A coarse map that was enlarged after the network is reduced to that grid.
-    """
+    """Return the network's classes on the grid its scale speaks of: an enlarged map's own."""
     labels = coarse.classes
     if labels is None:
         assert coarse.probabilities is not None

@@ -30,7 +30,7 @@ from hdseg_gpu.pipeline.rounds import Lengths, Round
 # Weights without doubt: of a distance of one unit, and of a probability, in pixels.
 _TRUST_DISTANCE = 10.0
 _TRUST_PROBABILITY = 100.0
-# Weights at full doubt: of the network's probabilities, and of distances in addition to them.
+# Weights at full doubt: of the network's probabilities, and of distances beside them.
 _DOUBTED_PROBABILITY = 0.3
 _DOUBTED_DISTANCE = 0.6
 KEPT = 4  # classes kept for each pixel
@@ -177,7 +177,7 @@ class EvidenceModel:
 def ignored_cells(
     ops: Ops, coarse: Coarse, place: GridMapping, lengths: Lengths
 ) -> NDArray[np.bool_] | None:
-    """Return which cells of the grid mapping's window to ignore, (gh, gw); None if there are none."""
+    """Return which cells of the mapping's window to ignore, (gh, gw); None if there are none."""
     if coarse.ignored is None:
         return None
     walls = ops.upsample_labels(coarse.ignored.view(np.uint8), place)
@@ -186,7 +186,7 @@ def ignored_cells(
 
 
 def part_of(coarse: Coarse, part: Window) -> Coarse:
-    """Return a copy of a part of a coarse map that is in host memory or in a file."""
+    """Return a part of a coarse map in host memory, or in a file."""
 
     def of(array: NDArray[Any] | None) -> Any:
         return None if array is None else np.array(array[..., *part.slices], order="C")

@@ -17,7 +17,7 @@ from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
-_VALUES = 1 << 20  # processed at a time
+_VALUES = 1 << 20  # that are worked on at a time
 
 
 def continued(coarse: Coarse) -> Coarse:
@@ -25,10 +25,10 @@ def continued(coarse: Coarse) -> Coarse:
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
-    (height, width), far = coarse.shape, sum(coarse.shape)  # farther than any pixel
+    (height, width), far = coarse.shape, sum(coarse.shape)  # as good as infinite
     away, row = np.empty(coarse.shape, np.int32), np.empty(coarse.shape, np.int32)
     classes = np.empty_like(coarse.classes)
-    # The nearest row in each column first, then the nearest column in each row.
+    # The nearest row in each column first, then the nearest column in each row; some at a time.
     for part in _parts(width, height):
         start = np.where(coarse.ignored[:, part], far, 0).T
         away[:, part], row[:, part] = (found.T for found in _nearest(start))
@@ -40,16 +40,16 @@ def continued(coarse: Coarse) -> Coarse:
 
 
 def _parts(count: int, length: int) -> Iterator[slice]:
-    """Yield slices of `count` lines, each with about _VALUES values."""
+    """Yield so many lines of a length, some at a time."""
     step = max(1, _VALUES // length)
     return (slice(first, first + step) for first in range(0, count, step))
 
 
 def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return min_j(start[:, j] + |i - j|) and a minimising j for each entry i of each row."""
+    """Return min_j(start[:, j] + |i - j|) for each i of a row, and such a j."""
     count = start.shape[1]
     index = np.arange(count)
-    # Value and index in one number: the running minimum keeps both.
+    # Value and index in one number, so that a running minimum carries both along.
     ahead = np.minimum.accumulate((start - index + count) * count + index, axis=1)
     behind = ((start + index) * count + index)[:, ::-1]
     behind = np.minimum.accumulate(behind, axis=1)[:, ::-1]

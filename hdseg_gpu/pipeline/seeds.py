@@ -106,10 +106,7 @@ def check_seeds(
     stages: Stages,
     gamma: float = 0.0,
 ) -> None:
-    """Note which classes lost all their seeds; raise InvalidInput if no class has any.
-
-    before, after: (K,), whether each class occurs in the coarse map, and whether it has seeds.
-    """
+    """Say which of the classes that were there before lost all seeds; refuse when none is left."""
     lost = coarse.values[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(

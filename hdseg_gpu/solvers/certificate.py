@@ -126,7 +126,7 @@ class Certificate:
             return np.inf
         short, residual = np.maximum(product, 0.0), abs(rest).max(axis=0)  # S v may be below 0
         for _ in range(_FACTORS):
-            # Twice, because w raises the residual outside clusters and so the factor.
+            # Twice the factor: w increases the one that is needed outside clusters.
             noise = residual + 2 * factor * short
             noise += _ROUNDING * diagonal * self._solved(noise)  # rounding in S w
             ops.body(w)[0, cluster] = ops.xp.asarray(2 * self._solved(noise))

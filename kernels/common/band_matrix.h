@@ -4,9 +4,9 @@
 
 namespace hdseg {
 
-// The weights to unknown neighbours, 0 where there is none, and the row sums (row_sum): the weights
-// to seeds plus gamma. The weight to the west is `east` of the previous pixel. Arrays are padded,
-// so that there is always a previous and a next pixel.
+// The weights to unknown neighbours, 0 where there is none, and the row sums: the weights to seeds
+// plus gamma. The weight to the west is `east` of the previous pixel. Arrays are padded, so that
+// there is always a previous and a next pixel.
 struct Edges {
   const float *north, *east, *south;
   const float* row_sum;

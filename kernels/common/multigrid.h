@@ -1,6 +1,6 @@
 // Products, smoothing and coarsening of the multigrid hierarchy, entry by entry. A matrix is stored
-// as weights w_ij = -a_ij > 0 and row sums (row_sum). These are computed without subtraction, so
-// they are accurate however small, and
+// as weights w_ij = -a_ij > 0 and row sums. These are computed without subtraction, so they are
+// accurate however small, and
 //   (A x)_i = row_sum_i x_i + sum_j w_ij (x_i - x_j)
 // is accurate for clusters of equal x connected to the rest by edges of 1e-10.
 #pragma once

@@ -9,7 +9,7 @@ namespace hdseg {
 
 // first_entry: the entry of the first black pixel of each run, as in BlackLinks.
 
-// Computes the weights of S by direction, its row sums (row_sum) and 1 / its diagonal.
+// Computes the weights of S by direction, its row sums and 1 / its diagonal.
 void eliminate_red(const Band& band, const Edges& edges, const int32_t* first_entry,
                    float* const weight[kStencil], float* row_sum, float* inverse);
 
