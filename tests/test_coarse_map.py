@@ -24,7 +24,7 @@ def device_ops():
     return CudaOps(ExecutorDevice("shuffled"))
 
 
-# Who checks, and how arrays get to the place.
+# The ops that check, and the function that takes arrays to their device.
 PLACES = {
     "numpy": lambda: (values, lambda a: a),
     "cpu": lambda: (backends.of_host(), lambda a: a),

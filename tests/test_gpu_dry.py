@@ -52,7 +52,7 @@ def device(monkeypatch):
     monkeypatch.setattr(test_gpu, "SHAPE", SMALL)
     monkeypatch.setattr(test_gpu, "RUNS", 2)
     whole = test_gpu.scene
-    # The same, but smaller: a thread is a fiber here.
+    # Smaller scenes: on the executor a thread is a fiber.
     monkeypatch.setattr(
         test_gpu, "scene",
         lambda *args, shape=SMALL, **options: whole(
@@ -106,7 +106,7 @@ def test_nothing_is_copied_back(cupy, monkeypatch):
         return get(self)
 
     monkeypatch.setattr(DeviceArray, "get", counted)
-    # Larger than the tables, of which one has the same size for all pictures.
+    # Larger than the tables, one of which has the same size for all images.
     monkeypatch.setattr(test_gpu_arrays, "SHAPE", (201, 153))
     monkeypatch.setattr(band, "_AT_ONCE", 256)
     test_gpu_arrays.test_results_are_where_the_image_is("CuPy", downloads)

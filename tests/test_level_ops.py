@@ -17,8 +17,8 @@ from systems import as_dense
 from hdseg_gpu.backends.cuda.layout import CudaLevel
 from hdseg_gpu.ops import by_run
 
-# Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
-# residual about 100. Absolute, for matrices and vectors of about 1.
+# Tolerance of products: each operation on float32 adds 2^-24 of its terms, of which a row has at
+# most 9, and an aggregate's residual about 100. Absolute, for matrices and vectors of about 1.
 PRODUCT = 4e-6
 
 BANDS = [

@@ -232,7 +232,7 @@ def test_folders_that_cannot_be_synced(tmp_path, monkeypatch):
 # ---- plain users -------------------------------------------------------------------------------
 
 
-# What is imported later may lie where a plain user cannot read.
+# Run once before changing the user: modules imported later may be unreadable for a plain user.
 AS_NOBODY = """
 import os, sys
 from hdseg_gpu.cli import main

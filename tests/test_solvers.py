@@ -17,8 +17,8 @@ from hdseg_gpu.solvers import System, solve
 from hdseg_gpu.solvers.pcg import pcg
 
 SOLVERS = ["multigrid", "auto", "cg", "direct", "amg"]
-# Of potentials whose weights were rounded to float32 (see test_band_ops.WEIGHT), against those of
-# the definition in float64.
+# Error of potentials with weights rounded to float32 (see test_band_ops.WEIGHT), compared with the
+# definition in float64.
 DEFINITION = 2e-5
 
 

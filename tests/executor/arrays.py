@@ -22,15 +22,15 @@ CONSTANTS = frozenset(
     ("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "inf")
 )
 
-# What is counted, by name, types and layouts:
+# Kinds of counted events, by name, types and layouts:
 # "allocation"  memory from the pool
 # "compiled"    an operation that CuPy compiles when a process first asks for it
 # "operation"   one that needs no compiling: a copy of bytes, a fill with zeros, a scan of CUB's
 # "wait"        of the host for the device
 _counts = None
 _AT_HAND = frozenset(("copy of bytes", "cumsum", "fill with zeros", "from host"))
-# CuPy has one kernel for all of these, compiled for each type and layout; only what is assigned or
-# goes through copyto may be a copy of bytes.
+# CuPy has one kernel for all of these, compiled for each type and layout; only assignments and
+# copyto may be copies of bytes.
 _COPIES = frozenset(("array", "asarray", "ascontiguousarray", "astype", "copy", "reshape"))
 # CuPy asks the device how large their results are.
 _WAITING = frozenset(("bincount", "flatnonzero", "nonzero", "unique"))
