@@ -1,1 +1,1 @@
-"""Speed and accuracy, measured beside peers; see README.md in this folder."""
+"""Benchmarks of speed and accuracy against other libraries; see README.md in this folder."""

@@ -1,8 +1,8 @@
-"""Does refinement improve masks? hdseg_gpu beside what else sharpens them without being trained.
+"""Accuracy of hdseg_gpu and of other training-free methods that sharpen masks.
 
-Tasks: what a real network said of pictures with a truth, and reductions of the truth itself, which
-show what a method destroys. The JSON is written after every item; with --reuse, what an earlier one
-has is not run again; --merge only puts files together, of which later ones win.
+Tasks: outputs of real networks for images with ground truth, and the ground truth itself, reduced,
+which shows what a method destroys. The JSON is written after every item. --reuse skips what an
+earlier JSON contains; --merge only combines files, of which later ones take precedence.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from benchmarks.accuracy_report import report, summaries
 from benchmarks.machine import data_folder, describe
 
 Job = tuple[str, Path, list[str]]
-# One thread for each process, whatever starts them: else the times of the libraries do not compare.
+# One thread per process, however it is started: else the libraries' times are not comparable.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
 
 
 def merged(contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return one content: of the same task, item and method the last record."""
+    """Merge contents; of records with the same task, item and method the last one is kept."""
     records: dict[Key, Record] = {}
     machines: dict[str, None] = {}
     for content in contents:
@@ -43,7 +43,7 @@ def merged(contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def jobs_for(
     tasks: Sequence[str], items: Sequence[Path], methods: Sequence[str], done: set[Key]
 ) -> list[Job]:
-    """Return what is left to run: for each task and item the methods without a record."""
+    """Return the remaining jobs: for each task and item the methods without a record."""
     return [
         (task, folder, left)
         for task in tasks
@@ -53,7 +53,7 @@ def jobs_for(
 
 
 def run(jobs: Sequence[Job], processes: int) -> Iterator[list[Record]]:
-    """Yield the records of each job when it is done."""
+    """Yield the records of each job as it finishes."""
     os.environ.update(ONE_THREAD)
     spawn = get_context("spawn")  # a fresh process reads the environment before it loads anything
     with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_start_worker) as pool:
@@ -68,7 +68,7 @@ def run(jobs: Sequence[Job], processes: int) -> Iterator[list[Record]]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write the content with its summaries, complete or not at all."""
+    """Write the content with its summaries, atomically."""
     text = json.dumps({**content, "summaries": summaries(content["records"])}, indent=1)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(text + "\n")
@@ -76,7 +76,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what was asked for, write it, and print the tables."""
+    """Run the requested jobs, write their records, and print the tables."""
     given = _parser().parse_args(arguments)
     content = merged(json.loads(path.read_text()) for path in given.merge or given.reuse)
     if not given.merge:

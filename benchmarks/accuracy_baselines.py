@@ -1,6 +1,6 @@
-"""The baselines of ``benchmarks.accuracy``: what else sharpens a mask without being trained.
+"""The baselines of ``benchmarks.accuracy``: other training-free methods that sharpen masks.
 
-Where the coarse map has the image's size, they assume the scale that refine() assumes.
+If the coarse map has the image's size, they assume the same scale as refine().
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from benchmarks.accuracy_pieces import (
 )
 
 TILE = 1024
-SMALL_TILE = 512  # for what needs 25 float64 a pixel
+SMALL_TILE = 512  # for methods that need 25 float64 per pixel
 BETA = 130  # scikit-image's own
 ROUNDS = 5
 BAND = 8  # GrabCut's passes, in scales
@@ -32,14 +32,14 @@ TOLERANCE, ITERATIONS = 1e-6, 2000
 def guided_filter(item: Item, *, reach: float, epsilon: float) -> NDArray[Any]:
     """Colour guided filter (He et al.) of the linear planes, radius = reach scale; argmax.
 
-    2 and eps 1e-3 is the best of six settings on network masks, 1 and 1e-4 on reduced truths.
+    Of six settings, reach 2 and eps 1e-3 are best on network masks, 1 and 1e-4 on reduced truths.
     """
     planes, image = linear_planes(item), rgb(item.image)
     radius = max(1, round(reach * item.size))
     if len(planes) == 2:
         planes = planes[1:]  # the other one is 1 - p, and the filter is linear
     labels = np.empty(item.truth.shape, item.values.dtype)
-    # Two windows reach 2 radius, so tiles change nothing but the memory.
+    # Two successive windows reach 2 radius: with that margin tiles only change the memory.
     for outer, within, inner in tiles(labels.shape, TILE, 2 * radius):
         guide = (image[outer] / 255).astype(np.float32)
         found = _guided(guide, planes[:, *outer], radius, epsilon)
@@ -75,8 +75,8 @@ def _guided(
 def grabcut(item: Item) -> NDArray[Any]:
     """OpenCV's GrabCut, 5 rounds, in a band of 8 scale passes; one class against the rest.
 
-    Two classes are one run. Of more, each has its own in its bounding box; where several or none
-    claim a pixel, it keeps its coarse label if that is one of them, else gets the first.
+    Two classes take one run. With more, each has a run in its bounding box; a pixel claimed by
+    several or none keeps its coarse label if that is one of them, else gets the first.
     """
     coarse, image = nearest(item), np.ascontiguousarray(rgb(item.image)[..., ::-1])
     values = np.unique(coarse)
@@ -99,7 +99,7 @@ def grabcut(item: Item) -> NDArray[Any]:
 def _cut(
     image: NDArray[np.uint8], mask: NDArray[np.bool_], scale: float
 ) -> tuple[Window, NDArray[np.bool_]]:
-    """Return a window, and what GrabCut says is foreground in it."""
+    """Return a window, and GrabCut's foreground in it."""
     margin = max(32, round(2 * BAND * scale))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     window = (
@@ -119,7 +119,7 @@ def _cut(
 
 
 def _surely(mask: NDArray[np.bool_], scale: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the seeds of both sides; the passes are halved until both have some."""
+    """Return the seeds of foreground and background; passes are halved until both have some."""
     passes = max(1, round(BAND * scale))
     while True:
         inside, outside = (
@@ -143,7 +143,7 @@ def skimage_walker(item: Item) -> NDArray[Any]:
         contrast = image.std()
         if count == 1 or contrast == 0:
             return np.where(seeds == 0, int(count == 1), seeds)
-        # It divides beta by the contrast of what it sees, which should be the whole picture.
+        # It divides beta by the contrast of its input, which should be the whole image.
         beta = BETA * contrast / spread
         found: NDArray[Any] = random_walker(image, seeds, beta=beta, mode="cg_j", channel_axis=-1)
         return found
@@ -154,7 +154,7 @@ def skimage_walker(item: Item) -> NDArray[Any]:
 def closed_form_matting(item: Item) -> NDArray[Any]:
     """Closed-form matting (Levin et al., pymatting's) from refine()'s published seeds, in tiles.
 
-    For two classes this is ``estimate_alpha_cf`` and alpha > 1/2; more share its matrix.
+    With two classes this is ``estimate_alpha_cf`` and alpha > 1/2; more classes share its matrix.
     """
     try:
         from pymatting import cf_laplacian, cg, ichol
@@ -183,7 +183,7 @@ def closed_form_matting(item: Item) -> NDArray[Any]:
 
 
 def _out_of_reach(seeds: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return the unknown pixels whose component touches no seed: their matrix is singular."""
+    """Return the unknown pixels in components that touch no seed: their matrix is singular."""
     _, components = cv2.connectedComponents((seeds == 0).astype(np.uint8), connectivity=8)
     beside = cv2.dilate((seeds > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     cut_off: NDArray[np.bool_] = (seeds == 0) & ~np.isin(components, components[beside])

@@ -1,8 +1,8 @@
-"""The tasks of ``benchmarks.accuracy``: coarse maps with an image and a truth to be judged by.
+"""The tasks of ``benchmarks.accuracy``: coarse maps with an image and a ground truth.
 
-net ...     what a real network said. "full size" has no scale: a test of harm.
-downS ...   the truth's own reduction by S, over areas: what an ideal network of that size would
-            say, as labels (the largest class of each block) or as fractions. A test of harm, too.
+net ...     the output of a real network. "full size" has no scale: checks that nothing gets worse.
+downS ...   the truth reduced by S, by area: the output of an ideal network of that size, as labels
+            (the largest class of each block) or as fractions. Also checks that nothing gets worse.
 
 A folder of HDSEG_DATA/dev or silver_dev is an item: image.*, mask.png, and perhaps coarse.png.
 """
@@ -21,20 +21,20 @@ from hdseg_gpu.io import read_image, read_labels
 
 CROP = 1024
 IGNORED = 255
-ENOUGH = 500  # pixels of the truth that a class needs to be judged
+ENOUGH = 500  # pixels of the truth that a class needs to be evaluated
 BACKGROUND = 0
-# Planes of the network (PASCAL VOC) that are labels of Vistas: person, car.
+# Planes of the network (PASCAL VOC) that correspond to labels of Vistas: person, car.
 VISTAS = {15: 20, 7: 56}
-LOOSE = ("swissdrone",)  # truths drawn 5 to 15 pixels off: no judge of boundaries
+LOOSE = ("swissdrone",)  # truths drawn 5 to 15 pixels off: useless for boundaries
 BOX_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a task.
+    """One image of a task.
 
-    `coarse` is labels (h, w), or the probabilities (K, h, w) of the labels `values`; `scale` is
-    None where the coarse map has the image's size. `exact`: the truth can judge single pixels.
+    coarse: labels (h, w), or probabilities (K, h, w) of the labels `values`. scale: None if the
+    coarse map has the image's size. exact: whether the truth is accurate to single pixels.
     """
 
     task: str
@@ -49,18 +49,18 @@ class Item:
 
     @property
     def size(self) -> float:
-        """The scale, or the one that ``refine`` assumes."""
+        """The scale, by default the one that ``refine`` assumes."""
         return self.scale or ASSUMED_SCALE
 
 
 def folders(data: Path) -> list[Path]:
-    """Return the folders of all items, human truths before those of matting networks."""
+    """Return the folders of all items, manual truths before those of matting networks."""
     masks = [*sorted(data.glob("dev/*/mask.png")), *sorted(data.glob("silver_dev/*/mask.png"))]
     return [path.parent for path in masks]
 
 
 def judged(truth: NDArray[Any], ignore: int | None = IGNORED) -> list[int]:
-    """Return the labels to judge: none if there is one only, and never the background."""
+    """Return the labels to evaluate: none if there is only one, and never the background."""
     labels, counts = np.unique(truth[truth != ignore] if ignore is not None else truth,
                                return_counts=True)  # fmt: skip
     if len(labels) < 2:
@@ -69,7 +69,7 @@ def judged(truth: NDArray[Any], ignore: int | None = IGNORED) -> list[int]:
 
 
 def net_labels(folder: Path, *, full_size: bool = False) -> Item | None:
-    """Return a network's labels; None if there are none of that kind."""
+    """Return a network's labels; None if the item has none of that kind."""
     if not (folder / "coarse.png").exists():
         return None
     truth, coarse = _truth(folder), read_labels(folder / "coarse.png")
@@ -82,12 +82,12 @@ def net_labels(folder: Path, *, full_size: bool = False) -> Item | None:
 
 
 def net_probabilities(folder: Path) -> Item | None:
-    """Return the same network's probabilities, of the classes that its labels have.
+    """Return the same network's probabilities of the classes in its labels.
 
-    The planes are 8-bit and do not quite sum to 255. Where any class counts as the
-    object, p = 1 - p_background: argmax is coarse.png on 99.45 to 99.998 % of the pixels, since
-    several small probabilities beat the background a little more often than the largest alone
-    (11 DAVIS and matting pictures). On Vistas it is on 99.99 %.
+    The planes are 8-bit and do not quite sum to 255. Where any class counts as the object,
+    p = 1 - p_background. Its argmax equals coarse.png on 99.45 to 99.998 % of the pixels (11 DAVIS
+    and matting images), since several small probabilities exceed the background a little more often
+    than the largest alone; on Vistas on 99.99 %.
     """
     stored, like = folder / "coarse_deeplab_prob_u8.npz", net_labels(folder)
     if like is None or not stored.exists():
@@ -106,10 +106,10 @@ def net_probabilities(folder: Path) -> Item | None:
 
 
 def box_of_object(truth: NDArray[np.bool_], coarse: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where the box that stands for a detector is, in pixels of the coarse map.
+    """Return the box of a simulated detector, in pixels of the coarse map.
 
     DAVIS labels one object: coarse.png was blanked outside the truth's bounding box + 5 %. The
-    coarse object itself settles how the box was rounded.
+    coarse object itself shows how the box was rounded.
     """
     inside = []
     for axis in (0, 1):
@@ -128,9 +128,9 @@ def box_of_object(truth: NDArray[np.bool_], coarse: NDArray[np.bool_]) -> NDArra
 def reduced(
     truth: NDArray[Any], scale: int, ignore: int | None = IGNORED
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Return the labels, and (K, h, w): the share of each in every block of scale x scale.
+    """Return the labels, and their fractions (K, h, w) in every block of scale x scale pixels.
 
-    Ignored pixels have no share; a block of nothing else is the first label, the background.
+    Ignored pixels are not counted; a block of only these gets the first label, the background.
     """
     h, w = (n // scale for n in truth.shape)
     blocks = truth.reshape(h, scale, w, scale)
@@ -142,14 +142,14 @@ def reduced(
 
 
 def centre(shape: tuple[int, ...], scale: int) -> tuple[slice, slice]:
-    """Return the slices of the central crop, whose sides the scale divides."""
+    """Return the slices of the largest central crop with sides divisible by the scale."""
     h, w = (min(CROP, n) // scale * scale for n in shape[:2])
     y, x = ((n - size) // 2 for n, size in zip(shape[:2], (h, w), strict=True))
     return slice(y, y + h), slice(x, x + w)
 
 
 def down(folder: Path, *, scale: int, fractions: bool) -> Item | None:
-    """Return the truth's central crop with its own reduction."""
+    """Return the central crop of image and truth, with the reduced truth as coarse map."""
     truth = _truth(folder)
     window = centre(truth.shape, scale)
     truth = truth[window]
@@ -197,7 +197,7 @@ def _item(
 
 
 def _truth(folder: Path) -> NDArray[Any]:
-    subset = folder / "mask_pascal_subset.png"  # what the network could know
+    subset = folder / "mask_pascal_subset.png"  # the classes that the network has
     return read_labels(subset if subset.exists() else folder / "mask.png")
 
 

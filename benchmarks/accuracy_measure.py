@@ -1,7 +1,7 @@
-"""How good a method is on an item: IoU and boundary accuracy before and after, and seconds.
+"""IoU and boundary accuracy of a method on an item, before and after, and its seconds.
 
-A record is a dict that goes into the JSON as it is. Values are in [0, 1]; an item's are the means
-over its judged classes.
+A record is a dict that is written to the JSON unchanged. Values are in [0, 1]; those of an item are
+means over its evaluated classes.
 """
 
 import warnings
@@ -24,12 +24,12 @@ NAMES = ("iou", "mba")
 
 
 def key_of(record: Record) -> Key:
-    """Return what tells records apart: task, item, method."""
+    """Return the key of a record: task, item, method."""
     return record["task"], record["item"], record["method"]
 
 
 def measure(task: str, folder: Path, methods: Iterable[str]) -> list[Record]:
-    """Return a record for each method; none if the folder has no item of this task."""
+    """Return a record for each method; no records if the folder has no item of this task."""
     warnings.simplefilter("ignore", RefinementWarning)
     item = TASKS[task](folder)
     if item is None:
@@ -39,7 +39,7 @@ def measure(task: str, folder: Path, methods: Iterable[str]) -> list[Record]:
 
 
 def quality(labels: NDArray[Any], item: Item) -> dict[str, Any]:
-    """Return the mean metrics, and those of each judged class."""
+    """Return the mean metrics, and those of each evaluated class."""
     classes = {
         str(k): {
             "iou": metrics.iou(labels, item.truth, label=k, ignore=item.ignore),

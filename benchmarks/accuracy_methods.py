@@ -1,7 +1,7 @@
-"""The methods of ``benchmarks.accuracy``: an Item goes in, labels of the image's size come out.
+"""The methods of ``benchmarks.accuracy``: functions of an Item that return labels (H, W).
 
-The first line of each function says what the method is. A baseline that cannot run raises
-``Skipped`` with the reason.
+The first line of each docstring describes the method. A baseline that cannot run raises ``Skipped``
+with the reason.
 """
 
 import inspect
@@ -22,12 +22,12 @@ Method = Callable[[Item], NDArray[Any]]
 
 
 def interpolated(item: Item, *, how: str) -> NDArray[Any]:
-    """Argmax of the enlarged planes, without a look at the image."""
+    """Argmax of the linearly enlarged planes; ignores the image."""
     return labels_of(item, refine(item.image, item.coarse, passes=0, interpolation=how))
 
 
 def default(item: Item) -> NDArray[Any]:
-    """``refine(image, coarse)``, without any option."""
+    """``refine(image, coarse)`` with all defaults."""
     return labels_of(item, refine(item.image, item.coarse))
 
 
@@ -54,7 +54,7 @@ METHODS: dict[str, Method] = {
 
 
 def warm_up() -> None:
-    """Import what baselines import late, so that no item pays for it."""
+    """Import what baselines import late, so that it is not timed."""
     for module in ("skimage.segmentation", "pymatting"):
         with suppress(ImportError):
             import_module(module)

@@ -1,4 +1,4 @@
-"""What several methods of ``benchmarks.accuracy`` need: planes, seeds, tiles."""
+"""Helpers shared by methods of ``benchmarks.accuracy``: planes, seeds, tiles."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,11 +16,11 @@ Solve = Callable[[NDArray[Any], NDArray[np.int32], int], NDArray[Any]]
 
 
 class Skipped(Exception):
-    """A method that cannot run here."""
+    """Raised by a method that cannot run here; the text is the reason."""
 
 
 def labels_of(item: Item, found: NDArray[Any]) -> NDArray[Any]:
-    """Return labels from what refine() returns for this item: class indices for probabilities."""
+    """Convert refine()'s result for this item to labels: for probabilities it is class indices."""
     return item.values[found] if item.coarse.ndim == 3 else found
 
 
@@ -46,14 +46,14 @@ def linear_planes(item: Item) -> NDArray[np.float32]:
 
 
 def rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return three channels."""
+    """Return the image with three channels."""
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
 
 
 def tiles(
     shape: tuple[int, ...], size: int, margin: int
 ) -> Iterator[tuple[Window, Window, Window]]:
-    """Yield tiles with their margin; where the tile is in that; where it is in the image."""
+    """Yield slices: of a tile with margin, of the tile within that, and of it in the image."""
     for top in range(0, shape[0], size):
         for left in range(0, shape[1], size):
             outer, within, inner = [], [], []
@@ -66,10 +66,10 @@ def tiles(
 
 
 def decide_band(item: Item, solve: Solve, size: int) -> NDArray[Any]:
-    """Return labels: seeds as refine() has them, all else decided by `solve`, tile by tile.
+    """Return labels: seeds as in refine(), all other pixels decided by `solve`, tile by tile.
 
-    The band is about 4 scale wide, so that is the least a tile must see around it. What has no
-    seed, or none in reach, keeps its coarse label.
+    The band is about 4 scale wide, so tiles need at least that margin. Pixels without any seed
+    within reach keep their coarse label.
     """
     labels = nearest(item)
     seeds = hdseg_gpu.seeds(labels, scale=item.size)

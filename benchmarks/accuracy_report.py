@@ -1,4 +1,4 @@
-"""The records of ``benchmarks.accuracy`` as summaries and as Markdown tables."""
+"""Summaries and Markdown tables of the records of ``benchmarks.accuracy``."""
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
@@ -17,13 +17,13 @@ _EXPLAINED = (
 
 
 def gain(record: Record) -> tuple[float, float]:
-    """Return what the method gained over nearest upsampling: IoU and mBA in points."""
+    """Return a method's gain over nearest upsampling: IoU and mBA in points."""
     iou, mba = (100 * (record["after"][name] - record["before"][name]) for name in NAMES)
     return iou, mba
 
 
 def summaries(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return a summary for each task and method; loose truths have no say."""
+    """Return a summary for each task and method; loose truths are left out."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record["exact"]:
@@ -37,7 +37,7 @@ def report(content: dict[str, Any], per_item: str = "default") -> str:
     parts = ["# Accuracy", *content["machines"], _EXPLAINED, summary_table(records)]
     loose = [r for r in records if not r["exact"]]
     if loose:
-        parts += ["## Truth drawn loosely", "In no mean and no worst case above.",
+        parts += ["## Truth drawn loosely", "Not included in the means and worst cases above.",
                   items_table(loose, by="method")]  # fmt: skip
     chosen = [r for r in records if r["method"] == per_item]
     if chosen:
@@ -50,7 +50,7 @@ def report(content: dict[str, Any], per_item: str = "default") -> str:
 
 
 def summary_table(records: Sequence[Record]) -> str:
-    """Return methods by tasks."""
+    """Return a table of methods by tasks."""
     found = {(s["task"], s["method"]): s for s in summaries(records)}
     tasks, methods = _ordered(records)
     starts = {s["task"]: s for s in reversed(found.values())}
@@ -65,7 +65,7 @@ def summary_table(records: Sequence[Record]) -> str:
 
 
 def items_table(records: Sequence[Record], by: str) -> str:
-    """Return the gains, tasks as columns and items or methods as rows."""
+    """Return a table of gains with tasks as columns, and items or methods as rows."""
     tasks, _ = _ordered(records)
     cells = {(r[by], r["task"]): r for r in records}
     names = dict.fromkeys(r[by] for r in records)
@@ -97,13 +97,13 @@ def _summary(task: str, method: str, group: list[Record]) -> dict[str, Any]:
 
 
 def _ordered(records: Iterable[Record]) -> tuple[list[str], list[str]]:
-    """Return the tasks and methods that occur, in the order of the registers."""
+    """Return the tasks and methods that occur, in the order in which they are registered."""
     tasks, methods = ({r[name] for r in records} for name in ("task", "method"))
     return [t for t in TASKS if t in tasks], [m for m in METHODS if m in methods]
 
 
 def _starts(records: Iterable[Record]) -> list[Record]:
-    """Return one record for each item and task, whose gain is over nothing: its start."""
+    """Return one record per item and task, for the metrics before refinement."""
     nothing = dict.fromkeys(NAMES, 0.0)
     return [{**r, "status": "start", "after": r["before"], "before": nothing} for r in records]
 
@@ -134,7 +134,7 @@ def _item_cell(record: Record | None) -> str:
 
 
 def _problems(records: Iterable[Record]) -> list[str]:
-    """Return a line for each method and reason."""
+    """Return one line per method and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for r in records:
         if r["status"] != "ok":

@@ -1,4 +1,4 @@
-"""refine() from arrays beside SciPy's thinning and scikit-image's random walker put together."""
+"""refine() from arrays, compared with SciPy's thinning plus scikit-image's random walker."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from benchmarks import walkers
 from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import OURS, OURS_ONE_THREAD, PIECES
 
-BETA = 130.0  # scikit-image's default, where its own solver converges
-BEYOND_PEERS = 16  # Mpx: half a kilobyte for each pixel
+BETA = 130.0  # scikit-image's default, at which its own solver converges
+BEYOND_PEERS = 16  # Mpx: the peer takes half a kilobyte per pixel
 
 
 @pytest.mark.parametrize("contestant", [OURS, OURS_ONE_THREAD, PIECES])

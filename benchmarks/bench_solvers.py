@@ -1,7 +1,7 @@
-"""The band's linear system beside pyamg, SciPy's direct solver and scikit-image's walker.
+"""Solving the band's linear system, compared with pyamg, SciPy's direct solver and scikit-image.
 
-Errors are the largest of any potential, against SciPy's direct solution. scikit-image builds the
-system of the whole picture, so its time is that of the whole call, assembly included.
+Errors are the largest of any potential, against SciPy's direct solution. scikit-image's random
+walker builds the system of the whole image, so its time includes assembly.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ from benchmarks.names import (
     WHOLE,
 )
 
-LARGEST_FOR_SKIMAGE = 2  # Mpx, unless everything is asked for
+LARGEST_FOR_SKIMAGE = 2  # Mpx, except in a full run
 # 64 Mpx: the direct solution would take more memory than small machines have.
 CASES = [case for case in GENERATED + REAL if case.scene != "blobs-64M"]
 SOLVERS = [SPSOLVE, OURS, OURS_ONE_THREAD, CERTIFIED, WHOLE, ASSEMBLY, PYAMG, PYAMG_DEFAULT]
@@ -78,7 +78,7 @@ def test_solver(present, files, compete, benchmark, contestant, case, beta, gamm
 
 
 def direct_solution(folder: Path):
-    """Return the truth, which the first contestant has left, unless it was not selected."""
+    """Return the reference solution, computed now if the first contestant has not saved it."""
     if not (folder / "exact.npy").exists():
         with Child(systems.by_spsolve, folder) as child:
             child.run()

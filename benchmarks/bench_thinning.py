@@ -1,4 +1,4 @@
-"""Thinning of a mask and its complement beside SciPy and OpenCV."""
+"""Thinning of a mask and its complement, compared with SciPy and OpenCV."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from benchmarks import thinning
 from benchmarks.inputs import FULL, GENERATED, REAL, Case, load
 from benchmarks.names import OPENCV, OURS, OURS_ONE_THREAD, SCIPY
 
-# Passes that a peer runs for each size; the rest is what they would take at the same speed.
+# Passes that a peer runs for each size in Mpx; the time of the others is extrapolated.
 MEASURED = {SCIPY: 1, OPENCV: 5}
 BEYOND_PEERS = 32  # Mpx
 

@@ -1,9 +1,9 @@
-"""A contestant in a fresh process: seconds inside it, and the growth of its peak memory.
+"""Runs a contestant in a fresh process; measures seconds and the growth of peak memory there.
 
-The child imports the contestant's module and loads its arrays, so that neither counts; then every
-request runs it once. A contestant is a function of arrays, which are the .npy files of its
-parameters' names, and of keyword options. It returns an array and a dictionary of remarks, of
-which "unmeasured" is special: seconds to add for passes that were not run.
+The child first imports the contestant's module and loads its arrays, so that neither counts; then
+every request runs it once. A contestant is a function of arrays, loaded from .npy files named like
+its parameters, and of keyword options. It returns an array and a dictionary of remarks; the remark
+"unmeasured" gives seconds to add for passes that were not run.
 """
 
 import gc
@@ -31,12 +31,12 @@ class Run(NamedTuple):
     """One run of a contestant."""
 
     seconds: float
-    peak_mib: float  # growth of the peak resident memory above what was there before
+    peak_mib: float  # growth of peak resident memory during the run
     remarks: dict[str, Any]
 
 
 class Clock:
-    """A timer for pytest-benchmark that moves only by what children measured."""
+    """A timer for pytest-benchmark that advances by the seconds measured in children."""
 
     __name__ = "clock"
 
@@ -52,7 +52,7 @@ clock = Clock()
 
 
 class Child:
-    """The parent's end; ``with Child(...) as child: child.run(...)``."""
+    """The parent's side; ``with Child(...) as child: child.run(...)``."""
 
     def __init__(self, contestant: Contestant, folder: Path, threads: int | None = None) -> None:
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
@@ -60,7 +60,7 @@ class Child:
             environment["OMP_NUM_THREADS"] = str(threads)
         name = f"{contestant.__module__}:{contestant.__name__}"
         self._process = subprocess.Popen(
-            # -P: the package that is installed, not the folder beside this file.
+            # -P: import the installed package, not the source folder beside this file.
             [sys.executable, "-P", __file__, name, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -91,7 +91,7 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # closes its input, upon which it ends
+        self._process.communicate()  # closes its input, which ends it
 
 
 def main(name: str, folder: Path, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -132,7 +132,7 @@ def _measure(
 
 
 def _reset_peak() -> int:
-    """Forget the peak, where that is permitted, and return the memory it starts from in KiB."""
+    """Reset peak memory if permitted; return the memory in KiB from which growth is measured."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -154,7 +154,7 @@ def _status(key: str) -> int:
 
 if __name__ == "__main__":
     sys.path.append(str(ROOT))
-    # What a library prints must not get among the answers.
+    # Output printed by libraries must not mix with the answers.
     with os.fdopen(os.dup(1), "wb") as _answers:
         os.dup2(2, 1)
         main(sys.argv[1], Path(sys.argv[2]), sys.stdin.buffer, _answers)

@@ -1,7 +1,7 @@
 """Thousands of classes: time and memory of refine, seeds and metrics, each in its own process.
 
 ``python -m benchmarks.classes`` prints a table; it takes a few minutes. Rows are medians of three
-calls; the time of all processors tells what a busy machine hides. The peak is the whole process's.
+calls; CPU seconds are comparable even on a busy machine. Peak memory is that of the whole process.
 """
 
 import json
@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from benchmarks.machine import describe
 
 _ROUNDS = 3
-# what, labels, height, width, scale, kind of map
+# function, labels, height, width, scale, kind of map
 _ROWS = (
     ("refine", 2, 2048, 2048, 8, "cells"),
     ("refine", 2000, 640, 800, 8, "cells"),
@@ -36,7 +36,7 @@ _ROWS = (
 
 
 def cells(shape: tuple[int, int], count: int) -> NDArray[np.int64]:
-    """Return so many cells around points on a shaken grid; they fill the picture."""
+    """Return a label map of `count` Voronoi cells around jittered grid points."""
     rng = np.random.default_rng(5)
     rows = int(np.ceil(np.sqrt(count * shape[0] / shape[1])))
     columns = -(-count // rows)
@@ -49,7 +49,7 @@ def cells(shape: tuple[int, int], count: int) -> NDArray[np.int64]:
 
 
 def scattered(shape: tuple[int, int], count: int) -> NDArray[np.int64]:
-    """Return squares of 8 pixels with random labels."""
+    """Return a label map of 8 x 8 squares with random labels."""
     squares = np.random.default_rng(5).integers(0, count, (-(-shape[0] // 8), -(-shape[1] // 8)))
     return squares.repeat(8, axis=0).repeat(8, axis=1)[: shape[0], : shape[1]]
 
@@ -81,7 +81,7 @@ def _measure(what: str, count: int, height: int, width: int, scale: int, kind: s
 
 
 def main() -> None:
-    """Print the table, or with arguments one measurement as JSON."""
+    """Print the table, or, with arguments, one measurement as JSON."""
     if len(sys.argv) > 1:
         print(json.dumps(_measure(*json.loads(sys.argv[1]))))
         return

@@ -1,4 +1,4 @@
-"""Fixtures of the suites: input files, and a competition in child processes."""
+"""Fixtures of the suites: input files, and contestants in child processes."""
 
 import os
 import sys
@@ -25,33 +25,33 @@ Compete = Callable[..., NDArray[Any]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to time contestants that run beside one another."""
+    """Refuse to run in parallel, which would distort times."""
     if config.getoption("numprocesses", 0):
         raise pytest.UsageError("benchmarks run one after the other: add -n 0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let children keep the time, and take as long as they need."""
+    """Use the times measured in children, without timeouts."""
     for item in items:
         item.add_marker(pytest.mark.benchmark(timer=clock))
         item.add_marker(pytest.mark.timeout(0))
 
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
-    """Put the machine's line for the report into the JSON."""
+    """Add the machine's description to the JSON, for the report."""
     machine_info["described"] = describe()
 
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
-    """Yield the inputs' files, several gigabytes in a full run; they do not outlive it."""
+    """Yield the inputs' files, several gigabytes in a full run; they are removed afterwards."""
     with TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         yield Files(Path(folder))
 
 
 @pytest.fixture
 def present(case: Case, files: Files) -> Case:
-    """Return the case, or skip where its pictures are not there."""
+    """Return the case, or skip if its images are missing."""
     try:
         files.picture(case)
     except FileNotFoundError as error:
@@ -63,8 +63,8 @@ def present(case: Case, files: Files) -> Case:
 def compete(benchmark: Any) -> Compete:
     """Return the function that times one contestant and returns its array.
 
-    The first run tells the peak memory and warms up; the timed ones follow. A peer that takes
-    long is timed by its first run alone, unless it says with which options it is to be timed.
+    The first run measures peak memory and warms up; the timed runs follow. A slow peer is timed by
+    its first run alone, unless it names the options for timing.
     """
 
     def run(

@@ -1,8 +1,8 @@
-"""The plain walker's passes, elements, beta and interpolation, on real masks and on ideal ones.
+"""Passes, elements, beta and interpolation for the plain walker, compared on real and ideal masks.
 
-Tasks: "net", the real coarse maps that are smaller than their image; "downS", crops of the manual
-masks reduced by S and thresholded, which shows what refinement destroys. Each item is its largest
-class against the rest. Gains are over nearest upsampling, IoU / mBA in points.
+Tasks: "net", real coarse maps that are smaller than their image; "downS", crops of manual masks,
+reduced by S and thresholded, which shows what refinement destroys. Each item is its largest class
+against the rest. Gains are over nearest upsampling, IoU / mBA in points.
 """
 
 import sys
@@ -29,7 +29,7 @@ def largest_class(mask: NDArray[Any], candidates: NDArray[Any]) -> int | None:
 
 
 def net(data: Path) -> Iterator[Item]:
-    """Yield image, coarse map, truth and scale of each real network mask with a truth."""
+    """Yield image, coarse map, truth and scale of each real network mask that has a truth."""
     for folder in folders(data):
         item = net_labels(folder)
         if item is None or item.scale is None:
@@ -41,9 +41,9 @@ def net(data: Path) -> Iterator[Item]:
 
 
 def down(data: Path, scale: int) -> Iterator[Item]:
-    """Yield crops of the manual masks with their own reduction as the coarse map."""
+    """Yield crops of the manual masks, with the reduced mask as coarse map."""
     for path in sorted(data.glob("dev/*/mask.png")):
-        if path.parent.name.startswith("swiss"):  # drawn loosely: cannot judge pixels
+        if path.parent.name.startswith("swiss"):  # drawn loosely: not accurate to pixels
             continue
         mask, image = read_labels(path), read_image(next(path.parent.glob("image.*"))).pixels
         window = centre(mask.shape, scale)
@@ -58,7 +58,7 @@ def down(data: Path, scale: int) -> Iterator[Item]:
             yield image, coarse, truth, float(scale)
 
 
-# The walker alone: what these questions were asked of.
+# The plain walker, to which these choices apply.
 PLAIN: dict[str, Any] = {
     "gamma": 0.0, "elements": "9x9", "interpolation": "nearest", "majority": 1,
 }  # fmt: skip

@@ -1,8 +1,8 @@
-"""What the class evidence's defaults were chosen from, one change at a time, and how safely.
+"""The alternatives to the class evidence's defaults, one change at a time, with cross-validation.
 
-Each row changes one thing: an option of ``refine``, or a constant of ``hdseg_gpu.pipeline``. Gains
-are over nearest upsampling in points of IoU / mBA, in brackets the worst change of IoU. At the end
-every picture is left out in turn: the row that the others would choose is tried on it.
+Each row changes one option of ``refine``, or one constant of ``hdseg_gpu.pipeline``. Gains are over
+nearest upsampling, in points of IoU / mBA, with the worst change of IoU in brackets. Finally each
+image is left out in turn, and the row that the others would choose is evaluated on it.
 """
 
 import argparse
@@ -29,17 +29,17 @@ from hdseg_gpu.pipeline import colours, doubt, evidence
 from hdseg_gpu.pipeline import rounds as looks_of
 from hdseg_gpu.pipeline.rounds import LAST, TRUSTED, WIDE
 
-HARM = -0.3  # points of IoU that no picture may lose
+HARM = -0.3  # points of IoU: no image may lose more
 TASKS = {
     "net labels": tasks.net_labels,
     "net probabilities": tasks.net_probabilities,
     **{f"down{s} labels": partial(tasks.down, scale=s, fractions=False) for s in (4, 8, 16)},
 }
-Gains = dict[tuple[str, str], tuple[float, float]]  # (task, picture) -> IoU, mBA
+Gains = dict[tuple[str, str], tuple[float, float]]  # (task, image) -> IoU, mBA
 
 
 def rounds(**changes: Any) -> dict[str, Any]:
-    """Return the wide rounds and the last with a field changed: one value, or one for each."""
+    """Return the wide rounds and the last one with a field changed: one value, or one per round."""
     looks = (*WIDE, LAST)
     for name, value in changes.items():
         values = value if isinstance(value, tuple) else (value,) * len(looks)
@@ -48,7 +48,7 @@ def rounds(**changes: Any) -> dict[str, Any]:
 
 
 def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Return name -> (constants, options)."""
+    """Return the settings: name -> (constants, options)."""
     constants = {
         **{f"weight of colours {w}": rounds(weight=(w, w, w, 1.5)) for w in (0.7, 0.9, 1.0, 1.3)},
         "windows 2/3": rounds(spread=tuple(r.spread * 2 / 3 for r in (*WIDE, LAST))),
@@ -91,7 +91,7 @@ def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 
 @contextmanager
 def changed(constants: dict[str, Any]) -> Iterator[None]:
-    """Set constants of the pipeline for a while, each in the modules that have it."""
+    """Set constants of the pipeline temporarily, in all modules that have them."""
     with ExitStack() as stack:
         for name, value in constants.items():
             owners = [m for m in (looks_of, steps, evidence, colours, doubt) if hasattr(m, name)]
@@ -102,7 +102,7 @@ def changed(constants: dict[str, Any]) -> Iterator[None]:
 
 
 def load(data: Path) -> list[tuple[tasks.Item, dict[str, Any]]]:
-    """Return the items that can judge pixels, with the quality of nearest upsampling."""
+    """Return the items with exact truths, with the metrics of nearest upsampling."""
     found = (make(folder) for make in TASKS.values() for folder in tasks.folders(data))
     return [(item, quality(nearest(item), item)) for item in found if item and item.exact]
 
@@ -127,7 +127,7 @@ def cell(rows: Gains, task: str) -> str:
 
 
 def worth(rows: Gains, without: str) -> float:
-    """Return the mean gain of IoU over the tasks, less what pictures lose beyond what they may."""
+    """Return the mean gain of IoU over the tasks, less all losses of images beyond HARM."""
     kept = {key: g[0] for key, g in rows.items() if key[1] != without}
     means = [np.mean([v for (of, _), v in kept.items() if of == task]) for task in TASKS]
     harm = sum(min(0.0, v - HARM) for v in kept.values())
@@ -135,7 +135,7 @@ def worth(rows: Gains, without: str) -> float:
 
 
 def left_out(found: dict[str, Gains]) -> tuple[dict[str, int], Gains]:
-    """Return how often each row is chosen by all pictures but one, and the gains on that one."""
+    """Return how often each row is chosen with one image left out, and the gains on that image."""
     pictures = sorted({name for _, name in found["default"]})
     chosen: dict[str, int] = {}
     held_out: Gains = {}
@@ -147,7 +147,7 @@ def left_out(found: dict[str, Gains]) -> tuple[dict[str, int], Gains]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table, and what is chosen with each picture left out."""
+    """Print the table, and the rows chosen with each image left out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", nargs="+", default=[], help="parts of names")
     parser.add_argument("-o", "--output", type=Path, help="JSON, read first if it is there")

@@ -1,6 +1,6 @@
-"""The pictures of docs/gallery.md: crops before and after, of items that may be shown.
+"""Makes the pictures of docs/gallery.md: crops before and after, of items that may be published.
 
-A crop is where most pixels changed, or, to show failures, where most are wrong afterwards.
+A crop shows the place where most pixels changed or, for failures, where most are wrong afterwards.
 """
 
 import argparse
@@ -47,7 +47,7 @@ PANEL = 480  # pixels
 
 
 def densest(mask: NDArray[np.bool_], size: int) -> tuple[slice, slice]:
-    """Return the window of size x size with the most pixels of a mask, to a 16th of its size."""
+    """Return the window of size x size with the most pixels of a mask, in steps of size / 16."""
     height, width = (min(size, n) for n in mask.shape)
     sums = np.pad(mask.cumsum(0, np.int64).cumsum(1), ((1, 0), (1, 0)))
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]
@@ -59,7 +59,7 @@ def densest(mask: NDArray[np.bool_], size: int) -> tuple[slice, slice]:
 
 
 def draw(shown: Shown, data: Path) -> tuple[NDArray[np.uint8], str]:
-    """Return the picture and a line about it."""
+    """Return the picture and its caption."""
     item = shown.task(data / shown.folder)
     before, after = nearest(item), labels_of(item, refine(item.image, item.coarse))
     counted = item.truth != item.ignore
@@ -77,7 +77,7 @@ def draw(shown: Shown, data: Path) -> tuple[NDArray[np.uint8], str]:
 
 
 def main() -> None:
-    """Write the pictures; print a line about each."""
+    """Write the pictures, and print their captions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs/gallery"))
     folder = parser.parse_args().folder

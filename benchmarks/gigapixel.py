@@ -1,4 +1,4 @@
-"""From a gigapixel file to its mask: time, memory, quality, and that tiles make no difference.
+"""Refining gigapixel files: time, memory, quality, and proof that tiling does not change labels.
 
     python -m benchmarks.gigapixel --folder FOLDER -o benchmarks/results/DATE-gigapixel.json
     python -m benchmarks.gigapixel --quick
@@ -27,7 +27,7 @@ _STRIP = 1024
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark selected on the command line."""
     options = _parser().parse_args()
     data = Path(os.environ.get("HDSEG_DATA", "../shared/data"))
     sources = load_sources(data if data.is_dir() else None)
@@ -110,7 +110,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def identity(files: Files, folder: Path, options: list[str]) -> list[dict[str, Any]]:
-    """Return how many pixels differ between tiles of three sizes, workers, and refine()."""
+    """Count the pixels that differ between tiles of three sizes, workers, and refine()."""
     whole = folder / "untiled.npy"
     np.save(whole, _untiled(files))
     found = []
@@ -140,7 +140,7 @@ def _untiled(files: Files) -> Any:
 
 
 def different(first: Path, second: Path) -> int:
-    """Return how many pixels of two label maps differ."""
+    """Count the pixels in which two label maps differ."""
     count = 0
     with open_image(first) as a, open_image(second) as b:
         height, width = a.shape

@@ -1,9 +1,9 @@
-"""Gigapixel pictures with true masks, built in bounded memory.
+"""Gigapixel images with ground truth, built in bounded memory.
 
 A mosaic of the 16 fundus images of the HRF data set with their expert vessel masks (CC BY 4.0;
-HDSEG_DATA/large/hrf_grid), turned and mirrored, or of generated pictures where they are not there.
-Vessels count as foreground in a share of the mosaic's fields only: so the length of boundaries
-varies while the image is the same. The coarse map is the mask by area, 8 x 8 pixels at a time.
+HDSEG_DATA/large/hrf_grid), rotated and mirrored, or of generated images if these are missing.
+Vessels are foreground in a fraction of the mosaic's fields only, which varies the length of
+boundaries but not the image. The coarse map is the mask averaged over 8 x 8 pixels.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from hdseg_gpu import Window
 from hdseg_gpu.io import create_output, read_image
 
 SCALE = 8
-# Share of the fields that have vessels, for about so many per cent of unknown pixels.
+# Percentage of unknown pixels, about -> fraction of the fields with vessels.
 SHARES = {"1": 0.043, "2.5": 0.114, "5": 0.214, "10": 0.38}
 SOURCES = 16
 FIELD = (1168, 876)  # pixels: a fundus image has 2 x 4 such fields
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 
 
 def load_sources(folder: Path | None) -> list[Source]:
-    """Return the fundus images below HDSEG_DATA, or generated ones."""
+    """Return the fundus images in HDSEG_DATA, or generated ones."""
     names = [] if folder is None else sorted((folder / "large" / "hrf_grid").glob("*_mask.png"))
     if not names:
         return [generated(i) for i in range(SOURCES)]
@@ -50,7 +50,7 @@ def load_sources(folder: Path | None) -> list[Source]:
 
 
 def generated(seed: int, shape: tuple[int, int] = FIELD) -> Source:
-    """Return a picture with branching bright lines, and where they are."""
+    """Return an image with branching bright lines, and their mask."""
     rng = np.random.default_rng(1000 + seed)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     mask = np.zeros(shape, np.bool_)
@@ -68,18 +68,18 @@ def generated(seed: int, shape: tuple[int, int] = FIELD) -> Source:
 
 
 class Mosaic:
-    """A square picture of fields, of which windows are made when they are needed."""
+    """A square image of fields, whose windows are made on demand."""
 
     def __init__(self, sources: list[Source], side: int, share: float) -> None:
         self.sources, self.side, self.share = sources, side, share
         self.field = sources[0].mask.shape
 
     def image(self, window: Window) -> NDArray[np.uint8]:
-        """Return (height, width, 3)."""
+        """Return a window of the image, (height, width, 3)."""
         return self._assembled(window, lambda source, _: source.image, (3,), np.uint8)
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """Return the true mask."""
+        """Return a window of the true mask."""
         empty = np.zeros(self.field, np.bool_)
 
         def of(source: Source, chance: float) -> NDArray[np.bool_]:
@@ -88,7 +88,7 @@ class Mosaic:
         return self._assembled(window, of, (), np.bool_)
 
     def coarse(self, window: Window) -> NDArray[np.uint8]:
-        """Return the coarse map where the whole of it is ceil(side / 8) wide."""
+        """Return a window of the coarse map, which is ceil(side / 8) pixels wide."""
         fine = Window(*(SCALE * n for n in window))
         mask = self.mask(fine).reshape(window.height, SCALE, window.width, SCALE)
         return (2 * np.count_nonzero(mask, axis=(1, 3)) >= SCALE**2).astype(np.uint8)
@@ -117,7 +117,7 @@ class Mosaic:
 
 @cache
 def _scattered(i: int, j: int) -> tuple[int, float]:
-    """Return which picture a field has, and a number in [0, 1), the same each time."""
+    """Return the source of a field, and a fixed pseudo-random number in [0, 1)."""
     rng = np.random.default_rng([i, j, 7])
     return int(rng.integers(1 << 30)), float(rng.random())
 
@@ -131,7 +131,7 @@ class Files(NamedTuple):
 
 
 def build(folder: Path, mosaic: Mosaic, density: str, *, kind: str = "tif") -> Files:
-    """Write image, truth and coarse map unless they are there; return where they are.
+    """Write image, truth and coarse map unless they exist; return their paths.
 
     kind: "tif" (tiled BigTIFF), "deflate.tif" or "zarr".
     """
@@ -171,7 +171,7 @@ def _tiles(shape: tuple[int, int], tile: int) -> Iterator[Window]:
 
 
 def _padded_tiles(mosaic: Mosaic) -> Iterator[NDArray[np.uint8]]:
-    """Yield whole tiles of the image, beyond its ends, too."""
+    """Yield complete tiles of the image, padded beyond its border."""
     for top in range(0, mosaic.side, _TILE):
         strip = mosaic.image(Window(top, 0, _TILE, -(-mosaic.side // _TILE) * _TILE))
         for left in range(0, mosaic.side, _TILE):

@@ -1,4 +1,4 @@
-"""One run of ``hdseg refine`` as a whole process, and how good its mask is."""
+"""One run of ``hdseg refine`` as a process, and the quality of its mask."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _SIDE = 2048
 
 
 class Outcome(NamedTuple):
-    """What a process took."""
+    """The time and memory of a process."""
 
     seconds: float
     peak_mib: float  # resident, of the process
@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
 
 
 def refine(files: Files, output: Path, *options: str) -> Outcome:
-    """Run the command from file to file."""
+    """Run the command on files."""
     command = [sys.executable, "-P", "-c", "from hdseg_gpu.cli import entry_point; entry_point()",
                "refine", str(files.image), str(files.coarse), "-o", str(output),
                "--json", "--overwrite", *options]  # fmt: skip
@@ -48,7 +48,7 @@ def refine(files: Files, output: Path, *options: str) -> Outcome:
 
 
 class Quality(NamedTuple):
-    """Of a mask against the truth, in per cent."""
+    """IoU and mBA of a mask against the truth, in per cent."""
 
     iou: float
     mba: float
@@ -62,9 +62,9 @@ def quality(files: Files, prediction: Path | None) -> Quality:
 
 
 def measured(truth: Any, mask: Any, scale: int = 1, side: int = _SIDE) -> Quality:
-    """Return the quality of a source's labels 0 and 1; scale: pixels for each of its pixels.
+    """Return the quality of a source's labels 0 and 1; scale: image pixels per source pixel.
 
-    The radii of mBA are those of one field of the mosaic, however large the mosaic is.
+    The radii of mBA are those for one field of the mosaic, whatever the size of the mosaic.
     """
     both = either = 0
     radii = boundary_radii(FIELD)
@@ -85,9 +85,9 @@ def measured(truth: Any, mask: Any, scale: int = 1, side: int = _SIDE) -> Qualit
 def _boundary_counts(
     p: NDArray[np.bool_], t: NDArray[np.bool_], radii: list[int], part: tuple[slice, slice]
 ) -> NDArray[np.int64]:
-    """Return how many pixels of a part are right, and how many there are, near the boundary.
+    """Count the correct pixels near the boundary in a part, and all pixels near it.
 
-    OpenCV's dilation and erosion, as ``mean_boundary_accuracy`` defines them, and much faster.
+    As defined by ``mean_boundary_accuracy``, but by OpenCV's much faster dilation and erosion.
     """
     import cv2
 

@@ -1,9 +1,9 @@
-"""``python -m benchmarks.gpu [-o result.json]``: the backend cuda on a card, beside others.
+"""``python -m benchmarks.gpu [-o result.json]``: speed of the backend cuda, compared with others.
 
-One table of thinning, solving, refine() end to end, its kernels, peers and the first call, and what
-was reached of the targets. What cannot be measured here is a row with the reason. Everything is
-saved after each row; a run that finds its file goes on with the rows that have no figures.
-``--backend cpu`` tries the benchmark itself where there is no card.
+One table of thinning, solving, refine() end to end, its kernels, peers and the first call, and one
+of the targets. A measurement that is impossible here becomes a row with the reason. Everything is
+saved after each row; a run that finds its file continues with the rows without figures.
+``--backend cpu`` tests the benchmark itself without a card.
 """
 
 import argparse
@@ -27,13 +27,12 @@ from hdseg_gpu import RefinementWarning, backends
 
 SECTIONS = ("counts", "thinning", "solve", "refine", "kernels", "start", "peers")
 NOTES = """\
-Mpx are 2^20 pixels of a square RGB picture of uint8; Gpx/s and Mpx/s count 10^9 and 10^6 pixels.
-Seconds are the median, from an idle device to an idle device, after one call that is not counted.
-"of copy bandwidth": the bytes of bit planes that the simple count moves (each of the passes reads
-and writes both planes once) by the time and by the bandwidth of a copy, read and written bytes
-counted. It may exceed 100 %: several passes work on one tile, and tiles that do not change are left
-out. Memory is what the call held at most on the device, its input not counted. Stages are of a call
-of its own that waits for the device at their ends."""
+Mpx are 2^20 pixels of a square RGB image of uint8; Gpx/s and Mpx/s count 10^9 and 10^6 pixels.
+Seconds are the median, from an idle device to an idle device, after one warm-up call.
+"of copy bandwidth": bandwidth relative to a copy, in read plus written bytes, if each pass read and
+wrote both bit planes once. It may exceed 100 %: several passes work on one tile in shared memory,
+and tiles that do not change are skipped. Memory is the call's peak on the device without its input.
+Stages are measured in a separate call that synchronises with the device after each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     described = describe(run)
     rows = Rows(earlier(output, described), given.again)
     rows.changed = lambda: save(output, result(described, rows))
-    rows.deferring = True  # what an earlier run did not survive comes last
+    rows.deferring = True  # rows that ended an earlier run come last
     measure(run, rows, given.megapixels, given.only)
     rows.deferring = False
     if rows.deferred:
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
     """Return the rows of an earlier run on the same card with the same sources.
 
-    A file of another card or version makes room for a new one.
+    A file of another card or version is renamed.
     """
     try:
         found = json.loads(file.read_text())
@@ -80,7 +79,7 @@ def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        sys.exit(f"{file} is not a result of this benchmark ({error!r}): move it away")
+        sys.exit(f"{file} is not a result of this benchmark ({error!r}): move it elsewhere")
     if theirs == ours:
         kept = sum(row.measured for row in rows)
         print(f"{file} has {kept} rows with figures", file=sys.stderr)
@@ -88,12 +87,12 @@ def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
     differ = ", ".join(f"{k} {theirs[k]}, now {ours[k]}" for k in ours if theirs[k] != ours[k])
     old = file.with_suffix(f".{theirs['source']}.json")
     os.replace(file, old)
-    print(f"begins anew: {file} has figures of {differ}; it is {old} now", file=sys.stderr)
+    print(f"begins anew: {file} has figures of {differ}; renamed to {old}", file=sys.stderr)
     return []
 
 
 def save(file: Path, found: dict[str, Any]) -> None:
-    """Write the file such that there is always a whole one."""
+    """Write the file atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_text(json.dumps(found, indent=1) + "\n")
@@ -120,14 +119,14 @@ def measure(
                 run.let_go()
     if "start" in only:
         starts(run, rows, min(1024, side_of(max(megapixels))))
-    if "peers" in only:  # last: one of them may take as long as all else
+    if "peers" in only:  # last: one of them may take as long as everything else
         largest = min(16.0, max(megapixels))
         rows.guard("peers", largest, lambda: peers(run, rows, largest))
         run.let_go()
 
 
 def result(described: dict[str, Any], rows: Rows) -> dict[str, Any]:
-    """Return the description, the rows, the targets and the tables, as plain values."""
+    """Return description, rows, targets and tables as plain values."""
     verdicts = gpu_targets.verdicts(rows.rows, described["backend"] == "cuda")
     copy = [row.rate for row in rows.rows if row.section == "copy"]
     return {
@@ -141,7 +140,7 @@ def result(described: dict[str, Any], rows: Rows) -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """Return what is printed."""
+    """Return the printed report."""
     kernels = (found["kernels"], gpu_kernels.NOTES) if found["kernels"] else ()
     parts = (sentence(found["described"]), found["table"], NOTES, *kernels, found["reached"])
     return "\n\n".join(parts)

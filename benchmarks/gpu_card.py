@@ -1,4 +1,4 @@
-"""What benchmarks.gpu runs on: the card in words, and how fast it copies."""
+"""The card on which benchmarks.gpu runs: its description, and its copy bandwidth."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ _ATTRIBUTES = {"clock [kHz]": 13, "memory clock [kHz]": 36, "memory bus [bit]": 
 
 
 def describe(run: Runner) -> dict[str, Any]:
-    """Return the host, the card and the versions; what cannot be read is left out."""
+    """Return host, card and versions; values that cannot be read are left out."""
     found: dict[str, Any] = {
         "date": str(date.today()),
         "backend": run.backend,
@@ -49,7 +49,7 @@ def describe(run: Runner) -> dict[str, Any]:
 
 
 def source_digest() -> str:
-    """Return what changes with any file of the package, its kernels for devices included."""
+    """Return a digest of all files of the package, CUDA kernels included."""
     digest = hashlib.sha256()
     folder = Path(hdseg_gpu.__file__).parent
     for path in sorted(folder.rglob("*.py")):
@@ -60,7 +60,7 @@ def source_digest() -> str:
 
 
 def comparable(described: dict[str, Any]) -> dict[str, Any]:
-    """Return that part of a description which figures of one table have in common."""
+    """Return the part of a description that all figures of one table must share."""
     card = described.get("card", {})
     return {
         "backend": described["backend"],
@@ -82,7 +82,7 @@ def sentence(described: dict[str, Any]) -> str:
 
 
 def bandwidths(run: Runner, rows: Rows) -> Row:
-    """Add how fast the card copies; return the row of the copy that others are compared with."""
+    """Measure the card's copy bandwidths; return the row with which others are compared."""
 
     def copy() -> Measured:
         size = min(4 << 30, _free(run) // 4)
@@ -153,7 +153,7 @@ def _card() -> dict[str, Any]:
 
 
 def _smi() -> dict[str, str]:
-    """Return what the driver's own program says of the card; it is only asked."""
+    """Return the output of nvidia-smi; it only queries the card."""
     answer = subprocess.run(
         ["nvidia-smi", "-i", "0", f"--query-gpu={_QUERY}", "--format=csv,noheader"],
         capture_output=True, text=True, check=True, timeout=30,

@@ -1,7 +1,7 @@
-"""How many launches, allocations and waits a small call takes, beside the budgets of the tests.
+"""Counts of launches, allocations and waits in small calls, beside the tests' budgets.
 
-The tests hold these counts on the executor. On a card, CuPy itself counts the allocations, and the
-two have to agree.
+The tests limit these counts on the executor. On a card CuPy itself counts the allocations, and the
+two must agree.
 """
 
 import sys
@@ -31,8 +31,8 @@ CALLS: dict[str, tuple[tuple[int, int], dict[str, float]]] = {
 }
 COUNTED = {"launch": "launches", "allocation": "allocations", "wait": "waits"}
 NOTES = """\
-Each count is followed by the most that the tests allow. Waits heard here are those for values that
-are fetched; CuPy's own, such as `flatnonzero`'s, are left out, so there are fewer of them."""
+Each count is followed by the limit in the tests. Waits are those for values that are fetched;
+CuPy's own, such as in `flatnonzero`, are not counted here, so there are fewer than in the tests."""
 
 
 def counts(run: Runner, rows: Rows) -> None:
@@ -47,7 +47,7 @@ def _counted(run: Runner, name: str) -> tuple[Timing, dict[str, Any]]:
     shape, options = CALLS[name]
     call = partial(refine, *scene(shape), backend=run.backend, **options)  # type: ignore[arg-type]
     if not run.once:
-        call()  # a first call compiles and keeps what others find
+        call()  # the first call compiles and fills caches
     start = perf_counter()
     with listening(run) as found:
         call()
@@ -58,7 +58,7 @@ def _counted(run: Runner, name: str) -> tuple[Timing, dict[str, Any]]:
 
 @contextmanager
 def listening(run: Runner) -> Iterator[Counter[str]]:
-    """Yield the counts of what is asked of the device until the end, by kind."""
+    """Yield counts, by kind, of the operations on the device until the end of the body."""
     from cupy.cuda import memory_hook
 
     found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The contestant of benchmarks.gpu that is our own CPU path, for ``benchmarks.child``."""
+"""The backend cpu as a contestant of benchmarks.gpu, for ``benchmarks.child``."""
 
 from typing import Any
 

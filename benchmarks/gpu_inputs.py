@@ -1,8 +1,8 @@
-"""Pictures of any size for benchmarks.gpu, made where they are needed.
+"""Images of any size for benchmarks.gpu, made on the device that needs them.
 
-A tile of up to 4096 x 4096 pixels is generated; larger pictures repeat it with every second one
-mirrored, so that boundaries go on from tile to tile. Regions are textured like a photograph, and
-their true boundary winds about the one that the coarse map, 8 times smaller, knows.
+A tile of up to 4096 x 4096 pixels is generated; larger images repeat it with every second one
+mirrored, so that boundaries continue from tile to tile. Regions are textured like a photograph, and
+their true boundary meanders around that of the coarse map, which is 8 times smaller.
 """
 
 from functools import cache
@@ -18,29 +18,29 @@ _TILE = 4096
 _UNIT = 128  # sides are multiples of it
 _TEXTURE = 512
 _SPREAD = 1 / 16  # of the smooth field, in sides: about a quarter is unknown in the first round
-_WINDING = 4.0  # pixels between the true boundary and the one the coarse map knows
+_WINDING = 4.0  # pixels between the true boundary and that of the coarse map
 
 
 class Tile(NamedTuple):
-    """A picture and its coarse map, in host memory."""
+    """An image and its coarse map, in host memory."""
 
     image: NDArray[np.uint8]  # (t, t, 3)
     coarse: NDArray[np.uint8]  # (t / 8, t / 8), 0 or 1
 
 
 def side_of(mpx: float) -> int:
-    """Return the side of a square picture of so many megapixels (2^20 pixels)."""
+    """Return the side of a square image, given its megapixels (2^20 pixels)."""
     return max(_UNIT, round(1024 * sqrt(mpx) / _UNIT) * _UNIT)
 
 
 def image_of(xp: Any, side: int) -> Any:
-    """Return the picture (side, side, 3) of uint8 in arrays of xp."""
+    """Return the image, (side, side, 3) of uint8, in an array of xp."""
     tile = xp.asarray(_tile(min(side, _TILE)).image)
     return _mosaic(xp, tile, side)
 
 
 def coarse_of(side: int) -> NDArray[np.uint8]:
-    """Return the coarse map of the picture, in host memory."""
+    """Return the coarse map of the image, in host memory."""
     coarse: NDArray[np.uint8] = _mosaic(np, _tile(min(side, _TILE)).coarse, side // SCALE)
     return coarse
 
@@ -85,7 +85,7 @@ def _tile(side: int) -> Tile:
 
 
 def _smooth_field(side: int, spread: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a stationary field: noise on a lattice seen through Gaussian bells."""
+    """Return a stationary random field: noise on a lattice, smoothed by Gaussians."""
     nodes = spread * np.arange(-4, side / spread + 4)
     bells = np.exp(-0.5 * ((np.arange(side)[:, np.newaxis] - nodes) / spread) ** 2)
     bells = bells.astype(np.float32)

@@ -1,8 +1,7 @@
-"""What each kernel takes in one call of refine(), and how near it is to a copy of the card's.
+"""Time of each kernel in one call of refine(), and its bandwidth relative to a copy.
 
-Two events around each launch tell its time; the arrays among its arguments tell the bytes that it
-has to move if it reads or writes each of them once. It is the benchmark that listens: the package
-itself is unaware of it.
+Events around each launch measure its time; its bytes are those of its array arguments, each read or
+written once. The benchmark hooks into launches; the package has no code for it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,10 +19,10 @@ from hdseg_gpu import refine
 from hdseg_gpu.backends import load
 
 NOTES = """\
-Time of each kernel in one call, by events around its launches: what takes less than about 10
-microseconds is counted with the gaps between launches. Bytes are those of its arguments, each array
-once; a kernel that looks at a part of an array shows too large a share, one that reads an array
-several times too small a one."""
+Time of each kernel in one call, by events around its launches; for kernels of less than about 10
+microseconds it includes gaps between launches. Bytes are those of its array arguments, each counted
+once: the bandwidth shown is too high for a kernel that reads a part of an array, and too low for
+one that reads an array several times."""
 
 
 def kernels(run: Runner, rows: Rows, mpx: float) -> None:
@@ -57,7 +56,7 @@ Heard = tuple[str, int, Any, Any]  # kernel, bytes, event before, event after
 
 @contextmanager
 def launches(run: Runner) -> Iterator[list[Heard]]:
-    """Yield a list that gets each launch while the context lasts."""
+    """Yield a list to which each launch is added until the end of the body."""
     from cupy import cuda
 
     device = type(load(run.backend).device)
@@ -77,7 +76,7 @@ def launches(run: Runner) -> Iterator[list[Heard]]:
 
 
 def summed(heard: Iterable[Heard]) -> list[dict[str, Any]]:
-    """Return calls, seconds and bytes of each kernel, those that take longest first."""
+    """Return calls, seconds and bytes of each kernel, slowest first."""
     from cupy import cuda
 
     found: dict[str, dict[str, Any]] = {}
@@ -91,10 +90,10 @@ def summed(heard: Iterable[Heard]) -> list[dict[str, Any]]:
 
 
 def markdown(rows: Iterable[Row], copy: float | None, least: float = 0.0) -> str:
-    """Return the table of the largest picture whose kernels are known; empty if none is.
+    """Return the table for the largest image with measured kernels; empty if there is none.
 
-    copy: GB/s that the card copies, read and written bytes counted. Kernels that take less than the
-    share `least` of all are one line.
+    copy: copy bandwidth in GB/s, read plus written bytes. Kernels that take less than the fraction
+    `least` of the total are combined in one line.
     """
     known = [row for row in rows if row.kernels]
     if not known:

@@ -1,16 +1,16 @@
-"""Whether the device still answers: after an illegal access nothing else in a process can work."""
+"""Detecting a lost device: after an illegal access a process can no longer use it."""
 
 import sys
 from threading import Thread
 
-EXIT = 97  # of a process that lost its device; gpu_proof.sh starts it anew
+EXIT = 97  # exit status of a process that lost its device; gpu_proof.sh restarts it
 LOST = "lost the device"
-TRIES = 2  # of what a process did not survive
+TRIES = 2  # attempts at a measurement that ended a process
 _PATIENCE = 20.0  # seconds
 
 
 def lost() -> bool:
-    """Return whether waiting for the device fails, or does not end."""
+    """Return whether synchronising with the device fails or hangs."""
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return False

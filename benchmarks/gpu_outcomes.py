@@ -1,12 +1,12 @@
 """A plugin for pytest: ``-p benchmarks.gpu_outcomes --outcomes FILE`` saves each test's outcome.
 
-A line of JSON for each test when it ends, whatever becomes of the run. A run that finds lines of
-the same sources leaves out the tests that passed; with ``--outcomes-again`` all run. A test
-that was under way when a run ended has a line that says so. It runs last the next time, and at most
-twice, as does a test that lost the device: the process ends there with `EXIT`.
+One line of JSON is written as each test ends, so that nothing is lost if the run dies. A run that
+finds lines of the same sources skips the tests that passed; with ``--outcomes-again`` all run. A
+test during which a run ended has a line that says so. It runs last the next time, and at most
+twice, as does a test that lost the device: the process then ends with `EXIT`.
 
-On the executor (on_executor.py) each test function runs with the first parameters that the executor
-can take, and for some seconds at most: this is to meet every name once.
+On the executor (on_executor.py) each test function runs only with the first parameters that the
+executor supports, and for a few seconds: the aim is to use every name once.
 """
 
 import json
@@ -27,7 +27,7 @@ from benchmarks.gpu_lost import EXIT, LOST, TRIES, lost
 BEGUN = "begun"
 LEFT_OUT = "left out"
 _WALKED = "walked with other parameters"
-# Tests and fixtures that ask for a card by what they measure, not by a name that nobody else has.
+# Tests and fixtures that need a card for what they measure, although the executor has all names.
 CARD_ONLY = {
     "pool": "the executor's memory is not that of a pool",
     "test_results_are_where_the_image_is": "tables are not small beside a small picture",
@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to listen, if there is a file to write to."""
+    """Register the plugin if there is a file to write to."""
     if config.option.outcomes is not None:
         config.pluginmanager.register(
             Outcomes(config.option.outcomes, config.option.outcomes_again)
@@ -62,7 +62,7 @@ class Outcomes:
         if not again:
             self.known = {t["test"]: t for t in read(file) if t["source"] == self.digest}
         file.parent.mkdir(parents=True, exist_ok=True)
-        # What passed before stays; the rest will have a new line.
+        # Keep the lines of tests that passed; the others will get a new one.
         kept = [t for t in self.known.values() if t["outcome"] in ("passed", BEGUN, LOST)]
         self.tries = {t["test"]: t["tries"] for t in kept if t["outcome"] != "passed"}
         file.write_text("".join(json.dumps(test) + "\n" for test in kept))
@@ -70,7 +70,7 @@ class Outcomes:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Leave out what passed or has ended two runs; what ended one comes last."""
+        """Skip tests that passed or have ended two runs; those that ended one run come last."""
         out = {name for name, test in self.known.items() if test["outcome"] == "passed"}
         out |= {name for name, tries in self.tries.items() if tries >= TRIES}
         left_out = [item for item in items if item.nodeid in out]
@@ -79,12 +79,12 @@ class Outcomes:
         config.hook.pytest_deselected(items=left_out)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Write that a test has begun: it may be the last that is heard of this process."""
+        """Write that a test has started, as the process may die in it."""
         self.tries[nodeid] = self.tries.get(nodeid, 0) + 1
         self._write(nodeid, BEGUN, 0.0, "the run ended while this test was under way")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write what became of it."""
+        """Write the outcome of a test."""
         if report.when == "call" or report.outcome != "passed":
             reason = _reason(report)
             outcome = LEFT_OUT if reason == _WALKED else report.outcome
@@ -94,7 +94,7 @@ class Outcomes:
                 os._exit(EXIT)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Take it for success that all tests have passed before."""
+        """Report success if no test was left to run because all have passed before."""
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.known:
             session.exitstatus = pytest.ExitCode.OK
         gave_up = {t["test"] for t in read(self.file) if t["outcome"] in (BEGUN, LOST)}
@@ -119,7 +119,7 @@ def _reason(report: pytest.TestReport) -> str:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Return the last outcome of each test; a line that was cut short does not count."""
+    """Return the last outcome of each test; incomplete lines are ignored."""
     found: dict[str, dict[str, Any]] = {}
     if file.exists():
         for line in file.read_text().splitlines():
@@ -132,22 +132,22 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 class Once:
-    """On the executor: each function until it has run with some parameters."""
+    """On the executor: runs each test function with one set of parameters."""
 
     def __init__(self) -> None:
         self.done: set[str] = set()
-        # An import that is ended half way cannot be repeated.
+        # An import that is interrupted cannot be repeated.
         with suppress(ImportError):
             import_module("torch")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Make pictures smaller."""
+        """Make images smaller."""
         for module in {item.module for item in items if isinstance(item, pytest.Function)}:
             if min(getattr(module, "SHAPE", SMALL)) > 3 * max(SMALL):
                 module.SHAPE = SMALL
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Skip what has run with other parameters, and what only a card can show."""
+        """Skip tests that ran with other parameters, and those that need a card."""
         if _function(item) in self.done:
             pytest.skip(_WALKED)
         for name, reason in CARD_ONLY.items():
@@ -156,7 +156,7 @@ class Once:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """End what takes long: it has met its names."""
+        """Stop a test that takes long: it has used its names."""
 
         def enough(*_: object) -> None:
             raise stand_in.NotOnExecutor(f"{PATIENCE:g} seconds of it are enough")
@@ -173,7 +173,7 @@ class Once:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[None]:
-        """Take what the executor lacks for a reason to skip."""
+        """Report tests that need what the executor lacks as skipped."""
         outcome: Any = yield
         report = outcome.get_result()
         if call.excinfo is not None and isinstance(call.excinfo.value, stand_in.NotOnExecutor):

@@ -1,4 +1,4 @@
-"""What others take for the same: CuPy's hit-or-miss transform and cuCIM's random walker."""
+"""Peers of the backend cuda: CuPy's hit-or-miss transform and cuCIM's random walker."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from hdseg_gpu.core.windows import whole
 from hdseg_gpu.ops import by_run
 from hdseg_gpu.solvers import solve
 
-BETA = 130.0  # scikit-image's default, where its walker converges
+BETA = 130.0  # scikit-image's default, at which its walker converges
 _START = Path(__file__).parent / "gpu_start.py"
 _SECTION = "peers"
 
 
 def peers(run: Runner, rows: Rows, mpx: float) -> None:
-    """Add both peers and what they are compared with, on one picture."""
+    """Add both peers, and our counterparts, on one image."""
     for name in PRESETS:
         rows.measure(
             _SECTION,
@@ -49,7 +49,7 @@ def peers(run: Runner, rows: Rows, mpx: float) -> None:
 
 
 def _hit_or_miss(run: Runner, mpx: float, elements: NDArray[np.int8]) -> Measured:
-    """Time one pass on both planes, scaled to all; compare its result with ours."""
+    """Time one pass on both planes, extrapolated to all; compare its result with ours."""
     if not run.on_device:
         raise Skip("needs a CUDA device")
     import cupy
@@ -99,13 +99,13 @@ def _ours(run: Runner, mpx: float) -> Measured:
 
 
 def _cucim(run: Runner, mpx: float, mode: str) -> Measured:
-    """Time cuCIM's walker on the whole picture with the same seeds; it makes its own system."""
+    """Time cuCIM's walker on the whole image with the same seeds; it builds its own system."""
     if not run.on_device:
         raise Skip("needs a CUDA device")
     side = side_of(mpx)
     with run.ops.here():
         seeds, ours, size = _walked(run, side)
-    # From the default pool, as its users have it.
+    # From the default memory pool, as for its users.
     image = image_of(run.xp, side)
     run.let_go()
     try:
@@ -119,7 +119,7 @@ def _cucim(run: Runner, mpx: float, mode: str) -> Measured:
 
 
 def _walked(run: Runner, side: int) -> tuple[Any, Any, int]:
-    """Return the seeds, what our walker makes of them, and the number of unknown pixels."""
+    """Return the seeds, our walker's labels, and the number of unknown pixels."""
     given = prepare(run, side)
     system = assembled(run, given, BETA, 0.0)
     solution = solve(run.ops, system, "multigrid", TOLERANCE, lambda _: None)
@@ -146,12 +146,12 @@ def _rate(unknowns: int, timing: Timing) -> dict[str, Any]:
 
 
 def starts(run: Runner, rows: Rows, side: int = 1024) -> None:
-    """Add the first call of a process that compiles everything, and of the one after it."""
+    """Add the first call of a process that compiles everything, and that of a later process."""
     where = f"{side} x {side} from host memory"
     with tempfile.TemporaryDirectory() as cache:
 
         def later() -> Measured:
-            if not any(Path(cache).iterdir()):  # the first one is of an earlier run
+            if not any(Path(cache).iterdir()):  # else the first process was in an earlier run
                 _start(run, cache, side)
             return _start(run, cache, side)
 
@@ -161,7 +161,7 @@ def starts(run: Runner, rows: Rows, side: int = 1024) -> None:
 
 
 def _start(run: Runner, cache: str, side: int) -> Measured:
-    """Time what a user waits for: CuPy, the context, and the first refine()."""
+    """Time a user's first call: importing CuPy, creating the context, and refine()."""
     done = subprocess.run(
         [*run.python, str(_START), run.backend, str(side)],
         env=os.environ | {"CUPY_CACHE_DIR": cache, "CUDA_CACHE_PATH": f"{cache}/driver"},

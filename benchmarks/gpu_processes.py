@@ -1,7 +1,7 @@
 """``python -m benchmarks.gpu_processes -o FILE``: several processes of refine() on one card.
 
-One process alone, then 2 and 4 that begin at the same time, without and with max_device_memory.
-The file has their seconds, fallbacks and memory, and how many labels differ from those of the one.
+One process alone, then 2 and 4 at the same time, without and with max_device_memory. The file has
+their seconds, fallbacks and memory, and the number of labels that differ from the single process's.
 """
 
 import argparse
@@ -20,25 +20,25 @@ from benchmarks.gpu_inputs import coarse_of, image_of
 from benchmarks.gpu_runner import Runner
 from benchmarks.report import table
 
-CALLS = 3  # of each process
-SECONDS = 60  # that a process may take
+CALLS = 3  # per process
+SECONDS = 60  # timeout of a process
 
 
 @dataclass
 class Group:
-    """What processes that ran at the same time came to."""
+    """The results of processes that ran at the same time."""
 
     processes: int
     limit: int | None  # max_device_memory, bytes
     seconds: list[list[float]] = field(default_factory=list)  # by process, by call
     fallbacks: list[str] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)  # bytes of each one's pool after its calls
-    different: int = 0  # labels, over all processes
+    memory: list[int] = field(default_factory=list)  # bytes of each process's pool after its calls
+    different: int = 0  # labels that differ, over all processes
     failed: str = ""
 
 
 def main() -> None:
-    """Run all groups; save each, print the table, and fail if labels differ or a process broke."""
+    """Run and save all groups, print the table; fail if labels differ or a process failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_processes", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--side", type=int, default=4096)
@@ -55,11 +55,11 @@ def main() -> None:
             given.output.write_text(json.dumps([asdict(group) for group in groups], indent=1))
     print(markdown(given.output))
     if any(group.failed or group.different for group in groups):
-        sys.exit("processes beside each other broke, or have other labels")
+        sys.exit("concurrent processes failed, or their labels differ")
 
 
 def together(python: list[str], folder: Path, side: int, count: int, limit: int | None) -> Group:
-    """Start so many processes, let them go at once, and compare their labels with the first's."""
+    """Run several processes at the same time, and compare their labels with the first group's."""
     group = Group(count, limit)
     code = "import sys; from benchmarks.gpu_processes import child; child(*sys.argv[1:])"
     children = [
@@ -102,7 +102,7 @@ def together(python: list[str], folder: Path, side: int, count: int, limit: int 
 
 
 def child(file: str, side: str, limit: str) -> None:
-    """Be one of the processes: get ready, wait for a line, refine, and save the labels."""
+    """Run as one of the processes: prepare, wait for a line of input, refine, save the labels."""
     from hdseg_gpu import refine
 
     run = Runner("cuda")
@@ -122,7 +122,7 @@ def child(file: str, side: str, limit: str) -> None:
 
 
 def markdown(file: Path) -> str:
-    """Return the table of a file, or nothing if there is none."""
+    """Return the table of a file; empty if there is no file."""
     if not file.exists():
         return ""
     head = ["processes", "max_device_memory [MiB]", "first call [s]", "last call [s]",

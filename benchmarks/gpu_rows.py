@@ -1,6 +1,6 @@
 """The measurements of benchmarks.gpu: thinning, solve, and refine() end to end.
 
-Everything but refine() is called by its op (ops/), on arrays that are on the device.
+All except refine() are ops (ops/), called with arrays on the device.
 """
 
 import tempfile
@@ -54,7 +54,7 @@ def thinning(run: Runner, rows: Rows, mpx: float, copy_rate: float | None) -> No
     size = side * side
 
     def facts(timing: Timing, planes: int, other: int) -> dict[str, Any]:
-        # The simple count: a pass of all elements reads and writes each plane once.
+        # Bytes by the simple count: a pass of all elements reads and writes each plane once.
         moved = planes * PASSES * 2 * size / 8 + other * size
         return {
             "rate": size / timing.seconds / 1e9,
@@ -93,7 +93,7 @@ def thinning(run: Runner, rows: Rows, mpx: float, copy_rate: float | None) -> No
 
 
 class Prepared(NamedTuple):
-    """A picture's band with all that its system is made from."""
+    """An image's band, with everything needed to assemble its system."""
 
     image: Any
     seeds: Any
@@ -104,7 +104,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(run: Runner, side: int) -> Prepared:
-    """Return the band after 2 passes for each unit of the scale; evidence is the coarse map's."""
+    """Return the band after 2 passes per unit of the scale, with evidence from the coarse map."""
     ops, xp = run.ops, run.xp
     image = ops.picture(image_of(xp, side))
     seeds = ops.seeds(classes_of(run, side), 2, structuring_elements("3x3"), 2 * SCALE)
@@ -146,7 +146,7 @@ def assembled(run: Runner, given: Prepared, beta: float, gamma: float) -> System
 
 
 def solving(run: Runner, rows: Rows, mpx: float) -> None:
-    """Add the assembly of the band's system and its solution, apart and together."""
+    """Add the assembly of the band's system and its solution, separately and together."""
     side, ops = side_of(mpx), run.ops
 
     @cache
@@ -205,7 +205,7 @@ def solving(run: Runner, rows: Rows, mpx: float) -> None:
 
 @contextmanager
 def seconds_on_clusters() -> Iterator[list[float]]:
-    """Note the seconds of each sparse factorisation on the host, and of what it solves."""
+    """Record the seconds of sparse factorisations on the host, and of their solves."""
     spent: list[float] = []
 
     def clocked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,11 +232,11 @@ def _fresh(system: System) -> System:
 
 
 def _silent(_: float) -> None:
-    """Tell nobody about the progress."""
+    """Ignore the progress."""
 
 
 def refining(run: Runner, rows: Rows, mpx: float) -> None:
-    """Add refine() without options, from both memories, and the CPU path beside it."""
+    """Add refine() without options, from host and from device memory, and by the backend cpu."""
     side = side_of(mpx)
 
     def end_to_end(xp: Any) -> Measured:
@@ -274,7 +274,7 @@ def refining(run: Runner, rows: Rows, mpx: float) -> None:
 
 
 def _by_stages(run: Runner, call: Callable[[], Any]) -> dict[str, float]:
-    """Return the seconds of each stage when the device is waited for at both of its ends."""
+    """Return the seconds of each stage, with the device synchronised before and after it."""
 
     def clock() -> float:
         run.wait()

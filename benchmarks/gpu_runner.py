@@ -1,4 +1,4 @@
-"""One backend to be measured: its arrays, its clock, and its memory."""
+"""The backend to measure: its arrays, its clock, and its memory."""
 
 import gc
 import sys
@@ -13,15 +13,15 @@ from benchmarks import stand_in
 from benchmarks.gpu_table import Timing
 from hdseg_gpu import backends
 
-PATIENCE = 10.0  # seconds of a warm-up after which one timed round is enough
+PATIENCE = 10.0  # after a warm-up longer than this, in seconds, one timed round is enough
 ROUNDS = 5
 _ON_EXECUTOR = Path(__file__).parent / "on_executor.py"
 
 
 class Runner:
-    """The backend "cuda" on the first device, or "cpu" to try the benchmark itself.
+    """The backend "cuda" on the first device, or "cpu" to test the benchmark itself.
 
-    On the executor (on_executor.py) "cuda" runs the same steps as on a card, but once.
+    On the executor (on_executor.py) "cuda" runs the same steps as on a card, once.
     """
 
     def __init__(self, backend: str) -> None:
@@ -30,11 +30,11 @@ class Runner:
         self.xp = self.ops.xp
         self.on_device = backend == "cuda"
         self.once = stand_in.installed
-        # -P: the package that is installed, not the folder beside a file that is run.
+        # -P: import the installed package, not the source folder beside the script.
         self.python = [sys.executable, "-P", *([str(_ON_EXECUTOR)] * stand_in.installed)]
 
     def wait(self) -> None:
-        """Wait until the device has done all it was told."""
+        """Synchronise with the device."""
         if self.on_device:
             import cupy
 
@@ -46,10 +46,10 @@ class Runner:
         prepare: Callable[[], tuple[Any, ...]] = tuple,
         rounds: int = ROUNDS,
     ) -> Timing:
-        """Return how long `function` takes, from an idle device to an idle device.
+        """Time `function` from an idle device to an idle device.
 
-        The first call warms up and is not counted. What `prepare` does is not timed, its results
-        are the arguments.
+        The first call is a warm-up and not counted. `prepare` returns the arguments and is not
+        timed.
         """
         found: list[float] = []
         for i in range(rounds + 1):
@@ -71,7 +71,7 @@ class Runner:
         return Timing(median(found), min(found), max(found), len(found))
 
     def by_events(self, function: Callable[[], Any], rounds: int = 20) -> Timing:
-        """Return how long the device works on what `function` starts, by its own clock."""
+        """Time the work that `function` starts on the device, by CUDA events."""
         from cupy import cuda
 
         function()
@@ -87,7 +87,7 @@ class Runner:
         return Timing(median(found), min(found), max(found), len(found))
 
     def pool(self) -> Any:
-        """Return the memory pool of the package on the device, or None."""
+        """Return the package's memory pool on the device, or None."""
         if not self.on_device:
             return None
         from hdseg_gpu.backends.cuda import cupy_device
@@ -95,7 +95,7 @@ class Runner:
         return cupy_device._pool(0)
 
     def let_go(self) -> None:
-        """Give back all memory of the device that no array needs."""
+        """Free all device memory that no array uses."""
         gc.collect()
         if self.on_device:
             import cupy
@@ -105,9 +105,9 @@ class Runner:
             cupy.get_default_memory_pool().free_all_blocks()
 
     def held(self, function: Callable[[], Any]) -> tuple[Any, int | None]:
-        """Return a result, and the most bytes that the package's pool held for it.
+        """Return a result, and the peak size in bytes of the package's pool meanwhile.
 
-        They are looked up at each launch: the pool may return some when the call ends.
+        The size is read at each launch, as the pool may free memory when the call ends.
         """
         if not self.on_device:
             return function(), None

@@ -1,7 +1,7 @@
-"""How long the first call takes: ``python benchmarks/gpu_start.py cuda`` prints seconds as JSON.
+"""Duration of the first call: ``python benchmarks/gpu_start.py cuda`` prints seconds as JSON.
 
-A process of its own, because everything is loaded once for each. The modules that refine() needs
-are loaded by nobody else before it.
+Runs in a process of its own, because modules are loaded once per process; this one loads none of
+those that refine() needs before it.
 """
 
 import json
@@ -39,7 +39,7 @@ def main(backend: str, side: int) -> None:
         import cupy
 
         lap("import CuPy")
-        cupy.cuda.runtime.free(0)  # which makes the context
+        cupy.cuda.runtime.free(0)  # creates the context
         lap("context")
     hdseg_gpu.refine(image, coarse, backend=backend)
     lap("first refine")

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.gpu_summary FOLDER``: one page of what benchmarks/gpu_proof.sh has found.
+"""``python -m benchmarks.gpu_summary FOLDER``: a one-page summary of benchmarks/gpu_proof.sh.
 
-Made from the logs and the JSON of whatever calls there were; what is missing is said.
+Made from the logs and JSON files of the steps that ran; missing steps are listed.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from benchmarks.gpu_table import Row, number
 from benchmarks.report import table
 
 _MOST_REASONS = 12
-_LEAST_SHARE = 0.01  # of the time of all kernels, for a line of the table
+_LEAST_SHARE = 0.01  # of the kernels' total time, for a line of its own in the table
 _TIMEOUTS = {124: "ran out of time", 137: "ran out of time, and was killed"}
 
 
 class Step(NamedTuple):
-    """A step of the plan, and how it ended."""
+    """A step of the plan, and its outcome."""
 
     call: str
     name: str
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """Return it in words."""
+        """Return the outcome in words."""
         if self.status is None:
             return "not run"
         if self.status == 0:
@@ -204,7 +204,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def _lines(file: Path, fields: int) -> list[list[str]]:
-    """Return the fields of a file's lines; one that was cut short does not count."""
+    """Return the fields of a file's lines; incomplete lines are ignored."""
     text = file.read_text() if file.exists() else ""
     found = [line.split("\t") for line in text.splitlines()]
     return [line for line in found if len(line) == fields]

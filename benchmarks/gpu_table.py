@@ -1,4 +1,4 @@
-"""The rows of benchmarks.gpu: measured, or skipped for a reason, and the table they make."""
+"""The rows of benchmarks.gpu, measured or skipped for a reason, and their table."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ _DASH = "-"
 
 
 class Skip(Exception):
-    """What a measurement raises when it cannot be made here; the text is the reason."""
+    """Raised by a measurement that is impossible here; the text is the reason."""
 
 
 @dataclass
@@ -30,20 +30,20 @@ class Row:
     rate: float | None = None
     unit: str = ""
     share: float | None = None  # of the card's copy bandwidth, by the simple count of bytes
-    memory: int | None = None  # bytes of the device that the call held at most, without its input
+    memory: int | None = None  # peak device memory of the call in bytes, without its input
     remarks: dict[str, Any] = field(default_factory=dict)
     kernels: list[dict[str, Any]] = field(default_factory=list)  # by gpu_kernels.py
     skipped: str | None = None
-    unfinished: int = 0  # how many runs have ended while this was measured
+    unfinished: int = 0  # how many runs ended during this measurement
 
     @property
     def measured(self) -> bool:
-        """Return whether there are figures."""
+        """Return whether the row has figures."""
         return self.seconds is not None
 
     @property
     def failed(self) -> bool:
-        """Return whether something broke that should not have."""
+        """Return whether the measurement failed unexpectedly."""
         return (self.skipped or "").startswith((_FAILED, _ENDED, LOST))
 
 
@@ -62,12 +62,12 @@ class Timing:
 
 
 class Rows:
-    """All rows so far. A measurement that fails is a row with the reason; the others go on.
+    """All rows so far. A measurement that fails becomes a row with the reason; others continue.
 
-    Rows of an earlier run that have figures are kept, unless all are to be measured `again`; those
-    that have none are measured. `changed` is called before and after each measurement, so that a
-    run that is killed leaves all it knew. While `deferring`, what an earlier run did not survive is
-    passed over. A measurement that loses the device ends the process with `EXIT`.
+    Rows of an earlier run with figures are kept, unless all are to be measured `again`; those
+    without are measured. `changed` is called before and after each measurement, so that a killed
+    run leaves all its results. While `deferring`, measurements that ended an earlier run are
+    skipped. A measurement that loses the device ends the process with `EXIT`.
     """
 
     def __init__(self, earlier: Sequence[Row] = (), again: bool = False) -> None:
@@ -76,7 +76,7 @@ class Rows:
         self.changed: Callable[[], None] = lambda: None
         self.end: Callable[[], object] = lambda: os._exit(EXIT)
         self.deferring = False
-        self.deferred = False  # whether something was passed over
+        self.deferred = False  # whether any measurement was skipped
 
     def measure(
         self,
@@ -85,7 +85,7 @@ class Rows:
         mpx: float | None,
         function: Callable[[], tuple[Timing, dict[str, Any]]],
     ) -> Row:
-        """Add what `function` returns: the time, and fields of the row or remarks by name."""
+        """Add the result of `function`: the time, and fields of the row or remarks by name."""
         place, row = self._place(section, name, mpx)
         stale = any(row is old for old in self.stale)
         if not stale and (row.measured or row.unfinished >= TRIES):
@@ -100,7 +100,7 @@ class Rows:
             timing, facts = function()
         except Skip as reason:
             row.skipped = str(reason)
-        except Exception as error:  # whatever a library raises, the other rows are worth having
+        except Exception as error:  # whatever a library raises, continue with the other rows
             row.skipped = _failure(error)
             self._end_if_lost(row)
         else:
@@ -118,7 +118,7 @@ class Rows:
         return row
 
     def guard(self, section: str, mpx: float, function: Callable[[], None]) -> None:
-        """Run what makes several rows; if its preparations fail, there is a row that says so."""
+        """Run a function that adds several rows; if it fails before, add a row with the reason."""
         of_this = (section, "preparation", mpx)
         old = [row for row in self.rows if (row.section, row.name, row.mpx) == of_this]
         unfinished = old[0].unfinished if old else 0
@@ -136,7 +136,7 @@ class Rows:
             print(_line(self.rows[-1]), file=sys.stderr, flush=True)
 
     def _defers(self, row: Row) -> bool:
-        """Return whether a row is to wait until all others have been measured."""
+        """Return whether to postpone a row until all others have been measured."""
         waits = self.deferring and row.unfinished > 0
         self.deferred |= waits
         return waits
@@ -148,7 +148,7 @@ class Rows:
             self.end()
 
     def _place(self, section: str, name: str, mpx: float | None) -> tuple[int, Row]:
-        """Return the index of a row and the row; a new one if there is none yet."""
+        """Return the index of a row, and the row, which is new if there was none."""
         for i, row in enumerate(self.rows):
             if (row.section, row.name, row.mpx) == (section, name, mpx):
                 return i, row
@@ -171,7 +171,7 @@ def _failure(error: Exception) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a number with so many digits, without exponents that tables do not need."""
+    """Format a number with a number of digits, without an exponent."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e" in text and 1 <= abs(value) < 1e9 else text
 

@@ -1,4 +1,4 @@
-"""What the CUDA backend promises on an H200, and what the rows say of it."""
+"""The targets of the CUDA backend on an H200, compared with the measured rows."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -19,14 +19,14 @@ class Verdict(NamedTuple):
 
 
 def verdicts(rows: list[Row], on_device: bool) -> list[Verdict]:
-    """Return all lines; on another backend than cuda nothing was measured."""
+    """Return all lines; on other backends than cuda nothing counts as measured."""
     measured = [row for row in rows if row.measured] if on_device else []
 
     def of(section: str, *words: str) -> list[Row]:
         return [r for r in measured if r.section == section and all(w in r.name for w in words)]
 
     device = of("refine", "device memory")
-    # Two threads are the machine that the CPU's figures are of.
+    # The CPU's figures are for a machine with two threads.
     beside = _ratios(of("refine", "cpu, 2 threads"), device)
     walker = _ratios(of("peers", "cuCIM random_walker"), of("peers", "assembly and solution"))
     start = {row.name.split(" process")[0]: row for row in of("start")}
@@ -90,7 +90,7 @@ def _fastest(rows: list[Row]) -> list[Row]:
 
 
 def _ratios(slow: list[Row], fast: list[Row]) -> list[tuple[float, Row]]:
-    """Return how many times as long the slow ones take, for each size."""
+    """Return the ratio of the slow rows' seconds to the fast ones', for each size."""
     return [
         (_seconds(row) / _seconds(other), row)
         for row in slow

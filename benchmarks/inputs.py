@@ -1,4 +1,4 @@
-"""Which inputs a run takes, and their arrays as files that a child process can load.
+"""The inputs of a run, and their arrays as files that a child process can load.
 
 ``HDSEG_BENCH_SIZES`` lists the sizes in megapixels, of 1, 4, 16 and 64 (default 1);
 ``HDSEG_BENCH_FULL=1`` runs slow peers on everything and for all passes.
@@ -41,7 +41,7 @@ def _asked(*cases: Case) -> list[Case]:
 
 
 GENERATED = _asked(*(Case(f"blobs-{size}M", "9x9", 35) for size in (1, 4, 16, 64)))
-# With the generated ones bands of 0.15, 0.2, 0.3, 0.7, 1.3, 1.3, 2.7 and 4.8 M unknowns.
+# With the generated images: bands of 0.15, 0.2, 0.3, 0.7, 1.3, 1.3, 2.7 and 4.8 M unknowns.
 REAL = _asked(
     Case("seed_figure", "3x3", 27),
     Case("dis_bike", "9x9", 16),
@@ -52,7 +52,7 @@ REAL = _asked(
 
 
 class Files:
-    """Arrays of the inputs as .npy files, made when first asked for, one folder for each input."""
+    """Arrays of the inputs as .npy files, created on demand, one folder per input."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -89,6 +89,6 @@ class Files:
 
 
 def load(folder: Path, name: str) -> NDArray[Any]:
-    """Return one array, mapped rather than read."""
+    """Return one array, memory-mapped."""
     array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
     return array

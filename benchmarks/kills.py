@@ -1,9 +1,9 @@
-"""Kill runs with SIGKILL in all of their phases, resume them, and compare what comes out.
+"""Kill runs with SIGKILL in all of their phases, resume them, and compare their outputs.
 
-``python -m benchmarks.kills --rounds 100 --seed 7`` refines a picture with a coarse map that
-deserves doubt, kills the command in one phase after the other, resumes it each time, and compares
-the file with that of a run that nobody disturbed. It ends with an error if any byte differs, a kill
-is not survived, or anything is left beside the output.
+``python -m benchmarks.kills --rounds 100 --seed 7`` refines an image with a coarse map that is
+doubted, kills the command in one phase after the other, resumes it each time, and compares the
+output with that of an undisturbed run. It fails if any byte differs, a run cannot be resumed, or
+anything is left beside the output.
 """
 
 import argparse
@@ -24,11 +24,11 @@ PHASES = (
     "start", "statistics", "seeds0", "measure", "redraw0", "seeds1", "redraw1", "seeds2", "redraw2",
     "seeds3", "tiles", "writing", "naming", "tidying",
 )  # fmt: skip
-LONGEST = 0.03  # seconds between what is waited for and the kill
+LONGEST = 0.03  # the longest delay in seconds between reaching a phase and the kill
 
 
 def scene(folder: Path, side: int) -> list[str]:
-    """Write a picture and a coarse map that is two pixels off; return the command's arguments."""
+    """Write an image and a coarse map shifted by two pixels; return the command's arguments."""
     rng = np.random.default_rng(1701)
     y, x = np.mgrid[:side, :side] % 512
     truth = (y - 230) ** 2 + (x - 280) ** 2 < 150**2
@@ -49,7 +49,7 @@ def started(line: list[str]) -> "subprocess.Popen[str]":
 
 
 def reached(output: Path) -> str:
-    """Return the phase that a run is in, by what lies on the disk."""
+    """Return the phase of a run, from its files on disk."""
     workspace = output.with_name(f".{output.name}.hdseg")
     try:
         names = {path.name for path in workspace.iterdir()}
@@ -65,7 +65,7 @@ def reached(output: Path) -> str:
 
 
 def killed(line: list[str], output: Path, phase: str, delay: float) -> str | None:
-    """Kill the command when a phase is reached; return where it was, None if it came to its end."""
+    """Kill the command when a phase is reached; return its phase, None if it finished before."""
     with started(line) as child:
         while child.poll() is None and PHASES.index(_before_end(output)) < PHASES.index(phase):
             time.sleep(0.0003)
@@ -112,12 +112,12 @@ def main() -> None:
 
 
 def finished(line: list[str], output: Path) -> dict[str, bytes]:
-    """Run the command without a kill; return what it writes."""
+    """Run the command without a kill; return its output."""
     output.parent.mkdir()
     full = [*line, "-o", str(output), "--json"]
     done = subprocess.run([sys.executable, "-c", START, *full], check=True, stdout=subprocess.PIPE)
     if not json.loads(done.stdout)["doubt"]:
-        raise SystemExit("the coarse map deserves no doubt: there would be no rounds to kill")
+        raise SystemExit("the coarse map is not doubted: there would be no rounds to kill")
     return content(output)
 
 
@@ -141,7 +141,7 @@ def chain(
             return
         kills[where] += 1
         if where == "ended":
-            return  # nothing is known of it any more: it is complete
+            return  # its folder is gone: it is complete
     more = ["--resume"] if output.with_name(f".{output.name}.hdseg").exists() else []
     with started([*full, *more]) as child:
         said = child.communicate()[1]

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and where the real pictures are."""
+"""The description of the machine, and the folder of real images."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hdseg_gpu.backends.cpu import isa
 
-# distribution name -> how it is called here
+# distribution name -> name shown
 _LIBRARIES = {
     "numpy": "NumPy",
     "scipy": "SciPy",
@@ -22,7 +22,7 @@ _LIBRARIES = {
 
 
 def describe() -> str:
-    """Return one line about the machine, what runs on it, and the libraries."""
+    """Return one line about the machine, its system, and the libraries."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -46,7 +46,7 @@ def describe() -> str:
 
 
 def data_folder() -> Path:
-    """Return the folder of real pictures, or end the program with the reason."""
+    """Return the folder of real images, or exit with the reason."""
     folder = Path(os.environ.get("HDSEG_DATA", "../shared/data"))
     if not (folder / "dev").is_dir():
         sys.exit(f"no real pictures at HDSEG_DATA={folder}")

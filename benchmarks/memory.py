@@ -1,7 +1,7 @@
-"""Peak memory against max_memory: all formats, kinds of maps and budgets.
+"""Peak memory compared with max_memory, for all formats, kinds of maps and budgets.
 
 ``python -m benchmarks.memory [--formats tif,png] [--kinds ideal] [--repeat 2]`` prints a table in
-Markdown. Pictures are ``repeat`` times 2296 x 2600 pixels each way.
+Markdown. Images have (repeat * 2296) x (repeat * 2600) pixels.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.machine import describe
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-import memory_cases  # what is measured here is tested there
+import memory_cases  # the same cases as in the tests
 
 MIB = 1 << 20
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(form: str, kind: str, repeat: int) -> int:
-    """Print the rows of a format and kind; return how many runs took more than allowed."""
+    """Print the rows of a format and kind; return the number of runs over their budget."""
     over = 0
     with TemporaryDirectory() as name:
         folder = Path(name)

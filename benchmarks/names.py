@@ -1,4 +1,4 @@
-"""The contestants' names, as they stand in the JSON and in the tables."""
+"""The contestants' names in the JSON and in the tables."""
 
 OURS = "hdseg_gpu"
 OURS_ONE_THREAD = "hdseg_gpu, 1 thread"

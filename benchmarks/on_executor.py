@@ -1,8 +1,8 @@
-"""``python -P benchmarks/on_executor.py -m MODULE ...``: what is meant for a card, without one.
+"""``python -P benchmarks/on_executor.py -m MODULE ...``: run code for a card without one.
 
-In this process backend="cuda" is the tests' executor, which runs unchanged kernels on the
-processor, and `import cupy` finds what stands for it (stand_in.py). ``-c CODE`` and ``FILE`` work
-as they do for Python. Times are not a card's: this is to find wrong names and arguments.
+In this process backend="cuda" is the tests' executor, which runs the unchanged kernels on the CPU,
+and `import cupy` finds a stand-in (stand_in.py). ``-c CODE`` and ``FILE`` work as in Python. Times
+are meaningless: the purpose is to find wrong names and arguments.
 """
 
 import runpy
@@ -15,7 +15,7 @@ sys.path += [str(ROOT), str(ROOT / "tests")]
 
 
 def main() -> None:
-    """Run what the command line names."""
+    """Run the module, code or file given on the command line."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     from benchmarks import stand_in

@@ -1,6 +1,6 @@
-"""The command line on every real picture: seconds, unknown pixels, IoU and mBA before and after.
+"""The command line on every real image: seconds, unknown pixels, IoU and mBA before and after.
 
-Means are over the classes of each truth, as ``hdseg evaluate`` prints them.
+Metrics are means over the classes of each truth, as printed by ``hdseg evaluate``.
 """
 
 import json
@@ -15,7 +15,7 @@ from benchmarks.machine import data_folder, describe
 
 
 def hdseg(*arguments: str) -> dict[str, Any]:
-    """Run one command as a process of its own and return its JSON."""
+    """Run one command in its own process, and return its JSON."""
     command = [str(Path(sys.executable).with_name("hdseg")), *arguments, "--json", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -64,7 +64,7 @@ def main() -> None:
                 truth = item / "mask_pascal_subset.png"
             elif not (item / "mask.png").exists():
                 truth = None
-            # Without a network's answer the truth itself is the coarse map: it must survive.
+            # Without a network's output the truth itself is the coarse map: it must not change.
             coarse = item / "coarse.png" if (item / "coarse.png").exists() else item / "mask.png"
             print(row(image, coarse, truth, out), flush=True)
 

@@ -1,7 +1,7 @@
 """``python -m benchmarks.report a.json [b.json ...] [-o FILE]``: the suites' JSON as one table.
 
-Three tables: every contestant with its ratio to hdseg_gpu's time on all cores; refine() stage by
-stage over the sizes; the targets, and whether the worst of all groups reached them.
+Three tables: all contestants, with the ratio of their times to hdseg_gpu's on all cores; the stages
+of refine() by size; the targets, and whether the worst group meets them.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def report(contents: Sequence[dict[str, Any]]) -> str:
         "## refine(), microseconds for each unknown pixel",
         growth(groups),
         "## Targets",
-        "The worst of all groups decides.",
+        "A target is met if the worst group meets it.",
         targets(verdicts(records)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -78,7 +78,7 @@ def contestants(groups: dict[str, Group]) -> str:
 
 
 def growth(groups: dict[str, Group]) -> str:
-    """Return the table of refine() by stages."""
+    """Return the table of refine()'s stages."""
     found = [g[OURS] for g in groups.values() if OURS in g and g[OURS].facts["kind"] == "refine"]
     found.sort(key=lambda r: (r.facts["gamma"], r.facts["series"] != "blobs", r.facts["mpx"]))
     names = list(dict.fromkeys(n for r in found for n in r.facts["stages"] if n != "total"))

@@ -1,7 +1,7 @@
-"""Solvers on real bands: iterations, true error and seconds against the exact solution.
+"""Solvers on real bands: iterations, true error and seconds.
 
-The exact solution is SuperLU's. "second pass" is Ruge-Stueben coarsening's own second pass, which
-makes sure that two fine points that are strongly connected share a coarse point.
+Errors are relative to SuperLU's solution. "second pass" is the second pass of Ruge-Stueben
+coarsening, which ensures that two strongly connected fine points share a coarse point.
 """
 
 from time import perf_counter

@@ -1,7 +1,7 @@
-"""Stands for the modules cupy and cupyx on the tests' executor, as far as benchmarks and tests go.
+"""Stand-ins for cupy and cupyx on the tests' executor, as far as benchmarks and tests use them.
 
-Arrays are the executor's, the clock is the host's, and nothing is ever under way. What is not here
-raises ``NotOnExecutor``; tests/test_gpu_names.py compares the names with CuPy's own.
+Arrays are the executor's, the clock is the host's, and all operations are synchronous. Missing
+names raise ``NotOnExecutor``; tests/test_gpu_names.py compares the names with CuPy's.
 """
 
 import sys
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-MEMORY = 1 << 26  # bytes that seem to be there: copies that are timed take a quarter of them
-installed = False  # whether this process has it
+MEMORY = 1 << 26  # simulated free bytes: timed copies take a quarter of them
+installed = False  # whether it is installed in this process
 
 
 class NotOnExecutor(Exception):
@@ -21,7 +21,7 @@ class NotOnExecutor(Exception):
 
 
 class Device:
-    """The only one."""
+    """The only device."""
 
     def __init__(self, number: int = 0) -> None:
         if number != 0:
@@ -39,7 +39,7 @@ class Device:
 
 
 class Stream:
-    """Where everything has been done when a call returns."""
+    """A stream in which calls are synchronous."""
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         pass
@@ -59,13 +59,13 @@ def _current() -> Stream:
 
 
 class Event:
-    """A moment of the host's clock."""
+    """An event on the host's clock."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
         self.moment = 0.0
 
     def record(self, stream: Stream | None = None) -> None:
-        """Take the time."""
+        """Record the time."""
         self.moment = perf_counter()
 
     def synchronize(self) -> None:
@@ -84,7 +84,7 @@ class MemoryPool:
 
 
 class MemoryHook:
-    """Told of allocations, all of them at its end."""
+    """A hook that is called for allocations, for all of them at its end."""
 
     name = "MemoryHook"
 
@@ -102,7 +102,7 @@ class MemoryHook:
                 self.malloc_preprocess(device_id=0, size=0, mem_size=0, pool_id=0)
 
     def malloc_preprocess(self, **told: int) -> None:
-        """Hear of an allocation."""
+        """Handle an allocation."""
 
 
 class Memory:
@@ -155,7 +155,7 @@ class Runtime:
 
 
 class _Module(ModuleType):
-    """A module that says what it lacks."""
+    """A module whose missing names raise ``NotOnExecutor``."""
 
     def __init__(self, name: str, **members: Any) -> None:
         super().__init__(name)
@@ -177,14 +177,14 @@ class _Cupy(_Module):
 
 
 def _missing(name: str) -> Exception:
-    """Return what is raised; dunders are asked for by Python, which expects AttributeError."""
+    """Return the exception for a missing name; for dunders Python expects AttributeError."""
     if name.rpartition(".")[2].startswith("__"):
         return AttributeError(name)
     return NotOnExecutor(f"the executor has no {name}")
 
 
 def _on_values(function: Any) -> Any:
-    """Return a function of NumPy's or SciPy's for the executor's arrays."""
+    """Wrap a function of NumPy or SciPy for the executor's arrays."""
     from executor.arrays import DeviceArray
 
     def inside(value: Any) -> Any:
@@ -225,7 +225,7 @@ def modules() -> dict[str, ModuleType]:
 
 
 def install() -> None:
-    """Let `import cupy` find this, and backend="cuda" the executor, in this process."""
+    """Make `import cupy` find this module, and backend="cuda" the executor, in this process."""
     from executor import ExecutorDevice
     from executor.arrays import DeviceArray
 
@@ -239,7 +239,7 @@ def install() -> None:
     def set_values(self: Any, values: Any, stream: Stream | None = None) -> None:
         self.values[...] = values
 
-    DeviceArray.__module__ = "cupy"  # by which they are known
+    DeviceArray.__module__ = "cupy"  # by which CuPy's arrays are recognised
     if not hasattr(DeviceArray, "set"):
         DeviceArray.set = set_values
     device = ExecutorDevice("forward")

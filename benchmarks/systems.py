@@ -1,10 +1,10 @@
 """The linear system of a band, and the contestants that solve it.
 
-hdseg_gpu's solver interface is used in one place, ``by_ours``: adapt it there. Every contestant
-gets what it names of the arrays of ``build``.
+hdseg_gpu's solver interface is used only in ``by_ours``. Every contestant gets those arrays of
+``build`` that its parameters name.
 
 The time of a solver includes its hierarchy or factorisation, but not the assembly of the system,
-which is timed by itself.
+which is timed separately.
 """
 
 from contextlib import suppress
@@ -39,7 +39,7 @@ def build(
     """Return the system of the first class: (L_UU + gamma I) x = -L_US m + gamma lambda.
 
     Keys: pixels (n,), their runs as pixel and start, edges as the cpu backend keeps them, columns
-    for its right-hand side; data, indices, indptr (CSR) and b (n,) for everybody else; evidence
+    for its right-hand side; data, indices, indptr (CSR) and b (n,) for the others; evidence
     (n,) with lambda, which is the coarse map interpolated linearly, and strength, the factor in
     the edge weights.
     """
@@ -120,7 +120,7 @@ def whole(
     *,
     gamma: float,
 ) -> Solved:
-    """Return x from the image: what a band costs in all, for its peak memory."""
+    """Return x from the image, by assembly and solution together, for their peak memory."""
     ops = CpuOps()
     band = ops.band(seeds)
     edges, columns = _assemble(image, seeds, float(strength), gamma)
@@ -143,9 +143,8 @@ def by_pyamg(
 ) -> Solved:
     """Return x by pyamg's Ruge-Stueben hierarchy and conjugate gradients.
 
-    Without `iterations` it is told its true error after each one and stops as soon as that is
-    small enough: no stopping rule could do better. With their number it runs them and no more,
-    which is what is timed.
+    Without `iterations` it stops by the true error, which no stopping rule could improve on. With
+    `iterations` it runs that many; this is what is timed.
     """
     A = sparse.csr_matrix((data, indices, indptr), shape=(b.size, b.size))
     options = {"CF": ("RS", {"second_pass": True})} if second_pass else {}
@@ -157,7 +156,7 @@ def by_pyamg(
     count = 0
 
     class Reached(Exception):
-        """Ends the iteration."""
+        """Raised to end the iteration."""
 
     def look(x: Vector) -> None:
         nonlocal count
@@ -173,6 +172,6 @@ def by_pyamg(
 def by_spsolve(
     data: Vector, indices: NDArray[np.int32], indptr: NDArray[np.int32], b: Vector
 ) -> Solved:
-    """Return the direct solution by SciPy, which is the truth the others are measured against."""
-    # Of a symmetric matrix the rows are the columns that SuperLU wants.
+    """Return the direct solution by SciPy, the reference for the others."""
+    # SuperLU needs columns; the rows of a symmetric matrix are its columns.
     return spsolve(sparse.csc_matrix((data, indices, indptr), shape=(b.size, b.size)), b), {}

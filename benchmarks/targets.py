@@ -1,4 +1,4 @@
-"""What the project promises, and what a run reached of it."""
+"""The project's performance targets, compared with a run."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from benchmarks.names import (
     WHOLE,
 )
 
-ACCURACY = 1e-4  # what every solver has to reach: the largest error of a potential
+ACCURACY = 1e-4  # the largest error of a potential that a solver may have
 
 
 class Record(NamedTuple):
@@ -33,7 +33,7 @@ class Record(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Return the work done in a second."""
+        """Return the work per second."""
         work: float = self.facts["work"]
         return work / self.seconds
 
@@ -43,7 +43,7 @@ Figure = Callable[[Group], float | None]
 
 
 class Verdict(NamedTuple):
-    """One line of the table: the worst of all groups decides."""
+    """One line of the table, decided by the worst group."""
 
     target: str
     worst: float | None
@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
 
 
 def groups_of(records: list[Record]) -> dict[str, Group]:
-    """Return the records by group, in the order they came."""
+    """Return the records by group, in their original order."""
     groups: dict[str, Group] = defaultdict(dict)
     for record in records:
         groups[record.group][record.contestant] = record
@@ -90,7 +90,7 @@ def verdicts(records: list[Record]) -> list[Verdict]:
 
 
 def times(peer: str, ours: str = OURS) -> Figure:
-    """Return how many times as long as ours the peer takes."""
+    """Return the ratio of the peer's time to ours."""
 
     def figure(group: Group) -> float | None:
         if ours not in group or peer not in group:
@@ -151,7 +151,7 @@ def _at_most(target: str, bound: float, groups: list[Group], figure: Figure) -> 
 
 
 def _growth(groups: list[Group]) -> Iterator[Verdict]:
-    """Yield the spread of the time for each unknown over the sizes of the generated series."""
+    """Yield the ratio of the largest to the smallest time per unknown over the generated sizes."""
     for gamma in (0.0, 1.0):
         found = [
             group[OURS].seconds / group[OURS].facts["unknowns"]

@@ -1,7 +1,7 @@
 """Contestants of thinning: a mask and its complement, each thinned, as (2, H, W) bools.
 
-Every pass of a peer costs the same, whatever the mask; so a peer may run `measured` passes only
-and say what the others would have taken.
+Every pass of a peer costs the same, whatever the mask; so a peer may run only `measured` passes and
+extrapolate the time of the others.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def by_ours(mask: Mask, elements: NDArray[np.int8], *, passes: int) -> Thinned:
 
 
 def by_scipy(mask: Mask, elements: NDArray[np.int8], *, passes: int, measured: int) -> Thinned:
-    """Return both planes thinned by SciPy; the repeated border is padding, renewed each time."""
+    """Return both planes thinned by SciPy; edges are repeated by padding, renewed in each pass."""
     r = elements.shape[1] // 2
     inner = np.s_[r:-r, r:-r]
 

@@ -1,4 +1,4 @@
-"""Contestants that take whole pictures: hdseg_gpu's refine and scikit-image's random walker."""
+"""Contestants that process whole images: hdseg_gpu's refine and scikit-image's random walker."""
 
 from time import perf_counter
 from typing import Any
@@ -22,7 +22,7 @@ def by_refine(
     beta: float,
     gamma: float,
 ) -> Answer:
-    """Return the labels by hdseg_gpu: by the plain walker, or as it does without options."""
+    """Return the labels by hdseg_gpu, with the plain walker or with all defaults."""
     options: dict[str, Any] = {}
     if gamma == 0.0:
         options = {
@@ -49,7 +49,7 @@ def by_pieces(
 ) -> Answer:
     """Return the labels by SciPy's hit-or-miss transform and scikit-image's random walker.
 
-    The enlarged mask is a gift. With `measured` < `passes` so are the seeds.
+    The time excludes enlarging the mask and, with `measured` < `passes`, the seeds.
     """
     (inside, outside), remarks = by_scipy(mask, elements, passes=passes, measured=measured)
     if measured == passes:
@@ -68,7 +68,7 @@ def by_skimage(
     beta: float,
     mode: str,
 ) -> Answer:
-    """Return the first class's potentials on the band, by a random walker on the whole picture."""
+    """Return the first class's potentials on the band, by a random walker on the whole image."""
     potentials = random_walker(
         image, seeds, beta=beta, mode=mode, return_full_prob=True, channel_axis=-1
     )

@@ -1,4 +1,4 @@
-"""Seeds whose bands are each awkward in their own way, for the tests of band and level ops."""
+"""Seeds with difficult bands of several kinds, for the tests of band and level ops."""
 
 import numpy as np
 from gallery import blobs

@@ -1,7 +1,6 @@
-"""What whole calls may ask of a device at most; docs/decisions/0007-cuda.md has the targets.
+"""Limits for the device operations of whole calls; docs/decisions/0007-cuda.md has the targets.
 
-Held on the executor by test_cuda_budgets.py; the proof on a card counts some of them again
-(benchmarks/gpu_counts.py).
+Checked on the executor by test_cuda_budgets.py; benchmarks/gpu_counts.py counts some on a card.
 """
 
 from gallery import blobs, photograph, reduced

@@ -1,8 +1,7 @@
-"""The method for a small picture, written down step by step: what every way to run it must find.
+"""The method for small images, written out step by step: the expected result of every engine.
 
-There are no windows, tiles, halos or blocks, and nothing is kept from step to step to save time.
-The primitives are the reference's, each with tests of its own; their order, the lengths and the
-weights are written out here once more.
+It has no windows, tiles, halos, blocks or caches. The primitives are the reference's, which have
+tests of their own; their order, the lengths and the weights are written out again here.
 """
 
 from math import ceil, log, sqrt

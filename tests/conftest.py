@@ -2,7 +2,7 @@
 
 import os
 
-# Two busy-waiting BLAS threads would fight for the cores with OpenMP and with other workers.
+# Busy-waiting BLAS threads would compete for the cores with OpenMP and with other workers.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What the small files of tests/data hold: pixels by formula, whatever the format.
+"""The contents of the small files of tests/data: pixels by formula, for all formats.
 
-`python tests/data/make.py` writes the files; the fuzzing room changes them; `test_corpus.py` reads
-each of them and compares.
+`python tests/data/make.py` writes the files; fuzz/ mutates them; `test_corpus.py` reads each of
+them and compares.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""All that the tests of the engine reach for inside of the package, so that it is said once."""
+"""The package's internals that tests of the engine use, imported in one place."""
 
 import sys
 

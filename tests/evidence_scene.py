@@ -1,4 +1,4 @@
-"""A picture with all that its class evidence is made of, for tests of ops."""
+"""An image with all inputs of its class evidence, for tests of ops."""
 
 import numpy as np
 from gallery import blobs, photograph

@@ -1,7 +1,7 @@
-"""Faults of the kind that drivers have, for ``mutations.py`` to plant, and who must notice them.
+"""Faults for ``mutations.py`` to plant, typical of engines, and the tests that must notice them.
 
-A text moves with the code that it stands in: one that is not there exactly once is stale, and is to
-be written anew here. A fault that no test notices asks for a test, not for another fault.
+A fault replaces a text of the source. If that text does not occur exactly once, the fault is stale
+and must be rewritten. If no test notices a fault, add a test; do not replace the fault.
 """
 
 from typing import NamedTuple

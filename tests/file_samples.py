@@ -1,4 +1,4 @@
-"""Pixels and labels to write and read, for the tests of files."""
+"""Sample pixels and labels for the tests of files."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""What a process and its forked children do; run by test_fork.py, each function in a process.
+"""Cases of processes and their forked children; test_fork.py runs each in its own process.
 
-A child that hangs is what is looked for: whoever runs this sets a limit.
+A child that hangs is a failure, so the caller must set a timeout.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Named inputs, shared by tests and benchmarks, each hard in its own way.
+"""Named inputs with various difficulties, shared by tests and benchmarks.
 
 Tests take the small generated ones; benchmarks take a ``scene``, generated or real.
 """

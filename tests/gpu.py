@@ -1,4 +1,4 @@
-"""Whether there is a CUDA device for tests, and who asked for it."""
+"""Detecting a CUDA device for tests, and whether it was asked for."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""Label maps of many classes, for tests of what must not grow with their number."""
+"""Label maps of many classes, for tests of costs that must not grow with their number."""
 
 import numpy as np
 from gallery import photograph

@@ -1,4 +1,4 @@
-"""A picture of nine tiles with a coarse map that deserves doubt, and runs of the command on it."""
+"""An image of nine tiles with a coarse map that is doubted, and runs of the command on it."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import hdseg_gpu
 
 SHAPE, TILE, STORED = (4500, 4300), 2048, 256
 OPTIONS = {"tile": TILE, "workers": 2}
-# The package that is tested here is the one that children meet.
+# Child processes must import the package under test.
 PACKAGE = str(Path(hdseg_gpu.__file__).resolve().parents[1])
 START = "import sys; from hdseg_gpu.cli import main; sys.exit(main())"
 

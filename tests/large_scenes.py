@@ -1,4 +1,4 @@
-"""Pictures of several blocks, with coarse maps of all kinds: for what works tile by tile."""
+"""Images of several blocks, with coarse maps of all kinds, for tests of tiled processing."""
 
 import numpy as np
 import scipy.ndimage

@@ -1,4 +1,4 @@
-"""A CUDA that is made up: streams whose work is done at any time, memory that runs out."""
+"""A simulated CUDA: streams with delayed work, and memory that runs out."""
 
 import sys
 import types
@@ -114,7 +114,7 @@ class Stream:
     def step(self):
         if self.done < len(self.work) and self.work[self.done][1]():
             self.work[self.done][0]()
-            self.work[self.done] = None  # and what it held on to
+            self.work[self.done] = None  # also frees what it referred to
             self.done += 1
 
     def wait_event(self, event):

@@ -1,4 +1,4 @@
-"""Runs whose peak memory is held against their budget: all formats, all kinds of maps."""
+"""Runs whose peak memory is compared with their budget: all formats, all kinds of maps."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FORMATS = ("tif", "strips.tif", "png", "jpg", "npy", "zarr", "palette.png", "cmy
 BUDGETS = (512, 1024, 2048)  # MiB
 _WITH_FLOATS = ("tif", "strips.tif", "npy", "zarr")
 
-# What a case's child does; it tells its peak before the call, after it, and how it ended.
+# The child process of a case; it prints its peak memory before and after the call, and the outcome.
 _CHILD = """
 import json, sys, time, warnings
 warnings.simplefilter("ignore")
@@ -40,7 +40,7 @@ print(json.dumps([before, peak(), said, time.perf_counter() - start, doubt]))
 class Outcome(NamedTuple):
     """How a run ended, in bytes and seconds."""
 
-    before: int  # the peak when the package had been imported
+    before: int  # the peak after importing the package
     peak: int
     refused: str | None  # the message
     seconds: float  # of the call
@@ -56,7 +56,7 @@ def build(folder, form, kind, repeat=2):
     """Write a picture of `repeat` times 2296 x 2600 pixels each way, and a coarse map of a kind."""
     suffix = form.rpartition(".")[2]
     image, coarse = folder / f"image.{suffix}", folder / "coarse.npy"
-    if kind == "doubted":  # no detail, and the colours contradict it
+    if kind == "doubted":  # no detail, and colours that contradict it
         labels = blobs((SHAPE[0] // 10, SHAPE[1] // 10)).repeat(10, axis=0).repeat(10, axis=1)
         pixels, small = photograph(labels), np.roll(reduced(labels, SCALE), (2, 2), axis=(0, 1))
     else:

@@ -1,9 +1,9 @@
-"""How many planted faults do the tests notice? ``faults.py`` has the list.
+"""Mutation testing: plants the faults of ``faults.py`` and counts those that tests notice.
 
 ``nox -s mutation``, or ``python -P tests/mutations.py [words of a fault ...]`` in an environment
-with the tests' packages. Every fault is planted by itself in a copy of the package, and its tests
-are run there. What they do not notice survives; a text that is not found is stale. It
-fails for a stale one, and when more than a tenth survives.
+with the tests' packages. Each fault is planted alone in a copy of the package, and its tests are
+run there. Fails if the text of a fault is not found (stale), or if more than a tenth of the faults
+survive.
 """
 
 import os
@@ -20,7 +20,7 @@ sys.path.insert(0, str(TESTS))
 from faults import FAULTS, Fault  # noqa: E402
 
 PACKAGE = TESTS.parent / "hdseg_gpu"
-TIMEOUT, TIMED_OUT = 600, -1  # seconds; a fault that makes a run endless is noticed, too
+TIMEOUT, TIMED_OUT = 600, -1  # seconds; a fault that makes a run hang counts as noticed
 SHARE = 0.9  # of the faults that must be noticed
 
 

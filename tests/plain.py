@@ -1,4 +1,4 @@
-"""refine() without class evidence, the plain random walker, for tests that mean just that."""
+"""refine() without class evidence: the plain random walker, for tests that need exactly that."""
 
 import numpy as np
 import pytest

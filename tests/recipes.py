@@ -14,7 +14,7 @@ from hdseg_gpu.backends.cpu import isa
 PACKAGE = Path(hdseg_gpu.__file__).parent
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 
-# An editable install finds its own sources before any folder: it must not in these processes.
+# An editable install takes precedence over folders; it must not in these processes.
 _OF_FOLDER = """
 import sys
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__.lower()]

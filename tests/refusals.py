@@ -1,4 +1,4 @@
-"""A small picture for calls that are refused, and what a refusal has to say."""
+"""A small image for calls that are refused, and a check that refusals state a remedy."""
 
 import re
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ RGB = RNG.integers(0, 256, (53, 67, 3), dtype=np.uint8)
 COARSE = np.zeros((11, 14), np.uint8)
 COARSE[:, 7:] = 5
 PLANES = np.stack([COARSE == 0, COARSE > 0]).astype(np.float32)
-# Some word of advice must be there; a message without one states a fact and leaves it at that.
+# Messages must contain one of these words, which state a remedy.
 REMEDY = re.compile(
     r"\b(pass|convert|choose|use|crop|replace|scale it|supported|must|takes|needs|are floats"
     r"|the image has)\b"

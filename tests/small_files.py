@@ -1,4 +1,4 @@
-"""A picture of one tile with a coarse map that deserves doubt, and harm that is done to files."""
+"""An image of one tile with a coarse map that is doubted, and ways to damage files."""
 
 import os
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A run of a second, and what it leaves when it is stopped before its end."""
+"""A run that takes a second, and the workspace it leaves when it is stopped early."""
 
 import os
 import stat

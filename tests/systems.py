@@ -1,4 +1,4 @@
-"""Bands with their matrices, and solutions that are exact to the last digits."""
+"""Bands with their matrices, and solutions exact to the last digits."""
 
 from typing import NamedTuple
 

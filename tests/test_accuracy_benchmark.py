@@ -1,4 +1,4 @@
-"""The accuracy benchmark reduces, measures and summarises rightly; it needs the source folder."""
+"""The accuracy benchmark reduces, measures and summarises correctly; needs the source folder."""
 
 import importlib
 import json

@@ -1,6 +1,6 @@
-"""Any value for any parameter of any public function: an answer, or one line that names it.
+"""Any value for any parameter of any public function: a result, or a one-line error that names it.
 
-Parameters are taken from the signatures, so that new ones are covered by themselves.
+Parameters are taken from the signatures, so that new ones are covered automatically.
 """
 
 import inspect
@@ -107,7 +107,7 @@ VALUES = {
     "window outside": Window(-5, 0, 50, 50),
     "empty window": Window(0, 0, 0, 0),
 }
-# What messages call a parameter, where that is not its name.
+# The names of parameters in messages, where they differ.
 CALLED = {
     ("open_image", "image"): "{value}",
     ("refine_file", "image"): "{value}",

@@ -1,4 +1,4 @@
-"""Wrong input is refused in one line that names it and helps; odd input gets a sensible answer."""
+"""Wrong input is refused in one line that names it and the remedy; unusual input works."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Bands and their matrices: every instruction set against the reference, the reference by hand."""
+"""Bands and their matrices: every instruction set against the reference, that by hand."""
 
 import math
 
@@ -15,10 +15,11 @@ from hdseg_gpu.backends.cpu.layout import CpuEdges
 from hdseg_gpu.core.windows import whole
 from hdseg_gpu.ops import EVERYWHERE, Band, Places, by_run
 
-# Of a weight in float32. The exponent is rounded to 2^-22 of itself, a weight's relative error
-# is that times the exponent, and beyond exp(-23) the floor of 1e-10 takes over: 23 * 2^-22.
+# Relative error of a weight in float32. The exponent is rounded to 2^-22 of itself, a weight's
+# relative error is that times the exponent, and beyond exp(-23) the floor of 1e-10 dominates:
+# 23 * 2^-22.
 WEIGHT = 6e-6
-# Of a weight in [1e-2, 1], an exponent up to 5: what most edges have.
+# The same for weights in [1e-2, 1], with exponents up to 5, as of most edges.
 COMMON_WEIGHT = 2e-6
 # Each operation on positive float32 numbers adds 2^-24; no sum here has more than 32.
 SUM = 2e-6

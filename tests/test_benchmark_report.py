@@ -1,4 +1,4 @@
-"""The report of benchmarks/ has the right ratios; it needs the source folder."""
+"""The report of benchmarks/ has the right ratios; needs the source folder."""
 
 import importlib
 import sys

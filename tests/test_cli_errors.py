@@ -1,4 +1,4 @@
-"""What goes wrong on the command line: exit codes, one line on stderr, nothing written."""
+"""Errors on the command line: exit codes, one line on stderr, nothing written."""
 
 import re
 from importlib.metadata import version

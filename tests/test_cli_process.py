@@ -1,4 +1,4 @@
-"""The real command, as a process of its own."""
+"""The installed command, in its own process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The coarse map at the door: what comes of it, and what is said, wherever it is."""
+"""Checking coarse maps: results and messages, for arrays on the host and on devices."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def device_ops():
     return CudaOps(ExecutorDevice("shuffled"))
 
 
-# Who checks, and how arrays get to the place.
+# The ops that check, and the function that takes arrays to their device.
 PLACES = {
     "numpy": lambda: (values, lambda a: a),
     "cpu": lambda: (backends.of_host(), lambda a: a),

@@ -1,4 +1,4 @@
-"""The small files of tests/data: every reader finds the pixels that formulas say."""
+"""The small files of tests/data: every reader returns the pixels of the formulas."""
 
 import warnings
 

@@ -1,6 +1,6 @@
-"""The whole backend `cuda`: the pipeline on the executor, beside the same on the processor.
+"""The whole backend `cuda`: the pipeline on the executor, compared with the CPU.
 
-What runs is what runs on a GPU: launches with their geometry, the order of arguments, the sizes of
+The same code runs as on a GPU: launches with their geometry, the order of arguments, the sizes of
 arrays, and arrays that do not mix with NumPy's.
 """
 
@@ -58,7 +58,7 @@ def assert_same(found, atol=1e-4):
     by_size = np.sort(expected_planes, axis=0)
     certified = by_size[-1] - by_size[:-1].max(axis=0, initial=0) > 2 * len(planes) * atol
     assert certified.mean() > 0.9
-    # The majority filter looks at what is not certified, too.
+    # Uncertified pixels also take part in the majority filter.
     np.testing.assert_array_equal(labels[certified], expected[certified], strict=True)
     assert report.backend == "cuda"
     assert (report.unknown_pixels, report.doubt, report.notes) == (
@@ -315,13 +315,13 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     test_many_classes(device)
     test_seeds_and_thinning(device)
     (image, coarse, _), _ = SCENES["plain walker"]
-    with monkeypatch.context() as patch:  # each level of a cycle by itself, as large ones are
+    with monkeypatch.context() as patch:  # separate kernels for each level, as for large ones
         patch.setattr(vectors, "_SMALL", 0)
         refine(image, coarse, gamma=0.0, backend="cuda")
     refine(image[:12, :16], coarse[:3, :4], gamma=0.0, backend="cuda")  # the finest is the coarsest
     hdseg_gpu.seeds(blobs((40, 40)).astype(np.uint16), passes=1, backend="cuda")
     hdseg_gpu.seeds(np.arange(400).reshape(20, 20).repeat(3, 0), passes=1, backend="cuda")
-    # One label reaches a component alone.
+    # Only one label reaches a component.
     refine(*scene(shape=(80, 100))[:2], gamma=0.0, passes=12, backend="cuda")
     cells = np.ones((1, 3, 3), np.int8)
     cells[0, 1, 1], cells[0, 0] = 0, -1
@@ -329,7 +329,7 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     planes = planes_of(scene()[1], 2)
     refine(image, planes, unsure=0.1, gamma=0.0, backend="cuda")
     refine(image, planes, interpolation="cubic", backend="cuda")
-    # Those that look at what came in are chosen by it: tests/test_coarse_map.py.
+    # Kernels that check input depend on its type: tests/test_coarse_map.py runs them.
     files = [file for file in cuda_source.names() if file != "values.cu"]
     wanted, launched = (
         {re.sub(r"(_(u8|u16|u32|f32|f64))+", "", kernel) for kernel in kernels}
@@ -338,7 +338,7 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
             {kernel for _, kernel in device.launched},
         )
     )
-    # These ops are there for every level; the solver asks the finest alone.
+    # These ops exist for every level; the solver uses them on the finest only.
     of_finest = "look_ahead", "residual", "refresh", "doubtful", "factor", "bound"
     assert wanted - launched == {
         *(f"sparse_{op}" for op in of_finest), "rows_count_chosen", "rows_submatrix"

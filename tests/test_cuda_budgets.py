@@ -1,6 +1,6 @@
-"""What whole calls ask of a device: launches, allocations, other operations and waits, counted.
+"""Counts of the device operations of whole calls: launches, allocations, other operations, waits.
 
-Times on a card follow from these where pictures are small; no GPU is needed to hold them.
+For small images these determine the time on a card; no GPU is needed to check them.
 docs/decisions/0007-cuda.md has the table.
 """
 
@@ -20,9 +20,9 @@ from hdseg_gpu.pipeline import doubt
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
-# What a call with 1000 classes may ask for, for each of one with 2, the same rounds being made.
+# Limits for a call with 1000 classes, relative to one with 2 classes and the same rounds.
 MANY = {"launch": 1.2, "allocation": 1.2, "other": 1.2, "wait": 1.5}
-# What CuPy compiles for a call without options.
+# The operations that CuPy compiles for a call without options.
 COMPILED = {
     ("elementwise copy", "uint8 in 2 axes uint8"),  # the classes that are solved for
     ("subtract", "int32"),  # where the red pixels of each run begin

@@ -1,4 +1,4 @@
-"""The CUDA kernels as compilers see them, where there is no GPU."""
+"""Compiling the CUDA kernels without a GPU."""
 
 import ast
 import importlib.util
@@ -17,21 +17,21 @@ from executor import arrays, build, sparse
 from hdseg_gpu.backends.cuda import source as cuda_source
 
 FILES = cuda_source.names()
-# What each may spill to memory, in bytes of stores and loads; nothing unless it is said why.
+# Allowed spills to memory, in bytes of stores and loads; none without a reason given here.
 SPILLS = {}
 # float64 by contract, whatever the types.
 DOUBLES = re.compile(
-    r"(laplacian|place_black_f64|rows_submatrix|stencil_submatrix"  # what is float64 in the end
+    r"(laplacian|place_black_f64|rows_submatrix|stencil_submatrix"  # results in float64
     r"|find_conjugate|conjugate|advance"  # sums and steps of the iteration
     r"|(stencil|sparse)_(look_ahead|residual|refresh|doubtful|factor|bound)"
     r"|(stencil|rows)_inverse|multiply|small_cycle"  # the inverse of the coarsest matrix
-    r"|assemble_f(32|64)"  # features that are floats of any size
+    r"|assemble_f(32|64)"  # features that are floats of any magnitude
     r"|float_(sums|squares)_f(32|64)|channel_sums|cell_moments"  # offsets cancel before rounding
     r"|smooth|gaussians_\d+"  # differences of moments
     r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes"  # weights of samples
     r"|class_evidence"
     r"|nearest_others_in_rows"  # the root of an integer
-    r"|(stack_extremes|shares|softmax)_f64"  # maps that came in as such
+    r"|(stack_extremes|shares|softmax)_f64"  # coarse maps in float64
     r")(_(u8|u16|u32|f32|f64|1|3|any))*"
 )
 
@@ -60,7 +60,7 @@ def test_source_is_one_text(file):
         number, checked = number + 1, checked + 1
     assert checked > 50
     for header in (path for _, path in lines if path.endswith(".h")):
-        # Twice would be two definitions.
+        # Included twice, it would define its functions twice.
         assert lines.count(("1", header)) == 1
 
 
@@ -114,7 +114,7 @@ def test_the_executor_knows_nothing_that_cupy_does_not():
 
 
 ROOT = Path(__file__).parent.parent
-# What meets CuPy itself, part of it on machines with a GPU alone.
+# The files that call CuPy itself, some of them only on machines with a GPU.
 THEIRS = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("hdseg_gpu/**/*.py", "tests/test_gpu*.py", "benchmarks/gpu*.py")

@@ -1,4 +1,4 @@
-"""Why the backend `cuda` cannot run, and what is said when it fails; the CuPy is made up."""
+"""Messages when the backend `cuda` is not usable, or fails; with a simulated CuPy."""
 
 import builtins
 import importlib.util
@@ -211,7 +211,7 @@ def test_what_is_missing_is_looked_for_again(asked, monkeypatch):
     def gone():
         raise Error("cudaErrorDevicesUnavailable")
 
-    # A device that has failed is not believed to be usable any more.
+    # A device that has failed no longer counts as usable.
     with pytest.raises(BackendUnavailable, match="nothing was returned"):
         raise backends.load("cuda").device._failed(Error("cudaErrorLaunchFailure"))
     monkeypatch.setattr(sys.modules["cupy.cuda.runtime"], "getDeviceCount", gone)

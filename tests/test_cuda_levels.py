@@ -1,4 +1,4 @@
-"""Reduction and levels on the executor, in every order of threads, against the processor's bits."""
+"""Reduction and levels on the executor, in every order of threads: identical to the CPU."""
 
 import numpy as np
 import pytest

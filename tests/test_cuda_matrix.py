@@ -1,4 +1,4 @@
-"""Matrices and columns on CUDA: in every order of the threads the CPU's results, bit for bit."""
+"""Matrices and columns on CUDA: identical to the CPU's, bit for bit, in every order of threads."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Memory of a device: what a call may take, and how several processes get along on one."""
+"""Memory of a device: the limits of a call, and several processes that share a device."""
 
 import gc
 from functools import partial
@@ -76,15 +76,15 @@ def test_memory_has_a_limit(processes, card):
         assert one.device.free_memory() == 0.9 * TOTAL
         kept = one.malloc(100)
         assert one.device.free_memory() == 0.9 * TOTAL - 100
-    with one.here(300):  # beside what is there
+    with one.here(300):  # in addition to memory in use
         assert pool.get_limit() == 400
         assert one.device.free_memory() == 300
-    with one.here():  # the limit is of one call
+    with one.here():  # a limit holds for one call
         assert pool.get_limit() == 100 + int(0.9 * (TOTAL - 100))
     del kept
     gc.collect()
     assert pool.free_bytes() == 100
-    with one.here(40):  # less than the pool keeps for later
+    with one.here(40):  # less than the pool has cached
         assert (pool.get_limit(), pool.total_bytes()) == (40, 0)
 
 
@@ -98,7 +98,7 @@ def test_memory_kept_for_later_goes_first(processes, pauses):
         assert one.pool.total_bytes() == 450
         with pytest.raises(made_up_cuda.OutOfMemory):
             one.malloc(100)
-        assert pauses == []  # nobody else has it
+        assert pauses == []  # no other process has it
         del large
 
 
@@ -133,7 +133,7 @@ def test_what_others_keep_on_using_is_missing(processes, pauses):
     assert len(pauses) == len(cupy_device._PAUSES)
     assert sum(pauses) < 2  # seconds: another backend is waiting
     assert one.pool.total_bytes() == 0
-    one.call(350)  # the limit of the next call is what there is
+    one.call(350)  # the limit of the next call is the free memory
     assert one.pool.get_limit() == 0.9 * 400
     del theirs
 
@@ -146,7 +146,7 @@ def test_no_more_is_kept_for_the_next_call_than_is_left_to_others(processes, car
     one.call(400)
     assert one.pool.free_bytes() == 0
     card.elsewhere = 0
-    # So of two that take turns each gets what it wants.
+    # So two processes that take turns both get their memory.
     for process in (one, other) * 3:
         process.call(700)
 

@@ -1,4 +1,4 @@
-"""Images that a device reads strip by strip give what the whole ones give."""
+"""Images that a device reads strip by strip give the same results as whole ones."""
 
 import numpy as np
 import pytest

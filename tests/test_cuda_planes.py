@@ -1,4 +1,4 @@
-"""Planes, filters and upsampling on the device, whatever the order of a block's threads."""
+"""Planes, filters and upsampling on the device, in every order of a block's threads."""
 
 import numpy as np
 import pytest

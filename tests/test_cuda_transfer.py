@@ -1,4 +1,4 @@
-"""Arrays on their way to a device and back: all of them arrive, through little pinned memory."""
+"""Transfers to a device and back: complete for all arrays, through little pinned memory."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""What is computed how often, and how much of the image is read: counted for whole calls."""
+"""Counts, for whole calls, of computations and of the pixels read."""
 
 from collections import Counter
 
@@ -17,14 +17,14 @@ VERBS = {
     "cell_moments": "moments", "nearest_others": "distances", "class_evidence": "evidence",
     "band": "band", "pruned_seeds": "thinning", "colour_models": "models", "cell_labels": "cells",
 }  # fmt: skip
-# Of one call with all rounds: four times seeds (three wide rounds, the walker's), one comparison
-# with the colours, three redrawn maps. In memory, arrays of an earlier step are still at hand.
+# Counts of a call with all rounds: seeds four times (three wide rounds, the walker's), one
+# comparison with the colours, three redrawn maps. In memory, arrays of earlier steps are reused.
 IN_MEMORY = {
     "upsample": 1, "moments": 1, "distances": 4, "evidence": 5, "band": 4, "thinning": 4,
     "models": 5, "cells": 4,
 }  # fmt: skip
-# From disk, each of the 9 tasks of a picture of one tile reads what it needs. Distances are those
-# of the coarse map, and after the first round those of the last one, too.
+# On disk, each of the 9 tasks of an image of one tile reads its own input. Distances are computed
+# for the coarse map, and after the first round also for the last one.
 ON_DISK = {
     "upsample": 9, "moments": 5, "distances": 8, "evidence": 5, "band": 9, "thinning": 4,
     "models": 5, "cells": 4,

@@ -1,4 +1,4 @@
-"""Halos are wide enough, and none is there for nothing: one that is smaller is seen at once."""
+"""Halos are wide enough, and not wider than necessary: with a smaller one results differ."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_no_walker_comes_farther_than_the_halo_of_a_block(gamma):
     right[-1] = 1.0  # the neighbour of the last pixel is a seed
     potentials = scipy.linalg.solveh_banded(bands, right)
     assert 0 < potentials[0] < 1e-9
-    # The bound that it is taken from, for the worst of all pictures, has nothing to spare.
+    # The bound from which the halo is derived is sharp for the worst of all images.
     assert 4 * (1 + gamma) ** -halo <= 1e-9 < 4 * (1 + gamma) ** -(halo - 1)
 
 
@@ -86,7 +86,7 @@ def test_a_line_that_is_no_spur_as_thinning_comes_first(tmp_path, monkeypatch):
     assert unknown_of(tmp_path, coarse, **options) == left_of_both + of_the_block + 1
 
 
-# ---- colours: which windows have a say -------------------------------------------------------
+# ---- colours: which colour windows have an influence -----------------------------------------
 
 CASES = [
     two_roads.half_doubted(3, 1, 90, 2),

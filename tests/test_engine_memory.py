@@ -1,6 +1,6 @@
-"""The plan tells how much memory a run takes: measured by a process of its own.
+"""The plan predicts the memory of a run, measured in a separate process.
 
-A run gets exactly what the refusal of a smaller budget asks for, and stays within it.
+A run that gets exactly the memory named in the refusal of a smaller budget stays within it.
 """
 
 import json
@@ -80,7 +80,7 @@ def picture(kind):
 )
 def test_a_run_takes_no_more_than_the_plan_asks_for(kind, tile, tmp_path):
     image, coarse = picture(kind)
-    # Many classes are refused twice: first for their tiles, then for what is unknown of a block.
+    # Many classes are refused twice: first for their tiles, then for the unknown pixels of a block.
     first = 900 if kind == "classes" else 256
     allowed, peak, doubt, tiles, labels = measured(
         tmp_path, image, coarse, first, tile=tile, alpha=False
@@ -104,7 +104,7 @@ def test_the_plan_knows_how_large_windows_become(tmp_path, monkeypatch):
     assert report.decided_tiles == 1
     height, width = max(windows)
     assert 128 < height < 896 > width > 128
-    # As it is read and as it is used, and beside that what is computed from it.
+    # The image as read and as used; the plan includes what is computed from it.
     taken = height * width * 2 * image.itemsize * image.shape[2]
     planned = planned_bytes(128, image.shape[:2], 2.0, image, 0)
     assert taken < planned < 3 * taken

@@ -1,4 +1,4 @@
-"""Every option reaches the engine, whichever way it is asked for, and changes what it should."""
+"""Every option reaches the engine from every interface, and has its effect."""
 
 import inspect
 

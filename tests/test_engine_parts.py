@@ -1,4 +1,4 @@
-"""Small parts of the engine, against numbers written out."""
+"""Small parts of the engine, compared with numbers written out."""
 
 import numpy as np
 from engine_internals import plan_of, widened

@@ -1,4 +1,4 @@
-"""A run is resumed with what it began with, and with nothing else: field by field."""
+"""A run is only resumed with the settings and inputs it began with: field by field."""
 
 import numpy as np
 import pytest

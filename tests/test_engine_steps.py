@@ -1,4 +1,4 @@
-"""The order of the algorithm, step by step, as docs/decisions/0006-evidence.md has it."""
+"""The order of the algorithm's steps, as described in docs/decisions/0006-evidence.md."""
 
 from dataclasses import replace
 
@@ -25,11 +25,11 @@ PARAMS = Params(
     beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
     majority=3,
 )  # fmt: skip
-# Thinning, spread of the windows, weight of the colours: of three rounds, and of the walker.
+# Passes of thinning, spread of colour windows, weight of colours: of three rounds, and the walker.
 ROUNDS = [(12, 14, 1.1), (4, 8, 1.1), (4, 5, 1.1)]
 DOUBTED, TRUSTED = (2, 3, 1.5), (2, 3, 1.0)
-SOFT, RAGGED = 0.1, 0.3  # flips for each edge of a coarse map: of a network, of a reduced mask
-# Of 1,000 pixels near boundaries of each class: as many look like another class.
+SOFT, RAGGED = 0.1, 0.3  # flips per edge of a coarse map: of a network, of a reduced mask
+# Counts of pixels near boundaries of each class, and of those with another class's colours.
 MANY, NONE = np.array([[1000, 1000], [400, 400]]), np.array([[1000, 1000], [0, 0]])
 
 

@@ -1,6 +1,6 @@
-"""Whatever drives the method, in memory or from file to file: it finds what is written down here.
+"""Engines in memory and on files give the results of ``by_definition``.
 
-Pictures of some hundred pixels are made large by small blocks and tiles.
+Small blocks and tiles stand in for large images: these have some hundred pixels.
 """
 
 import by_definition

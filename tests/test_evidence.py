@@ -1,4 +1,4 @@
-"""The default method as a whole: where it must gain, and where it must do no harm."""
+"""The default method as a whole: where it must improve labels, and where it must not harm them."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings of public functions are true."""
+"""The examples in docstrings of public functions run and print what they show."""
 
 import doctest
 import inspect

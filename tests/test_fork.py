@@ -1,4 +1,4 @@
-"""Forked children end, and have the bits of their parent: see fork_cases.py for what they do."""
+"""Forked children finish, with results identical to their parent's; fork_cases.py has the cases."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The registry of formats, what is made from it, and a new format by its entry alone."""
+"""The registry of formats, lists made from it, and a new format added by its entry alone."""
 
 import re
 from pathlib import Path

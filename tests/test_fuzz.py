@@ -1,4 +1,4 @@
-"""The fuzzing room: it finds what is planted, and repeats itself."""
+"""fuzz/ finds planted faults, and is reproducible."""
 
 import os
 import re

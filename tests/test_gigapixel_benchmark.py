@@ -1,4 +1,4 @@
-"""The gigapixel benchmark, on a picture that is none."""
+"""The gigapixel benchmark, on a small image."""
 
 import importlib
 import sys

@@ -31,7 +31,7 @@ from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.pipeline import doubt
 
-# Libraries that are met here may warn of what they like.
+# Ignore warnings of other libraries.
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("default"),
@@ -285,14 +285,14 @@ def test_a_budget_is_of_one_call(pool, monkeypatch):
         patch.setattr(CudaDevice, "launch", watched)
         refine(image, coarse, backend="cuda", max_device_memory=1 << 29)
     assert len(limits) > 50
-    # Beside what comes in and goes out, which is what is there when results are fetched.
+    # Input and output come on top; the limit is also read after results were fetched.
     limits.append(pool.get_limit())
     assert 0 < max(limits) <= before + (1 << 29) + (image.nbytes << 2)
     limits.clear()
     for _ in range(6):
         refine(image, coarse, backend="cuda")
         limits.append(pool.get_limit())
-    # Other processes may come and go, but what is allowed does not shrink from call to call.
+    # Other processes may use memory meanwhile, but the limit does not shrink from call to call.
     assert min(limits) > 0.9 * max(limits)
     assert min(limits) > 1 << 30
 
@@ -314,7 +314,7 @@ def test_too_small_a_budget(pool, large, budget):
     np.testing.assert_array_equal(labels, refine(image, coarse, backend="cpu"))
     gc.collect()
     assert pool.used_bytes() == before
-    # The device is as good as before.
+    # The device still works.
     assert refine(image, coarse, backend="cuda", return_report=True)[1].backend == "cuda"
 
 

@@ -1,4 +1,4 @@
-"""Arrays of a real device: in and out where they are, in order with the work of others."""
+"""Arrays on a real device: they stay on it, and are ordered with other libraries' work."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark of the backend cuda runs, on the backend cpu; it needs the source folder."""
+"""The benchmark of the backend cuda, run on the backend cpu; needs the source folder."""
 
 import importlib
 import json

@@ -1,7 +1,7 @@
-"""The tests that need a GPU, tried on the executor: they would pass if the device did its part.
+"""A dry run, on the executor, of the tests that need a GPU: finds faults in the tests themselves.
 
-Only what a device alone has (pools, streams, torch) is left out; of that, `mypy` reads the names
-(.ci/run), and tests/test_cuda_check.py compares those of CuPy.
+Only what needs a device (pools, streams, torch) is left out; its names are checked by `mypy`
+(.ci/run), and those of CuPy by tests/test_cuda_check.py.
 """
 
 import sys
@@ -52,7 +52,7 @@ def device(monkeypatch):
     monkeypatch.setattr(test_gpu, "SHAPE", SMALL)
     monkeypatch.setattr(test_gpu, "RUNS", 2)
     whole = test_gpu.scene
-    # The same, but smaller: a thread is a fiber here.
+    # Smaller scenes: on the executor a thread is a fiber.
     monkeypatch.setattr(
         test_gpu, "scene",
         lambda *args, shape=SMALL, **options: whole(
@@ -106,7 +106,7 @@ def test_nothing_is_copied_back(cupy, monkeypatch):
         return get(self)
 
     monkeypatch.setattr(DeviceArray, "get", counted)
-    # Larger than the tables, of which one has the same size for all pictures.
+    # Larger than the tables, one of which has the same size for all images.
     monkeypatch.setattr(test_gpu_arrays, "SHAPE", (201, 153))
     monkeypatch.setattr(band, "_AT_ONCE", 256)
     test_gpu_arrays.test_results_are_where_the_image_is("CuPy", downloads)

@@ -1,4 +1,4 @@
-"""What benchmarks call takes what it is given, and what stands for CuPy has nothing of its own."""
+"""Calls of ops in benchmarks match their signatures; CuPy's stand-in has no names of its own."""
 
 import ast
 import importlib

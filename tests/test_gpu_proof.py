@@ -1,4 +1,4 @@
-"""benchmarks/gpu_proof.sh on the executor: its steps, what can be resumed, and its page."""
+"""benchmarks/gpu_proof.sh on the executor: its steps, resuming, and its summary page."""
 
 import importlib
 import json
@@ -88,7 +88,7 @@ def test_bytes_of_kernels_are_those_of_their_arrays(proof):
     found = json.loads((proof / "gpu.json").read_text())
     kernels = {k["kernel"]: k for row in found["rows"] for k in row["kernels"]}
     side = 128
-    # Labels and the boundary's places in, and as many bits for each of two classes out, at least.
+    # At least the labels as input, and one bit per pixel for each of two classes as output.
     assert kernels["pack_classes_u8"]["bytes"] >= side * side * (1 + 2 / 8)
     assert kernels["integer_sums_u8"]["bytes"] >= 3 * side * side
     assert kernels["integer_sums_u8"]["bytes"] < 2 * 3 * side * side
@@ -132,7 +132,7 @@ def test_steps_that_are_done_are_left_out(proof):
     steps = proof / "steps.tsv"
     kept = steps.read_text()
     lines = kept.splitlines()
-    # A step that failed, or was of other sources, runs again.
+    # A step that failed, or that ran with other sources, runs again.
     steps.write_text(lines[0].replace("\t0\t", "\t124\t") + f"\n{lines[1][:-1]}x\n")
     said = script(proof, 5)
     assert "already done" not in said
@@ -151,7 +151,7 @@ def test_a_failing_step_fails_the_call(bench, proof, tmp_path):
 def test_a_folder_is_the_callers(tmp_path):
     said = ran(ROOT / "benchmarks/gpu_proof.sh", "--dry-run", "--into", "here", 5, cwd=tmp_path)
     assert (tmp_path / "here" / "summary.md").exists()
-    # What CuPy asks in vain, and goes on from, is no error of ours.
+    # API calls of CuPy that fail and are handled there are not reported.
     memcheck, racecheck = (line for line in said.splitlines() if "-k sanitize tests" in line
                            and not line.startswith("=="))  # fmt: skip
     assert "--report-api-errors no" in memcheck
@@ -182,7 +182,7 @@ def test_a_run_that_is_killed_goes_on(bench, tmp_path):
     assert len(again) == 4
     assert again[first["name"]] == first
     assert all(row["seconds"] > 0 for row in again.values())
-    # Of other sources nothing is kept, and nothing is lost.
+    # Results of other sources are not reused; their file is renamed.
     changed = json.loads(file.read_text())
     changed["described"]["source"] = "another"
     file.write_text(json.dumps(changed))
@@ -227,7 +227,7 @@ def test_outcomes_are_there_whatever_becomes_of_the_run(bench, tmp_path):
     }  # fmt: skip
     assert "assert 1 == 2" in found["test_bad"]["reason"]
     assert found["test_absent"]["reason"] == "not here"
-    # What passed is not run again; a line that was cut short is no outcome.
+    # Tests that passed are not run again; an incomplete line is ignored.
     with file.open("a") as lines:
         lines.write('{"test": "cut')
     tests.write_text(TESTS.replace("os._exit(3)", "pass").replace('int("2")', "1"))
@@ -252,7 +252,7 @@ def test_behind(): cupy.cuda.runtime.deviceSynchronize()
 def test_tests_behind_one_that_lost_the_device_have_outcomes(bench, tmp_path):
     file, tests = tmp_path / "outcomes.jsonl", tmp_path / "test_some.py"
     tests.write_text(POISONED)
-    for code in (97, 97, 1):  # the last finds nothing to run, but not that all is well
+    for code in (97, 97, 1):  # the last run has nothing left to run, but reports failures
         with_outcomes(file, "--rootdir", tmp_path, tests, code=code)
     found = {t["test"].rpartition("::")[2]: t for t in bench.outcomes.read(file)}
     assert found["test_behind"]["outcome"] == "passed"
@@ -300,5 +300,5 @@ def test_processes_beside_each_other_have_the_labels_of_one(bench, tmp_path):
     labels[3, 4:6] += 1
     np.save(tmp_path / "alone.npy", labels)
     assert processes.together(ON_EXECUTOR, tmp_path, 64, 2, None).different == 4
-    # A process that breaks is told.
+    # A process that fails is reported.
     assert processes.together(ON_EXECUTOR, tmp_path, 64, 1, -1).failed == "process 0 ended with 1"

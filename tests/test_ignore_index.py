@@ -1,4 +1,4 @@
-"""Pixels to ignore pass through, and are as good as outside the picture for all others."""
+"""Ignored pixels keep their label, and others are refined as if they were outside the image."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
     straight[10:, 15:] = 2
     noise = np.random.default_rng(7).integers(0, 256, (90 + 35, 120 + 35, 3)).astype(np.uint8)
     noise[20:110, 10:130] = image
-    # beta cancels sigma, which is the whole picture's
+    # beta cancels sigma, which is that of the whole image
     betas = [500.0 * (picture / 255).std() for picture in (image, noise)]
     options = {"backend": backend, "solver": solver, "passes": 5, "return_probabilities": True}
     for coarse in (straight, curved):
@@ -70,7 +70,7 @@ def test_an_ignored_margin_is_the_pictures_border(backend, solver):
         if coarse is straight:
             np.testing.assert_array_equal(labels[20:110, 10:130], expected[0])
             np.testing.assert_allclose(inside, expected[1], atol=3e-5)
-        # Where a boundary meets the margin aslant, thinning beyond it bends it a little.
+        # Where a boundary meets the margin at an angle, thinning in the margin bends it slightly.
         assert (np.abs(inside - expected[1]).max(axis=0) > 0.01).mean() < 0.02
 
 

@@ -46,4 +46,4 @@ def test_without_the_compiled_module(monkeypatch):
     assert available_backends() == ("reference",)
     assert backends.select("auto").name == "reference"
     with pytest.raises(BackendUnavailable, match="pip install"):
-        backends.select("cpu")  # an explicit name is final
+        backends.select("cpu")  # an explicit name is never replaced

@@ -1,4 +1,4 @@
-"""Files that are read: what is stored comes back, what is wrong is refused in one line."""
+"""Reading files: stored values come back, invalid files are refused in one line."""
 
 import io as stdio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What has its name is on the disk: writing, fsync, then the name, then fsync of the folder."""
+"""Durable writing: write, fsync, rename, then fsync of the folder."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Where pictures lie, read without GDAL and compared with it."""
+"""Georeferences read without GDAL, compared with GDAL's."""
 
 import numpy as np
 import pytest

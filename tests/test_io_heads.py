@@ -1,4 +1,4 @@
-"""Heads that say one thing to us and another to decoders, and heads without end."""
+"""Headers that we and decoders may read differently, and headers without end."""
 
 import itertools
 import lzma
@@ -355,7 +355,7 @@ def test_a_chunk_with_a_large_dictionary(tmp_path, version):
         source.read(whole((41, 57)))
 
 
-# ---- what belongs to all threads -------------------------------------------------------------
+# ---- state shared by all threads -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

@@ -1,4 +1,4 @@
-"""Files that were made to do harm: to other files, to the network, to check_interval."""
+"""Malicious files: they try to reach other files or the network, or to hang the reader."""
 
 import ctypes
 import json

@@ -1,4 +1,4 @@
-"""What tells a file, or a folder of files, from another under the same path."""
+"""The identity of a file, or a folder of files: telling it from another under the same path."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def replaced(path, content):
     other.replace(path)
 
 
-# What happens to a file -> what is said.
+# Change of a file -> message.
 CHANGES = {
     "longer": (lambda p: p.write_bytes(bytes(SIZE + 5)), f"{SIZE + 5} bytes instead of {SIZE}"),
     "other content": (lambda p: flip(p, 7), r"modified 2\d\d\d-.* instead of 2"),

@@ -1,4 +1,4 @@
-"""What a picture takes is known from its header: within the budget, or refused with the numbers."""
+"""The memory of an image is known from its header: within the budget, or refused with numbers."""
 
 import json
 import subprocess

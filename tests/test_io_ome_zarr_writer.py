@@ -1,4 +1,4 @@
-"""Label maps written as OME-Zarr: what readers find, and what was asked of the labels."""
+"""Label maps written as OME-Zarr: what readers find, and which windows the writer reads."""
 
 import sys
 import tracemalloc

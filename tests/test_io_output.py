@@ -1,4 +1,4 @@
-"""Files that are written: nothing is ever half-written, replaced unasked, or lost."""
+"""Writing files: never half-written, replaced without permission, or lost."""
 
 import errno
 from pathlib import Path

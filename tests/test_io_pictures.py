@@ -1,4 +1,4 @@
-"""Windows of PNG and JPEG pictures, of which large ones are transcoded strip by strip."""
+"""Windows of PNG and JPEG images; large ones are transcoded strip by strip."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Windows of what GDAL and OpenSlide read, against their own reading of the whole."""
+"""Windows read through GDAL and OpenSlide, compared with whole images read by these libraries."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Large label maps are written, and read again, by those who would open them."""
+"""Large label maps are written, and read again with the libraries that users open them with."""
 
 import numpy as np
 import PIL.Image

@@ -1,4 +1,4 @@
-"""Windows of TIFFs, against tifffile's reading of the whole."""
+"""Windows of TIFFs, compared with whole images read by tifffile."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor

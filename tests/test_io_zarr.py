@@ -1,4 +1,4 @@
-"""Windows of Zarr arrays and OME-Zarr pictures of all versions."""
+"""Windows of Zarr arrays and OME-Zarr images of all versions."""
 
 import sys
 import zipfile

@@ -1,4 +1,4 @@
-"""Pixel indices are 64-bit in every kernel: what names one is never declared narrower."""
+"""Pixel indices are 64-bit in every kernel: variables named like one are never narrower."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,13 @@ SOURCES = sorted(
     if path.is_file()
 )
 NARROW = r"u?int(?:8|16|32)_t|int|unsigned(?: int)?|short|size_t|ptrdiff_t|long(?: long)?"
-# Names that hold a pixel's index, a side of the picture, a count of pixels, or the distance of two
-# pixels in memory. Positions in the band, entries of a level and their counts are 32-bit: at most
-# (2^31 - 1) / 5 pixels are unknown.
+# Names of pixel indices, sides of the image, counts of pixels, and distances of pixels in memory.
+# Positions in the band, entries of a level and their counts are 32-bit: at most (2^31 - 1) / 5
+# pixels are unknown.
 OF_PIXELS = re.compile(
     r"(\w+_)?(pixel|pixels|height|width|stride|rows|row|top|bottom|y|x|down|reach)_?|other|tall|wide"
 )
-# The same words for other things.
+# The same names for other things.
 OTHERWISE = {
     ("aggregation.cpp", "other"),  # an aggregate
     ("grid.h", "rows"),  # of taps

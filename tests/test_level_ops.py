@@ -1,4 +1,4 @@
-"""What the iterations do with a level: every instruction set against dense matrices."""
+"""Operations of the iteration on levels: every instruction set against dense matrices."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ from systems import as_dense
 from hdseg_gpu.backends.cuda.layout import CudaLevel
 from hdseg_gpu.ops import by_run
 
-# Each operation on float32 adds 2^-24 of its terms; a row has at most 9 of them, an aggregate's
-# residual about 100. Absolute, for matrices and vectors of about 1.
+# Tolerance of products: each operation on float32 adds 2^-24 of its terms, of which a row has at
+# most 9, and an aggregate's residual about 100. Absolute, for matrices and vectors of about 1.
 PRODUCT = 4e-6
 
 BANDS = [
@@ -130,7 +130,7 @@ def test_refresh_is_the_residual_with_its_squares(ops, level, width):
     assert squares.dtype == np.float64
 
 
-# ---- what a proof asks -----------------------------------------------------------------------
+# ---- the proof of error bounds ---------------------------------------------------------------
 
 
 def test_lagging(ops, level):
@@ -322,7 +322,7 @@ def test_coarsening_is_galerkins(ops, level):
     found = whole(ops, coarse)
     expected = np.diag(weights.sum(axis=1) + sums) - weights.toarray()
     np.testing.assert_allclose(found, expected, rtol=2 * SUM, atol=1e-13)
-    # What hangs on edges of 1e-10 is what counts: row sums are right to their last digits.
+    # Clusters with edges of 1e-10 matter: row sums are accurate to their last digits.
     np.testing.assert_allclose(ops.row_sums(coarse)[:], sums, rtol=2 * SUM)
     # Left out are those whose row sum dominates.
     share = ops.row_sums(level) / np.maximum(ops.diagonal(level) - ops.row_sums(level), 1e-30)

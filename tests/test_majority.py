@@ -1,4 +1,4 @@
-"""The majority filter against the reference, which is compared with medians and with a count."""
+"""The majority filter against the reference, and that against medians and counts."""
 
 import numpy as np
 import pytest

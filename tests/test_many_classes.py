@@ -1,4 +1,4 @@
-"""Thousands of classes: the same answers as few, from work that does not grow with their number."""
+"""Thousands of classes: the same labels as with few; the work does not grow with their number."""
 
 from collections import Counter
 
@@ -289,5 +289,5 @@ def test_no_verb_is_called_for_each_class(monkeypatch, make, options):
         counts.append(Counting.calls)
     few, many = ({k: n for k, n in c.items() if k not in OF_SYSTEMS} for c in counts)
     assert all(n <= few.get(op, 0) + 4 for op, n in many.items()), (few, many)
-    # Systems: one for components that as many classes reach, not one for each class.
+    # One system per number of classes that reach a component, not one per class.
     assert counts[1]["assemble"] < 60

@@ -1,7 +1,7 @@
-"""max_memory binds from the first byte: a run stays within it, or is refused by what headers say.
+"""max_memory holds from the first byte: a run stays within it, or is refused by headers alone.
 
-``python -m benchmarks.memory`` runs every format with every kind of map and every budget; here is
-one row or more of each.
+``python -m benchmarks.memory`` runs every format with every kind of map and every budget; here each
+occurs at least once.
 """
 
 import zipfile
@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 MIB = 1 << 20
-# What a refusal may take beside what was there: libraries, and what tells how large a file is.
+# Memory that a refusal may add: libraries, and reading headers.
 LIBRARIES = 96 * MIB
 
 CASES = [

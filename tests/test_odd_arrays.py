@@ -1,4 +1,4 @@
-"""However an array lies in memory, kernels get it contiguous, aligned and in native byte order."""
+"""Arrays of any memory layout reach kernels contiguous, aligned and in native byte order."""
 
 import numpy as np
 import pytest

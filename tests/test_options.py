@@ -1,4 +1,4 @@
-"""Options: the same for every way to call, the defaults that their words say, and passes=0."""
+"""Options: the same in every interface, documented defaults that are true, and passes=0."""
 
 import inspect
 import pickle

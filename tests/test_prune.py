@@ -1,4 +1,4 @@
-"""Spurs go, thin structures stay: against the reference and against the definition."""
+"""Spurs are removed, thin structures stay: against the reference and the definition."""
 
 import numpy as np
 import pytest

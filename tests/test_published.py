@@ -1,4 +1,4 @@
-"""method="published" put together again from its parts; its options one by one."""
+"""method="published" rebuilt from its parts; its options one by one."""
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_thin_structures_keep_their_seeds():
     truth[60, 80:90] = 1  # a hair
     truth[10:110, 150:153] = 1  # a thread
     image = np.where(truth == 1, 200, 50).astype(np.uint8)
-    image[60, 80:90] = 50  # which the picture does not have
+    image[60, 80:90] = 50  # the hair is not in the image
     options = {"passes": 6, "solver": "direct"}
     kept, gone = (plain(image, truth, prune=p, **options) for p in (False, True))
     assert (kept[60, 84:88] == 1).all()

@@ -1,4 +1,4 @@
-"""The README's two commands are the ones that CI runs, and its Python example works."""
+"""The README's two commands are those that CI runs, and its Python example works."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real pictures, where HDSEG_DATA has them."""
+"""Real images, if HDSEG_DATA has them."""
 
 import json
 

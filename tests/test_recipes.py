@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md work when they are followed to the letter, on all backends."""
+"""The recipes of CONTRIBUTING.md work if followed to the letter, on all backends."""
 
 import re
 import sys

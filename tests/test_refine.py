@@ -1,4 +1,4 @@
-"""refine() end to end, against definitions written out here and against the reference backend."""
+"""refine() end to end, against definitions written out here and the reference backend."""
 
 import json
 import os
@@ -472,7 +472,7 @@ def test_potentials_are_within_tol_of_the_definition(beta, tol, backend, rng):
     )  # fmt: skip
     marked = seeds(plain(image, coarse, passes=0), passes=4)
     expected = dense_walker(image, marked, None, beta=beta, gamma=0.0)
-    # float32 leaves 6e-6 of the weights on the cpu; the dense solve, 1e-6 of clusters.
+    # Errors: 6e-6 from float32 weights on the cpu, 1e-6 in clusters from the dense solve.
     np.testing.assert_allclose(found, expected, rtol=0, atol=tol + 1e-5)
     assert (labels != expected.argmax(axis=0)).sum() <= report.uncertified_pixels
     assert report.uncertified_pixels < 0.02 * report.unknown_pixels
@@ -539,7 +539,7 @@ def test_the_gil_is_released(ops):
         while busy.is_alive():
             time.sleep(0.001)
             ticks += 1
-        # Held, the GIL would let this thread count once, after the call.
+        # If the call held the GIL, this thread would count only once, after it.
         if ticks > 5:
             return
     pytest.fail("no other thread ran")

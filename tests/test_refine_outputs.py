@@ -1,6 +1,6 @@
-"""What hdseg refine writes for a small GeoTIFF, and for one that is refined tile by tile.
+"""Outputs of hdseg refine for a small GeoTIFF, and for one that is refined tile by tile.
 
-Labels are compared with those of refine() in memory, places with what rasterio says of the image.
+Labels are compared with those of refine() in memory, georeferences with rasterio's for the image.
 """
 
 import json

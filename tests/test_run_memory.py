@@ -1,4 +1,4 @@
-"""What happens to a device's arrays when its memory does not suffice."""
+"""The arrays on a device when it runs out of memory."""
 
 import weakref
 from contextlib import contextmanager

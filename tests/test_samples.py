@@ -1,4 +1,4 @@
-"""Patches in which the coarse map is compared with the colours, and how they are read together."""
+"""The patches in which the coarse map is compared with the colours, and their grouping."""
 
 import numpy as np
 import pytest

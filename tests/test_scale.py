@@ -1,4 +1,4 @@
-"""From file to file, tile by tile: the same labels as refine() finds in memory."""
+"""refine_file() tile by tile gives the same labels as refine() in memory."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tiles on the workers of Dask: the same file, whoever did the tiles, and however they died."""
+"""Tiles on Dask workers: the same output, whichever workers ran them, and however these died."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from hdseg_gpu.core.errors import Unfinished
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 
-PATIENCE = {  # with machines that have much else to do
+PATIENCE = {  # long timeouts, for busy machines
     "distributed.comm.timeouts.connect": "120s",
     "distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1,
 }
 
-# Dask's own business: sockets of workers that were killed, and what it still calls.
+# Warnings from Dask: sockets of killed workers, and deprecated functions that it calls.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),

@@ -1,4 +1,4 @@
-"""Disks that are full, files that must not grow, folders that cannot be written to."""
+"""Full disks, limits on file sizes, and folders without write permission."""
 
 import os
 import re
@@ -232,7 +232,7 @@ def test_folders_that_cannot_be_synced(tmp_path, monkeypatch):
 # ---- plain users -------------------------------------------------------------------------------
 
 
-# What is imported later may lie where a plain user cannot read.
+# Run once before changing the user: modules imported later may be unreadable for a plain user.
 AS_NOBODY = """
 import os, sys
 from hdseg_gpu.cli import main
@@ -294,7 +294,7 @@ def test_folder_that_becomes_read_only_in_a_run(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("hdseg_gpu.io.own.os.replace", failing)
-        with pytest.raises(Unfinished, match="Read-only file system; mend that and continue"):
+        with pytest.raises(Unfinished, match="Read-only file system; fix that and continue"):
             run(output)
 
 

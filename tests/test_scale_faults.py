@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, or find their files damaged: what comes out is the same."""
+"""Runs that are killed, interrupted, or find their files damaged give the same output."""
 
 import errno
 import io
@@ -90,19 +90,19 @@ def test_killed_at_any_time(inputs, output, undisturbed):
             with start(inputs.line(output, *more)) as child:
                 try:
                     said = child.communicate(timeout=rng.uniform(0.2, 0.4 * undisturbed[1]))[1]
-                    break  # it came to its end
+                    break  # it finished
                 except subprocess.TimeoutExpired:
                     child.kill()
                     said = child.communicate()[1]
             kills += 1
             if output.exists():
-                break  # nothing was left to do but to end
+                break  # only its folder was left to remove
             more = ("--resume",)
             if folder_of(output).exists():
                 done = plan_of(output)
                 reached |= done.keys()
                 now = sum(map(len, done.values()))
-                assert now >= last  # nothing that was done is lost
+                assert now >= last  # no finished task is lost
                 last = now
         chains += 1
         assert_same_end(inputs, output, undisturbed, child, said)
@@ -127,7 +127,7 @@ def assert_same_end(inputs, output, undisturbed, child, said):
 
 
 KILL = "import os, signal; die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
-# Where a run dies -> what makes it.
+# Where a run dies -> code that kills it there.
 DEATHS = {
     "in the middle of the file": (
         "import hdseg_gpu.io.tiff_pyramid as m; old, seen = m.strips, []\n"
@@ -215,7 +215,7 @@ def test_a_foreign_file_is_not_replaced_by_a_resumed_run(inputs, output):
 # ---- Ctrl-C ----------------------------------------------------------------------------------
 
 
-# A child that waits for its signal once it has said where it is.
+# A child that prints its phase and then waits for a signal.
 WAITING = """\
 import sys, time
 write, said = sys.stderr.write, []
@@ -286,7 +286,7 @@ def test_damaged_files_are_not_trusted(harm, inputs, nearly_done, output, undist
     assert output.read_bytes() == undisturbed[0]
     assert beside(output) == []
     assert report.decided_tiles == 8
-    # Nothing but what is harmed is done again.
+    # Only damaged tasks are repeated.
     before = {t.phase: t.done for t in reversed(told)}
     assert 0 < before["tiles"] < 8
     assert 0 < before["statistics"] < 9
@@ -332,7 +332,7 @@ class Full:
         monkeypatch.setattr(where, name, limited)
 
 
-# Where the disk is full -> what it is that fails.
+# Phase in which the disk is full -> the call that fails.
 FULL = {
     "plan": (os, "fsync", 0),
     "statistics": (os, "fsync", 3),
@@ -399,7 +399,7 @@ def test_small_disk(where, inputs, nearly_done, tmp_path, undisturbed):
     folder.mkdir()
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare")
-    # Whole pages of 4096 bytes, as the disk counts them; the output is in this folder, too.
+    # In pages of 4096 bytes, as the disk counts; the output is in this folder, too.
     files = [p for p in nearly_done.rglob("*") if p.is_file() and p.name != "output.tif"]
     all_of_it = sum(-(-p.stat().st_size // 4096) * 4 for p in files)
     size = {"coarse map": 60, "planes": 400, "output": all_of_it + 60}[where]

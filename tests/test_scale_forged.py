@@ -1,4 +1,4 @@
-"""Workspaces whose check sums are right and whose contents are not: nothing of them is believed."""
+"""Workspaces with valid checksums but forged contents: nothing in them is trusted."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def test_records_of_a_run_are_believed_and_others_are_not(phase, job, unfinished
         assert not is_possible(job, phase, index, {k: v for k, v in right.items() if k != name})
         for wrong in WRONG:
             if (wrong == [] and name == "after") or (name == "seconds" and type(wrong) is dict):
-                continue  # there need not be any seeds, and stages have any names
+                continue  # valid: there may be no seeds, and stages may have any names
             if wrong != right[name] or type(wrong) is not type(right[name]):
                 assert not is_possible(job, phase, index, {**right, name: wrong}), (name, wrong)
 
@@ -131,7 +131,7 @@ def test_records_that_are_wrong_inside(phase, job, unfinished):
     tried = [wrong for wrong in deeper(phase, right) if wrong]
     assert len(tried) > 15
     believed = [wrong for wrong in tried if is_possible(job, phase, 0, wrong)]
-    # An error of a potential may be any number.
+    # Only the error of a potential may be any number.
     assert all(wrong["tally"]["error"] == -1 for wrong in believed if phase == "tiles")
     assert len(believed) <= (phase == "tiles")
 

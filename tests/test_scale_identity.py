@@ -1,4 +1,4 @@
-"""Pictures that are changed or replaced: during a run, between two, and before one is resumed."""
+"""Images that are changed or replaced during a run, between runs, or before one is resumed."""
 
 import os
 import shutil

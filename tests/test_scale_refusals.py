@@ -1,4 +1,4 @@
-"""Large files that are damaged, elsewhere, in the way or in use: what is refused, and how."""
+"""Refusals for large files that are damaged, missing, in the way or in use."""
 
 import fcntl
 import os
@@ -16,14 +16,14 @@ from hdseg_gpu import InvalidInput, RefinementWarning, backends, refine, refine_
 from hdseg_gpu.core.windows import all_of
 
 OPTIONS = {**PLAN, "ignore_index": 255, "interpolation": "nearest"}
-SIGMA = 0.2  # as told: a statistics would see the damage, and everything would depend on it
+SIGMA = 0.2  # passed, as statistics would include the damage, and all labels depend on them
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     found = build(tmp_path_factory.mktemp("large"))
     coarse = np.load(found.coarse)
-    coarse[7:12, 9:20] = 255  # passes through, wherever
+    coarse[7:12, 9:20] = 255  # ignored pixels keep their label in any tile
     np.save(found.coarse, coarse)
     return found
 
@@ -87,7 +87,7 @@ def test_garbage_in_the_image(inputs, undisturbed, output, tmp_path):
         refine_file(*damaged, output, sigma=SIGMA, **OPTIONS)
     assert "\n" not in str(caught.value)
     assert not output.exists()
-    # What was done is not lost to whoever can do without that part.
+    # Finished tiles are kept for resuming without that part.
     with pytest.warns(RefinementWarning, match="tile.s. are left as the coarse map has them"):
         report = refine_file(*damaged, output, sigma=SIGMA, on_error="skip", resume=True, **OPTIONS)
     fresh = tmp_path / "fresh.tif"
@@ -101,7 +101,7 @@ def test_garbage_in_the_image(inputs, undisturbed, output, tmp_path):
     coarse = np.load(inputs.coarse)
     np.testing.assert_array_equal(labels[:2048, :2048], enlarged(coarse)[:2048, :2048])
     assert 255 in labels[:2048, :2048]
-    # Beyond what its neighbours see of it, nothing is different.
+    # Beyond the halos of its neighbours nothing is different.
     assert report.doubt == undisturbed[1].doubt
     np.testing.assert_array_equal(labels[3072:], expected[3072:])
     np.testing.assert_array_equal(labels[:, 3072:], expected[:, 3072:])
@@ -158,7 +158,7 @@ def test_unfinished_run_is_in_the_way(inputs, unfinished, undisturbed, output):
     shutil.copytree(unfinished, folder_of(output))
     with pytest.raises(InvalidInput, match=r"unfinished run .*--resume .*--overwrite"):
         refine_file(*inputs, output, sigma=SIGMA, **OPTIONS)
-    refine_file(*inputs, output, sigma=0.25, overwrite=True, **OPTIONS)  # it is given up
+    refine_file(*inputs, output, sigma=0.25, overwrite=True, **OPTIONS)  # discards that run
     assert beside(output) == []
 
 

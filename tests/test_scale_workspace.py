@@ -1,4 +1,4 @@
-"""The folder of a run: one that is not ours is neither written to, nor followed, nor emptied."""
+"""Workspaces: a folder that is not one of ours is neither written to, nor followed, nor emptied."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Tensors of torch in host memory: taken as they come from networks, answered with tensors."""
+"""Torch tensors in host memory: accepted as networks return them; results are tensors, too."""
 
 import numpy as np
 import pytest

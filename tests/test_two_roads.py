@@ -1,4 +1,4 @@
-"""refine() and refine_file() on pictures and options at random, and what both owe to the truth."""
+"""refine() and refine_file() on random images and options, against each other and the truth."""
 
 import numpy as np
 import pytest

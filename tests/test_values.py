@@ -1,4 +1,4 @@
-"""The value_ops that look at what came in, against definitions written out in float64."""
+"""The ops that check input values, against definitions written out in float64."""
 
 import math
 

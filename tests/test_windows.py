@@ -1,4 +1,4 @@
-"""What an op finds in a window is what it finds there in the whole picture, to the last bit."""
+"""Ops give the same result in a window as in the whole image, to the last bit."""
 
 import threading
 
@@ -113,7 +113,7 @@ class Scene:
         self.ops, self.shape, self.count = ops, shape, count
         self.classes = blobs(shape, count - 1, seed=11).astype(class_dtype(count))
         self.redrawn = np.roll(self.classes, 3, axis=1)
-        # A class is not where another map and the picture have it: its colours are known elsewhere.
+        # A class is missing where the other map and the image have it: its model is from elsewhere.
         shown = self.classes.copy()
         self.classes[160:, 195:] = self.redrawn[80:93, 97:110] = shown[80:93, 97:110] = count - 1
         self.image = photograph(shown, channels, "uint8").reshape(*shape, channels)

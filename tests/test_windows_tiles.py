@@ -1,4 +1,4 @@
-"""Windows, tiles and planes: geometry, and what is kept on disk."""
+"""Windows, tiles and planes: geometry, and files on disk."""
 
 import numpy as np
 import pytest

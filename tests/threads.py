@@ -1,4 +1,4 @@
-"""Runs a script with several numbers of threads, to see whether they matter."""
+"""Runs a script with several numbers of threads, to compare results."""
 
 import os
 import subprocess

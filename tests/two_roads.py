@@ -1,4 +1,4 @@
-"""Pictures and options at random, and the two ways to have them refined: in memory, by files."""
+"""Random images and options, and the two ways to refine them: in memory and on files."""
 
 import inspect
 from typing import Any, NamedTuple

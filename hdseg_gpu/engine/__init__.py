@@ -1,1 +1,1 @@
-"""The order of the algorithm, once, and where its whole-picture arrays live."""
+"""The order of the algorithm's steps, and the stores that hold whole-image arrays."""

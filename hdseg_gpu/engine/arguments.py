@@ -1,4 +1,4 @@
-"""The arguments of ``refine_file``, from which the command line has its options, too."""
+"""The arguments of ``refine_file``, and the command line's options made from them."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from hdseg_gpu.engine.budget import TILES
 from hdseg_gpu.executors.progress import TileProgress
 from hdseg_gpu.io.formats import suffixes, writable
 
-MIN_SIGMA = 1e-140  # if it is not 0: the edge weights' exponent stays finite
+MIN_SIGMA = 1e-140  # smallest sigma besides 0: keeps the exponent of the edge weights finite
 _SIDES = ", ".join(map(str, TILES))
 
 
@@ -33,7 +33,7 @@ class FileCall(CallOptions):
         Any,
         About(
             "path, or array",
-            "Labels (h, w) or probabilities (K, h, w), see ``refine``; they are held in memory.",
+            "Labels (h, w) or probabilities (K, h, w), see ``refine``; held in memory.",
         ),
     ]
     output: Annotated[
@@ -41,8 +41,8 @@ class FileCall(CallOptions):
         About(
             "path",
             f"{suffixes(writable())}: the extension decides the format. Georeference and pixel "
-            "size are the image's, where the format has a place for them. It appears when it is "
-            "complete.",
+            "size are copied from the image if the format can hold them. The file is written "
+            "atomically.",
         ),
     ]
     _: KW_ONLY
@@ -52,7 +52,7 @@ class FileCall(CallOptions):
             "path, or array, optional",
             "Edge strengths g in [0, 1] (integers are scaled to it) of the image's size, for "
             'edges="boundary".',
-            "Map of edge strengths, as large as IMAGE.",
+            "Map of edge strengths, of the size of IMAGE.",
             cli=Path | None,
         ),
     ] = None
@@ -78,7 +78,7 @@ class FileCall(CallOptions):
         int,
         About(
             "int",
-            "Resolution level of the image that is refined; 0 is the finest.",
+            "Resolution level of the image to refine; 0 is the finest.",
             "Resolution level of IMAGE; 0 is the finest.",
             check=partial(checks.integer, minimum=0),
         ),
@@ -87,9 +87,9 @@ class FileCall(CallOptions):
         bool,
         About(
             "bool",
-            "Whether an image that is a virtual mosaic (.vrt) may read any file and address that "
-            "it names; otherwise those in its own folder and below.",
-            "A .vrt may read any file and address that it names.",
+            "Whether a virtual mosaic (.vrt) may read any file or address it names; otherwise only "
+            "files in its own folder and below.",
+            "A .vrt may read any file or address it names.",
             check=checks.switch,
         ),
     ] = False
@@ -98,8 +98,8 @@ class FileCall(CallOptions):
         About(
             "float, optional",
             "Standard deviation of the image's (or boundary map's) values, integers scaled to [0, "
-            "1]. Passing it saves one read of the whole image.",
-            "Standard deviation of the image in [0, 1]: saves one read of all of it.",
+            "1]. Passing it skips one full read of the image.",
+            "Standard deviation of the image in [0, 1]: skips one full read of it.",
             check=partial(checks.zero_or_at_least, minimum=MIN_SIGMA),
         ),
     ] = None
@@ -107,8 +107,8 @@ class FileCall(CallOptions):
         float | None,
         About(
             "float, optional",
-            "Bytes that this process may occupy. Default: half of what is free.",
-            "Memory to take: bytes, or such as 2G (2^30). Default: half of what is free.",
+            "Memory limit of this process in bytes. Default: half of the free memory.",
+            "Memory limit: bytes, or e.g. 2G (2^30). Default: half of the free memory.",
             cli=str | None,
         ),
     ] = None
@@ -116,8 +116,9 @@ class FileCall(CallOptions):
         int | None,
         About(
             "int, optional",
-            "Tiles at once. Default: as many as there are processors, if the memory suffices.",
-            "Tiles at once. Default: as many as there are processors, if memory suffices.",
+            "Number of tiles processed at once. Default: the number of processors, or as many as "
+            "memory allows.",
+            "Tiles processed at once. Default: number of processors, if memory allows.",
             check=checks.count,
         ),
     ] = None
@@ -135,8 +136,8 @@ class FileCall(CallOptions):
         Any,
         About(
             'distributed.Client or "dask", optional',
-            "Where tiles run: on Dask's workers, which must see the files under the same paths; "
-            '"dask" with `address`. Default: in threads of this process.',
+            "Where tiles run: on Dask workers, which must see the files under the same paths; "
+            '"dask" needs `address`. Default: in threads of this process.',
             "dask: tiles run on the workers of --address. Default: in this process.",
             cli=str | None,
         ),
@@ -145,8 +146,8 @@ class FileCall(CallOptions):
         str | None,
         About(
             "str, optional",
-            'Of the Dask scheduler, such as "tcp://10.0.0.1:8786".',
-            "Dask's scheduler, such as tcp://10.0.0.1:8786.",
+            'Address of the Dask scheduler, such as "tcp://10.0.0.1:8786".',
+            "Address of the Dask scheduler, such as tcp://10.0.0.1:8786.",
             check=checks.text,
         ),
     ] = None
@@ -154,9 +155,9 @@ class FileCall(CallOptions):
         float,
         About(
             "float",
-            "Seconds without a single worker of Dask, or an answer of its scheduler, after which "
-            "the run stops.",
-            "Seconds without any worker of Dask after which the run stops.",
+            "Seconds after which the run stops if Dask has no workers or its scheduler does not "
+            "answer.",
+            "Seconds without any Dask worker after which the run stops.",
             check=partial(checks.at_least, minimum=0.0),
         ),
     ] = 60.0
@@ -164,9 +165,9 @@ class FileCall(CallOptions):
         str,
         About(
             '{"fail", "skip"}',
-            'What becomes of parts of the image that cannot be decoded: "skip" leaves the tiles '
-            "that need them as the coarse map has them, and says which.",
-            "fail, or skip: leave as in COARSE where IMAGE cannot be decoded.",
+            'What to do if parts of the image cannot be decoded: "skip" takes the tiles that need '
+            "them from the coarse map, and reports them.",
+            "fail, or skip: keep COARSE where IMAGE cannot be decoded.",
             check=lambda name, value: checks.choice(name, value, ("fail", "skip")),
         ),
     ] = "fail"
@@ -174,8 +175,8 @@ class FileCall(CallOptions):
         bool,
         About(
             "bool",
-            "Whether to continue a run that was interrupted; if there is none, one begins.",
-            "Continue a run that was interrupted.",
+            "Whether to continue an interrupted run; if there is none, a new one starts.",
+            "Continue an interrupted run.",
             check=checks.switch,
         ),
     ] = False

@@ -1,4 +1,4 @@
-"""One refinement in memory, and what happens when a device has too little of it."""
+"""One refinement in memory, with fallbacks if a device runs out of it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,16 +19,16 @@ from hdseg_gpu.pipeline.evidence import taken_over
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.labels import look_up, seed_probabilities
 
-# How often smaller strips of the image are tried: they are an eighth of the memory at first.
+# How often smaller strips of the image are tried; the first take an eighth of the memory.
 _HALVINGS = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be refined: checked input, wherever its arrays are."""
+    """The checked input of a refinement; arrays may be on any device."""
 
     image: NDArray[Any]  # (H, W, C)
-    edges: NDArray[Any] | None  # (H, W, 1), None if the edges are those of the image
+    edges: NDArray[Any] | None  # boundary map, (H, W, 1); None if edges come from the image
     coarse: Coarse
     params: Params
     with_probabilities: bool
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of it, in arrays of the backend."""
+    """The result of a refinement, in arrays of the backend."""
 
     labels: NDArray[Any]  # (H, W) in the dtype of the coarse labels
     probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
@@ -53,9 +53,9 @@ def network_of(
     stages: Stages,
     ignore_index: int | None,
 ) -> Coarse:
-    """Return a coarse map that was checked where it is; in host memory if that is too small.
+    """Check a coarse map on the device that holds it, or in host memory if it does not fit there.
 
-    home: of the image. The classes go on beneath what is ignored, which is found in host memory.
+    home: the device of the image. Classes are extended into ignored pixels, in host memory.
     """
     place = home_of(given)
     if place.on_device and ops.xp is not np and place.device == home.device:
@@ -75,22 +75,22 @@ def network_of(
 def within_memory(
     ops: Ops, job: Job, budget: int | None, stages: Stages, *, final: bool
 ) -> tuple[Ops, Outcome]:
-    """Return what became of a job, and the backend that did it.
+    """Run a job; return the backend that ran it, and the outcome.
 
-    A device whose memory does not suffice gets the image in ever smaller strips. If that does not
-    help, and the backend is not final, the job goes to the backend `cpu`.
+    If the device runs out of memory, the image is passed in smaller and smaller strips. If that
+    fails too and the backend is not final, the job runs on the backend `cpu`.
     """
     notes = len(stages.notes)
     for smaller in range(_HALVINGS + 1):
-        del stages.notes[notes:]  # of an attempt that failed
+        del stages.notes[notes:]  # those of the failed attempt
         try:
             with ops.here(budget):
                 return ops, _done(ops, job, smaller, stages)
         except OutOfDeviceMemory as error:
-            # Without its traceback, whose frames hold on to the arrays of the failed attempt.
+            # Drop the traceback: its frames keep the arrays of the failed attempt alive.
             failure = OutOfDeviceMemory(*error.args)
         if not isinstance(job.image, np.ndarray):
-            break  # it is on the device as it is
+            break  # already on the device as a whole
     if final:
         raise failure
     del stages.notes[notes:]

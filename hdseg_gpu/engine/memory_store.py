@@ -1,7 +1,7 @@
-"""A picture in memory: one tile, whose whole-picture arrays are a backend's.
+"""The store of an image in memory: a single tile, in arrays of a backend.
 
-What a step has found is used up by the next, and what a device has to be waited for is asked for
-together.
+A step may overwrite the results of the previous one. Values fetched from a device are requested
+together, to wait only once.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +27,7 @@ from hdseg_gpu.pipeline.upsample import upsample
 
 
 class MemoryStore:
-    """All of a picture, in arrays of the backend."""
+    """A whole image, in arrays of the backend; see ``store.Store`` for the methods."""
 
     skip, sigma = False, None
 
@@ -41,14 +41,14 @@ class MemoryStore:
         *,
         with_probabilities: bool = False,
     ) -> None:
-        """image: (H, W, C); edges: (H, W, 1), None if the image's count; coarse: the backend's."""
+        """image: (H, W, C); edges: boundary map (H, W, 1), or None; coarse: on the backend."""
         self.ops, self.params, self.coarse = ops, params, coarse
         self.shape = int(image.shape[0]), int(image.shape[1])
         self.lengths = lengths_of(params, self.shape)
         side = max(self.shape)
         self.tiles = self.seed_tiles = TileGrid(self.shape, side)
         self.pooled = side if ops.solves_whole else BLOCK
-        # What no halo can be told for is solved as a whole.
+        # If no halo is wide enough, the image is solved as a whole.
         self.block = self.pooled if halo_of(params.gamma) is not None else side
         self.wants_probabilities = with_probabilities
         self.labels: Classes | None = None  # class index + 1, or a wall
@@ -64,7 +64,7 @@ class MemoryStore:
 
     @property
     def statistics(self) -> ImageStatistics:
-        """Return the statistics of the picture."""
+        """Return the statistics of the image."""
         assert self._statistics is not None
         return self._statistics
 
@@ -81,11 +81,11 @@ class MemoryStore:
         return [0]
 
     def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
-        """Return the whole picture; patches are counted where that is necessary."""
+        """Return the whole image; ``sample`` selects patches if there are too many pixels."""
         return [Sample(whole(self.shape), [])]
 
     def here(self) -> AbstractContextManager[None]:
-        """Do nothing: all of it happens where the backend is."""
+        """Do nothing: the caller is already in the backend's context."""
         return nullcontext()
 
     def pixels(self, window: Window) -> NDArray[Any]:
@@ -102,12 +102,12 @@ class MemoryStore:
 
     @property
     def edges_of_image(self) -> bool:
-        """Return whether edges are the image's."""
+        """Return whether edge weights come from the image."""
         return self._edges is None
 
     @property
     def edge_dtype(self) -> np.dtype[Any]:
-        """Return the type of what edges are taken from."""
+        """Return the dtype of the image, or of the boundary map if there is one."""
         dtype: np.dtype[Any] = (self._image if self._edges is None else self._edges).dtype
         return dtype
 
@@ -131,28 +131,28 @@ class MemoryStore:
         return self._cut(self._seeds, window)
 
     def band(self, window: Window, seeds: Classes) -> Band:
-        """Return the band of the seeds, which is known."""
+        """Return the band of the seeds, computed with them."""
         assert self._band is not None
         return self._band
 
     def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
-        """Return a part of the band from all over the picture."""
+        """Return a part of the band, spread over the image."""
         return sampled(self.ops, seeds, self.band(window, seeds))
 
     def context(self, step: Seeds, window: Window) -> EvidenceContext:
-        """Return the context of the whole picture."""
+        """Return the context of the whole image."""
         assert self._context is not None
         return self._context
 
     def unrefined(self, window: Window) -> Classes:
-        """Return nothing: a picture in memory can be read."""
+        """Never called: an image in memory can always be read."""
         raise AssertionError
 
     def require_memory(self, pixels: int, unknown: int) -> None:
-        """Let memory run out where it does."""
+        """Do nothing: an allocation that fails raises by itself."""
 
     def keep_cells(self, step: Seeds, index: int, classes: Classes) -> list[str]:
-        """Keep how far each cell is from another class, for the coarse map and the last round."""
+        """Keep the cells of the coarse map, or those of the last round."""
         if not step.fresh:
             return []
         ops, lengths = self.ops, self.lengths
@@ -170,7 +170,7 @@ class MemoryStore:
     def keep_seeds(
         self, step: Seeds, index: int, seeds: Classes, *asked: Steps[Any]
     ) -> tuple[Result, list[Any]]:
-        """Keep the seeds with their band; the classes are of no use to the walker."""
+        """Keep the seeds with their band; drop the classes before the walker, which needs none."""
         ops, more = self.ops, list(asked)
         if step.look is not None:
             assert self._context is not None
@@ -183,7 +183,7 @@ class MemoryStore:
         return {"unknown": [self._band.size], "planes": []}, found
 
     def keep_classes(self, redrawn: int, index: int, classes: Classes) -> list[str]:
-        """Keep the redrawn classes, which are the old array."""
+        """Keep the redrawn classes, which were written into the old array."""
         self._classes = classes
         return []
 

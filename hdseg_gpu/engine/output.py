@@ -1,4 +1,4 @@
-"""The labels of a run as a writer wants them."""
+"""Writing the labels of a run to its output."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ from hdseg_gpu.io.paths import take_name, writing
 from hdseg_gpu.io.source import Georeference
 from hdseg_gpu.pipeline.labels import look_up
 
-_STRIP = 512  # rows: writers go along rows of tiles that are as high, or higher
+_STRIP = 512  # rows; writers' tiles are at least as high, and written row by row
 
 
 @dataclass
 class Labels:
-    """Labels by window: those of the decided tiles from the disk, those of the others as seeds."""
+    """Labels by window: of solved tiles from the disk, of all others from their seeds."""
 
     store: DiskStore
     step: Seeds
@@ -38,13 +38,13 @@ class Labels:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return that of the coarse labels."""
+        """Return the dtype of the coarse labels."""
         dtype: np.dtype[Any] = self.store.coarse.values.dtype
         return dtype
 
     @property
     def largest(self) -> int:
-        """Return the largest label that there can be."""
+        """Return the largest possible label."""
         coarse = self.store.coarse
         known = [] if coarse.ignore_index is None else [coarse.ignore_index]
         return max([int(coarse.values.max()), *known])
@@ -54,7 +54,7 @@ class Labels:
         first, last = window.top // _STRIP, (window.bottom - 1) // _STRIP
         if first != last or window.width == self.shape[1]:
             return self._read(window)
-        # Side by side in a row of tiles: what lies in a strip is unpacked once.
+        # A row of tiles: decompress the strip they lie in once.
         with self._lock:
             if self._strip is None or self._strip[0] != first:
                 top = first * _STRIP
@@ -82,9 +82,9 @@ class Labels:
 
 
 def write_output(output: Path, labels: Labels, georeference: Georeference | None) -> Path:
-    """Write the labels of a run within its folder; return the complete file, or folder.
+    """Write the labels into the run's folder; return the path of the complete file or Zarr store.
 
-    Whatever stops it, all that remains is in the folder, and goes with it.
+    After an error or a kill nothing remains outside that folder.
     """
     complete = labels.store.workspace.begin_output(output)
     with writing(output):
@@ -95,7 +95,7 @@ def write_output(output: Path, labels: Labels, georeference: Georeference | None
 def name_output(
     workspace: Workspace, complete: Path, output: Path, overwrite: bool, report: FileReport
 ) -> None:
-    """Give a complete file the output's name, and keep until the end whose it is."""
+    """Move the complete file to the output's path; first record that this run wrote it."""
     workspace.about_to_name(complete, report)
     with writing(output):
         take_name(complete, output, overwrite)

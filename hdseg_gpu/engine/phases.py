@@ -1,4 +1,4 @@
-"""The phases of a run over files: what is done already is skipped, a scheduler runs the rest."""
+"""The phases of a run over files: finished tasks are skipped, an executor runs the rest."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,21 +19,21 @@ from hdseg_gpu.executors.progress import Meter
 
 
 class OnDisk:
-    """Runs the tasks of a phase tile by tile, and keeps a record of each."""
+    """Runs the tasks of a phase tile by tile, and records their results."""
 
     def __init__(self, store: DiskStore, scheduler: Executor, stages: Stages, meter: Meter) -> None:
         self.store = store
         self._scheduler, self._stages, self._meter = scheduler, stages, meter
 
     def run(self, name: str, task: Task, indices: Sequence[int], *rest: Any) -> dict[int, Result]:
-        """Do what is not yet done of a phase, and return the records of all of it."""
+        """Run the unfinished tasks of a phase; return the results of all its tasks by index."""
         self.store.workspace.begin(name)
         found = {i: r for i in indices if (r := self._recorded(name, i)) is not None}
         missing = [i for i in indices if i not in found]
         with self._stages.timed(name):
             self._meter.begin(name, len(indices), len(found))
             tasks = self._scheduler.run(task, self.store, name, missing, *rest)
-            with closing(tasks) as results:  # at once, whatever stops us: nobody works in vain
+            with closing(tasks) as results:  # on any error, stop the workers immediately
                 for index, result in results:
                     found[index] = result
                     self._meter.done(result["pixels"])
@@ -41,7 +41,7 @@ class OnDisk:
         return found
 
     def _recorded(self, name: str, index: int) -> Result | None:
-        """Return the record of a task that is done, if what it wrote is still whole."""
+        """Return the record of a finished task, if all planes it wrote are still intact."""
         result = self.store.workspace.recorded(name, index)
         if result is None or not is_possible(self.store, name, index, result):
             return None
@@ -49,15 +49,15 @@ class OnDisk:
         return result if all(plane.is_whole(index) for plane in written) else None
 
     def keep_statistics(self, found: ImageStatistics) -> None:
-        """Tell all later tasks what the picture's statistics are."""
+        """Pass the image's statistics to all later tasks."""
         self.store = replace(self.store, known_statistics=found)
 
     def before_redrawing(self, redrawn: int, tiles: Sequence[int]) -> None:
-        """Forget what an earlier run may have redrawn elsewhere."""
+        """Discard what an earlier run may have redrawn in other tiles."""
         self.store.plane(f"classes{redrawn}").forget_all_but(tiles)
 
     def before_solving(self, unknown: NDArray[np.int64]) -> None:
-        """Plan the memory of the last phase, now that unknown pixels are counted."""
+        """Plan the memory of the last phase from the number of unknown pixels."""
         if self.store.room is not None:
             room = self.store.room.with_unknown(unknown)
             self._scheduler, self.store = Local(room.workers), replace(self.store, room=room)

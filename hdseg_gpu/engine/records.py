@@ -1,8 +1,7 @@
-"""What a task may say when it is done: a record that says anything else counts as not there.
+"""Validation of task records; an invalid record is treated as missing.
 
-Records lie in files, which may be stale, damaged or not ours. What is read from them decides where
-memory is indexed and what is added up, so each phase's are checked against what the task could have
-found, before anything believes them.
+Records are files, which may be stale, damaged or forged, and their values are used as indices and
+sums. So those of each phase are first checked against what its task could have returned.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from hdseg_gpu.pipeline.rounds import WIDE
 
 
 def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> bool:
-    """Return whether a task of a phase could have said this."""
+    """Return whether a task of a phase could have returned this result."""
     kind = phase.rstrip("0123456789")
     try:
         _CHECKS[kind](store, phase, index, result)
@@ -32,7 +31,7 @@ def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> boo
 
 
 def _statistics(store: DiskStore, phase: str, index: int, result: Result) -> None:
-    """Check means and squares of blocks, or of a patch where sigma is told."""
+    """Check means and squares of blocks, or of a patch if sigma was passed."""
     whole = store.tiles.core(index) if store.sigma is None else patch_at(store.shape, index)
     _only(result, "blocks", "pixels")
     _equal(result["pixels"], _pixels(whole))

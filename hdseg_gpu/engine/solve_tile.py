@@ -12,8 +12,8 @@ from hdseg_gpu.engine.store import Result, Store
 from hdseg_gpu.ops import Band
 from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
 
-# Halos of blocks where nobody can tell beforehand how far a walker comes: it is seen how many leave
-# the block's surroundings, and these grow until hardly any do.
+# Without evidence the reach of a walker is not known in advance: the halo of a block grows until
+# walkers hardly ever escape from it.
 _FIRST_HALO = 256
 _LAST_HALO = 8192
 
@@ -23,7 +23,7 @@ def solve(
 ) -> Result:
     """Decide the unknown pixels of a tile, and keep its labels.
 
-    lost: tiles that an earlier step could not read all of; they are left as they are.
+    lost: tiles that an earlier step could not read completely; they get the coarse map's labels.
     """
     core, tally, more = store.tiles.core(index), Tally(), {}
     if index in lost:
@@ -43,14 +43,14 @@ def solve(
 
 
 def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[Classes, Tally]:
-    """Return the labels of a tile."""
+    """Return the labels of a tile, (h, w)."""
     far = halo_of(store.params.gamma) is None
     outer = core if far else outer_of(core, store.params, store.shape)
     seeds = store.seeds(step.seeds, outer)
     blocks = list(core.divided(store.block))
     labels = seeds  # of the only block
     if len(blocks) > 1:
-        labels = seeds[core.relative_to(outer).slices].copy()  # other blocks look at the seeds
+        labels = seeds[core.relative_to(outer).slices].copy()  # other blocks still need the seeds
         if not store.wants_probabilities:
             blocks = [b for b in blocks if not seeds[b.relative_to(outer).slices].all()]
     solved: Iterable[tuple[Window, Refined]]
@@ -73,7 +73,7 @@ def _decided(store: Store, stages: Stages, core: Window, step: Solve) -> tuple[C
 def _near_blocks(
     store: Store, stages: Stages, blocks: list[Window], seeds: Classes, outer: Window, step: Solve
 ) -> Iterator[tuple[Window, Refined]]:
-    """Yield blocks whose potentials depend on a known halo around them, and what became of them.
+    """Yield blocks and their results, where potentials depend on a halo of known width.
 
     seeds: of the tile's outer window.
     """
@@ -88,7 +88,7 @@ def _near_blocks(
         context = store.context(step.seeds, around)
         model = context.model(look, step.doubt, store.nearby)
     for i, (block, window) in enumerate(zip(blocks, outers, strict=True)):
-        alone = len(blocks) == 1 and window == outer  # else others need the seeds
+        alone = len(blocks) == 1 and window == outer  # else other blocks need the seeds
         own = seeds if alone else seeds[window.relative_to(outer).slices].copy()
         image = context.image_in(window)
         edges = store.edges(window)
@@ -112,10 +112,10 @@ def _core_of(scope: Scope, found: Refined) -> Refined:
 
 
 def _far_block(store: Store, stages: Stages, core: Window, step: Solve) -> Refined:
-    """Return the labels of a block around which as much is looked at as it takes.
+    """Return the result for a block, with a halo that grows until it is wide enough.
 
-    Beyond its surroundings lies a class of its own: the potential of that class is the chance that
-    a walker leaves, and bounds what the rest of the picture could change.
+    Unknown pixels at the sides of the outer window become seeds of an extra class. Its potential is
+    the probability that a walker leaves, which bounds the influence of the rest of the image.
     """
     halo = _FIRST_HALO
     while True:
@@ -128,7 +128,7 @@ def _far_block(store: Store, stages: Stages, core: Window, step: Solve) -> Refin
 def _within(
     store: Store, stages: Stages, core: Window, halo: int, step: Solve
 ) -> tuple[Refined, bool]:
-    """Return the labels of a block with so much around it, and whether no walker could leave."""
+    """Return the result for a block with a given halo, and whether no walker can leave it."""
     outer = core.padded(halo + store.params.majority // 2, store.shape)
     seeds = store.seeds(step.seeds, outer)
     known = store.band(outer, seeds)
@@ -158,16 +158,16 @@ def _within(
     if outer.shape != store.shape:
         labels = found.labels
         undecided = (labels == 0) if escape is None else (labels == 0) | (labels == escape)
-        labels = labels.astype(kept)  # walls stay walls: all bits are set
+        labels = labels.astype(kept)  # walls have all bits set, so they stay walls
         labels[undecided] = store.classes(step.seeds.redrawn, outer)[undecided] + 1
         found = replace(found, labels=labels)
     return _core_of(scope, found), not ends
 
 
 def _unknown_ends(seeds: Classes, outer: Window, shape: Shape) -> list[tuple[slice, slice]]:
-    """Return the ends of a window with unknown pixels, where walkers leave.
+    """Return the outermost rows and columns of a window with unknown pixels: walkers leave there.
 
-    The picture's frame is no end: nobody leaves there.
+    Sides on the image's border are left out, as no walker leaves the image.
     """
     everything = slice(None)
     ends = [
@@ -180,7 +180,7 @@ def _unknown_ends(seeds: Classes, outer: Window, shape: Shape) -> list[tuple[sli
 
 
 def _widened(seeds: Classes, dtype: type) -> Classes:
-    """Return seeds in a type that has room for more classes; walls stay walls."""
+    """Convert seeds to a wider dtype, for more classes; walls stay walls."""
     found: Classes = seeds.astype(dtype)
     found[seeds == wall_of(seeds.dtype)] = wall_of(found.dtype)
     return found

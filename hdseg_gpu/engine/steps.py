@@ -1,7 +1,7 @@
-"""The order of the algorithm: the only place that knows what follows what.
+"""The order of the algorithm's steps, in one place.
 
-``steps`` is a generator: it yields what is to be done, and is sent what came of it. It knows
-nothing of arrays, files, tiles or workers; ``engine.run`` does the steps on a store.
+``steps`` is a generator: it yields a step, and is sent the step's result. It is independent of
+arrays, files, tiles and workers; ``engine.run`` executes the steps on a store.
 """
 
 from collections.abc import Generator
@@ -22,26 +22,26 @@ from hdseg_gpu.pipeline.rounds import (
 
 @dataclass(frozen=True)
 class Statistics:
-    """Find the statistics of the image and the edge features. Sent back: nothing."""
+    """Compute the statistics of the image and the edge features. Sent back: nothing."""
 
 
 @dataclass(frozen=True)
 class Detail:
-    """Measure the detail of the coarse map's boundaries. Sent back: flips for each edge."""
+    """Measure the detail of the coarse map's boundaries. Sent back: flips per edge."""
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Thin the classes: find the seeds, and the unknown pixels between them.
+    """Thin the classes to seeds; the pixels removed are unknown.
 
     Sent back: the number of unknown pixels.
     """
 
-    number: int  # of these seeds; those of the i-th wide round have i, the walker's len(WIDE)
-    redrawn: int  # how often the classes have been redrawn
+    number: int  # i in the i-th wide round, len(WIDE) for the walker's seeds
+    redrawn: int  # how often the classes were redrawn before
     passes: int
-    look: Round | None  # of the evidence between them; None without evidence
-    fresh: bool  # whether no earlier step has thinned these classes
+    look: Round | None  # of the evidence for the unknown pixels; None without evidence
+    fresh: bool  # whether these classes are thinned for the first time
 
     @property
     def first(self) -> bool:
@@ -56,7 +56,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Count where the colours contradict the coarse map. Sent back: counts, (2, K)."""
+    """Count pixels whose colours contradict the coarse map. Sent back: counts, (2, K)."""
 
     seeds: Seeds
 
@@ -82,7 +82,7 @@ Step = Statistics | Detail | Seeds | Contradiction | Redraw | Solve
 
 @dataclass(frozen=True)
 class Decided:
-    """What the steps came to."""
+    """The outcome of the steps."""
 
     seeds: Seeds  # the walker's
     doubt: float | None  # of the coarse map's boundaries; None without evidence
@@ -91,13 +91,12 @@ class Decided:
 def steps(params: Params, lengths: Lengths) -> Generator[Step, Any, Decided]:
     """Yield the steps of one refinement.
 
-    The coarse map says which colours belong to which class nearby, the colours say where the map is
-    wrong, and so on in rounds, from wide windows to narrow ones. A map that deserves no doubt gets
-    the last round alone.
+    Each round fits local colour models to the current classes, and redraws classes by the colours;
+    colour windows shrink from round to round. A coarse map without doubt gets the last round only.
     """
     yield Statistics()
     doubt, redrawn, passes, look = None, 0, params.passes, None
-    thinned = -1  # how often the classes were redrawn that were thinned last
+    thinned = -1  # `redrawn` when classes were last thinned
     if params.gamma > 0:
         detail = yield Detail()
         doubt = 0.0

@@ -1,7 +1,7 @@
-"""What the tasks ask of a picture: its arrays, whether they are in memory or on disk.
+"""The interface between tasks and the arrays of an image, in memory or on disk.
 
-Arrays that a task is given belong to it: it may overwrite them. In memory they may be the
-whole-picture arrays themselves, as there is one tile then, and one task at a time.
+A task may overwrite any array that a store returns. A store in memory may return its whole-image
+arrays themselves, since it has one tile and runs one task at a time.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,19 @@ from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.evidence import EvidenceContext
 from hdseg_gpu.pipeline.rounds import Lengths
 
-Result = dict[str, Any]  # of a task: plain values
-Task = Callable[..., Result]  # of a store, the stages it is timed by, an index, and what else
+Result = dict[str, Any]  # the plain values that a task returns
+Task = Callable[..., Result]  # (store, stages for timing, index, more arguments)
 
 
 class Sample(NamedTuple):
     """A window in which the coarse map is compared with the colours."""
 
     window: Window
-    patches: list[int]  # of the picture, in which pixels count; none of them: chosen later
+    patches: list[int]  # patches of the image whose pixels count; if empty, chosen later
 
 
 class Store(Protocol):
-    """A picture, its coarse map, and what the steps have found so far."""
+    """An image, its coarse map, and the results of the steps so far."""
 
     @property
     def ops(self) -> Ops:
@@ -40,11 +40,11 @@ class Store(Protocol):
 
     @property
     def params(self) -> Params:
-        """Return the options, complete."""
+        """Return the options, with all defaults filled in."""
 
     @property
     def lengths(self) -> Lengths:
-        """Return what lengths are measured in."""
+        """Return the units of lengths."""
 
     @property
     def shape(self) -> Shape:
@@ -56,21 +56,21 @@ class Store(Protocol):
 
     @property
     def statistics(self) -> ImageStatistics:
-        """Return the statistics of the picture, once they are known."""
+        """Return the statistics of the image; not before they are computed."""
 
     @property
     def sigma(self) -> float | None:
-        """Return the standard deviation of what edges are taken from, where the caller knows it."""
+        """Return the image's (or boundary map's) standard deviation, if the caller passed it."""
 
     @property
     def skip(self) -> bool:
-        """Return whether tiles whose pixels cannot be read are left as they are."""
+        """Return whether tiles whose pixels cannot be read get the coarse map's labels."""
 
     @property
     def wants_probabilities(self) -> bool:
-        """Return whether the probabilities of all classes are to be kept."""
+        """Return whether to keep the probabilities of all classes."""
 
-    # ---- how the picture is divided ------------------------------------------------------------
+    # ---- how the image is divided --------------------------------------------------------------
 
     @property
     def tiles(self) -> TileGrid:
@@ -78,7 +78,7 @@ class Store(Protocol):
 
     @property
     def seed_tiles(self) -> TileGrid:
-        """Return the tiles in which seeds are found: whole cells."""
+        """Return the tiles in which seeds are computed; they consist of whole cells."""
 
     @property
     def block(self) -> int:
@@ -86,16 +86,16 @@ class Store(Protocol):
 
     @property
     def pooled(self) -> int:
-        """Return the side of the blocks whose statistics are added up."""
+        """Return the side of the blocks whose statistics are computed separately, then combined."""
 
     def unknown_of(self, results: dict[int, Result]) -> NDArray[np.int64]:
-        """Return the unknown pixels of each part of the picture that is counted by."""
+        """Return the number of unknown pixels in each patch, or in the whole image, (1,)."""
 
     def chosen_tiles(self, unknown: NDArray[np.int64]) -> list[int]:
         """Return the tiles with unknown pixels."""
 
     def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
-        """Return where the coarse map is compared with the colours."""
+        """Return the windows in which the coarse map is compared with the colours."""
 
     # ---- input -----------------------------------------------------------------------------------
 
@@ -103,15 +103,15 @@ class Store(Protocol):
         """Return the image in a window, (h, w, C)."""
 
     def edges(self, window: Window) -> NDArray[Any] | None:
-        """Return the boundary map in a window, (h, w, 1); None if the image's edges count."""
+        """Return the boundary map in a window, (h, w, 1); None if edges come from the image."""
 
     @property
     def edges_of_image(self) -> bool:
-        """Return whether edges are the image's."""
+        """Return whether edge weights come from the image."""
 
     @property
     def edge_dtype(self) -> np.dtype[Any]:
-        """Return the type of what edges are taken from."""
+        """Return the dtype of the image, or of the boundary map if there is one."""
 
     def here(self) -> AbstractContextManager[None]:
         """Return a context in which ops of the backend may be called outside tasks."""
@@ -122,42 +122,42 @@ class Store(Protocol):
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
 
-    # ---- what the steps have found ---------------------------------------------------------------
+    # ---- results of the steps --------------------------------------------------------------------
 
     def classes(self, redrawn: int, window: Window) -> Classes:
-        """Return the classes in a window, redrawn so often."""
+        """Return the classes in a window, as redrawn `redrawn` times."""
 
     def seeds(self, step: Seeds, window: Window, classes: Classes | None = None) -> Classes:
-        """Return the seeds in a window; classes: those there, if they are at hand."""
+        """Return the seeds in a window; classes: those of the window, if already loaded."""
 
     def band(self, window: Window, seeds: Classes) -> Band:
         """Return the band of the seeds in a window."""
 
     def sample(self, window: Window, seeds: Classes, patches: list[int]) -> Band:
-        """Return the band of the seeds in a window, in the patches of a sample."""
+        """Return the band of the seeds in a window, restricted to the patches of a sample."""
 
     def context(self, step: Seeds, window: Window) -> EvidenceContext:
-        """Return what the evidence in a window depends on."""
+        """Return the context of the evidence in a window."""
 
     @property
     def nearby(self) -> Nearby | None:
-        """Return where the next step needs which colour models, if that is known."""
+        """Return which classes need a colour model where in the next step, None if unknown."""
 
     def unrefined(self, window: Window) -> Classes:
-        """Return labels as the coarse map has them."""
+        """Return the coarse map's labels in a window: class index + 1, or a wall."""
 
     def require_memory(self, pixels: int, unknown: int) -> None:
-        """Raise InvalidInput if a window of so many pixels takes too much memory."""
+        """Raise InvalidInput if solving a window of this size needs too much memory."""
 
-    # ---- what a task has found: each returns the names of the planes it wrote --------------------
+    # ---- results of a task: each method returns the names of the planes it wrote -----------------
 
     def keep_cells(self, step: Seeds, index: int, classes: Classes) -> list[str]:
-        """Keep the classes of the cells of a seed tile, if they are new."""
+        """Keep the classes of the cells of a seed tile, if they have changed."""
 
     def keep_seeds(
         self, step: Seeds, index: int, seeds: Classes, *asked: Steps[Any]
     ) -> tuple[Result, list[Any]]:
-        """Keep the seeds of a seed tile; return what is unknown there, and what was asked."""
+        """Keep the seeds of a seed tile; return its unknown pixels, and the results of `asked`."""
 
     def keep_classes(self, redrawn: int, index: int, classes: Classes) -> list[str]:
         """Keep the redrawn classes of a tile."""

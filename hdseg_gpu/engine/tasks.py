@@ -1,7 +1,7 @@
-"""One step in one window: the same in memory and on disk, whoever runs it, and however often.
+"""Tasks: one step in one window, the same in memory and on disk. A task may be repeated safely.
 
-A task takes a store, the stages that it is timed by, and the number of a tile. It keeps what it
-finds in the store, and returns plain values, which go into its record where there is one.
+A task takes a store, the stages by which it is timed, and the index of a tile. It keeps arrays in
+the store and returns plain values, which become its record on disk.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ def statistics(store: Store, stages: Stages, index: int, boundary: bool) -> Resu
 
 
 def glance(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
-    """Return the same of a patch."""
+    """Return means and squared deviations of the image, or boundary map, in a patch."""
     patch = patch_at(store.shape, index)
     return _spreads(store, [patch], boundary) | _size(patch)
 
@@ -46,15 +46,15 @@ def _spreads(store: Store, windows: Iterable[Window], boundary: bool) -> Result:
                 raise
             continue
         spread = spread_of(store.ops, pixels)
-        # A list, as the record has it: both are sorted together.
+        # A list, as in records: both are sorted together.
         found.append([*window[:2], spread.pixels, spread.means.tolist(), spread.squares])
     return {"blocks": found}
 
 
 def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
-    """Find the seeds of a tile, and the classes of its cells.
+    """Compute the seeds of a tile, and the classes of its cells.
 
-    At first also which classes there are, and at last which have seeds.
+    The first step also finds which classes occur, the last one which have seeds.
     """
     ops, core = store.ops, store.seed_tiles.core(index)
     outer = core.padded(reach_of(store.params, step.passes), store.shape)
@@ -81,7 +81,7 @@ def seeds(store: Store, stages: Stages, index: int, step: Seeds) -> Result:
 def _marks(
     store: Store, step: Seeds, classes: Classes, seeds: Classes
 ) -> dict[str, NDArray[np.uint8]]:
-    """Return for each class whether it occurs, where the step asks for that."""
+    """Mark the classes that occur (first step), and those with seeds (last step): (K,) each."""
     if not (step.first or step.last):
         return {}
     ops, count, marks = store.ops, store.coarse.count, {}
@@ -98,7 +98,7 @@ def _marks(
 def contradiction(
     store: Store, stages: Stages, index: int, step: Contradiction, samples: Sequence[Sample]
 ) -> Result:
-    """Count where the colours contradict the coarse map in a sample of the band."""
+    """Count the pixels of a sample of the band whose colours contradict the coarse map."""
     ops, (window, patches) = store.ops, samples[index]
     with stages.timed("evidence"):
         try:
@@ -121,7 +121,7 @@ def contradiction(
 
 
 def redraw(store: Store, stages: Stages, index: int, step: Redraw) -> Result:
-    """Give the unknown pixels of a tile their likeliest classes."""
+    """Set the unknown pixels of a tile to their likeliest classes."""
     ops, core = store.ops, store.tiles.core(index)
     outer = core.padded(SMOOTHING // 2, store.shape)
     with stages.timed("evidence"):

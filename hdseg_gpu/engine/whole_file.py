@@ -1,4 +1,4 @@
-"""Pictures that fit into memory, for refine_file(): no tiles, and no folder of a run."""
+"""refine_file() for images that fit in memory: without tiles and without a workspace."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from hdseg_gpu.io.inputs import Input, check_values, reading, source_of
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.ignored import continued
 
-MOST = 32 << 20  # pixels; what has more is refined tile by tile
-# Bytes for each pixel beside the image. 17 were measured where 3 % of the pixels are unknown; each
-# unknown one takes some 300 more.
+MOST = 32 << 20  # pixels; larger images are refined tile by tile
+# Bytes per pixel besides the image. 17 were measured where 3 % of the pixels are unknown; each
+# unknown pixel takes about 300 more.
 _FOR_PIXEL = 100
 
 
 def fits(need: Need, allowed: Budget, target: Path) -> bool:
     """Return whether a picture is so small that tiles would only take time.
 
-    One that has an unfinished run for its output goes on with that, or ends it.
+    Not if there is an unfinished run for its output, which is to be continued or removed.
     """
     pixels = need.shape[0] * need.shape[1]
     each = 3 * need.channels * need.itemsize + 3 * need.boundary_bytes + _FOR_PIXEL
@@ -40,7 +40,7 @@ def fits(need: Need, allowed: Budget, target: Path) -> bool:
 
 @dataclass(frozen=True)
 class WholeFile:
-    """A picture that is refined at once."""
+    """An image to be refined as a whole."""
 
     image: Input
     boundary: Input | None
@@ -48,7 +48,7 @@ class WholeFile:
     params: Params
     ops: Ops
     device_memory: int | None
-    final: bool  # whether another backend may not take over
+    final: bool  # whether the backend must not be replaced
 
     def refine(
         self,
@@ -58,9 +58,10 @@ class WholeFile:
         stages: Stages,
         progress: Callable[[TileProgress], None] | None,
     ) -> FileReport:
-        """Write the labels to a file; nothing is written if a file changed meanwhile.
+        """Refine, and write the labels to `target`; nothing is written if an input has changed.
 
-        watch: of the coarse map's file. progress: told when a stage begins and ends.
+        watch: detects changes of the coarse map's file. progress: called when a stage begins and
+        ends.
         """
         stages.progress = _telling(progress)
         image = validate.image(_pixels(self.image), -1, self.image.alpha, Stages())
@@ -72,7 +73,7 @@ class WholeFile:
         ops, outcome = within_memory(
             self.ops, job, self.device_memory, stages, final=self.final
         )  # fmt: skip
-        with ops.here(self.device_memory):  # a device that has failed says so now
+        with ops.here(self.device_memory):  # errors of the device are raised here
             labels = ops.host(outcome.labels)
         check_values(image=self.image, boundary=self.boundary)
         if watch is not None:
@@ -98,7 +99,7 @@ def _pixels(given: Input) -> NDArray[Any]:
 
 
 def _telling(tell: Callable[[TileProgress], None] | None) -> Callable[[str, float], None] | None:
-    """Return what tells a callback of tiles which stage is under way."""
+    """Adapt a callback for tiles to stages of a whole image."""
     if tell is None:
         return None
     return lambda stage, share: tell(TileProgress(stage, int(share), 0, 0.0, None, resident()))

@@ -1,7 +1,7 @@
-"""The folder of a run beside its output: what is done so far, so that a run can be resumed.
+"""The workspace: a folder beside the output with the state of a run, from which it is resumed.
 
-It is made for this user alone. One that is a link, that belongs to someone else, or that holds
-anything that no run writes is not ours: it is neither written to nor emptied.
+It is accessible to this user only. A folder that is a link, belongs to another user, or holds any
+file that runs do not write is neither written to nor emptied.
 """
 
 import errno
@@ -40,14 +40,14 @@ _PLAN = "run.json"
 _LOCK = "lock"
 _NAMED = "named.json"
 _COMPLETE = "output"
-_TEMPORARY = ".hdseg-"  # what writers call what is not complete
+_TEMPORARY = ".hdseg-"  # prefix of writers' unfinished files
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What may become of a setting when a run is resumed: what was done without loss stays right.
+# Settings that may change when a run is resumed: (before, now); finished tiles stay valid.
 _MAY_BECOME = {"on_error": ("fail", "skip")}
-_MOST = 8 << 20  # bytes of a record: with 65,535 classes they have 1 MB
-_LONGEST_NAME = 255  # bytes, on all usual file systems
+_MOST = 8 << 20  # limit in bytes of a record: with 65,535 classes it has 1 MB
+_LONGEST_NAME = 255  # bytes, on all common file systems
 
-_ASIDE = r"(\.[0-9a-f]{12})"  # a file that does not have its name yet
+_ASIDE = r"(\.[0-9a-f]{12})"  # suffix of a file before it is renamed
 _FILES = re.compile(
     rf"{_LOCK}|\.?({re.escape(_PLAN)}|{re.escape(_NAMED)}|coarse_[a-z]+\.npy){_ASIDE}?"
 )
@@ -62,27 +62,27 @@ _WITHIN = re.compile(rf"\.?\d{{8,}}(\.json)?{_ASIDE}?")
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with the plan of a run, planes, and a record of each task that is done."""
+    """A folder with the plan of a run, planes, and a record of each finished task."""
 
     folder: Path
-    key: str = ""  # of the run, in all that it writes
+    key: str = ""  # of the run, part of everything it writes
 
     def phase(self, name: str) -> Path:
-        """Return the folder with the records of a phase."""
+        """Return the folder of a phase's records."""
         return self.folder / name
 
     def begin(self, phase: str) -> None:
-        """Make the folder of a phase."""
+        """Create the folder of a phase."""
         self.check()
         make_folder(self.phase(phase))
 
     def record(self, phase: str, index: int, result: dict[str, Any]) -> None:
-        """Say that a task is done, after all that it wrote."""
+        """Write the record of a finished task, after all it wrote."""
         place = {"run": self.key, "phase": phase, "task": index}
         write_whole(self._record(phase, index), _sealed(result | place))
 
     def recorded(self, phase: str, index: int) -> dict[str, Any] | None:
-        """Return what a task of this run said when it was done, None if it is not."""
+        """Return the result of a finished task of this run, None if there is none."""
         found = _unsealed(self._record(phase, index))
         if found is None:
             return None
@@ -93,52 +93,52 @@ class Workspace:
         return self.phase(phase) / f"{index:08d}.json"
 
     def file(self, name: str) -> Path:
-        """Return the path of a file in it."""
+        """Return the path of a file in the folder."""
         return self.folder / name
 
     def keep(self, name: str, content: dict[str, Any]) -> None:
-        """Keep what is found by its name."""
+        """Write a JSON file with a checksum."""
         write_whole(self.folder / name, _sealed(content))
 
     def kept(self, name: str) -> dict[str, Any] | None:
-        """Return it, None where nothing is kept or it is damaged."""
+        """Return what ``keep`` wrote, None if there is none or it is damaged."""
         return _unsealed(self.folder / name)
 
     def new_file(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Return a context with a stream into a file that appears when it is complete."""
+        """Return a context with a stream into a file that is written atomically."""
         return new_file(self.folder / name)
 
     def begin_output(self, output: Path) -> Path:
-        """Return where the output may be written: nothing is there."""
+        """Remove unfinished outputs; return the path at which to write the output."""
         self.check()
         with own_folder(self.folder) as folder:
             _empty(folder, lambda name: not name.startswith((_COMPLETE, _TEMPORARY)))
         return self.folder / f"{_COMPLETE}{suffix_of(output)}"
 
     def is_there(self) -> bool:
-        """Return whether what lies under its path is still, or here too, the folder of this run."""
+        """Return whether this path, on this machine, is still the folder of this run."""
         return (self.kept(_PLAN) or {}).get("run") == self.key
 
     def check(self) -> None:
-        """Raise NotOurs where another folder has taken the place of this run's."""
+        """Raise NotOurs if the path now leads to another folder."""
         if not self.is_there():
             raise NotOurs("is no longer the folder of this run")
 
     def about_to_name(self, complete: Path, report: FileReport) -> None:
-        """Keep which file is complete and about to get the output's name, and what was done."""
+        """Record which complete file is about to be renamed to the output, and the report."""
         plan = self.kept(_PLAN)
         self.keep(_NAMED, {"file": _identity(complete), "plan": plan, "report": report.to_dict()})
         synced_folder(self.folder)
 
 
 def _sealed(content: Any) -> bytes:
-    """Return JSON behind its check sum."""
+    """Return content as JSON, preceded by its checksum."""
     text = json.dumps(content).encode()
     return b"%08x %s" % (zlib.crc32(text), text)
 
 
 def _unsealed(path: Path) -> dict[str, Any] | None:
-    """Return what a file says, None if there is none or it is not as it was written."""
+    """Return the content of a file written with ``_sealed``, None if missing or damaged."""
     try:
         with own_file(path, _MOST) as stream:
             seal, text = stream.read(_MOST + 1).split(b" ", 1)
@@ -151,7 +151,7 @@ def _unsealed(path: Path) -> dict[str, Any] | None:
 
 
 def _identity(path: Path) -> list[int]:
-    """Return what tells a file, or folder, from any other; names do not matter to it."""
+    """Return numbers that identify a file or folder independently of its name."""
     status = path.lstat()
     if stat.S_ISDIR(status.st_mode):
         return [status.st_ino]
@@ -159,7 +159,7 @@ def _identity(path: Path) -> list[int]:
 
 
 def folder_for(output: Path) -> Path:
-    """Return the folder of the runs that write `output`."""
+    """Return the path of the workspace of runs that write `output`."""
     name = f".{output.name}.hdseg"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{sha256(os.fsencode(output.name)).hexdigest()[:32]}.hdseg"
@@ -172,18 +172,18 @@ def recorded_plan(output: Path) -> dict[str, Any]:
 
 
 def tile_of(plan: dict[str, Any]) -> int | None:
-    """Return the side of the tiles of a plan, None if there is none."""
+    """Return the side of a plan's tiles, None if it has no valid one."""
     tile = plan.get("tile")
     return tile if type(tile) is int and tile > 0 and tile % BLOCK == 0 else None
 
 
 def is_own(output: Path) -> bool:
-    """Return whether a run wrote an output, and was stopped before it could remove its folder."""
+    """Return whether a run wrote this output, and was stopped before it removed its folder."""
     return _named(output) is not None
 
 
 def _named(output: Path) -> dict[str, Any] | None:
-    """Return what a run that gave its output a name kept of itself; None if there is none."""
+    """Return what the run that wrote an output recorded before renaming it, None if nothing."""
     named = Workspace(folder_for(output)).kept(_NAMED)
     try:
         own = named is not None and named.get("file") == _identity(output)
@@ -193,7 +193,7 @@ def _named(output: Path) -> dict[str, Any] | None:
 
 
 def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
-    """Refuse, before any work is done, a folder that is in the way or not ours."""
+    """Raise InvalidInput, before any work, if a folder is in the way or not a workspace."""
     folder = folder_for(output)
     with _usable(folder):
         try:
@@ -209,7 +209,7 @@ def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
 
 
 def remove_remains(output: Path) -> None:
-    """Remove a folder that holds nothing but a lock nobody has: a finished run left it so."""
+    """Remove a folder that holds only a free lock: a finished run left it."""
     folder = folder_for(output)
     with suppress(OSError, InvalidInput), own_folder(folder) as found:
         if not set(os.listdir(found)) <= {_LOCK}:
@@ -220,13 +220,13 @@ def remove_remains(output: Path) -> None:
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """Say which folder cannot be used, and what to do."""
+    """Convert errors to InvalidInput that names the folder and the remedy."""
     try:
         yield
     except NotOurs as error:
         raise InvalidInput(
-            f"{folder} {error}, so no run uses or removes it; remove it yourself, or name another "
-            "output."
+            f"{folder} {error}, so it is neither used nor removed; remove it yourself, or choose "
+            "another output."
         ) from error
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
@@ -234,10 +234,10 @@ def _usable(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Complete:
-    """What may be there of an output that was being written."""
+    """The names under which an unfinished output may be in a workspace."""
 
-    files: str  # what their names begin with; without a plan they must be this output's
-    folder: str | None  # a store, of which a plan says that a run has written it
+    files: str  # prefix of file names; without a plan, the one name for this output
+    folder: str | None  # name of a Zarr store; only with a plan, which shows that a run wrote it
 
     @classmethod
     def of(cls, output: Path) -> "_Complete":
@@ -249,15 +249,15 @@ class _Complete:
 
 
 def _key_of(plan: dict[str, Any]) -> str | None:
-    """Return the key of a plan's run, None where it is no plan of ours."""
+    """Return the key of a plan's run, None if the plan is not valid."""
     key = plan.get("run")
     return key if isinstance(key, str) and re.fullmatch("[0-9a-f]{32}", key) else None
 
 
 def _check_content(folder: int, complete: _Complete, within: Path | None = None) -> None:
-    """Raise NotOurs if a folder holds what no run writes: links above all.
+    """Raise NotOurs if a folder holds anything that runs do not write, links above all.
 
-    within: the folder's path, for those of the phases to be looked into.
+    within: the folder's path; if given, the folders of phases are checked as well.
     """
     owner = os.fstat(folder).st_uid
     with os.scandir(folder) as entries:
@@ -284,12 +284,12 @@ def _is_written_by_runs(entry: os.DirEntry[str], owner: int, complete: _Complete
         if entry.is_dir(follow_symlinks=False):
             own = name == complete.folder or name.startswith(_TEMPORARY)
             return complete.folder is not None and own
-        return _is_plain(entry, owner, names=2)  # when it is complete it has the output's name, too
+        return _is_plain(entry, owner, names=2)  # a complete one may be linked as the output too
     return _FILES.fullmatch(name) is not None and _is_plain(entry, owner)
 
 
 def _is_probe(folder: int, entry: os.DirEntry[str]) -> bool:
-    """Return whether it is an empty folder that was made to see whose it would be."""
+    """Return whether an entry is an empty folder, created to find out the owner of new files."""
     if not (entry.name.startswith(_TEMPORARY) and entry.is_dir(follow_symlinks=False)):
         return False
     try:
@@ -305,14 +305,14 @@ def _is_probe(folder: int, entry: os.DirEntry[str]) -> bool:
 def _is_plain(entry: os.DirEntry[str], owner: int, names: int = 1) -> bool:
     try:
         status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # of a run that goes on
+    except FileNotFoundError:  # removed by a run in progress
         return True
     return stat.S_ISREG(status.st_mode) and status.st_uid == owner and status.st_nlink <= names
 
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Say what to do where the body meets a full disk, or one that fails."""
+    """Convert errors of the disk to Unfinished, with the remedy."""
     try:
         yield
     except NotWritten as error:
@@ -327,16 +327,16 @@ def resumable(folder: Path) -> Iterator[None]:
 
 
 def _remedy(error: OSError) -> str:
-    first = "free space" if error.errno in _FULL else "mend that"
+    first = "free space" if error.errno in _FULL else "fix that"
     return f"{first} and continue with --resume."
 
 
 @contextmanager
 def opened(output: Path, plan: dict[str, Any], *, resume: bool, anew: bool) -> Iterator[Workspace]:
-    """Return the workspace for an output, with what an earlier run left if it is to be resumed.
+    """Yield the workspace for an output, with the state of an earlier run if `resume`.
 
-    plan: everything that results depend on. It is removed when the body succeeds, and stays when
-    it fails. anew: whether what an earlier run left may be given up.
+    The workspace is removed if the body succeeds, and kept if it fails. plan: everything that
+    results depend on. anew: whether the state of an earlier run may be discarded.
     """
     check_folder(output, resume=resume, anew=anew)
     path = folder_for(output)
@@ -350,7 +350,7 @@ def opened(output: Path, plan: dict[str, Any], *, resume: bool, anew: bool) -> I
 
 @contextmanager
 def _opened(output: Path, *, make: bool) -> Iterator[int]:
-    """Return the descriptor of the folder, which is ours alone until the end of the body."""
+    """Yield a descriptor of the folder, locked until the end of the body."""
     path = folder_for(output)
     with ExitStack() as stack:
         with _usable(path):
@@ -361,14 +361,14 @@ def _opened(output: Path, *, make: bool) -> Iterator[int]:
             lock = stack.enter_context(_lock_of(folder))
         if not _locked(lock, folder, path):
             raise InvalidInput(
-                f"output {output} is being written by another run; wait for it, or name another "
+                f"output {output} is being written by another run; wait for it, or choose another "
                 "file."
             )
         yield folder
 
 
 def _lock_of(folder: int) -> BinaryIO:
-    """Return the lock of a folder, which is made if it is not there and never written to."""
+    """Open the lock file of a folder, and create it if missing; it stays empty."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     file = os.open(_LOCK, flags, 0o600, dir_fd=folder)
     stream = os.fdopen(file, "r+b", buffering=0)
@@ -381,7 +381,7 @@ def _lock_of(folder: int) -> BinaryIO:
 
 
 def _locked(lock: BinaryIO, folder: int, path: Path) -> bool:
-    """Return whether we have the lock, and not one that another run has just removed."""
+    """Take the lock; return whether we hold it, and another run has not just removed the file."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         there = os.stat(_LOCK, dir_fd=folder, follow_symlinks=False)
@@ -393,7 +393,7 @@ def _locked(lock: BinaryIO, folder: int, path: Path) -> bool:
 
 
 def _settled(workspace: Workspace, folder: int, output: Path, plan: dict[str, Any]) -> Workspace:
-    """Return the workspace with the key of its run, whose plan must still be the same."""
+    """Return the workspace with its run's key; a resumed run must have the same plan."""
     plan = json.loads(json.dumps(plan))
     before = workspace.kept(_PLAN) or {}
     key = _key_of(before)
@@ -410,7 +410,7 @@ def _settled(workspace: Workspace, folder: int, output: Path, plan: dict[str, An
 
 
 def _compare(output: Path, before: dict[str, Any], plan: dict[str, Any]) -> None:
-    """Refuse to resume with other settings, or with another version."""
+    """Raise InvalidInput if the settings or the version differ from those of the run."""
     check_version(output, before, plan["version"])
     for name in sorted(before.keys() | plan.keys()):
         change = before.get(name), plan.get(name)
@@ -422,7 +422,7 @@ def _compare(output: Path, before: dict[str, Any], plan: dict[str, Any]) -> None
 
 
 def check_version(output: Path, plan: dict[str, Any], now: str) -> None:
-    """Refuse to resume what another version of this package began, if there is anything."""
+    """Raise InvalidInput if another version of this package began the run."""
     then = plan.get("version", now)
     if then != now:
         raise InvalidInput(
@@ -432,9 +432,9 @@ def check_version(output: Path, plan: dict[str, Any], now: str) -> None:
 
 
 def finished(output: Path, plan: dict[str, Any]) -> FileReport | None:
-    """Return the report of a run that was stopped when its output had its name, and end it.
+    """Finish a run that was stopped after its output was renamed: remove its folder.
 
-    Refuses if it was one with another plan. None if there is no such run.
+    Returns its report, None if there is no such run. Raises InvalidInput if its plan differs.
     """
     named = _named(output)
     if named is None:
@@ -453,19 +453,19 @@ def finished(output: Path, plan: dict[str, Any]) -> FileReport | None:
 
 
 def _remove(folder: int, path: Path) -> None:
-    """Remove a workspace; to whom the output belongs is known until nothing else is left."""
+    """Remove a workspace; the record of which run wrote the output goes last."""
     _empty(folder, lambda name: name in (_LOCK, _NAMED))
     for name in (_LOCK, _NAMED):
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
-    with suppress(OSError):  # somebody has put something into it, and keeps it
+    with suppress(OSError):  # files of others in it are kept
         os.rmdir(path)
 
 
 def _empty(folder: int, stays: Callable[[str], bool] = lambda name: name == _LOCK) -> None:
-    """Remove what runs write, and nothing else; no link is followed.
+    """Remove what runs write, and nothing else, without following links.
 
-    The plan goes last: it says that the rest is ours.
+    The plan goes last: it identifies the other files as those of a run.
     """
     for name in sorted(os.listdir(folder), key=lambda name: name == _PLAN):
         if stays(name) or not _NAMES.match(name):

@@ -1,1 +1,1 @@
-"""Where tasks run: threads of this process, or Dask's workers. What they do is not known here."""
+"""Where tasks run: threads of this process, or Dask workers; independent of what tasks do."""

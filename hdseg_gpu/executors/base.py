@@ -1,4 +1,4 @@
-"""What runs the tasks of a phase, and what it needs to know of them: nothing but their number."""
+"""The interface of executors, which run the tasks of a phase without knowing what they do."""
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -9,30 +9,30 @@ Task = Callable[..., Result]
 
 
 class Job(Protocol):
-    """What tasks work on; it travels to workers as plain values and paths."""
+    """The data that tasks work on; sent to workers as plain values and paths."""
 
     @property
     def run(self) -> str:
-        """Return the name of this attempt at the work."""
+        """Return the unique name of this attempt."""
 
     @property
     def folder(self) -> Path:
         """Return the folder that all workers write to."""
 
     def check_workspace(self) -> None:
-        """Raise Unfinished if the work was given up, or its folder is another's by now."""
+        """Raise Unfinished if the run was abandoned or its folder now belongs to another run."""
 
     def do(self, task: Task, phase: str, index: int, *rest: Any) -> Result:
-        """Do a task, and record that it is done."""
+        """Run a task and record its result."""
 
 
 class Executor(Protocol):
-    """Runs tasks: on threads of this process, or on workers elsewhere."""
+    """Runs tasks on threads of this process or on remote workers."""
 
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
     ) -> Generator[tuple[int, Result]]:
-        """Do a task for all indices, each by ``job.do``; yield the results as they come.
+        """Run a task for all indices by ``job.do``; yield (index, result) in order of completion.
 
-        The first error is raised, and nothing new is begun then, nor when it is closed early.
+        The first error is raised. After it, or if the generator is closed, no new task starts.
         """

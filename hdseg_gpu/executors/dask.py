@@ -1,7 +1,7 @@
-"""Tiles on the workers of Dask: one future each, paths instead of pictures.
+"""Running tasks on Dask workers: one future per tile; paths are sent, not pixels.
 
-Workers are told apart from this process by nothing but what they say: before the first tile each is
-asked for its version, whether it sees the same files, and whether it can write to the run's folder.
+Before the first tile each worker is asked for its version, whether it sees the same files, and
+whether it can write to the run's folder.
 """
 
 import logging
@@ -20,26 +20,26 @@ from hdseg_gpu.executors.base import Job, Result, Task
 from hdseg_gpu.executors.dask_worker import PACKAGE, done_there, folder_seen, inputs_seen, line_of
 from hdseg_gpu.io.inputs import Input, end
 
-PATIENCE = 60.0  # seconds without a worker, or without a word of the scheduler
+PATIENCE = 60.0  # timeout in seconds without any worker, or without an answer of the scheduler
 
-_AHEAD = 3  # futures for each thread of the workers: enough that none waits for the next
-_TICK = 1.0  # seconds between two looks at the cluster while nothing comes
-_NOTICE = 3.0  # seconds after which it is said that we wait
-_FAREWELL = 10.0  # seconds that workers have to hear that a run is over
-_SILENT = ("distributed", "tornado", "asyncio")  # who logs what we say in one line
+_AHEAD = 3  # futures per worker thread: enough to keep all threads busy
+_TICK = 1.0  # seconds between checks of the cluster while no result arrives
+_NOTICE = 3.0  # seconds of waiting before a warning is logged
+_FAREWELL = 10.0  # timeout in seconds for telling workers that a run is over
+_SILENT = ("distributed", "tornado", "asyncio")  # loggers silenced: we report their errors
 
 _log = logging.getLogger(PACKAGE)
 
 
 class Distributed:
-    """The workers of a cluster, by a ``distributed.Client``."""
+    """Runs tasks on the workers of a ``distributed.Client``."""
 
     def __init__(
         self, client: Any, timeout: float = PATIENCE, inputs: Sequence[Input | None] = ()
     ) -> None:
-        """Wait for workers, at most `timeout` seconds, and refuse those that cannot take part.
+        """Wait for workers, at most `timeout` seconds; raise InvalidInput if one is unsuitable.
 
-        They must have the same version of this package, and see the same files as inputs.
+        Workers need the same version of this package, and must see the same input files.
         """
         self.client, self.timeout = client, timeout
         if getattr(client, "asynchronous", False) or client.status != "running":
@@ -49,7 +49,7 @@ class Distributed:
                 "and not asynchronous."
             )
         self.address: str = client.scheduler.address
-        self._idle: float | None = None  # since when there are no workers
+        self._idle: float | None = None  # time since when there have been no workers
         self._noticed = False
         self._threads = 0
         self._asked = 0.0
@@ -67,9 +67,9 @@ class Distributed:
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
     ) -> Generator[tuple[int, Result]]:
-        """Do a task for all indices; see ``base.Executor``.
+        """Run a task for all indices; see ``base.Executor``.
 
-        What a lost worker was at is done again by another: a tile is the same whoever writes it.
+        Tasks of a lost worker are repeated by another; a tile does not depend on who writes it.
         """
         self._check_folder(job)
         waiting = iter(indices)
@@ -98,12 +98,12 @@ class Distributed:
                 self.finish()
 
     def finish(self) -> None:
-        """Have workers close what they opened for the runs, and stop what they still do for them.
+        """Make workers close the files of these runs and stop their tasks.
 
-        A tile under way is given up at its next look at the image or at the run's folder.
+        A running task stops at its next access to the image or to the run's folder.
         """
         for run in () if self._gone else self._runs:
-            with suppress(Exception):  # those who do not hear it find out by themselves
+            with suppress(Exception):  # workers not reached notice by themselves
                 _within(_FAREWELL, self.client.run, end, run, on_error="ignore")
         self._runs.clear()
 
@@ -113,7 +113,7 @@ class Distributed:
                 _within(_FAREWELL, self.client.cancel, futures, force=True)
 
     def _next(self, done: "SimpleQueue[Any]") -> Any:
-        """Return the next future that is done, whatever became of it."""
+        """Return the next future that is done, successful or not."""
         while True:
             try:
                 return done.get(timeout=_TICK)
@@ -127,7 +127,7 @@ class Distributed:
             try:
                 found: Result = future.result(timeout=_TICK)
             except TimeoutError:
-                # It was done, and its worker was lost with it: then somebody does it again.
+                # Its worker was lost after it was done: another worker repeats the task.
                 self._threads_now()
             except CancelledError:
                 break
@@ -138,9 +138,9 @@ class Distributed:
         raise self._lost()
 
     def _threads_now(self) -> int:
-        """Return how many threads the workers have, at least 1; raise if there were none too long.
+        """Return the workers' threads, at least 1; raise if there were no workers for too long.
 
-        The scheduler is asked now and then, which tells whether it is there, too.
+        The scheduler is asked every _TICK seconds, which also shows that it is alive.
         """
         if self._threads == 0 or monotonic() - self._asked >= _TICK:
             self._threads = sum(self._called(self.client.nthreads).values())
@@ -152,7 +152,7 @@ class Distributed:
         return max(1, self._threads)
 
     def _wait(self) -> None:
-        """Count the time without workers; say so, and at last give up."""
+        """Measure the time without workers; warn, and raise Unfinished after the timeout."""
         now = monotonic()
         if self._idle is None:
             self._idle, self._noticed = now, False
@@ -169,7 +169,7 @@ class Distributed:
             )  # fmt: skip
 
     def _await_workers(self) -> None:
-        """Wait until there are workers; the task is for clusters that start them as needed."""
+        """Wait until there are workers; the dummy task makes adaptive clusters start some."""
         stimulus = self._called(self.client.submit, os.getpid, pure=False)
         try:
             while not self._called(self.client.nthreads):
@@ -186,9 +186,9 @@ class Distributed:
         self._idle = None
 
     def _check_versions(self) -> None:
-        """Refuse workers without this package, or with another version of it."""
+        """Raise InvalidInput if a worker lacks this package or has another version of it."""
         here = version(PACKAGE)
-        # A function of the standard library: others could not be told to workers without us.
+        # A function of the standard library: workers without this package cannot unpickle ours.
         for worker, there in self._of_all(version, PACKAGE):
             if isinstance(there, ModuleNotFoundError):
                 raise InvalidInput(
@@ -201,55 +201,55 @@ class Distributed:
                 )
 
     def _check_folder(self, job: Job) -> None:
-        """Refuse workers that cannot write to a run's folder, or see another, once in a run."""
+        """Raise Unfinished if a worker cannot write to the run's folder; checked once per run."""
         if job.run in self._runs:
             return
         self._runs.add(job.run)
         for worker, why in self._of_all(folder_seen, job):
             if why is not None:
                 raise Unfinished(
-                    f"The worker {worker} cannot take part: {_reason(why)} Mend that, or stop the "
+                    f"The worker {worker} cannot take part: {_reason(why)} Fix that, or stop the "
                     "worker, and continue with --resume."
                 )
 
     def _of_all(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Yield what all workers return, or raise, sorted by their addresses."""
+        """Yield (address, returned value or exception) of all workers, sorted by address."""
         found = self._called(self.client.run, function, *arguments, on_error="return")
         yield from sorted(found.items())
 
     def _called(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Return what a call of the client returns, unless its scheduler is lost."""
+        """Call a method of the client; raise Unfinished if its scheduler is lost."""
         try:
             return _within(self.timeout, function, *arguments, **options)
         except HdsegError:
             raise
         except (OSError, RuntimeError, AttributeError, CancelledError) as error:
-            # AttributeError: Dask's own, of a client that is just being closed.
+            # AttributeError: Dask raises it from a client that is being closed.
             raise self._lost() from error
 
     def _lost(self) -> Unfinished:
         self._gone = True
         return Unfinished(
-            f"The Dask scheduler at {self.address} was lost, or its futures were cancelled; what "
-            "is done is kept: start it anew if need be, and continue with --resume."
+            f"The Dask scheduler at {self.address} was lost, or its futures were cancelled; "
+            "finished tiles are kept: restart it if necessary, and continue with --resume."
         )
 
 
 def _failure(error: BaseException, phase: str, index: int) -> BaseException:
-    """Return what is to be said of a task that failed."""
+    """Return the exception to raise for a task that failed."""
     from distributed.scheduler import KilledWorker
 
     if isinstance(error, KilledWorker):
         found = Unfinished(
-            f"Workers were lost again and again at tile {index} of phase {phase} (out of "
+            f"Workers were lost repeatedly at tile {index} of phase {phase} (out of "
             "memory?); give them more, or fewer threads, and continue with --resume."
         )
     elif isinstance(error, HdsegError):
         return error
-    else:  # before the task began: it could not be understood there
+    else:  # before the task began: the worker could not unpickle it
         found = Unfinished(
             f"Tile {index} of phase {phase} failed on a worker: {type(error).__name__}: "
-            f"{line_of(error)}; mend that and continue with --resume."
+            f"{line_of(error)}; fix that and continue with --resume."
         )
     found.__cause__ = error
     return found
@@ -257,9 +257,9 @@ def _failure(error: BaseException, phase: str, index: int) -> BaseException:
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Return a client of the scheduler at an address, which is closed after the body.
+    """Yield a client of the scheduler at an address, and close it afterwards.
 
-    Meanwhile what Dask would log in many lines is silent: it is raised, in one.
+    Dask's own logging is silenced meanwhile: its errors are raised as one line.
     """
     try:
         from distributed import Client
@@ -297,13 +297,13 @@ def _silent() -> Iterator[None]:
 
 
 def _within(seconds: float, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what a function returns, or raise TimeoutError: it may wait for ever."""
+    """Call a function that may hang; raise TimeoutError after some seconds."""
     done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def call() -> None:
         try:
             done.put((function(*arguments, **options), None))
-        except BaseException as error:  # whoever waits gets it
+        except BaseException as error:  # raised in the waiting thread
             done.put((None, error))
 
     Thread(target=call, daemon=True, name="dask").start()

@@ -1,4 +1,4 @@
-"""What Dask's workers do: tiles, and telling whether they see what the run's process does."""
+"""Functions that run on Dask workers: tasks, and checks of files and folders."""
 
 import asyncio
 import os
@@ -17,11 +17,11 @@ from hdseg_gpu.io.inputs import Input
 
 PACKAGE = "hdseg_gpu"
 
-_SYNCED = 5.0  # seconds until a shared disk shows a new folder to everyone
+_SYNCED = 5.0  # timeout in seconds until a shared disk shows a new folder on all machines
 
 
 def done_there(release: str, task: Task, job: Job, phase: str, index: int, *rest: Any) -> Result:
-    """Do a task on a worker; whatever goes wrong there says where, and in one line."""
+    """Run a task on a worker; errors name the worker, in one line."""
     if version(PACKAGE) != release:
         raise Unfinished(
             f"{_here()} has {PACKAGE} {version(PACKAGE)}, and the run {release}; stop that "
@@ -39,12 +39,12 @@ def done_there(release: str, task: Task, job: Job, phase: str, index: int, *rest
     except Exception as error:
         raise Unfinished(
             f"{_here()}: tile {index} of phase {phase} failed, {type(error).__name__}: "
-            f"{line_of(error)}; mend that and continue with --resume."
+            f"{line_of(error)}; fix that and continue with --resume."
         ) from error
 
 
 async def inputs_seen(inputs: Sequence[Input | None]) -> str | None:
-    """Return why a worker cannot read the inputs of a run, None if it can."""
+    """Return why this worker cannot read the inputs of a run, None if it can."""
     return await asyncio.to_thread(_why_no_inputs, inputs)
 
 
@@ -64,7 +64,7 @@ def _why_no_inputs(inputs: Sequence[Input | None]) -> str | None:
 
 
 async def folder_seen(job: Job) -> str | None:
-    """Return why a worker cannot write to the folder of a run, None if it can."""
+    """Return why this worker cannot write to the folder of a run, None if it can."""
     return await asyncio.to_thread(_why_no_folder, job)
 
 
@@ -88,5 +88,5 @@ def _here() -> str:
 
 
 def line_of(what: Any) -> str:
-    """Return a text in one line."""
+    """Return the text of an object as one line."""
     return " ".join(str(what).split())

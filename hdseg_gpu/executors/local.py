@@ -1,4 +1,4 @@
-"""Tiles on the threads of this process: while one reads, another computes or writes."""
+"""Running tasks on threads of this process, so that reading, computing and writing overlap."""
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -8,7 +8,7 @@ from hdseg_gpu.executors.base import Job, Result, Task
 
 
 class Local:
-    """So many tiles at once."""
+    """Runs up to `workers` tasks at once."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -16,12 +16,12 @@ class Local:
     def run(
         self, task: Task, job: Job, phase: str, indices: Sequence[int], *rest: Any
     ) -> Generator[tuple[int, Result]]:
-        """Do a task for all indices; see ``base.Executor``."""
+        """Run a task for all indices; see ``base.Executor``."""
         waiting = iter(indices)
         running: dict[Future[Result], int] = {}
-        with ThreadPoolExecutor(self.workers, "tile") as pool:  # waits for what is under way
+        with ThreadPoolExecutor(self.workers, "tile") as pool:  # on exit waits for running tasks
             while True:
-                # No more than are under way are handed out, so that an error stops the rest.
+                # Tasks are submitted one by one, so that an error stops the rest.
                 while len(running) < self.workers and (index := next(waiting, None)) is not None:
                     running[pool.submit(job.do, task, phase, index, *rest)] = index
                 if not running:

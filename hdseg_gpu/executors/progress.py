@@ -1,4 +1,4 @@
-"""How far a run is, for people."""
+"""Progress reports of a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from hdseg_gpu.core.memory import MiB, resident
 
 @dataclass(frozen=True)
 class TileProgress:
-    """What is told of a run after each tile."""
+    """The progress of a run, reported after each tile."""
 
     phase: str
-    done: int  # tiles of the phase
-    tiles: int  # 0: the picture is refined at once, and the phase has no tiles
-    pixels_per_second: float  # in this phase, since the run was started
-    seconds_left: float | None  # of this phase; None where nothing is known yet
-    memory: int  # bytes that this process occupies; 0 where that cannot be told
+    done: int  # finished tiles of the phase
+    tiles: int  # tiles of the phase; 0 if the image is refined as a whole
+    pixels_per_second: float  # in this phase, without tiles of an earlier attempt
+    seconds_left: float | None  # in this phase; None if not known yet
+    memory: int  # resident memory of this process in bytes; 0 if unknown
 
     def __str__(self) -> str:
         """Return one line."""
@@ -30,19 +30,19 @@ class TileProgress:
 
 
 class Meter:
-    """Counts the tiles of a phase and tells a callback."""
+    """Counts the tiles of a phase and reports progress to a callback."""
 
     def __init__(self, tell: Callable[[TileProgress], None] | None) -> None:
         self._tell = tell
 
     def begin(self, phase: str, tiles: int, done: int) -> None:
-        """Begin with a phase, of which some tiles are done already."""
+        """Start a phase, of which `done` tiles are already finished."""
         self._phase, self._tiles, self._done, self._before = phase, tiles, done, done
         self._pixels, self._start = 0, perf_counter()
         self._say()
 
     def done(self, pixels: int) -> None:
-        """Count a tile."""
+        """Count a finished tile, and report."""
         self._done += 1
         self._pixels += pixels
         self._say()

@@ -1,1 +1,1 @@
-"""What is computed for one tile, step by step, in the ops of an Ops handed in."""
+"""The steps of the algorithm for one window, written in the ops of a given backend."""

@@ -1,8 +1,8 @@
-"""One block: the walker between the seeds. A picture is solved block by block.
+"""One block: the random walker between the seeds. An image is solved block by block.
 
-With evidence a walker forgets quickly: a few pixels around a block are enough to know its
-potentials as if the whole picture had been solved. So blocks, which do not depend on how the
-picture is divided into tiles, give the same labels however it is.
+With evidence the influence of distant pixels decays quickly: with a halo of a few pixels a block's
+potentials are those of the whole image. Blocks do not depend on the division into tiles, so neither
+do labels.
 """
 
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ from hdseg_gpu.pipeline.labels import seed_probabilities, write_probabilities
 from hdseg_gpu.pipeline.sharing import FEW, Sharing
 from hdseg_gpu.solvers import Solution, solve
 
-# What the potentials of a block may differ from those of the whole picture.
+# How much a block's potentials may differ from those of the whole image.
 CUT_ERROR = 1e-9
 _LARGEST_HALO = 256
-# Where more unknown pixels times classes meet than this, a block is divided, down to this size.
+# A block with more unknown potentials (pixels times classes) is divided, down to this side.
 _MOST_ENTRIES = 1 << 23
 _SMALLEST = 256
 
 
 def halo_of(gamma: float) -> int | None:
-    """Return the pixels around a block that matter, None if that cannot be told beforehand.
+    """Return the width in pixels of the halo a block needs, None if that is unknown or too wide.
 
-    Let v(p) = (1 + gamma)^-d, d being how far a pixel lies from the left end of the window, say. A
-    weight is at most 1 and only one neighbour is nearer to the end, so A v >= 0: v bounds the
-    chance that a walker from p gets there before evidence absorbs it, and four such sums bound what
-    is beyond the ends of the window.
+    Let v(p) = (1 + gamma)^-d, d the distance of p from one side of the window. Weights are at most
+    1, and only one neighbour is nearer to that side, so A v >= 0: v bounds the probability that a
+    walker from p reaches it before evidence absorbs it. Four such terms, one per side, bound the
+    influence of everything outside the window.
     """
     if gamma <= 0.0:
         return None
@@ -47,7 +47,7 @@ def halo_of(gamma: float) -> int | None:
 
 
 def outer_of(core: Window, params: Params, shape: Shape) -> Window:
-    """Return a block's core with what is around it: enough for the walker and the filter."""
+    """Return a block's core window with its halo: enough for the walker and the final filter."""
     halo = halo_of(params.gamma)
     assert halo is not None
     return core.padded(halo + params.majority // 2, shape)
@@ -55,23 +55,23 @@ def outer_of(core: Window, params: Params, shape: Shape) -> Window:
 
 @dataclass(frozen=True)
 class Scope:
-    """A block with what is around it: arrays of the outer window."""
+    """A block with its halo; arrays cover the outer window."""
 
     core: Window
     outer: Window
-    seeds: Classes  # becomes the labels
+    seeds: Classes  # overwritten by the labels
     image: NDArray[Any]  # (h, w, C)
-    features: NDArray[Any]  # (h, w, C), the same array if the edges are those of the image
+    features: NDArray[Any]  # (h, w, C), what edge weights depend on; may be `image` itself
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What became of a block, within its outer window."""
+    """The result for a block; arrays cover its outer window."""
 
     labels: Classes  # class index + 1, or a wall
     probabilities: NDArray[np.float32] | None  # (K, h, w), if asked for
     tally: Tally
-    escape_probability: float = 0.0  # the largest chance that a walker from the core leaves
+    escape_probability: float = 0.0  # from the outer window, the largest for walkers in the core
 
 
 def refine_block(
@@ -87,12 +87,12 @@ def refine_block(
     escape: int | None = None,
     band: Band | None = None,
 ) -> Refined:
-    """Return the labels of a block, by the walker and the final majority filter.
+    """Return the labels of a block, by the random walker and the final majority filter.
 
-    escape: the label of seeds that stand for what lies beyond the outer window, the largest one.
-    Labels count as certified if walkers that leave could not change them.
-    band: that of the seeds, if it is known.
-    share: what is done of all there is to solve before it, and after it, for the progress.
+    escape: the label, the largest one, of extra seeds where walkers leave the outer window. Labels
+    count as certified only if those walkers could not change them.
+    band: the band of the seeds, if already computed.
+    share: the fraction of the run done when this block begins and when it ends, for the progress.
     """
     seeds = scope.seeds
     probabilities = seed_probabilities(ops, seeds, count) if with_probabilities else None
@@ -118,7 +118,7 @@ def refine_block(
             side = -(-side // 2)
     if side < max(scope.core.shape):
         del band, evidence, parts, component
-        # Each part has fewer classes, and shorter lists of right-hand sides.
+        # Each part has fewer classes, so fewer right-hand sides.
         return refine_in_parts(
             ops, scope, side, count, model, params, statistics, stages, share,
             with_probabilities,
@@ -140,11 +140,11 @@ def refine_block(
             if probabilities is not None:
                 write_probabilities(ops, region, ops.body(solution.x), probabilities)
             bound = 0.0 if solution.bound is None else solution.bound
-            bound = bound + region.error / region.labels.shape[1]  # all of them together
+            bound = bound + region.error / region.labels.shape[1]  # region.error is that of the sum
             if escape is not None:
                 chance = _escape_probability(ops, region, solution, escape, core)
                 bound, most = bound + solution.error + chance, max(most, chance)
-            # The seeds become the labels: components do not touch, no other region looks here.
+            # Labels overwrite the seeds: components do not touch, so no other region reads them.
             found = ops.decide(
                 region.band, solution.x, region.labels, region.places, bound, core, seeds
             )
@@ -159,9 +159,9 @@ def refine_block(
 def _side_for_many(
     ops: Ops, scope: Scope, band: Band, component: NDArray[np.int32], sharing: Sharing | None
 ) -> int:
-    """Return the side of smaller blocks where the seeds alone tell that so many labels meet.
+    """Return a smaller side for the block if its seeds alone show that it has too many labels.
 
-    What has to be divided is not looked at more closely before.
+    This avoids computing evidence for a block that is divided anyway.
     """
     side = max(scope.core.shape)
     reach = Reach.of(ops, band, scope.seeds, None, component)
@@ -195,7 +195,7 @@ def refine_in_parts(
     share: tuple[float, float] = (0.0, 1.0),
     with_probabilities: bool = False,
 ) -> Refined:
-    """Return the labels of a picture, or a block, from smaller blocks of a side."""
+    """Return the labels of a block, solved in smaller blocks with the given side."""
     labels, probabilities, tally = scope.seeds.copy(), None, Tally()
     if with_probabilities:
         probabilities = ops.xp.zeros((count, *labels.shape), np.float32)
@@ -216,7 +216,7 @@ def refine_in_parts(
 
 
 def _cut_out(ops: Ops, scope: Scope, core: Window, params: Params) -> Scope:
-    """Return a smaller block of a scope, with arrays of its own."""
+    """Return a smaller block of a scope, with copies of its arrays."""
     outer = outer_of(core, params, (scope.outer.bottom, scope.outer.right))
     window = outer.intersection(scope.outer)
     assert window is not None
@@ -231,7 +231,7 @@ def _cut_out(ops: Ops, scope: Scope, core: Window, params: Params) -> Scope:
 def _escape_probability(
     ops: Ops, region: Region, solution: Solution, escape: int, core: Window
 ) -> float:
-    """Return the largest potential of the label `escape` in the core."""
+    """Return the largest potential of the label `escape` at pixels of the core."""
     reached = region.labels[:, -1][region.rows(ops)] == escape
     rows, columns = ops.xp.divmod(ops.pixels(region.band), region.band.shape[1])
     inside = (rows >= core.top) & (rows < core.bottom)
@@ -257,6 +257,6 @@ def _tally(solution: Solution, uncertain: int) -> Tally:
 def _advance(
     stages: Stages, share: tuple[float, float], before: float, weight: float, fraction: float
 ) -> None:
-    """Tell the progress of a system that is a part of a block, which is a share of the whole."""
+    """Report the progress of one system of a block as a fraction of the whole run."""
     done = min(1.0, before + weight * fraction)
     stages.advance("solve", min(1.0, share[0] + (share[1] - share[0]) * done))

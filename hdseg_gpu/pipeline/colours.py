@@ -1,4 +1,7 @@
-"""The colours of each class around every place: local Gaussian models from the sums of cells."""
+"""Local Gaussian colour models of the classes, from moments summed over cells.
+
+Models are estimated in colour windows: squares of cells, smoothed over their neighbours.
+"""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,26 +15,26 @@ from hdseg_gpu.core.params import ImageStatistics
 from hdseg_gpu.ops import ColourModels, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.rounds import Lengths
 
-# docs/decisions/0006-evidence.md has what was tried instead of these.
-_LEVELS = 2  # windows, and windows three times as wide; what is left is the whole picture's
+# docs/decisions/0006-evidence.md lists the alternatives tried.
+_LEVELS = 2  # colour windows, and _WIDER times as wide ones; then the whole image
 _WIDER = 3.0
-_PRIOR = 0.005  # share of a window's pixels that the wider windows count
-_RIDGE = 0.008  # added to the variances, as a share of the picture's
-_BOXES = sqrt(2.0)  # standard deviation of three box filters of 3
+_PRIOR = 0.005  # weight of the wider windows, as a fraction of a colour window's pixels
+_RIDGE = 0.008  # added to the variances, as a fraction of the image's
+_BOXES = sqrt(2.0)  # standard deviation of three successive box filters of width 3
 
 
 @dataclass(frozen=True)
 class Colours:
-    """How colour models see pixels, and the sums over the cells of a window of the picture."""
+    """The normalisation of colours, and the moments of a window's cells."""
 
-    center: NDArray[np.float64]  # (C,), the backend's
-    scale: float  # x = (image - center) scale
-    cell: int  # pixels
-    moments: NDArray[np.float32]  # (gh, gw, M)
+    center: NDArray[np.float64]  # (C,), an array of the backend
+    scale: float  # x = (image - center) * scale
+    cell: int  # side in pixels
+    moments: NDArray[np.float32]  # (gh, gw, M): sums of 1, x_i and x_i x_j over each cell
 
 
 def colours_of(ops: Ops, image: NDArray[Any], statistics: ImageStatistics, cell: int) -> Colours:
-    """Return the sums over cells of an image (H, W, C)."""
+    """Return the moments of the cells of an image (H, W, C)."""
     center = ops.xp.asarray(statistics.center)
     moments = ops.cell_moments(image, cell, center, statistics.scale)
     return Colours(center, statistics.scale, cell, moments)
@@ -40,11 +43,10 @@ def colours_of(ops: Ops, image: NDArray[Any], statistics: ImageStatistics, cell:
 def begin_nearby(
     ops: Ops, colours: Colours, near: tuple[Classes, ...], count: int, spread: float
 ) -> Steps[Nearby]:
-    """Begin to find which classes need a model in which window, by the classes near each cell.
+    """Start finding which classes need a model in which colour window, from classes near cells.
 
-    Windows have the models that pixels around them may ask for: so a pixel finds those that it
-    would find in the whole picture, whatever part of it is at hand, and a class costs nothing where
-    it is not near.
+    A colour window has the models that pixels around it may need. So a pixel gets the same models
+    whatever part of the image is loaded, and a class costs nothing where it is not near.
     """
     group, _ = windows_of(spread, colours.cell)
     return ops.begin_nearby_classes(near, count, colours.cell, group)
@@ -59,9 +61,10 @@ def colour_models(
     spread: float,
     nearby: Nearby,
 ) -> ColourModels:
-    """Return models of the classes in windows with a standard deviation of `spread` pixels.
+    """Return colour models of the classes in all colour windows.
 
-    A cell counts for the class `own` with `weight`.
+    own: the class of each cell, (gh, gw). weight: of each cell in that class's model, (gh, gw).
+    spread: standard deviation of the smoothing, in pixels.
     """
     group, radii = windows_of(spread, colours.cell)
     size = group * colours.cell
@@ -72,7 +75,7 @@ def colour_models(
 
 
 def windows_for(spread: float, lengths: Lengths) -> tuple[int, int]:
-    """Return the pixels of a window, and how far from a pixel its evidence comes.
+    """Return the side of a colour window and how far a pixel's evidence reaches, in pixels.
 
     spread: in units of the scale.
     """
@@ -82,12 +85,12 @@ def windows_for(spread: float, lengths: Lengths) -> tuple[int, int]:
 
 
 def windows_of(spread: float, cell: int) -> tuple[int, tuple[int, ...]]:
-    """Return the cells of a window, and the radii of the filters over windows."""
+    """Return the side of a colour window in cells, and the radii of the box filters over them."""
     group = max(1, int(spread / (_BOXES * cell)))
     size = group * cell
     return group, tuple(_radius(spread / size * _WIDER**level) for level in range(_LEVELS))
 
 
 def _radius(spread: float) -> int:
-    """Return the radius of three box filters that together spread so far: 4 s^2 = w^2 - 1."""
+    """Return the radius of box filters, three of which have this deviation: 4 s^2 = w^2 - 1."""
     return max(1, round((sqrt(4 * spread**2 + 1) - 1) / 2))

@@ -1,8 +1,8 @@
-"""How far the coarse map is to be doubted near its boundaries: 0, not at all, to 1.
+"""Doubt: how unreliable the coarse map is near its boundaries, from 0 (trusted) to 1.
 
-Two signs, and both must be there. A network that decides at a lower resolution than its answer has
-draws boundaries without detail; one reduced from a sharp mask has detail of single pixels. And
-where the boundary is wrong, the colours beside it contradict it.
+It takes two signs together. First, boundaries without detail: a network that decides at a lower
+resolution than its output has draws smooth ones, a map reduced from a sharp mask has detail of
+single pixels. Second, colours next to a boundary that contradict it.
 """
 
 from math import log
@@ -17,8 +17,8 @@ from hdseg_gpu.ops import Band, Evidence, Ops
 from hdseg_gpu.pipeline.evidence import Cells
 from hdseg_gpu.pipeline.rounds import Lengths
 
-# The contradiction at which doubt begins and is full, where there are _DETAIL flips per edge, and
-# what e times as much detail adds to it: between what real networks and reduced masks show. See
+# At _DETAIL flips per edge, doubt rises from 0 to 1 between these two contradictions; e times as
+# much detail shifts both by _PER_DETAIL. They separate real networks from reduced masks, see
 # docs/decisions/0006-evidence.md.
 _CONTRADICTION = (0.54, 0.64)
 _DETAIL = 0.1
@@ -38,13 +38,13 @@ def detail_of(ops: Ops, coarse: Classes) -> float:
 
 
 def doubt_of(detail: float, contradiction: float) -> float:
-    """Return the doubt that both give cause for."""
+    """Return the doubt, 0 to 1, from the detail and the contradiction."""
     none, full = (limit + _PER_DETAIL * log(detail / _DETAIL) for limit in _CONTRADICTION)
     return min(1.0, max(0.0, (contradiction - none) / (full - none)))
 
 
 def unknown_in_patches(ops: Ops, band: Band, window: Window, patches: Shape) -> NDArray[np.int64]:
-    """Return how many pixels of a band in a window are in each of the picture's patches."""
+    """Count the pixels of a window's band in each patch of the image: (rows, columns)."""
     rows, columns = ops.xp.divmod(ops.pixels(band), band.shape[1])
     patch = (rows + window.top) // PATCH * patches[1] + (columns + window.left) // PATCH
     counts: NDArray[np.int64] = ops.host(ops.xp.bincount(patch, minlength=patches[0] * patches[1]))
@@ -52,19 +52,19 @@ def unknown_in_patches(ops: Ops, band: Band, window: Window, patches: Shape) -> 
 
 
 def in_squares(unknown: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """Return how many pixels of squares of a side are unknown, from those of the patches."""
+    """Sum the counts of unknown pixels in patches over squares with the given side."""
     step = side // PATCH
     rows = np.add.reduceat(unknown, np.arange(0, unknown.shape[0], step), axis=0)
     return np.add.reduceat(rows, np.arange(0, unknown.shape[1], step), axis=1)
 
 
 def patches_of(shape: Shape) -> Shape:
-    """Return how many patches a picture has."""
+    """Return the rows and columns of patches of an image."""
     return -(-shape[0] // PATCH), -(-shape[1] // PATCH)
 
 
 def patch_at(shape: Shape, index: int) -> Window:
-    """Return the window of a patch of a picture; they are numbered row by row."""
+    """Return the window of a patch of an image; patches are numbered row by row."""
     row, column = divmod(index, patches_of(shape)[1])
     top, left = row * PATCH, column * PATCH
     return between(top, left, top + PATCH, left + PATCH, shape)
@@ -79,23 +79,23 @@ def sample(unknown: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def scattered(patches: Shape, count: int) -> NDArray[np.bool_]:
-    """Return so many patches all over a picture."""
+    """Return a mask of `count` patches spread over an image."""
     chosen = np.zeros(patches[0] * patches[1], np.bool_)
     chosen[_order(chosen.size)[:count]] = True
     return chosen.reshape(patches)
 
 
 def _order(patches: int) -> NDArray[np.int64]:
-    """Return patches in an order that jumps about, the same each time."""
-    # Multiples of the golden ratio, without their integer part: products wrap around.
+    """Return the patches in a fixed order in which any first few are spread over the image."""
+    # Fractional parts of multiples of the golden ratio: products wrap around.
     return np.argsort(np.arange(patches, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def grouped(chosen: NDArray[np.bool_], shape: Shape, tile: int, halo: int) -> list[list[int]]:
-    """Return the chosen patches of a picture in groups that are looked at together.
+    """Return the chosen patches in groups, each of which is read as one window.
 
-    All patches of a tile are a group where the window around them, with its halo, has fewer pixels
-    than their own windows have together.
+    The patches of a tile form one group if the window around them, halo included, has at most as
+    many pixels as their own windows together; else each patch is its own group.
     """
     numbers = np.arange(chosen.size).reshape(chosen.shape)
     step, found = tile // PATCH, list[list[int]]()
@@ -116,7 +116,7 @@ def _area(window: Window) -> int:
 
 
 def around(shape: Shape, patches: list[int]) -> Window:
-    """Return the window around some patches of a picture."""
+    """Return the bounding window of some patches."""
     windows = [patch_at(shape, patch) for patch in patches]
     return between(
         min(w.top for w in windows), min(w.left for w in windows),
@@ -125,7 +125,7 @@ def around(shape: Shape, patches: list[int]) -> Window:
 
 
 def sampled(ops: Ops, seeds: Classes, band: Band) -> Band:
-    """Return the part of a picture's band to measure on."""
+    """Return the part of an image's band on which contradiction is measured."""
     if band.size <= SAMPLE:
         return band
     shape = seeds.shape
@@ -134,7 +134,7 @@ def sampled(ops: Ops, seeds: Classes, band: Band) -> Band:
 
 
 def band_in(ops: Ops, seeds: Classes, window: Window, shape: Shape, patches: list[int]) -> Band:
-    """Return the band of the seeds in a window of a picture, in some of its patches."""
+    """Return the band of a window's seeds, restricted to some patches of the image."""
     masked = ops.xp.full_like(seeds, wall_of(seeds.dtype))
     for patch in patches:
         rows, columns = patch_at(shape, patch).relative_to(window).slices
@@ -152,9 +152,9 @@ def contradictions_of(
     origin: tuple[int, int],
     count: int,
 ) -> NDArray[np.int64]:
-    """Return how many pixels of each class lie near a boundary, and how many look like others.
+    """Count each class's pixels near boundaries, and those with another class's colours: (2, K).
 
-    `origin` is where the band's window has its first pixel in the grid of cells.
+    origin: row and column, in pixels, of the band's window within the grid of cells.
     """
     near = _NEAR[0] * lengths.unit, _NEAR[1] * lengths.unit
     return ops.contradictions(
@@ -163,10 +163,10 @@ def contradictions_of(
 
 
 def contradiction_of(counts: NDArray[np.int64]) -> float:
-    """Return how the colours' answer at some pixels contradicts the classes near boundaries.
+    """Return how strongly colours contradict the classes near boundaries, from counts (2, K).
 
-    It is twice the mean over the classes (weighted with the roots of their pixels) of the
-    share of pixels with the colours of another, where the boundary is 1 to 2 units away.
+    It is twice the mean over the classes, weighted by the square root of their pixels, of the
+    fraction of pixels with another class's colours, 1 to 2 units from the boundary.
     """
     total, wrong = counts
     if not total.any():

@@ -1,7 +1,8 @@
-"""Class evidence for pixels between the seeds, which enters the walker with weight gamma.
+"""Class evidence for unknown pixels, which enters the random walker with weight gamma.
 
-What speaks for a class at a pixel is its colour in the colours of that class nearby, how far the
-classes as drawn (by the network, and by the round before) are, and the network's probabilities.
+A class scores at a pixel by the likelihood of its colour in the local colour model of that class,
+by the distances to the classes as drawn by the network and by the previous round, and by the
+network's probabilities.
 """
 
 from dataclasses import dataclass, replace
@@ -26,25 +27,25 @@ from hdseg_gpu.ops import (
 from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 
-# What a distance of one unit counts if there is no doubt, and what a probability does, in pixels.
+# Weights without doubt: of a distance of one unit, and of a probability, in pixels.
 _TRUST_DISTANCE = 10.0
 _TRUST_PROBABILITY = 100.0
-# With doubt, what the network's probabilities count, and distances beside them.
+# Weights at full doubt: of the network's probabilities, and of distances beside them.
 _DOUBTED_PROBABILITY = 0.3
 _DOUBTED_DISTANCE = 0.6
-KEPT = 4  # classes for each pixel
+KEPT = 4  # classes kept for each pixel
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The class of each cell, and which other is nearest."""
+    """The class of each cell, and the nearest cell of another class; arrays are (gh, gw)."""
 
-    own: Classes  # (gh, gw)
-    nearest_other: Classes
-    distance: NDArray[np.float32]
+    own: Classes
+    nearest_other: Classes  # the class of that other cell
+    distance: NDArray[np.float32]  # to it, in cells
 
     def part(self, window: Window) -> "Cells":
-        """Return those of a window of cells."""
+        """Return copies for a window of cells."""
         rows, columns = window.slices
         return Cells(
             self.own[rows, columns].copy(),
@@ -53,45 +54,45 @@ class Cells:
         )
 
     def counted(self, log: float, linear: float) -> NearestMap:
-        """Return them with what their distances count."""
+        """Return them with the weights of their distances."""
         return NearestMap(self.own, self.nearest_other, self.distance, log, linear)
 
 
 def cells_of(ops: Ops, own: Classes, lengths: Lengths) -> Cells:
-    """Return what is known of cells from their classes."""
+    """Return cells from their classes (gh, gw)."""
     distance, nearest_other = ops.nearest_others(own, lengths.reach)
     return Cells(own, nearest_other, distance)
 
 
 @dataclass(frozen=True)
 class EvidenceContext:
-    """All that the evidence in a window of the picture depends on, in arrays of the backend."""
+    """Everything the evidence in a window of the image depends on, in arrays of the backend."""
 
     ops: Ops
     params: Params
     lengths: Lengths
-    coarse: Coarse  # the part `place.part` of it
-    place: GridMapping  # its window is the one that everything here covers
+    coarse: Coarse  # its part `place.part`
+    place: GridMapping  # its window is the one that all arrays here cover
     image: NDArray[Any]  # (h, w, C) of that window
-    colours: Colours  # of that window, which begins where a cell and a window of models do
-    drawn: Cells  # by the network
-    ignored: NDArray[np.bool_] | None  # cells to ignore
-    redrawn: Cells | None = None  # by the last round; None before the first
+    colours: Colours  # of that window, which begins at a cell and at a colour window
+    drawn: Cells  # of the coarse map
+    ignored: NDArray[np.bool_] | None  # cells to ignore, (gh, gw)
+    redrawn: Cells | None = None  # of the last round; None before the first
 
     def image_in(self, window: Window) -> NDArray[Any]:
-        """Return the image in a window of the picture."""
+        """Return the image in a window, (h, w, C)."""
         found: NDArray[Any] = cut(self.ops.xp, self.image, window, self.place.window)
         return found
 
     def begin_nearby(self, look: Round) -> Steps[Nearby]:
-        """Begin to find which classes need a colour model where."""
+        """Start finding which classes need a model in which colour window."""
         near = (self.drawn,) if self.redrawn is None else (self.drawn, self.redrawn)
         maps = tuple(classes for one in near for classes in (one.own, one.nearest_other))
         spread = look.spread * self.lengths.unit
         return begin_nearby(self.ops, self.colours, maps, self.coarse.count, spread)
 
     def model(self, look: Round, doubt: float, nearby: Nearby | None = None) -> "EvidenceModel":
-        """Return the evidence of a round; `nearby` as above, if it is known."""
+        """Return the evidence of a round; nearby: the result of ``begin_nearby``, if known."""
         drawn, network = self._scored(doubt), self._network(doubt)
         if self.redrawn is None:  # the classes are still the coarse map's
             source = self._trusted(doubt)
@@ -100,7 +101,7 @@ class EvidenceContext:
         return self._model(look, source, (drawn, source), network, nearby)
 
     def colours_alone(self, look: Round, nearby: Nearby | None = None) -> "EvidenceModel":
-        """Return the evidence of the colours alone, with full doubt in the coarse map."""
+        """Return the evidence of the colours alone, with full doubt about the coarse map."""
         drawn = self._trusted(1.0)
         silent = drawn._replace(log=0.0, linear=0.0)
         return self._model(look, drawn, (silent,), None, nearby)
@@ -113,7 +114,7 @@ class EvidenceContext:
         network: CoarseProbabilities | None,
         nearby: Nearby | None,
     ) -> "EvidenceModel":
-        """Return colour models of the classes as drawn, weighted by confidence, and the rest."""
+        """Return the evidence, with colour models from cells weighted by their confidence."""
         ops, lengths = self.ops, self.lengths
         if nearby is None:
             (nearby,) = ops.together(self.begin_nearby(look))
@@ -129,11 +130,14 @@ class EvidenceContext:
         return EvidenceModel(self, models, look, maps, network)
 
     def _trusted(self, doubt: float) -> NearestMap:
-        """Return the coarse map as far as it is trusted."""
+        """Return the coarse map's cells, with distances weighted by trust in the map."""
         return self.drawn.counted(doubt, _TRUST_DISTANCE * (1 - doubt))
 
     def _scored(self, doubt: float) -> NearestMap:
-        """Return what of it enters the scores: probabilities say more than distances."""
+        """Return the coarse map's cells, with distances weighted for the scores.
+
+        With probabilities, which say more, distances count less.
+        """
         if self.coarse.probabilities is None:
             return self._trusted(doubt)
         return self.drawn.counted(_DOUBTED_DISTANCE * doubt, 0.0)
@@ -149,7 +153,7 @@ class EvidenceContext:
 
 @dataclass(frozen=True)
 class EvidenceModel:
-    """The evidence of one round, for any pixels of a context's window."""
+    """The evidence of one round, for any pixels in the window of its context."""
 
     context: EvidenceContext
     models: ColourModels
@@ -158,7 +162,7 @@ class EvidenceModel:
     network: CoarseProbabilities | None
 
     def evidence(self, band: Band, image: NDArray[Any], window: Window) -> Evidence:
-        """Return the evidence for a band in a window of the picture, with the image there."""
+        """Return the evidence for the band of a window; image: (h, w, C) of that window."""
         context, network = self.context, self.network
         if network is not None:
             network = network._replace(place=context.place._replace(window=window))
@@ -173,7 +177,7 @@ class EvidenceModel:
 def ignored_cells(
     ops: Ops, coarse: Coarse, place: GridMapping, lengths: Lengths
 ) -> NDArray[np.bool_] | None:
-    """Return which cells of the grid mapping's window are to be ignored, None if none can be."""
+    """Return which cells of the mapping's window to ignore, (gh, gw); None if there are none."""
     if coarse.ignored is None:
         return None
     walls = ops.upsample_labels(coarse.ignored.view(np.uint8), place)
@@ -196,7 +200,7 @@ def part_of(coarse: Coarse, part: Window) -> Coarse:
 
 
 def taken_over(ops: Ops, coarse: Coarse) -> Coarse:
-    """Return a coarse map in arrays of the backend."""
+    """Return a coarse map with its arrays on the backend."""
 
     def over(array: NDArray[Any] | None) -> Any:
         return None if array is None else ops.xp.asarray(array)

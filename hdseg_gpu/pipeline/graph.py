@@ -1,4 +1,4 @@
-"""The unknown band as a few independent linear systems."""
+"""Splitting the unknown band into a few independent linear systems."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from hdseg_gpu.solvers import System
 
 @dataclass(frozen=True)
 class Region:
-    """Components of the band with m - 1 right-hand sides. The potentials sum to 1: m are known.
+    """Components of the band, solved with m - 1 right-hand sides; potentials sum to 1.
 
-    Either m classes reach each of them: component by component, j counts these, so components with
-    different classes share the matrix and its right-hand sides; fewer where the backend merges
-    them. Or so many do that right-hand sides stand for different classes in different parts of the
-    picture (``sharing``).
+    Usually m classes reach each component (at most m where the backend merges small regions), and
+    right-hand side j belongs to the j-th class of each component. So components with different
+    classes share a matrix and its right-hand sides. Where too many classes reach a component, a
+    right-hand side stands for different classes in different tiles of it (``sharing``).
     """
 
     band: Band
-    labels: NDArray[Any]  # (rows, m) labels (class + 1), 0 for none
-    places: Places  # the row of each pixel
-    position: NDArray[np.int32] | None  # of its pixels in the whole band; None: it is the whole
-    has_gaps: bool = False  # some labels are 0
-    error: float = 0.0  # what labels that share columns may add to all potentials of a pixel
+    labels: NDArray[Any]  # (rows, m): labels (class + 1) by row, 0 for none
+    places: Places  # the row of `labels` for each pixel
+    position: NDArray[np.int32] | None  # of its pixels in the whole band; None if it is all of it
+    has_gaps: bool = False  # whether some labels are 0
+    error: float = 0.0  # bound on what sharing adds to the sum of a pixel's potentials
 
     @property
     def entries(self) -> int:
-        """Return how many potentials are to be found."""
+        """Return the number of unknown potentials."""
         return self.band.size * (int(self.labels.shape[1]) - 1)
 
     def rows(self, ops: Ops) -> NDArray[np.int64]:
-        """Return the row of each pixel."""
+        """Return the row of `labels` for each pixel, (n,)."""
         columns = ops.pixels(self.band) % self.band.shape[1]
         found: NDArray[np.int64] = ops.of_pixels(self.band, self.places.first).astype(np.int64)
         found += columns // self.places.across
@@ -45,11 +45,11 @@ class Region:
 
 @dataclass(frozen=True)
 class Reach:
-    """The labels that reach each component of a band, one component after the other."""
+    """The labels that reach each component of a band."""
 
     component: NDArray[np.int32]  # of each run
-    counts: NDArray[np.int64]  # of labels, for each component, in host memory
-    label: NDArray[np.int64]  # ascending for each component, in host memory
+    counts: NDArray[np.int64]  # labels per component, in host memory
+    label: NDArray[np.int64]  # component by component, ascending in each, in host memory
 
     @staticmethod
     def of(
@@ -59,10 +59,9 @@ class Reach:
         evidence: Evidence | None,
         component: NDArray[np.int32] | None = None,
     ) -> "Reach":
-        """Return who reaches what.
+        """Find the labels that reach each component.
 
-        A label reaches a component when one of its seeds adjoins it or, with evidence, when it has
-        some there.
+        A label reaches a component if one of its seeds adjoins it, or if it has evidence there.
         """
         if component is None:
             return Reach(*ops.reached(band, seeds, evidence))
@@ -71,13 +70,13 @@ class Reach:
         return Reach(component, counts, label)
 
     def entries(self, ops: Ops, band: Band) -> int:
-        """Return how many potentials there are if no two labels share a column."""
+        """Return the number of unknown potentials if no two labels share a column."""
         counts = ops.xp.asarray(self.counts)[self.component]
         lengths = band.start[1:] - band.start[:-1]
         return int((lengths * (counts - 1)).sum())
 
     def runs_with(self, ops: Ops, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which runs are of some components."""
+        """Return which runs belong to the chosen components; chosen: (components,)."""
         found: NDArray[np.bool_] = ops.xp.asarray(chosen)[self.component]
         return found
 
@@ -90,9 +89,9 @@ def regions(
     sharing: Sharing | None = None,
     component: NDArray[np.int32] | None = None,
 ) -> list[Region]:
-    """Return the regions of a band.
+    """Divide a band into regions.
 
-    Components are independent of one another: a class costs nothing where it has no say.
+    Components are independent, so a class costs nothing in those it does not reach.
     """
     reach = Reach.of(ops, band, seeds, evidence, component)
     many = reach.counts > FEW
@@ -106,10 +105,10 @@ def regions(
 def _alike(
     ops: Ops, band: Band, dtype: Any, reach: Reach, counts: NDArray[np.int64]
 ) -> Iterator[Region]:
-    """Yield the regions of components with as many labels; not of those with a count of 0.
+    """Yield one region for each number of labels in `counts`; skip components with a count of 0.
 
-    Small ones are one region: then the labels of those that have fewer come last. Where one label
-    is alone there is nothing to solve: they stay apart.
+    Small bands get a single region, in whose rows shorter lists of labels are aligned to the right.
+    Components that only one label reaches stay apart, as there is nothing to solve.
     """
     start = np.cumsum(reach.counts) - reach.counts
     numbers = np.unique(counts[counts > 0])
@@ -120,7 +119,7 @@ def _alike(
         chosen = np.flatnonzero(group)
         found = counts[chosen][:, np.newaxis]
         m = int(found.max())
-        column = np.arange(m) - (m - found)  # of a component's labels, negative before them
+        column = np.arange(m) - (m - found)  # index into a component's labels, negative for none
         at = start[chosen][:, np.newaxis] + np.maximum(column, 0)
         table = np.where(column >= 0, reach.label[at], 0).astype(dtype)
         part, first, position = band, reach.component, None
@@ -140,7 +139,7 @@ def _shared(
     runs: NDArray[np.bool_],
     sharing: Sharing,
 ) -> Region:
-    """Return the region of some runs, whose labels share columns."""
+    """Return the region of the given runs, whose labels share columns."""
     grid = sharing.grid(band.shape)
     first = (band.pixel // band.shape[1] // sharing.tile * grid[1]).astype(np.int32)
     chosen = ops.xp.where(runs, first, -grid[0] * grid[1] - 1).astype(np.int32)

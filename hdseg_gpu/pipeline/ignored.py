@@ -1,7 +1,7 @@
-"""Pixels that carry the label to ignore: as good as outside the picture.
+"""Pixels to ignore: treated as if they were outside the image.
 
-The classes go on beneath them, so that thinning does not see where they begin, as it does not see
-the picture's frame; then they become walls, to which no edge leads.
+Classes are first extended into them, so that thinning sees no boundary there, as it sees none at
+the image's border. Then they become walls, to which no edge leads.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _VALUES = 1 << 20  # that are worked on at a time
 
 
 def continued(coarse: Coarse) -> Coarse:
-    """Return the coarse map with the nearest class, in city blocks, at each pixel to ignore."""
+    """Return the coarse map with the nearest class, by city-block distance, at pixels to ignore."""
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
@@ -65,9 +65,9 @@ def raise_walls(
     seeds: Classes,
     params: Params,
 ) -> None:
-    """Put walls into the seeds at ignored pixels.
+    """Mark ignored pixels as walls in the seeds.
 
-    What they cut off from all seeds keeps its class, unless evidence can decide there.
+    Without evidence, unknown pixels that walls cut off from all seeds get seeds of their class.
     """
     put_walls(ops, ignored, place, seeds)
     if params.gamma > 0:
@@ -79,6 +79,6 @@ def raise_walls(
 
 
 def put_walls(ops: Ops, ignored: NDArray[np.bool_], place: GridMapping, seeds: Classes) -> None:
-    """Put walls into the seeds at ignored pixels, which are enlarged by nearest neighbour."""
+    """Mark ignored pixels as walls in the seeds; the mask is enlarged by nearest neighbour."""
     walls: NDArray[Any] = ops.upsample_labels(ignored.view(np.uint8), place)
     ops.xp.copyto(seeds, wall_of(seeds.dtype), where=walls != 0)

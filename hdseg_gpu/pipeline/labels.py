@@ -1,4 +1,4 @@
-"""From potentials to probabilities, from classes to labels."""
+"""Converting potentials to probabilities, and classes to labels."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hdseg_gpu.pipeline.graph import Region
 
 
 def seed_probabilities(ops: Ops, seeds: NDArray[Any], count: int) -> NDArray[np.float32]:
-    """Return (K, H, W) with 1 at the seeds of each class and 0 elsewhere."""
+    """Return probabilities (K, H, W): 1 at the seeds of each class and 0 elsewhere."""
     probabilities: NDArray[np.float32] = ops.xp.zeros((count, *seeds.shape), np.float32)
     flat = seeds.reshape(-1)
     known = ops.xp.flatnonzero((flat > 0) & (flat != wall_of(seeds.dtype)))
@@ -22,9 +22,10 @@ def seed_probabilities(ops: Ops, seeds: NDArray[Any], count: int) -> NDArray[np.
 def write_probabilities(
     ops: Ops, region: Region, x: NDArray[Any], probabilities: NDArray[np.float32]
 ) -> None:
-    """Write the potentials of a region's classes, x being those of all but the last: (m - 1, n).
+    """Write the potentials of a region's m classes into probabilities (K, h, w).
 
-    The exact potentials lie in [0, 1] and sum to 1; rounding is trimmed.
+    x: (m - 1, n), those of all but the last class. They are clipped to [0, 1], as rounding may take
+    them slightly outside.
     """
     pixels, rows = ops.pixels(region.band), region.rows(ops)
     flat = probabilities.reshape(len(probabilities), -1)
@@ -33,7 +34,7 @@ def write_probabilities(
         labels = region.labels[:, j][rows].astype(np.int64)
         value = ops.xp.clip(x[j] if j < len(x) else rest, 0.0, 1.0)
         rest -= value
-        if region.has_gaps:  # not all columns stand for a class everywhere
+        if region.has_gaps:  # a column may stand for no class at some pixels
             there = ops.xp.flatnonzero(labels)
             flat[labels[there] - 1, pixels[there]] = value[there]
         else:
@@ -43,9 +44,9 @@ def write_probabilities(
 def look_up(
     ops: Ops, values: NDArray[Any], labels: NDArray[Any], ignore_index: int | None = None
 ) -> NDArray[Any]:
-    """Return values[labels - 1], ignore_index at walls; uses up labels.
+    """Return values[labels - 1], ignore_index at walls; may overwrite labels.
 
-    No index array as large as the image is made.
+    Works in strips, to avoid an index array as large as the image.
     """
     if ignore_index is None:
         if values.dtype == labels.dtype and np.array_equal(values, np.arange(len(values))):

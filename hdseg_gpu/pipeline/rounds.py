@@ -1,4 +1,4 @@
-"""The rounds of the evidence: how wide each of them looks, and the lengths that follow."""
+"""The rounds of the evidence: their parameters, and lengths in pixels and cells."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -9,36 +9,36 @@ from hdseg_gpu.core.windows import Shape
 
 
 class Round(NamedTuple):
-    """One look at the picture; lengths are in units of the scale."""
+    """The parameters of one round; lengths are in units of the scale."""
 
-    passes: float  # of thinning: the band that is decided again
-    spread: float  # standard deviation of the windows
+    passes: float  # of thinning, which set the width of the band
+    spread: float  # standard deviation of the smoothing over colour windows
     weight: float  # of the colours
 
 
-# docs/decisions/0006-evidence.md has what was tried instead of these.
+# docs/decisions/0006-evidence.md lists the alternatives tried.
 WIDE = (Round(12, 14, 1.1), Round(4, 8, 1.1), Round(4, 5, 1.1))
 LAST = Round(2, 3, 1.5)
 TRUSTED = Round(2, 3, 1.0)
 SMOOTHING = 3  # majority filter between the rounds
 
-# What is farther from a boundary than this, or than the first band and some, is far: distances are
-# not told apart any more. So a part of the picture suffices to know them exactly.
+# Distances to another class are cut off here, or a little beyond the first band if that is farther.
+# So they can be computed exactly from a part of the image.
 _FAR = 16.0
 _BEYOND_BAND = 4.0
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What lengths are measured in."""
+    """The units of lengths."""
 
-    unit: float  # pixels: the scale, but not more than the picture has
-    cell: int  # pixels: half a unit
-    reach: int  # cells: classes that are farther do not count
+    unit: float  # in pixels: the scale, at most the image's longer side
+    cell: int  # side in pixels: half a unit
+    reach: int  # in cells: the largest distance to another class that counts
 
 
 def lengths_of(params: Params, shape: Shape) -> Lengths:
-    """Return the lengths for a picture."""
+    """Return the units of lengths for an image."""
     unit = min(params.scale, float(max(shape)))
     cell = max(2, round(unit / 2))
     reach = ceil(max(_FAR * unit, params.passes + _BEYOND_BAND * unit) / cell)
@@ -46,15 +46,15 @@ def lengths_of(params: Params, shape: Shape) -> Lengths:
 
 
 def wide_passes(i: int, params: Params, lengths: Lengths) -> int:
-    """Return the passes of the i-th wide round; the first has those asked for."""
+    """Return the passes of the i-th wide round; the first has those of `params`."""
     return params.passes if i == 0 else min(params.passes, round(WIDE[i].passes * lengths.unit))
 
 
 def last_round(doubt: float) -> Round:
-    """Return the round that the walker follows."""
+    """Return the last round, whose evidence the walker uses."""
     return LAST if doubt > 0 else TRUSTED
 
 
 def last_passes(doubt: float, params: Params, lengths: Lengths) -> int:
-    """Return its passes."""
+    """Return the passes of the last round."""
     return min(params.passes, max(1, round(last_round(doubt).passes * lengths.unit)))

@@ -1,4 +1,4 @@
-"""What is known before the walk: enough to start from, and no more unknown than can be solved."""
+"""Seeds: the pixels whose class is kept. All others are the unknown band."""
 
 from math import inf
 
@@ -14,18 +14,18 @@ from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 from hdseg_gpu.pipeline.ignored import raise_walls
 
-# The matrix has up to 5 entries a row, counted in int32.
+# The matrix has up to 5 entries per row, and indices are int32.
 MAX_UNKNOWN = (2**31 - 1) // 5
 
-# Probabilities that are sampled at a time, at least.
+# Number of probabilities sampled at a time, at least.
 _BLOCK = 1 << 20
 
 
 def reach_of(params: Params, passes: int) -> int:
-    """Return how far a pixel can have a say in the seeds: the halo that makes a window exact.
+    """Return the halo in pixels with which a window's seeds are those of the whole image.
 
-    An element looks r pixels far, so thinning m r a pass; spurs are looked at by an opening and
-    twice the passes.
+    A structuring element of radius r reaches r pixels, so a thinning pass with m elements reaches
+    m r. Pruning spurs adds an opening and twice the passes.
     """
     count, side = int(params.elements.shape[0]), int(params.elements.shape[1])
     return passes * count * (side // 2) + (2 * passes + 4 if params.prune else 0)
@@ -34,11 +34,11 @@ def reach_of(params: Params, passes: int) -> int:
 def mark_seeds(
     ops: Ops, coarse: Coarse, place: GridMapping, classes: Classes, params: Params, passes: int
 ) -> Classes:
-    """Return the seeds of classes in a window of the picture: thinned, pruned, sure, not ignored.
+    """Return the seeds (h, w) of the classes in a window: thinned, pruned, sure and not ignored.
 
-    They are those of the whole picture where the window's ends, but for the picture's frame, are
-    farther away than ``reach_of``; the rules for cut off and lost objects look as far as the
-    window goes.
+    They equal those of the whole image at pixels farther than ``reach_of`` from the window's sides,
+    except sides on the image's border. Only the rules for objects that are cut off or would lose
+    all seeds depend on the whole window.
     """
     length = min(2 * passes, max(classes.shape)) if params.prune else 0
     seeds = ops.pruned_seeds(classes, coarse.count, params.elements, passes, length)
@@ -54,7 +54,7 @@ def mark_seeds(
 def clear_unsure(
     ops: Ops, coarse: Coarse, place: GridMapping, seeds: Classes, params: Params
 ) -> None:
-    """Make seeds unknown where the largest two interpolated probabilities are close together."""
+    """Make seeds unknown where the two largest interpolated probabilities differ too little."""
     assert coarse.probabilities is not None
     flat = seeds.reshape(-1)
     step = max(1, max(_BLOCK, ops.block) // coarse.count)
@@ -68,13 +68,13 @@ def clear_unsure(
 
 
 def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes) -> None:
-    """Make seeds of the objects (4-connected, of one class) that have none left.
+    """Turn objects (4-connected, of one class) that have no seeds left into seeds.
 
-    Thinning and pruning leave some of each; probabilities may leave a whole object unsure.
+    Thinning and pruning leave some of each object; ``clear_unsure`` may leave none.
     """
     xp, wall, (height, width) = ops.xp, wall_of(seeds.dtype), seeds.shape
-    # Pixels on every other row and column of a larger picture, and between them what joins them:
-    # so the classes are apart, and one search finds the objects of all.
+    # Pixels go to every other row and column of a larger grid, joined only within a class: then one
+    # component search finds the objects of all classes.
     apart = xp.full((2 * height - 1, 2 * width - 1), wall, seeds.dtype)
     apart[::2, ::2] = seeds
     for joint, one, other in (
@@ -94,7 +94,7 @@ def keep_lost_objects(ops: Ops, classes: Classes, seeds: Classes) -> None:
 
 
 def seeded(ops: Ops, seeds: Classes, count: int) -> NDArray[np.int64]:
-    """Return how many seeds each class has."""
+    """Count the seeds of each class, (K,)."""
     return ops.histogram(seeds, wall_of(seeds.dtype) + 1)[1 : count + 1]
 
 
@@ -124,7 +124,7 @@ def check_seeds(
 
 
 def check_band(ops: Ops, seeds: Classes, passes: int) -> None:
-    """Refuse a band whose matrix and positions could not be indexed."""
+    """Raise InvalidInput if the band has too many pixels for the matrix's indices."""
     if seeds.size <= MAX_UNKNOWN:
         return
     size = int(ops.histogram(seeds, wall_of(seeds.dtype) + 1)[0])

@@ -1,8 +1,8 @@
-"""Right-hand sides that classes share: where thousands meet in one component, few are near by.
+"""Shared right-hand sides, for components that thousands of classes reach.
 
-With evidence a walker forgets quickly. So a class has no say far from its seeds and its evidence,
-and classes that are far apart can have the same right-hand side: its potential is that of the class
-near by. A component costs as many columns as there are classes around a place, however many it has.
+With evidence, the influence of a class decays quickly with the distance from its seeds and its
+evidence. So classes far apart can share a right-hand side: near each of them, its potential is that
+of this class. The number of columns is then the number of classes around any one place.
 """
 
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.windows import Shape
 
-# Components that no more classes reach have a column for each of them.
+# Components with at most this many classes have a column for each.
 FEW = 32
-_RINGS = 2  # tiles around a class's own in which it has a say
+_RINGS = 2  # tiles around its own in which a class has influence
 _LARGEST_REACH = 256
-# What classes that share a column may add to the potential, as a share of the tolerance.
+# What sharing columns may add to a potential, as a fraction of the tolerance.
 _SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """How far apart classes must be to share a column."""
+    """The grid of tiles by which classes share columns."""
 
-    tile: int  # pixels
-    error: float  # that all classes farther away may have of the potentials of a pixel, together
+    tile: int  # side in pixels
+    error: float  # bound on the sum of a pixel's potentials for all classes farther away
 
     @staticmethod
     def of(gamma: float, tolerance: float) -> "Sharing | None":
-        """Return it, None where a walker comes too far.
+        """Return the grid, None if influence decays too slowly.
 
         At a pixel at least d rows or columns away from all seeds and evidence of some classes,
-        these have 4 (1 + gamma)^-d at most (``block.halo_of``): the walker has to leave the square
-        around the pixel to get to any of them.
+        their potentials sum to at most 4 (1 + gamma)^-d (``block.halo_of``): a walker has to leave
+        the square of radius d around the pixel to reach any of them.
         """
         if gamma <= 0.0:
             return None
@@ -45,11 +45,11 @@ class Sharing:
         return Sharing(tile, 4.0 * (1.0 + gamma) ** -(_RINGS * tile))
 
     def grid(self, shape: Shape) -> Shape:
-        """Return the tiles of a picture."""
+        """Return the rows and columns of tiles of an image."""
         return -(-shape[0] // self.tile), -(-shape[1] // self.tile)
 
     def estimate(self, labels: int, shape: Shape) -> int:
-        """Return about how many columns so many labels in a picture need."""
+        """Estimate the number of columns for labels spread over an image."""
         side = (4 * _RINGS + 2) * self.tile // 2
         share = min(1.0, side * side / (shape[0] * shape[1]))
         return max(min(labels, FEW), ceil(labels * share))
@@ -58,19 +58,19 @@ class Sharing:
 def shared_columns(
     tiles: NDArray[np.int64], labels: NDArray[np.int64], grid: Shape
 ) -> NDArray[np.int64]:
-    """Return (tiles of the grid, m) which label each column stands for in a tile, 0 for none.
+    """Assign labels to columns: return (tiles, m), the label of each column in each tile, or 0.
 
-    tiles, labels: where labels have seeds or evidence. A label stands in the tiles up to two away
-    from those, always in the same column, and no other label of that column does.
+    tiles, labels: pairs (tile, label) where a label has seeds or evidence. A label occupies one
+    column in all tiles up to two away from these; no other label occupies that column there.
     """
     order = np.lexsort((tiles, labels))
     tiles, labels = tiles[order], labels[order]
     first = np.flatnonzero(np.diff(labels, prepend=-1))
     rows, columns = np.divmod(tiles, grid[1])
     parts = list(zip(first.tolist(), [*first[1:].tolist(), labels.size], strict=True))
-    # From the top left on, so that labels close ranks.
+    # From the top left, which packs columns tightly.
     parts.sort(key=lambda part: int(tiles[part[0]]))
-    taken = [[0] * grid[1] for _ in range(grid[0])]  # of each tile, the columns as bits
+    taken = [[0] * grid[1] for _ in range(grid[0])]  # occupied columns of each tile, as bits
     found: list[tuple[int, int, list[tuple[int, int, int]]]] = []
     for begin, end in parts:
         spans = _around(rows[begin:end].tolist(), columns[begin:end].tolist(), grid)
@@ -91,9 +91,9 @@ def shared_columns(
 
 
 def _around(rows: list[int], columns: list[int], grid: Shape) -> list[tuple[int, int, int]]:
-    """Return the tiles up to two away from some, as spans: row, first column, one behind the last.
+    """Return the tiles up to two away from the given ones, as spans (row, begin, end) of columns.
 
-    Tiles come row by row. Gaps in what a class has in a row are filled where nobody would fit in.
+    The given tiles are sorted row by row. Spans of a row that overlap or touch are merged.
     """
     spans: dict[int, list[tuple[int, int]]] = {}
     for y, x in zip(rows, columns, strict=True):

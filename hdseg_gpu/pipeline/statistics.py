@@ -1,4 +1,4 @@
-"""Global quantities, taken from the whole picture once and then frozen."""
+"""Statistics of the whole image, computed once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from hdseg_gpu.ops import Ops
 
 
 def unit_of(dtype: np.dtype[Any]) -> float:
-    """Return what one count is worth: integers are scaled to [0, 1], floats are kept."""
+    """Return the factor that scales integers to [0, 1]; 1 for floats."""
     return 1.0 / float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Means and squared deviations of the values in a part of a picture."""
+    """Means and squared deviations of the values in a part of an image."""
 
     pixels: int
     means: NDArray[np.float64]  # (C,)
-    squares: float  # summed over all values, from the mean of all
+    squares: float  # squared deviations from the mean over all channels, summed over all values
 
     def __add__(self, other: "Spread") -> "Spread":
-        """Return those of both parts (Chan, Golub, LeVeque 1979)."""
+        """Return the statistics of both parts together (Chan, Golub, LeVeque 1979)."""
         pixels = self.pixels + other.pixels
         apart = float(other.means.mean() - self.means.mean())
         between = apart**2 * self.means.size * (self.pixels * (other.pixels / pixels))
@@ -43,14 +43,14 @@ class Spread:
 
 
 def spread_of(ops: Ops, values: NDArray[Any]) -> Spread:
-    """Return the spread of (H, W, C)."""
+    """Return the spread of values (H, W, C)."""
     height, width, channels = values.shape
     means, deviation = ops.spread(values)
     return Spread(height * width, means, deviation**2 * height * width * channels)
 
 
 def added(spreads: Iterable[Spread]) -> Spread:
-    """Return the spread of all parts; their order matters to the last bit."""
+    """Return the spread of all parts together; rounding depends on their order."""
     first, *others = spreads
     return sum(others, first)
 
@@ -62,12 +62,12 @@ def statistics_of(
     params: Params,
     known: float | None = None,
 ) -> ImageStatistics:
-    """Return sigma, the exponent's factor for the edge weights, and how colours are normalised.
+    """Return sigma, the factor in the exponent of the edge weights, and the colour normalisation.
 
     "intensity": w = exp(-beta ||I_i - I_j||^2 / (10 sigma sqrt(C))) + eps, as in scikit-image;
     "boundary": w = exp(-beta (g_i + g_j)^2 / sigma) + eps. The features stay in their own units,
-    so the factor carries the square of the unit. sigma = 0 means a constant picture: all edges
-    are alike and the factor is 0. known: sigma, if it is.
+    so the factor includes the square of the unit. If sigma = 0 (a constant image) all weights are
+    equal and the factor is 0. known: sigma, if the caller passed it.
     """
     unit = unit_of(dtype)
     sigma, edge_scale = unit * of_edges.deviation if known is None else known, 0.0

@@ -1,4 +1,4 @@
-"""From the coarse map to a class for each pixel of the image."""
+"""Upsampling the coarse map to a class for each pixel of the image."""
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, Params
@@ -7,10 +7,10 @@ from hdseg_gpu.ops import Ops
 
 
 def upsample(ops: Ops, coarse: Coarse, place: GridMapping, params: Params) -> Classes:
-    """Return class indices in a window of the picture, from the part of the map that is at hand.
+    """Return class indices (h, w) in the window of `place`.
 
-    Labels are enlarged by nearest neighbour, or interpolated as one plane a class, which rounds
-    the stairs; probabilities are interpolated.
+    Labels are enlarged by nearest neighbour, or interpolated as one plane per class, which smooths
+    the staircase; probabilities are interpolated.
     """
     if coarse.probabilities is not None:
         return ops.upsample_argmax(coarse.probabilities, place, params.interpolation)

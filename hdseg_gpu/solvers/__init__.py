@@ -1,4 +1,4 @@
-"""How the system is solved: the choice, and the one rule for falling back."""
+"""The solvers' common interface, and the choice between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from hdseg_gpu.ops import Band, CsrMatrix, Edges, Ops
 
 @dataclass(frozen=True)
 class System:
-    """A x^j = b^j on a band, one column j for each right-hand side; the solver may use b up."""
+    """A x^j = b^j on a band, one column j per right-hand side; the solver may overwrite b."""
 
     band: Band
     edges: Edges
@@ -23,26 +23,26 @@ class System:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver returns; what to make of it is decided in ``solve`` alone."""
+    """The result of a solver, converged or not; ``solve`` alone decides what follows from it."""
 
-    x: NDArray[Any]  # columns (m, n)
+    x: NDArray[Any]  # (m, n): m right-hand sides, n unknowns; in the backend's layout
     solver: str
     iterations: int = 0  # the largest over the columns
-    error: float = 0.0  # of any potential, also of the last class: a bound, or an estimate
-    # Proven bound on the error of each potential but the last class's: (n,) or for all of them;
-    # None where the solver proves nothing.
+    error: float = 0.0  # the largest of any potential, the last class's included; may be estimated
+    # Proven bound on the error of each potential except the last class's: (n,), or one number for
+    # all unknowns; None if the solver proves nothing.
     bound: NDArray[Any] | float | None = None
     converged: bool = True
-    refined: int = 0  # pixels handed to the direct solver, clusters and whole components
-    fallback: str | None = None  # why another solver than the first choice gave the answer
+    refined: int = 0  # pixels passed to the direct solver: clusters and whole components
+    fallback: str | None = None  # why another solver replaced the one asked for
 
     def without_potentials(self) -> "Solution":
-        """Return the figures alone."""
+        """Return a copy without the arrays."""
         return replace(self, x=np.empty((len(self.x), 0)), bound=None)
 
 
 class Solver(Protocol):
-    """What a name in ``core.registry.SOLVERS`` stands for; see ``solve`` for the arguments."""
+    """The signature of the solvers in ``core.registry.SOLVERS``; see ``solve`` for arguments."""
 
     def __call__(
         self,
@@ -53,7 +53,7 @@ class Solver(Protocol):
         *,
         certify: bool,
     ) -> Solution:
-        """Return what was reached, converged or not."""
+        """Return the solution reached, converged or not."""
 
 
 def solve(
@@ -74,16 +74,16 @@ def solve(
     system : System
         A = L_UU + gamma I and right-hand sides with potentials in [0, 1].
     solver : str
-        A name in ``core.registry.SOLVERS``. An explicit one is final. "multigrid" hands clusters
-        that hang on all others by the weakest of edges to a direct solver; "auto" does so, too,
-        with components of the band whose error it cannot bound by the tolerance. "cg" iterates by
-        SciPy or CuPy instead.
+        A name in ``core.registry.SOLVERS``. An explicit choice is never replaced. "multigrid"
+        passes clusters that only very weak edges connect to the rest to a direct solver; "auto"
+        also passes it components of the band whose error it cannot bound by the tolerance. "cg"
+        uses the conjugate gradients of SciPy or CuPy.
     tolerance : float
         Bound on the error of each potential.
     progress : callable
-        Told the fraction done.
+        Called with the fraction done.
     certify : bool
-        Whether "multigrid", "cg" and "auto" prove the bound, or are content with an estimate.
+        Whether "multigrid", "cg" and "auto" prove the bound; an estimate otherwise.
 
     Raises
     ------
@@ -92,13 +92,13 @@ def solve(
     NotConverged
         The solver stayed above the tolerance; "auto" practically never does.
     """
-    if len(system.b) == 0:  # one class alone reaches these pixels: its potential is 1
+    if len(system.b) == 0:  # only one class reaches these pixels: its potential is 1
         return Solution(system.b, "none", bound=0.0)
     run: Solver = loaded(SOLVERS, "solver", solver)
     solution = run(ops, system, tolerance, progress, certify=certify)
     if not solution.converged:
         raise NotConverged(
-            f"solver={solver!r} did not converge: an error of {solution.error:.1e} was possible "
+            f"solver={solver!r} did not converge: the error may be up to {solution.error:.1e} "
             f"after {solution.iterations} iterations on {system.band.size} unknowns (tolerance "
             f"{tolerance:.0e}); use solver='auto' or 'direct', a larger tol, or a smaller beta."
         )
@@ -106,12 +106,12 @@ def solve(
 
 
 def on_host(ops: Ops, system: System) -> tuple[CsrMatrix, NDArray[np.float64]]:
-    """Return A and b (m, n) in host memory, for solvers that know nothing of an ``Ops``."""
+    """Return A and b (n, m) in host memory, for solvers that do not use an ``Ops``."""
     matrix = CsrMatrix(*map(ops.host, ops.laplacian(system.band, system.edges)))
     return matrix, ops.host(ops.body(system.b)).T.astype(np.float64, order="F")
 
 
 def from_host(ops: Ops, system: System, x: NDArray[np.float64]) -> NDArray[Any]:
-    """Return potentials (m, n) as columns of the backend, in the place of b."""
+    """Write potentials (n, m) over b, in the backend's layout (m, n); return b."""
     ops.body(system.b)[:] = ops.xp.asarray(x.T)
     return system.b

@@ -14,7 +14,7 @@ from hdseg_gpu.solvers.pcg import pcg
 
 # Measured need: 4 to 16 iterations (docs/decisions/0003-solvers.md).
 MAX_ITERATIONS = 60
-# M^-1 r has been measured up to 6 times smaller than the true error; this keeps the promise.
+# M^-1 r has been measured up to 6 times smaller than the true error.
 _SAFETY = 10.0
 
 
@@ -26,7 +26,7 @@ def amg(
     *,
     certify: bool = True,
 ) -> Solution:
-    """Return the solution by pyamg, whose error is an estimate: it proves nothing."""
+    """Return the solution by pyamg; its error is an estimate, not a bound."""
     matrix, b = on_host(ops, system)
     x, iterations, estimate, converged = by_pyamg(
         matrix, b, max(tolerance - ROUNDING, ROUNDING), progress
@@ -43,16 +43,16 @@ def by_pyamg(
 ) -> tuple[NDArray[np.float64], int, float, bool]:
     """Return x (n, m), iterations, error estimate, and whether that is within the tolerance.
 
-    One right-hand side after the other. The hierarchy is built once for the matrix, which holds the
-    unknown band alone, never the image. Source: Ruge & Stueben, *Algebraic Multigrid*, in
+    Right-hand sides are solved one by one, with one hierarchy. Source: Ruge & Stueben, *Algebraic
+    Multigrid*, in
     *Multigrid Methods* (SIAM 1987);
     Bell, Olson, Schroder, Southworth: PyAMG, JOSS 2023.
     """
     n = len(b)
     # pyamg dispatches on the matrix classes, not on the array classes.
     A = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))
-    # Without the second pass of coarsening some clusters behind sharp edges have no coarse point
-    # to learn from: the error there stays near 1 while the residual looks solved.
+    # Without the second pass of coarsening some clusters behind sharp edges have no coarse point:
+    # the error there stays near 1 although the residual is small.
     hierarchy = pyamg.ruge_stuben_solver(
         A, CF=("RS", {"second_pass": True}), max_coarse=200, coarse_solver="splu"
     )
@@ -68,11 +68,11 @@ def by_pyamg(
         x[:, j], iterations, estimate = pcg(
             A.dot, precondition, b[:, j].copy(), each, MAX_ITERATIONS
         )
-        # NaN means that the iteration broke down, which is as far off as can be.
+        # NaN: the iteration broke down.
         total += np.inf if np.isnan(estimate) else estimate
         most = max(most, iterations)
         progress((j + 1) / columns)
-    # Where rounding ended the iteration, no other solver gets further: then the estimate itself
-    # is enough.
+    # If rounding stopped the iteration, no other solver gets further: accept the estimate without
+    # the safety factor.
     required = tolerance if most < MAX_ITERATIONS else tolerance / safety
     return x, most, safety * total, total <= required

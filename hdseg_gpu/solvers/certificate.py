@@ -4,13 +4,14 @@ S is an M-matrix: if S v >= abs(S e) row by row, then abs(e) <= v. So for any v 
 
     abs(e_i) <= v_i max_j (abs(r_j) / (S v)_j),      r = b - S x the residual, e the error of x.
 
-With class evidence v = 1 will do, as S 1 > 0. Without, v is the hitting time: S v = D 1, the steps
-that a random walker needs from i to a seed. Only an approximate v is needed, since S v is computed.
+With class evidence v = 1 suffices, as S 1 > 0. Without, v is the hitting time: S v = D 1, v_i is
+the expected number of steps of a random walk from i to a seed. An approximate v suffices, since
+S v is computed.
 
-Clusters that hang on all others by edges as weak as 1e-10 have hitting times of 1e9 and would
-spoil the bound. On them, v is just harmonic, (S v)_C = 0, and a direct solver takes x: what is
-left of the residual there is rounding, and so is the error w = S_CC^-1 abs(r_C) that it makes.
-With w = 0 elsewhere,
+Clusters connected to the rest by edges as weak as 1e-10 have hitting times of 1e9 and would ruin
+the bound. On a cluster C, v is harmonic instead, (S v)_C = 0, and a direct solver computes x: the
+residual left there is rounding, and so is the error w = S_CC^-1 abs(r_C) it causes. With w = 0
+elsewhere,
 
     abs(e) <= c v + w      if      c (S v)_j >= abs(r_j) - (S w)_j  outside clusters.
 
@@ -28,34 +29,35 @@ from hdseg_gpu.solvers.direct import factorise
 from hdseg_gpu.solvers.hierarchy import Hierarchy
 from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct
 
-# Of the walk: (S v)_j >= d_j / 2, but for this share of the rows, which become clusters.
+# Solving for v stops when (S v)_j >= d_j / 2 for all but this fraction of the rows, which become
+# clusters, or after _MAX_ITERATIONS.
 _REACHED, _FEW, _MAX_ITERATIONS = 0.5, 1e-3, 20
-# Times longer by this factor than what most are below are those of clusters. They may be many:
-# where the deciles of all times jump by so much, those above do not count as usual.
+# Hitting times longer than usual by _LONG belong to clusters. The usual time is the 0.9 quantile,
+# or the decile before the first jump by _JUMP: clusters may hold many pixels.
 _LONG, _JUMP = 20.0, 1e5
-# Clusters grow by the rows for which they leave (S v)_j < d_j / 4, at most so often.
+# Rows with (S v)_j < d_j / 4 after a cluster was solved join it, in at most _GROWTHS rounds.
 _KEPT, _GROWTHS = 0.25, 4
-# Of a product in float64, with a margin.
+# Relative rounding error of a product in float64, with a margin.
 _ROUNDING = 1e-14
-# At most so many factors c are tried.
+# Attempts to find the factor c.
 _FACTORS = 3
 
 
 @dataclass
 class Certificate:
-    """What it takes to bound errors for one matrix, whatever the right-hand side."""
+    """Error bounds for one matrix, for any right-hand side."""
 
     ops: Ops
     level: Level
     time: NDArray[np.float64]  # v as a column
-    longest: float  # the largest of these
-    mask: NDArray[np.bool_]  # (n,): the entries of clusters, which a direct solver takes
-    cluster: NDArray[np.int64] | None = None  # their numbers
-    solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None  # on clusters
+    longest: float  # max v
+    mask: NDArray[np.bool_]  # (n,): entries in clusters, solved directly
+    cluster: NDArray[np.int64] | None = None  # their indices
+    solve: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None  # S_CC^-1
 
     @classmethod
     def prepare(cls, ops: Ops, level: Level, hierarchy: Hierarchy) -> "Certificate":
-        """Walk: find v, and the clusters."""
+        """Compute v, and find the clusters."""
         b, mask = ops.zeros(level.size, 1), ops.xp.empty(level.size, np.bool_)
         ops.body(b)[0] = ops.diagonal(level)
         walk = Iteration(ops, level, b, hierarchy.precondition, first=FIRST_LOOK)
@@ -65,7 +67,8 @@ class Certificate:
             lagging = ops.lagging(level, walk.r, 1 - _REACHED, mask)
         v = ops.body(walk.x)[0]
         usual = _LONG * _usual(ops.host(v[:: max(1, v.size // 10_000)]))
-        # Where times are too long, and where the walk's own residual has drifted from the true one.
+        # Entries whose time is too long, or whose true residual is too large: the one carried along
+        # has drifted.
         found, longest = ops.doubtful(level, walk.x, usual, _KEPT, mask)
         self = cls(ops, level, walk.x, longest, mask)
         for _ in range(_GROWTHS):
@@ -78,14 +81,14 @@ class Certificate:
             found, self.longest = ops.doubtful(level, walk.x, np.inf, _KEPT, mask)
             if found == before:
                 break
-        else:  # what has come since is no part of the clusters that are solved
+        else:  # the rows found last are not among those solved
             mask[:] = False
             mask[self.cluster] = True
         return self
 
     def needed(self, tolerance: float) -> float:
-        """Return the max abs(r_j) / d_j outside clusters with which the bound is the tolerance."""
-        return tolerance * _KEPT / max(self.longest, 1.0)  # NaN stays
+        """Return the max abs(r_j) / d_j outside clusters for which the bound is the tolerance."""
+        return tolerance * _KEPT / max(self.longest, 1.0)  # passes NaN on
 
     def relative_residual(self, run: Iteration) -> float:
         """Return max abs(r_j) / d_j outside clusters."""
@@ -95,19 +98,19 @@ class Certificate:
         return self.ops.largest(self.level, share)
 
     def bound(self, run: Iteration) -> tuple[NDArray[np.float64], float]:
-        """Solve the clusters; return proven bounds on the errors of entries, and the largest."""
+        """Solve the clusters; return proven bounds (n,) on the errors, and the largest."""
         ops, level, v = self.ops, self.level, self.time
         if self.cluster is not None and self.solve is not None:
             correct(ops, level, run.b, run.x, self.cluster, self.solve)
             run.renew()
         w = ops.zeros(level.size, 1, np.float64)
-        # Nothing else is asked of v: where S z >= abs(r) for z = c v + w, z is positive.
+        # No check that v > 0: S z >= abs(r) for z = c v + w implies z >= 0, as S is an M-matrix.
         factor = self._factor(w, run.r)
         found = ops.bound(level, v, w, run.r, factor) if factor < np.inf else None
         return (ops.xp.ones(level.size), 1.0) if found is None else found
 
     def _factor(self, w: NDArray[np.float64], r: Columns) -> float:
-        """Set w, which is 0; return the factor that is needed then, infinity if none was found."""
+        """Fill w, zero on entry; return the factor c, infinity if none was found."""
         ops, level, cluster = self.ops, self.level, self.cluster
         first = ops.factor(level, self.time, w, r, self.mask)
         if cluster is None:
@@ -123,14 +126,14 @@ class Certificate:
             return np.inf
         short, residual = np.maximum(product, 0.0), abs(rest).max(axis=0)  # S v may be below 0
         for _ in range(_FACTORS):
-            # Twice: the second term is for a factor that grows by what w sends over.
+            # Twice the factor: w increases the one that is needed outside clusters.
             noise = residual + 2 * factor * short
-            noise += _ROUNDING * diagonal * self._solved(noise)  # of S w itself
+            noise += _ROUNDING * diagonal * self._solved(noise)  # rounding in S w
             ops.body(w)[0, cluster] = ops.xp.asarray(2 * self._solved(noise))
             (grown,) = ops.host(ops.factor(level, self.time, w, r, self.mask))
             if grown <= 2 * factor:
                 return float(max(factor, grown))
-            factor = grown  # it was almost 0
+            factor = grown  # the first factor was almost 0
         return np.inf
 
     def _solved(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,10 +144,10 @@ class Certificate:
 
 
 def _usual(v: NDArray[np.float64]) -> float:
-    """Return what most of some times are below, clusters apart."""
+    """Return the usual hitting time: one that most entries outside clusters stay below."""
     if v.size == 0:
         return 1.0
-    # Beside a seed it is about 1.
+    # Next to a seed the time is about 1.
     deciles = np.quantile(v, np.arange(10) / 10)
     deciles[0] = 1.0
     jumps = np.flatnonzero(deciles[1:] > _JUMP * np.maximum(deciles[:-1], 1.0))

@@ -1,7 +1,7 @@
-"""Conjugate gradients of a library: SciPy's, or CuPy's on a device.
+"""Conjugate gradients by SciPy, or by CuPy on a device.
 
 The matrix A = L_UU + gamma I is assembled; the preconditioner is a LinearOperator. It eliminates
-the red pixels exactly and has one multigrid cycle for the black ones:
+the red pixels exactly and applies one multigrid cycle to the black ones:
 
     M^-1 r:  y_b = cycle(r_b - A_br A_rr^-1 r_r),   y_r = A_rr^-1 (r_r - A_rb y_b)
 
@@ -19,9 +19,9 @@ from hdseg_gpu.solvers import Solution, System
 from hdseg_gpu.solvers.iteration import Columns, Precondition
 from hdseg_gpu.solvers.multigrid import multigrid
 
-# Measured need: up to 70 without evidence. A NaN, which is never small enough, ends here, too.
+# Measured need: up to 70 without evidence. An iteration that breaks down (NaN) also stops here.
 MAX_ITERATIONS = 300
-# Of the residual, relative to the right-hand side, for each unit of the potentials' tolerance.
+# Relative tolerance of the residual = _RESIDUAL times the tolerance of the potentials.
 _RESIDUAL = 0.1
 
 
@@ -33,16 +33,16 @@ def cg(
     *,
     certify: bool = True,
 ) -> Solution:
-    """Return the solution by a library's conjugate gradients, proven as those of "multigrid"."""
+    """Return the solution by a library's conjugate gradients, certified as in "multigrid"."""
     return multigrid(ops, system, tolerance, progress, certify=certify, library=True)
 
 
 def conjugate_gradients(
     ops: Ops, system: System, level: Level, cycle: Precondition, tolerance: float
 ) -> tuple[NDArray[np.float64], int, bool]:
-    """Return A^-1 b at the black pixels, (m, n), the most iterations, and whether they sufficed.
+    """Return A^-1 b at the black pixels, (m, n), the largest iteration count, and convergence.
 
-    One right-hand side after the other: the libraries take no more.
+    The libraries solve one right-hand side at a time.
     """
     sparse, linalg = ops.sparse()
     band, edges, size = system.band, system.edges, system.band.size

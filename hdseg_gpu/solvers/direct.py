@@ -1,4 +1,4 @@
-"""Sparse LU factorisation by SciPy (SuperLU): the answer the others are measured against."""
+"""Sparse LU factorisation by SciPy (SuperLU): the reference for the other solvers."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ from hdseg_gpu.core.params import ROUNDING
 from hdseg_gpu.ops import CsrMatrix, Ops
 from hdseg_gpu.solvers import Solution, System, from_host, on_host
 
-# Each correction leaves an error smaller by the 1e-6 that float64 leaves of clusters that hang on
-# all others by edges of 1e-10.
+# Each correction reduces the error by at least 1e-6, the accuracy of float64 on clusters connected
+# to the rest by edges of 1e-10.
 _CORRECTIONS = 2
 
 
 def factorise(matrix: CsrMatrix) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Return the function that maps right-hand sides (n, m) to solutions.
 
-    The matrix is a symmetric M-matrix, so no pivoting is needed and the ordering may be the
-    symmetric one (minimum degree on A + A^T), which fills in less than the default.
+    The matrix is a symmetric M-matrix: no pivoting is needed, and the symmetric ordering (minimum
+    degree on A + A^T) causes less fill-in than the default.
     """
     n = len(matrix.indptr) - 1
-    # The transpose of a symmetric matrix: its rows serve as the columns SuperLU wants.
+    # SuperLU needs columns; the rows of a symmetric matrix are its columns.
     A = sparse.csc_array((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))
     factors = splu(
         A, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
@@ -41,7 +41,7 @@ def direct(
     *,
     certify: bool = True,
 ) -> Solution:
-    """Return the solution by LU factors of A, which are float64 whatever the tolerance."""
+    """Return the solution by LU factors of A in float64, whatever the tolerance."""
     matrix, b = on_host(ops, system)
     x, last = corrected(matrix, ops.host(ops.matrix_row_sums(system.edges)), b)
     bound = last + ROUNDING
@@ -53,11 +53,12 @@ def direct(
 def corrected(
     matrix: CsrMatrix, row_sum: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Return A^-1 b, (n, m), for the matrix A with row sums `row_sum`; and its last correction.
+    """Return A^-1 b, (n, m), for the matrix A with row sums `row_sum`, and its last correction.
 
-    The diagonal of A is row_sum + weights, in which a row sum of 1e-10 is lost to rounding. So the
-    factors only correct x, by the residual computed as row_sum_i x_i + sum_j w_ij (x_i - x_j).
-    What the last correction changed bounds the error that is left: the next would be far smaller.
+    The diagonal of A is the row sum plus the weights; a row sum of 1e-10 is lost to rounding there.
+    So x is corrected by iterative refinement: the residual is computed from
+    (A x)_i = row_sum_i x_i + sum_j w_ij (x_i - x_j). The size of the last correction bounds the
+    remaining error, as the next one would be far smaller.
     """
     solve = factorise(matrix)
     x = solve(b)
@@ -75,7 +76,7 @@ def corrected(
 
 
 def components_of(matrix: CsrMatrix, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the entries of all connected components of which some entry is chosen."""
+    """Return the entries, (n,), of all connected components that contain a chosen entry."""
     n = chosen.size
     graph = sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(n, n))
     count, label = connected_components(graph, directed=False)

@@ -1,7 +1,7 @@
 """Aggregation multigrid: a hierarchy of coarser matrices, and the V-cycle through it.
 
-Coarse entries are aggregates of about five fine ones, chosen so that what they cannot represent is
-left to the smoother (kernels/cpu/aggregation.cpp).
+A coarse entry is an aggregate of about five fine ones, chosen so that the smoother removes the
+errors that aggregates cannot represent (kernels/cpu/aggregation.cpp).
 
 Sources: Notay, An aggregation-based algebraic multigrid method, ETNA 2010; Braess, Towards
 algebraic multigrid for elliptic problems of second order, Computing 1995.
@@ -15,28 +15,28 @@ from numpy.typing import NDArray
 from hdseg_gpu.ops import Level, Ops, SmallCycle, Work
 from hdseg_gpu.solvers.iteration import Columns
 
-# Solved by its inverse; also where coarsening stops.
+# Coarsening stops at this many entries, which are solved by the dense inverse.
 COARSEST = 100
-# Coarsening that leaves more than this share has stalled.
+# Coarsening has stalled if more than this fraction of the entries remains.
 _STALLED = 0.6
 
 
 @dataclass
 class Hierarchy:
-    """Levels from fine to coarse; level i + 1 comes from level i by aggregate[i]."""
+    """Levels from fine to coarse; aggregates[i] maps entries of level i to those of level i + 1."""
 
     ops: Ops
     levels: list[Level]
-    step: Columns  # of the finest level
+    step: Columns  # work space of the finest level
     aggregates: list[NDArray[np.int32]] = field(default_factory=list)
-    work: list[Work] = field(default_factory=list)  # of the coarser levels
-    # Of the coarsest level; None where coarsening stalled, which leaves it to the smoother.
+    work: list[Work] = field(default_factory=list)  # work space of the coarser levels
+    # Of the coarsest level; None if coarsening stalled: then the smoother has to do.
     inverse: NDArray[np.float64] | None = None
     small: SmallCycle | None = None
 
     @classmethod
     def build(cls, ops: Ops, level: Level, columns: int) -> "Hierarchy":
-        """Coarsen until the matrix is small, and make room for so many columns."""
+        """Coarsen until the matrix is small; allocate work space for `columns` right-hand sides."""
         self = cls(ops, [level], ops.zeros(level.size, columns))
         while self.levels[-1].size > COARSEST:
             aggregate, coarse = ops.coarsen(self.levels[-1])
@@ -54,11 +54,11 @@ class Hierarchy:
         return self
 
     def precondition(self, r: Columns, out: Columns) -> None:
-        """Set out to about S^-1 r, by a linear and symmetric map."""
+        """Set out to an approximation of S^-1 r, by a linear and symmetric map of r."""
         self._cycle(0, r, self.step[: len(r)], out)
 
     def _cycle(self, i: int, r: Columns, step: Columns, out: Columns) -> None:
-        """Smooth, correct by the coarser levels, smooth: out is about A_i^-1 r."""
+        """Smooth, correct by the coarser levels, smooth: set out to about A_i^-1 r."""
         if self.small is not None and i == 1 + self.small.first:
             self.small.run(len(r))
             return

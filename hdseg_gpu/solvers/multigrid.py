@@ -1,8 +1,8 @@
 """The native solver: red-black reduction, then conjugate gradients with a multigrid cycle.
 
-Half of the pixels are eliminated exactly (``ops.eliminate_red``). On the rest, S x = r, the
-preconditioner is one K-cycle of an algebraic multigrid; where class evidence makes S diagonally
-dominant, a division by its diagonal does instead.
+Half of the pixels are eliminated exactly (``ops.eliminate_red``). On the rest, S x = b, the
+preconditioner is one V-cycle of an algebraic multigrid; where class evidence makes S strongly
+diagonally dominant, dividing by its diagonal suffices.
 
 Source: Reid, The use of conjugate gradients for systems of linear equations possessing "property
 A", SIAM J. Numer. Anal. 1972; and see the modules it calls.
@@ -24,28 +24,28 @@ from hdseg_gpu.solvers.iteration import FIRST_LOOK, Columns, Iteration, correct,
 
 # Measured need without evidence: 9 to 35 (docs/decisions/0005-solver.md), 81 on noise.
 MAX_ITERATIONS = 200
-# Divided by the diagonal alone, so many iterations cost as much as a hierarchy and its cycles.
+# This many iterations with the diagonal alone cost as much as building and using a hierarchy.
 _MANY = 45
 # max abs(M^-1 r) has been measured up to 25 times smaller than the error, in wide bands.
 _SAFETY = 30.0
-# Proofs that are tried, each with smaller residuals.
+# Attempts to prove the bound, each with a smaller residual.
 _PROOFS = 3
-# The residual carried along may be this much smaller than the true one, which is what counts.
+# Margin for the residual carried along being smaller than the true one.
 _DRIFT = 0.8
 
 
 @dataclass
 class _Reduced:
-    """The solution on the black pixels; what is proven of each potential, before rounding."""
+    """The solution on the black pixels, with error bounds before rounding is added."""
 
     x: NDArray[Any]  # columns
     iterations: int
     error: float
-    bound: NDArray[Any] | float | None  # (n,), or one for all
-    # What the direct solver took: entries of clusters, and of whole components.
+    bound: NDArray[Any] | float | None  # (n,), or one for all entries
+    # Entries solved directly: those of clusters, and of whole components.
     clusters: NDArray[np.bool_] | None = None
     components: NDArray[np.bool_] | None = None
-    before: float = 0.0  # the error that was possible before it took components
+    before: float = 0.0  # the error bound before components were solved directly
 
 
 def multigrid(
@@ -58,24 +58,24 @@ def multigrid(
     hand_over: bool = False,
     library: bool = False,
 ) -> Solution:
-    """Return x with A x = b; uses up b if it converges.
+    """Return x with A x = b; overwrites b if it converges.
 
     Parameters
     ----------
     tolerance : float
         Bound on the error of each potential, the last class's included.
     certify : bool
-        Whether the bound is to be proven (see ``certificate``), or may be an estimate.
+        Whether to prove the bound (see ``certificate``); an estimate otherwise.
     hand_over : bool
-        Whether components whose error stays above the tolerance go to the direct solver.
+        Whether components whose error stays above the tolerance are solved directly.
     library : bool
-        Whether the conjugate gradients are those of a library (``cg``); the proof, and what it may
-        still ask for, are the same.
+        Whether to iterate by a library's conjugate gradients (``cg``). The bound is proven in the
+        same way, with iterations of our own where the proof needs more.
     """
     columns = len(system.b)
     level = ops.eliminate_red(system.band, system.edges)
     b = ops.eliminate_red_rhs(system.band, system.edges, level, system.b)
-    # The last class is 1 minus the others and has all their errors; rounding comes on top.
+    # The last class is 1 minus the others, so all their errors add up in it; plus rounding.
     each = max(tolerance / columns - ROUNDING, 0.5 * tolerance / columns)
     dominance = ops.dominance(level)
     found, name = None, "cg" if library else "multigrid"
@@ -108,18 +108,18 @@ def auto(
     *,
     certify: bool = True,
 ) -> Solution:
-    """Return the solution by ``multigrid``, and directly where that cannot bound its error."""
+    """Return the solution by ``multigrid``, and by ``direct`` where that cannot bound its error."""
     return multigrid(ops, system, tolerance, progress, certify=certify, hand_over=True)
 
 
 def _on_band(
     ops: Ops, system: System, level: Level, found: _Reduced, tolerance: float, name: str
 ) -> Solution:
-    """Return what was found on the black pixels for all pixels."""
+    """Extend the solution from the black pixels to all pixels of the band."""
     band, edges = system.band, system.edges
 
     def carried(entries: NDArray[Any]) -> NDArray[Any]:
-        """Return values of black pixels, and at red ones their mean by weight; seeds have 0."""
+        """Extend black pixels' values to red ones by the weighted mean of neighbours; seeds: 0."""
         black = ops.zeros(level.size, 1)
         ops.body(black)[0] = entries
         values = ops.back_substitute(band, edges, level, black, ops.zeros(band.size, 1))
@@ -129,12 +129,12 @@ def _on_band(
     x = ops.back_substitute(band, edges, level, found.x, system.b)
     bound = found.bound
     if bound is not None and not isinstance(bound, float):
-        bound = carried(bound)  # a red pixel's error is at most its neighbours' errors, weighted
+        bound = carried(bound)  # a red pixel's error is at most its neighbours' weighted mean
     if bound is not None:
         bound = bound + ROUNDING
     fallback, direct = None, 0  # pixels
     if name == "cg+multigrid":
-        fallback = f"multigrid went on after {found.iterations} iterations in which cg was not done"
+        fallback = f"multigrid after {found.iterations} iterations in which cg did not converge"
     if found.clusters is not None or found.components is not None:
         taken = ops.xp.zeros(band.size, np.bool_)
         if found.clusters is not None:
@@ -145,7 +145,7 @@ def _on_band(
     if found.components is not None:
         fallback = (
             f"direct instead of {name} on {direct} of {band.size} unknowns: "
-            f"an error of {found.before:.1e} was possible after {found.iterations} iterations "
+            f"the error could be up to {found.before:.1e} after {found.iterations} iterations "
             f"(tolerance {tolerance:.0e})"
         )
         name = "direct" if bool(found.components.all()) else f"{name}+direct"
@@ -168,10 +168,10 @@ def _by_diagonal(
     dominance: float,
     progress: Callable[[float], None],
 ) -> _Reduced:
-    """Solve where evidence makes the matrix dominant: |e| <= max |r_i| / (S 1)_i."""
+    """Solve where evidence makes the matrix diagonally dominant: |e| <= max |r_i| / (S 1)_i."""
     run = Iteration(ops, level, b, lambda r, out: ops.apply_inverse_diagonal(level, r, out))
     _iterate(run, lambda: run.correction() / dominance, _DRIFT * tolerance, progress)
-    error = run.rest / dominance  # by the true residual: _iterate has just refreshed it
+    error = run.rest / dominance  # from the true residual: _iterate has just recomputed it
     return _Reduced(run.x, run.count, error, error)
 
 
@@ -183,14 +183,17 @@ def _by_hierarchy(
     certify: bool,
     hand_over: bool,
 ) -> _Reduced:
-    """Solve any system: by estimate, then by proof, and then directly what that leaves."""
+    """Solve any system: iterate by an error estimate, then prove it, then solve the rest directly.
+
+    Components whose error cannot be bounded are solved directly only if `hand_over`.
+    """
     ops, level = run.ops, run.level
     error = _iterate(run, lambda: _SAFETY * run.correction(), tolerance, progress)
     found = _Reduced(run.x, run.count, error, None)
     if not certify and error <= tolerance:
         return found
     if error <= tolerance:
-        from hdseg_gpu.solvers.certificate import Certificate  # which needs SciPy
+        from hdseg_gpu.solvers.certificate import Certificate  # needs SciPy
 
         certificate = Certificate.prepare(ops, level, hierarchy)
         goal = certificate.needed(tolerance)
@@ -200,14 +203,14 @@ def _by_hierarchy(
             found.bound = bound
             if worst <= tolerance or worst >= 1:
                 break
-            goal *= 0.5 * tolerance / worst  # solving the clusters has disturbed the others
+            goal *= 0.5 * tolerance / worst  # solving the clusters raised the others' residuals
         if certificate.cluster is not None:
             found.clusters = certificate.mask
     else:
         bound = _SAFETY * abs(ops.body(run.corrections())).max(axis=0).astype(np.float64)
         worst = most(bound)
     found.iterations, found.error = run.count, worst
-    if not worst <= tolerance and hand_over:  # NaN, too
+    if not worst <= tolerance and hand_over:  # also if NaN
         _hand_over(run, ~(bound <= tolerance), bound, found)
     return found
 
@@ -215,7 +218,7 @@ def _by_hierarchy(
 def _hand_over(
     run: Iteration, failed: NDArray[np.bool_], bound: NDArray[np.float64], found: _Reduced
 ) -> None:
-    """Solve the components with failed entries directly; they depend on no others."""
+    """Solve the components that contain failed entries directly; components are independent."""
     from hdseg_gpu.solvers.direct import components_of, factorise
 
     ops, level = run.ops, run.level
@@ -223,17 +226,18 @@ def _hand_over(
     found.components = ops.xp.asarray(components_of(whole, ops.host(failed)))
     chosen = ops.xp.flatnonzero(found.components)
     solve = factorise(ops.submatrix(level, chosen))
-    ops.body(run.x)[:, chosen] = 0.0  # it may be anything, NaN included
+    ops.body(run.x)[:, chosen] = 0.0  # may hold NaN
     bound[chosen] = correct(ops, level, run.b, run.x, chosen, solve)
     found.before, found.error = found.error, most(bound)
     found.bound = bound
 
 
 def diagonal_is_enough(dominance: float, tolerance: float) -> bool:
-    """Return whether few iterations suffice with the diagonal alone as preconditioner.
+    """Return whether the diagonal alone is a good enough preconditioner.
 
-    With d = min (S 1)_i / s_ii the eigenvalues of D^-1 S lie in [d, 2 - d], and conjugate
-    gradients need about sqrt(kappa) / 2 log(2 / tolerance) iterations, kappa = (2 - d) / d.
+    With d = min (S 1)_i / s_ii (`dominance`) the eigenvalues of D^-1 S lie in [d, 2 - d], and
+    conjugate gradients need about sqrt(kappa) / 2 log(2 / tolerance) iterations,
+    kappa = (2 - d) / d.
     """
     if dominance <= 0:
         return False
@@ -243,8 +247,8 @@ def diagonal_is_enough(dominance: float, tolerance: float) -> bool:
 def _iterate(
     run: Iteration, judge: Callable[[], float], tolerance: float, progress: Callable[[float], None]
 ) -> float:
-    """Step until the error as judged is within the tolerance, also by the true residual."""
-    # At x = 0 no potential is off by more than 1: not worth waiting for a device.
+    """Step until `judge()` is within the tolerance for the true residual; return its last value."""
+    # At x = 0 no potential is off by more than 1: no need to wait for the device.
     error = first = 1.0 if run.count == 0 and run.ops.check_interval > 1 else judge()
     best = np.inf
     while True:
@@ -256,7 +260,7 @@ def _iterate(
         if not run.refresh():
             return error
         error = judge()
-        # Within the tolerance; or broken down (NaN); or as good as rounding allows.
+        # Converged; broken down (NaN); or limited by rounding.
         if run.count - run.before >= MAX_ITERATIONS or not tolerance < error < best / 2:
             return error
         best = error

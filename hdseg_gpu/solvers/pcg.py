@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients with a stop that speaks of the solution's error."""
+"""Preconditioned conjugate gradients that stop by an estimate of the solution's error."""
 
 from collections.abc import Callable
 
@@ -26,13 +26,13 @@ def pcg(
     tolerance : float
         Stop when max abs(M^-1 r) <= tolerance.
     max_iterations : int
-        Stop at the latest after so many; the estimate then tells how far it came.
+        Stop after this many; the estimate then shows how far the iteration got.
 
     Notes
     -----
-    The relative residual says little here: a cluster of pixels tied to the rest by edges of 1e-10
-    can be wrong by 1 and still have a residual of 1e-10. With a good M, M^-1 r is close to
-    A^-1 r, which is the error itself. The residual is computed anew from x before it is believed.
+    The relative residual is no measure of the error here: a cluster of pixels connected to the rest
+    by edges of 1e-10 can be wrong by 1 and still have a residual of 1e-10. With a good M, M^-1 r is
+    close to A^-1 r, the error itself. Before it stops, the residual is recomputed from x.
 
     Source: Hestenes & Stiefel 1952, in the preconditioned form of Saad, *Iterative Methods for
     Sparse Linear Systems*, 2003, algorithm 9.1.
@@ -43,12 +43,12 @@ def pcg(
         r = b - apply(x)
         z = precondition(r)
         estimate = _largest(z)
-        # Converged; or broken down (NaN); or as good as rounding allows.
+        # Converged; broken down (NaN); or limited by rounding.
         if iterations >= max_iterations or not tolerance < estimate < best / 2:
             return x, iterations, estimate
         best = estimate
         p, rz = z.copy(), r @ z
-        # Further than asked: the residual computed anew is larger than the one carried along.
+        # Further than asked: the recomputed residual is larger than the one carried along.
         while estimate > tolerance / 4 and iterations < max_iterations:
             # 1 apply, 1 precondition, 2 dots, 3 axpys
             q = apply(p)

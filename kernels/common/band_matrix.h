@@ -5,8 +5,8 @@
 namespace hdseg {
 
 // The weights to unknown neighbours, 0 where there is none, and the row sums: the weights to seeds
-// plus gamma. West is east of the pixel before. There is always a pixel before and behind
-// (padding).
+// plus gamma. The weight to the west is `east` of the previous pixel. Arrays are padded, so that
+// there is always a previous and a next pixel.
 struct Edges {
   const float *north, *east, *south;
   const float* row_sum;
@@ -16,7 +16,7 @@ HDSEG_FN float diagonal(const Edges& a, int64_t i) {
   return a.row_sum[i] + a.north[i] + a.east[i] + a.east[i - 1] + a.south[i];
 }
 
-// The same to the last digit.
+// The diagonal in float64.
 HDSEG_FN double exact_diagonal(const Edges& a, int64_t i) {
   double sum = static_cast<double>(a.row_sum[i]);
   sum += static_cast<double>(a.north[i]);
@@ -25,18 +25,17 @@ HDSEG_FN double exact_diagonal(const Edges& a, int64_t i) {
   return sum + static_cast<double>(a.south[i]);
 }
 
-// Entries of row i that are not 0: a weight is at least 1e-10 where there is an edge.
+// The number of nonzero entries of row i: a weight is at least 1e-10 where there is an edge.
 HDSEG_FN int32_t row_entries(const Edges& a, int64_t i) {
   return 1 + (a.north[i] > 0) + (a.east[i - 1] > 0) + (a.east[i] > 0) + (a.south[i] > 0);
 }
 
-// Red-black colouring: 0 where x + y is even, which is black, 1 where it is odd, which is red.
+// Red-black colouring: 0 (black) where x + y is even, 1 (red) where it is odd.
 HDSEG_FN int64_t colour_of(int64_t pixel, int64_t width) {
   return (pixel / width + pixel % width) & 1;
 }
 
-// Weights of the reduced matrix S by direction; two to the left is two to the right of the entry
-// two before.
+// Weights of the reduced matrix S by direction. The one to the left is kRight2 of the pixel there.
 constexpr int kStencil = 7;
 enum Direction { kUp2, kUpLeft, kUpRight, kRight2, kDownLeft, kDownRight, kDown2 };
 
@@ -46,9 +45,9 @@ struct ReducedRow {
   float inverse;  // 1 / diagonal
 };
 
-// The row of S = A_bb - A_br A_rr^-1 A_rb for black pixel i; its neighbours in the rows above and
+// The row of S = A_bb - A_br A_rr^-1 A_rb for black pixel i, whose neighbours in the rows above and
 // below are i + up and i + down; inverse: 1 / the diagonal of A. Nothing is subtracted, and
-// (a * b) * c rounds alike from either end of an edge, so S is symmetric to the last bit.
+// (a * b) * c rounds the same from both ends of an edge, so S is symmetric to the last bit.
 HDSEG_FN ReducedRow reduced_row(const Edges& a, const float* inverse, int64_t i, int64_t up,
                                 int64_t down) {
   const float n = a.north[i], w = a.east[i - 1], e = a.east[i], s = a.south[i];
@@ -79,8 +78,7 @@ HDSEG_FN float reduced_value(const Edges& a, const float* inverse, const float* 
          (a.south[i] * b[i + down]) * inverse[i + down];
 }
 
-// w v[at]. Where no edge leads there, it is not read: it may be a red pixel of another piece, which
-// another thread may be writing.
+// w v[at]. Without an edge v[at] is not read: another thread may be writing it.
 HDSEG_FN float from_neighbour(float w, const float* v, int64_t at) {
   return w == 0.0f ? 0.0f : w * v[at];
 }

@@ -1,4 +1,4 @@
-// Between eight bytes and eight bits. Byte 0 of a little-endian word is its first pixel.
+// Converting eight bytes to eight bits and back. Byte 0 of a little-endian word is its first pixel.
 #pragma once
 #include "portable.h"
 
@@ -12,10 +12,10 @@ HDSEG_FN uint64_t nonzero_bytes(uint64_t bytes) {
   return (((bytes & low) + low) | bytes) >> 7 & kEachByte;
 }
 
-// Bit i is byte i; the bytes are 0 or 1.
+// Packs bytes that are 0 or 1 into bits: bit i is byte i.
 HDSEG_FN uint64_t gathered(uint64_t bytes) { return bytes * 0x0102040810204080 >> 56; }
 
-// All ones in byte i where bit i is 1, of the lowest eight bits.
+// Expands the lowest eight bits to bytes: byte i is 0xff if bit i is 1, else 0.
 HDSEG_FN uint64_t spread(uint64_t bits) {
   return nonzero_bytes((bits & 0xff) * kEachByte & 0x8040201008040201) * 0xff;
 }

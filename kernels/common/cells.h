@@ -9,10 +9,10 @@ HDSEG_FN Grid cells_of(const Grid& grid, int64_t cell) {
   return {(grid.height - 1) / cell + 1, (grid.width - 1) / cell + 1};
 }
 
-// Values farther out are as good as this: their squares would drown the variances in float32.
+// Standardised values are clipped to this: larger squares would ruin variances in float32.
 constexpr double kFarthest = 30.0;
 
-// A channel's value in common units. Large offsets cancel before anything is rounded to float32.
+// A channel's standardised value. Large offsets cancel before rounding to float32.
 HDSEG_FN float standardised(double value, double center, double scale) {
   const double x = (value - center) * scale;
   return static_cast<float>(x < -kFarthest ? -kFarthest : (x > kFarthest ? kFarthest : x));
@@ -20,12 +20,12 @@ HDSEG_FN float standardised(double value, double center, double scale) {
 
 constexpr int64_t kMostChannels = 16;
 
-// How many moments there are up to the second: of 1, of each channel, of each pair i <= j.
+// The number of moments up to the second: 1, x_i for each channel, x_i x_j for each pair i <= j.
 HDSEG_FN constexpr int64_t moment_count(int64_t channels) {
   return (channels + 1) * (channels + 2) / 2;
 }
 
-// Adds x_i and then x_i x_j to the moments after the first, of one pixel on each lane:
+// Adds x_i and x_i x_j to the moments after the first; each lane has its own pixel:
 // x[channel][lane], sums[moment - 1][lane].
 template <int kLanes>
 HDSEG_FN void add_moments(const float* x, int64_t channels, float* sums) {

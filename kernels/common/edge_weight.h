@@ -9,10 +9,11 @@ enum class EdgeRule : int32_t {
   kBoundary = 1  // exp(-edge_scale * sum_c (g_i + g_j)^2) + eps    (Saravanan, Challa, Danda 2022)
 };
 
-// Keeps every pixel tied to its neighbours, however sharp the edge, so that the system is regular.
+// Added to each weight: however sharp an edge, pixels stay connected and the system is regular.
 constexpr float kEdgeFloor = 1e-10f;
 
-// What squares are summed in: integers of 8 and 16 bits fit float32, floats may be of any size.
+// The type in which squares are summed: float32 for 8- and 16-bit integers, float64 for floats,
+// which may have any magnitude.
 template <class T>
 struct Exact {
   using Sum = float;

@@ -1,5 +1,5 @@
-// Class evidence of one pixel: how likely its colour is in each class, and how far it lies from
-// where the classes were said to meet.
+// Class evidence of one pixel: the log-likelihood of its colour in each class, and scores by its
+// distance to class boundaries.
 #pragma once
 #include "cells.h"
 #include "exponential.h"
@@ -7,8 +7,8 @@
 
 namespace hdseg {
 
-// Cells or windows of `size` pixels from the top left corner; values belong to their centres.
-// The two entries around pixel i along one axis, with the weight of the second.
+// Linear interpolation along one axis between values at the centres of cells or colour windows of
+// `size` pixels: the two entries around a pixel, and the weight of the second.
 struct Between {
   int64_t first, second;
   float weight;
@@ -23,7 +23,7 @@ HDSEG_FN Between between_centres(int64_t i, int64_t size, int64_t count) {
   return {base, base + 1, t};
 }
 
-// a + b . x + x A x with the coefficients in the order of the moments: an array, or what has [].
+// a + b . x + x A x. Coefficients are in the order of the moments, in anything with operator[].
 template <class Coefficients>
 HDSEG_FN float quadratic(const Coefficients& coefficients, const float* x, int64_t channels) {
   float sum = coefficients[0];
@@ -36,7 +36,8 @@ HDSEG_FN float quadratic(const Coefficients& coefficients, const float* x, int64
   return sum;
 }
 
-// How much a distance counts: sign(d) (log log1p(abs d) + linear abs d), d in units of the scale.
+// Weights of a distance d in units of the scale: it scores
+// sign(d) (log log1p(abs d) + linear abs d).
 struct Trust {
   float log, linear;
 };
@@ -47,8 +48,8 @@ HDSEG_FN float log_odds(float distance, const Trust& trust) {
   return distance < 0.0f ? -odds : odds;
 }
 
-// Up to so many classes of a pixel are told apart; what is less likely than the threshold is left
-// out.
+// The number of candidate classes per pixel; those less likely than the threshold, relative to the
+// likeliest, are dropped.
 constexpr int kConsidered = 8;
 constexpr float kLeastProbabilityKept = 1e-3f;
 

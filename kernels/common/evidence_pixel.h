@@ -1,23 +1,23 @@
-// Class evidence of one pixel, step by step: who is considered, and what speaks for each.
+// Class evidence of one pixel, step by step: its candidate classes and their scores.
 #pragma once
 #include "evidence.h"
 #include "grid.h"
 
 namespace hdseg {
 
-// The windows of as many pixels as some cells; both begin at the same pixel.
+// The grid of colour windows of `size` pixels over a grid of cells; both begin at the same pixel.
 HDSEG_FN Grid windows_of(const Grid& cells, int64_t cell, int64_t size) {
   return cells_of(cells, size / cell);
 }
 
-// The models of colour_model.h, window by window; the classes of a window ascend.
+// Colour models by colour window; the classes of a window are in ascending order.
 template <class T>
 struct ColourModels {
   const float* coefficients;  // (entries, moments)
   const int64_t* start;       // (windows + 1) the first entry of each window
   const T* label;             // (entries)
-  int64_t size;               // pixels of a window
-  Grid windows;               // where there are cells
+  int64_t size;               // side of a window in pixels
+  Grid windows;               // windows that contain cells
   float weight;
 
   // The entry of class k in window w, -1 for none.
@@ -35,7 +35,7 @@ struct ColourModels {
   }
 };
 
-// A map of cells: the label of each, the nearest other label, and how far that is, in cells.
+// Maps of cells: the class of each, the nearest other class, and the distance to it in cells.
 template <class T>
 struct NearestMap {
   const T* own;
@@ -44,19 +44,19 @@ struct NearestMap {
   Trust trust;
 };
 
-// Loops over maps have a fixed end: a compiler that unrolls them keeps the maps in registers.
+// A fixed bound for loops over maps: compilers unroll them and keep the maps in registers.
 constexpr int kMostMaps = 2;
 
 template <class T>
 struct DistanceTerms {
   NearestMap<T> maps[kMostMaps];
   int64_t count;
-  int64_t size;  // pixels of a cell
+  int64_t size;  // side of a cell in pixels
   Grid cells;
-  float unit;  // pixels that count as distance 1
+  float unit;  // pixels per unit of distance
 };
 
-// The network's planes p, interpolated: log log(p) + linear p.
+// The network's interpolated probabilities p score log log(p) + linear p.
 struct CoarseTerm {
   const float* planes;  // (classes, place.part), or null
   GridMapping place;    // its window is the image
@@ -64,10 +64,10 @@ struct CoarseTerm {
   Trust trust;
 };
 
-constexpr float kLeastProbability = 0.01f;  // a network is never surer than this
-constexpr float kUnknownColours = -1e9f;    // less than anything that colours say
+constexpr float kLeastProbability = 0.01f;  // probabilities are clipped to [0.01, 0.99]
+constexpr float kUnknownColours = -1e9f;    // below the score of any colour
 
-// The classes that a pixel may have, with their scores.
+// The candidate classes of a pixel, with their scores.
 template <class T>
 struct Candidates {
   T label[kConsidered];
@@ -82,7 +82,7 @@ struct Candidates {
   }
 };
 
-// The entries of a grid around a pixel; those of weight 0 do not count.
+// The entries of a grid around a pixel, with bilinear weights; entries of weight 0 are not read.
 struct Corners {
   int64_t index[4];
   float weight[4];
@@ -95,7 +95,8 @@ HDSEG_FN Corners corners_of(const Between& y, const Between& x, int64_t width) {
           {top * left, top * x.weight, y.weight * left, y.weight * x.weight}};
 }
 
-// Distance into class k, negative outside, in units of the terms.
+// The interpolated distance from the boundary of class k, negative outside, in units of the scale;
+// cell: the side of a cell in these units.
 template <class T>
 HDSEG_FN float signed_distance(const NearestMap<T>& map, const Corners& cells, T k, float cell) {
   float sum = 0.0f;
@@ -124,7 +125,7 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
     }
   }
   const float cell = static_cast<float>(terms.size) / terms.unit;
-  // Of two classes, what lies in one lies as far outside the other.
+  // With two classes, the distance into one is the distance out of the other.
   const bool opposite = found.count == 2;
   for (int c = 0; c < found.count; ++c) {
     if (opposite && c == 1) {
@@ -145,18 +146,18 @@ HDSEG_FN float blended(float first, float second, float weight) {
   return (1.0f - weight) * first + weight * second;
 }
 
-// A model between two windows, one above the other.
+// A model interpolated between two colour windows, one above the other.
 struct BlendedModel {
   const float* above;
   const float* below;
-  float weight;  // of the one below
+  float weight;  // of `below`
 
   HDSEG_FN bool known() const { return above != nullptr && below != nullptr; }
 
   HDSEG_FN float operator[](int64_t q) const { return blended(above[q], below[q], weight); }
 };
 
-// The model of class k in column x of the windows.
+// The model of class k in column x of the grid of windows, interpolated vertically.
 template <class T>
 HDSEG_FN BlendedModel model_at(const ColourModels<T>& models, int64_t moments, T k,
                                const Between& y, int64_t x) {
@@ -183,10 +184,10 @@ HDSEG_FN void add_coarse(const CoarseTerm& network, int64_t row, int64_t column,
   }
 }
 
-// Softmax of the best scores, in descending order.
+// Writes the best classes + 1 and the softmax of their scores, in descending order.
 template <class T>
 HDSEG_FN void rank(Candidates<T>& found, int64_t kept, T* label, float* probability) {
-  for (int i = 1; i < found.count; ++i) {  // stable: the first of equals stays first
+  for (int i = 1; i < found.count; ++i) {  // stable insertion sort
     const float score = found.score[i];
     const T k = found.label[i];
     int j = i;

@@ -1,5 +1,4 @@
-// exp and log in float32, of basic operations alone: they vectorise, and round alike on every
-// processor.
+// exp and log in float32 from basic operations only: they vectorise, and round alike everywhere.
 #pragma once
 #include "portable.h"
 
@@ -8,7 +7,7 @@ namespace hdseg {
 // exp(x) for x <= 0, within 2 units in the last place; 0 below the normal numbers, for x = -inf
 // too. x = k log 2 + r with |r| <= log(2) / 2 (Cody & Waite 1980), then Taylor's polynomial in r.
 HDSEG_FN float exp_of_negative(float x) {
-  constexpr float kLowest = -87.0f;      // exp(-87) is the last that is surely a normal number
+  constexpr float kLowest = -87.0f;      // exp(-87) is still a normal number
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   constexpr float kLog2High = 0.693359375f, kLog2Low = -2.12194440e-4f;
   const float bounded = x < kLowest ? kLowest : x;

@@ -1,4 +1,4 @@
-// A Gaussian from its moments. All in float64: means cancel against squares.
+// A Gaussian from its moments, in float64 because of the cancellation in E[x^2] - E[x]^2.
 #pragma once
 #include "cells.h"
 
@@ -17,8 +17,8 @@ HDSEG_FN void factorise(double (*a)[kMost], int64_t channels) {
   }
 }
 
-// -1/2 ((x - mean)^T C^-1 (x - mean) + log det C) as coefficients, from the moments of a window.
-// kMost: the most channels; where it is their number the compiler unrolls the loops.
+// The coefficients of -1/2 ((x - mean)^T C^-1 (x - mean) + log det C), from normalised moments.
+// kMost: the largest number of channels; if it is exact, the compiler unrolls the loops.
 template <int64_t kMost>
 HDSEG_FN void gaussian(const double* moments, int64_t channels, double ridge, float* coefficients) {
   const double* mean = moments + 1;

@@ -1,4 +1,4 @@
-// Pixel grids, and where a pixel of one lies on another.
+// Pixel grids, and interpolation from a coarse grid to a fine one.
 #pragma once
 #include "portable.h"
 
@@ -9,22 +9,22 @@ struct Grid {
   int64_t height, width;
 };
 
-// One axis of a window of a picture and of a part of a coarse map. What a sample is made of depends
-// on where it lies in the whole picture, not on the window and the part.
+// One axis of a window of the image and of a part of the coarse map. Interpolation depends on a
+// sample's position in the whole image, not on the window or the part.
 struct Axis {
-  int64_t fine, coarse;  // samples of the whole picture and of the whole map
-  int64_t first;         // sample of the picture that the window begins with
-  int64_t begin, count;  // samples of the map that are at hand
+  int64_t fine, coarse;  // samples of the whole image and of the whole map
+  int64_t first;         // first sample of the window, in the image
+  int64_t begin, count;  // samples of the map in the part
 
-  // Where sample j of the whole map is in the part, or the nearest one there: a part has all that
-  // its window needs, so this repeats the samples at the map's frame.
+  // The index within the part of sample j of the whole map, clamped. A part has all samples that
+  // its window needs, so clamping only repeats those at the map's border.
   HDSEG_FN int64_t in_part(int64_t j) const {
     const int64_t last = begin + count - 1;
     return (j < begin ? begin : (j > last ? last : j)) - begin;
   }
 };
 
-// Where a window lies in the picture, and a part of a coarse map in the map.
+// The position of a window in the image, and of a part of the coarse map in the map.
 struct GridMapping {
   Axis rows, columns;
   Grid window, part;
@@ -36,7 +36,7 @@ HDSEG_FN int64_t nearest(int64_t i, const Axis& axis) {
   return axis.in_part((2 * (axis.first + i) + 1) * axis.coarse / (2 * axis.fine));
 }
 
-// Samples of the coarse grid and their weights that make up one fine sample.
+// The coarse samples, and their weights, from which one fine sample is interpolated.
 struct Taps {
   int64_t index[4];
   double weight[4];
@@ -44,7 +44,7 @@ struct Taps {
 };
 
 // The `count` samples of the part around sample i of the window, half-pixel centres, edge samples
-// repeated. t is the position between the middle two. The weights are left to the caller.
+// repeated. t: position between the middle two. The caller sets the weights.
 HDSEG_FN Taps taps_around(int64_t i, const Axis& axis, int count, double* t) {
   const double position = (static_cast<double>(axis.first + i) + 0.5) *
                               static_cast<double>(axis.coarse) / static_cast<double>(axis.fine) -
@@ -86,7 +86,7 @@ HDSEG_FN Taps taps_for(Interpolation how, int64_t i, const Axis& axis) {
   return how == Interpolation::kLinear ? linear_taps(i, axis) : cubic_taps(i, axis);
 }
 
-// A coarse row at one fine column.
+// Interpolates a coarse row at one fine column.
 HDSEG_FN double along_row(const float* row, const Taps& columns) {
   double sum = 0.0;
   for (int j = 0; j < columns.count; ++j) {
@@ -95,7 +95,8 @@ HDSEG_FN double along_row(const float* row, const Taps& columns) {
   return sum;
 }
 
-// A plane there: columns first, then rows, as the reference sums, so that ties fall alike.
+// Interpolates a plane: columns first, then rows, in the reference's order of summation, so that
+// ties are decided identically.
 HDSEG_FN double interpolate(const float* plane, const Grid& grid, const Taps& rows,
                             const Taps& columns) {
   double sum = 0.0;
@@ -105,13 +106,13 @@ HDSEG_FN double interpolate(const float* plane, const Grid& grid, const Taps& ro
   return sum;
 }
 
-// The classes of the samples around a pixel, as many rows and columns as its taps have.
+// The classes of the samples around a pixel, one for each pair of its taps.
 template <class T>
 struct NearbyClasses {
   T at[4][4];
   int rows, columns;
   T first;
-  bool alike;  // all are the first
+  bool alike;  // whether all are equal to the first
 
   HDSEG_FN NearbyClasses(const T* classes, const Grid& grid, const Taps& down, const Taps& along)
       : rows(down.count),
@@ -126,7 +127,7 @@ struct NearbyClasses {
     }
   }
 
-  // Writes each of them once, as they come, and returns how many there are.
+  // Writes the distinct classes in order of occurrence; returns their number.
   HDSEG_FN int distinct(T found[16]) const {
     int count = 0;
     for (int i = 0; i < rows; ++i) {
@@ -142,9 +143,9 @@ struct NearbyClasses {
   }
 };
 
-// The class whose indicator, 1 where a pixel has it and else 0, is the largest there; the lowest
-// wins a tie. Classes that are not among the samples have 0 everywhere; as the indicators sum to 1,
-// one that is has more.
+// The class whose interpolated indicator (1 where a sample has the class, else 0) is the largest;
+// the lowest class wins ties. Classes not among the samples have 0, and as the indicators sum to 1,
+// some other class has more.
 template <class T>
 HDSEG_FN T largest_class(const NearbyClasses<T>& near, const Taps& rows, const Taps& columns) {
   if (near.alike) return near.first;
@@ -153,7 +154,7 @@ HDSEG_FN T largest_class(const NearbyClasses<T>& near, const Taps& rows, const T
   double largest = 0.0;
   T best = found[0];
   for (int c = 0; c < count; ++c) {
-    double value = 0.0;  // as interpolate() sums
+    double value = 0.0;  // same order of summation as interpolate()
     for (int i = 0; i < rows.count; ++i) {
       double along = 0.0;
       for (int j = 0; j < columns.count; ++j) {

@@ -4,29 +4,29 @@
 
 namespace hdseg {
 
-// Bit 0 is the leftmost pixel of a word. Word is uint64_t, or several of them side by side.
+// Bit 0 is the leftmost pixel of a word. Word is uint64_t, or a vector of several. A pixel
+// "against" a match is one that rules it out: results have 1 where the element does not match.
 
-// The pixels dx to the right of those of `centre`, from it and the word to its right; 0 < dx < 64.
+// The pixels dx to the right of those of `centre`; right: the next word; 0 < dx < 64.
 template <class Word>
 HDSEG_FN Word from_right(const Word& centre, const Word& right, int dx) {
   return (centre >> dx) | (right << (64 - dx));
 }
 
-// The pixels dx to the left.
+// The pixels dx to the left of those of `centre`; left: the previous word.
 template <class Word>
 HDSEG_FN Word from_left(const Word& centre, const Word& left, int dx) {
   return (centre << dx) | (left >> (64 - dx));
 }
 
-// A cell of a structuring element that matters, as the word of its row sees it.
+// A hit or miss cell of a structuring element.
 struct RowCell {
   int64_t dy;
-  uint64_t flip;  // 0: a miss, a pixel of the set speaks against; all ones: a hit, a gap does
+  uint64_t flip;  // 0 for a miss: ruled out by a 1; all ones for a hit: ruled out by a 0
 };
 
-// The cells at one horizontal distance. They share one shift: what speaks against a match is
-// gathered over the rows first. If `fresh` is false, the cells of the column before are among them
-// and gathered already, and only the others are listed.
+// The cells at one horizontal distance. They share one shift, applied after combining the rows. If
+// `fresh` is false, the column has all cells of the previous one, and lists only the others.
 struct CellColumn {
   int32_t distance;
   int32_t cells;
@@ -40,8 +40,8 @@ struct CellColumns {
   const RowCell* cells;
 };
 
-// What speaks against a match in the centre's own column. load(side, dy): the word dy rows below,
-// in the same (0), the left (-1) or the right (1) column of words.
+// Pixels against a match in the centre's own column. load(side, dy): the word dy rows below, in the
+// same (0), the left (-1) or the right (1) column of words.
 template <class Word, class Load>
 HDSEG_FN Word against_in_centre(const Load& load, const RowCell* cells, int32_t count) {
   Word found = Word{};
@@ -49,7 +49,7 @@ HDSEG_FN Word against_in_centre(const Load& load, const RowCell* cells, int32_t 
   return found;
 }
 
-// What speaks against a match to the right (side = 1) or to the left (side = -1) of the centre.
+// Pixels against a match to the right (side = 1) or to the left (side = -1) of the centre.
 template <int side, class Word, class Load>
 HDSEG_FN Word against_on_side(const Load& load, const CellColumns& cells) {
   Word found = Word{}, centre = Word{}, beside = Word{};

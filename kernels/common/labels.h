@@ -4,21 +4,20 @@
 
 namespace hdseg {
 
-// More than any class or seed that has 32 bits, so that tables stay small.
+// Above any 32-bit class or seed, but small enough for tables.
 constexpr uint32_t kMostLabels = (1u << 17) - 1;
 
-// The seed of pixels that count as outside the picture: no edge leads to them. The largest value
-// that an array of its type has.
+// The seed of walls: ignored pixels, treated as outside the image; no edge leads to them. It is the
+// largest value in an array of its type.
 template <class Seed>
 constexpr Seed kWall =
     sizeof(Seed) < 4 ? static_cast<Seed>(~Seed{0}) : static_cast<Seed>(kMostLabels);
 
-// How many values an array of the type has: 0 .. kWall.
+// The number of values in an array of the type: 0 .. kWall.
 template <class Seed>
 constexpr int64_t kValues = static_cast<int64_t>(kWall<Seed>) + 1;
 
-// Which row of a table belongs to each pixel of a band: in column x of run r, first[r] + x /
-// across.
+// The table row of each pixel of a band: first[r] + x / across in column x of run r.
 struct Places {
   const int32_t* first;
   int64_t across;

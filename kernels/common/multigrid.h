@@ -1,8 +1,8 @@
-// Products, smoothing and coarsening of the multigrid hierarchy, entry by entry. A matrix is given
-// by the weights w_ij = -a_ij > 0 and by its row sums (the row sum); nothing is ever subtracted to
-// get these, so they are exact to the last digits however small, and
+// Products, smoothing and coarsening of the multigrid hierarchy, entry by entry. A matrix is stored
+// as weights w_ij = -a_ij > 0 and row sums. These are computed without subtraction, so they are
+// accurate however small, and
 //   (A x)_i = row_sum_i x_i + sum_j w_ij (x_i - x_j)
-// is exact for clusters of equal x that hang on the rest by edges of 1e-10.
+// is accurate for clusters of equal x connected to the rest by edges of 1e-10.
 #pragma once
 #include "band_matrix.h"
 
@@ -14,13 +14,13 @@ struct Stencil {
   const float* row_sum;
 };
 
-// From an entry to those straight up two rows, up and to the right, down and to the right, and
-// straight down two rows. What is to the left comes just before what is to the right.
+// Offsets from an entry to its neighbours: two rows up, up and right, down and right, two rows
+// down. A left neighbour is the entry before the right one.
 struct Offsets {
   int32_t up2, up, down, down2;
 };
 
-// x: numbers in memory, or a vector that is not kept anywhere (FirstStep, Corrected).
+// (A x)_i; x: an array, or a vector computed on the fly (FirstStep, Corrected).
 template <class Vector>
 HDSEG_FN auto product(const Stencil& a, const Offsets& to, const Vector& x, int64_t i) {
   const auto v = x[i];
@@ -48,24 +48,24 @@ HDSEG_FN auto product(const SparseRows& a, const Vector& x, int64_t i) {
   return sum;
 }
 
-// (M x)_i of a dense matrix, added up in float64 from the left.
+// (M x)_i of a dense matrix, summed in float64 from left to right.
 HDSEG_FN float dense_product(const double* matrix, int64_t size, const float* x, int64_t i) {
   double sum = 0.0;
   for (int64_t j = 0; j < size; ++j) sum += matrix[i * size + j] * static_cast<double>(x[j]);
   return static_cast<float>(sum);
 }
 
-// A Jacobi step, from what is left of the right-hand side; inverse: 1 / diagonal. The eigenvalues
-// of D^-1 A lie in (0, 2).
+// A damped Jacobi step for the residual `rest`; inverse: 1 / diagonal. The eigenvalues of D^-1 A
+// lie in (0, 2).
 HDSEG_FN float jacobi(float inverse, float rest) { return 0.8f * inverse * rest; }
 
-// What a Jacobi step makes of x = 0, not kept anywhere.
+// The result of a Jacobi step from x = 0, computed on the fly.
 struct FirstStep {
   const float *inverse, *rest;
   HDSEG_FN float operator[](int64_t i) const { return jacobi(inverse[i], rest[i]); }
 };
 
-// x with the coarse level's correction. Entries from `size` on, and those before 0, are padding.
+// x plus the coarse level's correction. Entries below 0, and from `size` on, are padding.
 struct Corrected {
   const float* x;
   const int32_t* aggregate;
@@ -77,19 +77,19 @@ struct Corrected {
   }
 };
 
-// What follows was chosen by measurement: docs/decisions/0005-solver.md.
+// The constants below were chosen by measurement: docs/decisions/0005-solver.md.
 
 // Whether the smoother alone can handle an entry with this row sum and sum of weights.
 HDSEG_FN bool is_dominant(float row_sum, float weights) { return row_sum > 0.5f * weights; }
 
-// The share of an aggregate's strongest weight that the one to a partner must have.
+// An edge is strong if its weight is at least this fraction of the aggregate's largest.
 constexpr float kStrong = 0.25f;
 
 HDSEG_FN bool is_strong(float weight, float strongest) { return weight >= kStrong * strongest; }
 
-// Aggregates a and b may be one when the modes that it cannot represent are high in energy: their
-// weight is at least 1/4 d_a d_b / (d_a + d_b), d the diagonals summed over each. Without this,
-// clusters that hang on the rest by weak edges get glued to it and never converge (Notay 2010).
+// Aggregates a and b may be merged if the modes lost by that are high in energy: the weight between
+// them is at least 1/4 d_a d_b / (d_a + d_b), d the sum of the diagonals of each. Without this
+// condition clusters with weak edges are merged with the rest and never converge (Notay 2010).
 constexpr float kQuality = 0.25f;
 
 struct Bond {
@@ -102,15 +102,15 @@ HDSEG_FN Bond bond_between(float weight, float diagonal_a, float diagonal_b) {
 
 HDSEG_FN bool may_be_one(const Bond& bond) { return bond.strength >= kQuality * bond.limit; }
 
-// Of an aggregate's own edges, of this total weight, taken as a chain of equal ones.
+// The resistance of an aggregate's inner edges, of total weight `inner`, as a chain of equal edges.
 HDSEG_FN float chain_resistance(int32_t members, float inner) {
   return members > 1 ? static_cast<float>(members - 1) / inner : 0.0f;
 }
 
-// A piecewise constant correction pays as if a difference between two aggregates lay wholly on the
-// edges between them, though it spreads over both: their own resistance is in series. A fifth of it
-// is counted, and no more than 40 % is taken away, so that the matrix stays equivalent to P^T A P.
-// It makes a V-cycle do what takes a K-cycle without (over-correction, Braess 1995).
+// A piecewise constant correction puts the whole difference between two aggregates on the edges
+// between them, although it spreads over both: their inner resistance is in series. A fifth of it
+// is added, and weights are reduced by at most 40 %, so that the matrix stays spectrally equivalent
+// to P^T A P. This makes a V-cycle as good as a K-cycle without it (over-correction, Braess 1995).
 HDSEG_FN float in_series(float weight, float resistance) {
   const float reduced = 1.0f / (1.0f + 0.2f * weight * resistance);
   return weight * (reduced < 0.6f ? 0.6f : reduced);

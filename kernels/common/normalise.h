@@ -1,16 +1,15 @@
-// What a network says of a pixel's classes: numbers of any type, from which probabilities are
-// computed.
+// Converting a network's output of any type to probabilities that sum to 1.
 #pragma once
 #include "exponential.h"
 
 namespace hdseg {
 
-// A float16 by its bits.
+// A float16, stored as its bits.
 struct Half {
   uint16_t bits;
 };
 
-// Values as they are computed with: counts are added exactly.
+// Conversion to the type of computation; integers are summed exactly.
 HDSEG_FN uint32_t computed(uint8_t value) { return value; }
 HDSEG_FN uint32_t computed(uint16_t value) { return value; }
 HDSEG_FN uint32_t computed(uint32_t value) { return value; }
@@ -19,8 +18,8 @@ HDSEG_FN int32_t computed(int32_t value) { return value; }
 HDSEG_FN int64_t computed(int64_t value) { return value; }
 HDSEG_FN float computed(float value) { return value; }
 HDSEG_FN double computed(double value) { return value; }
-// Without branches, and without a float32 below the normal ones, which a device takes for 0: what
-// is below float16's normal ones gets a leading 1 that is subtracted again.
+// Without branches, and without subnormal float32 numbers, which a device flushes to 0: subnormal
+// float16 numbers get a leading 1 that is subtracted again.
 HDSEG_FN float computed(Half value) {
   constexpr uint32_t kNormal = 0x38000000u, kSmall = 0x38800000u, kOdd = 0x70000000u;
   const uint32_t sign = (value.bits & 0x8000u) << 16, bits = value.bits & 0x7fffu;
@@ -38,8 +37,8 @@ HDSEG_FN R oddness(R) {
 HDSEG_FN float oddness(float value) { return value - value; }
 HDSEG_FN double oddness(double value) { return value - value; }
 
-// Adds a value to a sum. That of float32 is as good as the last bit for any number of classes: what
-// one addition loses enters the next (Kahan 1965).
+// Adds a value to a sum; in float32 with compensated summation, accurate to the last bit for any
+// number of classes (Kahan 1965).
 template <class R>
 HDSEG_FN void add_to(R& sum, R&, R value) {
   sum += value;
@@ -56,14 +55,14 @@ HDSEG_FN float quotient_of(uint32_t value, uint32_t total) {
 HDSEG_FN float quotient_of(float value, float total) { return value / total; }
 HDSEG_FN float quotient_of(double value, double total) { return static_cast<float>(value / total); }
 
-// exp(value - top) for a value that is at most top.
+// exp(value - top) for value <= top.
 template <class R>
 HDSEG_FN float exp_below(R value, R top) {
   return exp_of_negative(static_cast<float>(value - top));
 }
 
-// The least and the greatest of some values, and of their sums; `odd` is not 0 if one is not
-// finite.
+// The extremes of values (lowest, highest) and of their sums (least, most); `odd` is not 0 if any
+// value is not finite.
 template <class R>
 struct Extremes {
   R lowest, highest, least, most, odd;

@@ -1,4 +1,4 @@
-// The only file that knows which compiler reads it: the host's, nvcc, or NVRTC at run time.
+// The only file that depends on the compiler: the host's, nvcc, or NVRTC at run time.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -23,7 +23,7 @@ using uint64_t = unsigned long long;
 
 namespace hdseg {
 
-// The float whose bits these are.
+// Reinterprets bits as a float.
 HDSEG_FN float float_of_bits(uint32_t bits) {
 #if defined(__CUDA_ARCH__)
   return __uint_as_float(bits);

@@ -1,4 +1,4 @@
-// The preset structuring elements, known when the kernels are built: their tests are straight code.
+// The preset structuring elements as templates: their tests compile to code without loops.
 #pragma once
 #include "hit_or_miss.h"
 
@@ -12,7 +12,7 @@ struct Preset {
   static constexpr int ux = direction % 4 == 0 ? 0 : direction < 4 ? 1 : -1;
   static constexpr int uy = direction % 4 == 2 ? 0 : direction > 2 && direction < 6 ? 1 : -1;
 
-  // +1 hit, -1 miss, 0 don't care, for the cell dx to the right and dy below; the centre is none.
+  // +1 hit, -1 miss, 0 don't care, for the cell dx to the right and dy below; 0 at the centre.
   HDSEG_FN static constexpr int cell(int dx, int dy) {
     const int along = dx * ux + dy * uy, across = dx * uy - dy * ux;
     const int aside = across < 0 ? -across : across;
@@ -22,7 +22,7 @@ struct Preset {
     return dx * ux <= 0 && dy * uy <= 0 ? 1 : 0;
   }
 
-  // Column by column from `first_distance` on, every column has the cells of the one before.
+  // From `first_distance` on, each column has all cells of the previous one.
   static constexpr int first_distance = ux == 0 ? r : 1;
   static constexpr int last_distance = ux == 0 ? 1 : r;
   static constexpr int step = ux == 0 ? -1 : 1;
@@ -40,7 +40,7 @@ HDSEG_FN Word against_centre_from(const Load& load, const Word& found) {
   }
 }
 
-// Adds the cells of column dx that are not in column `before`.
+// Adds the pixels against a match in the cells of column dx that are not in column `before`.
 template <class P, int side, int dx, int before, int dy, class Word, class Load>
 HDSEG_FN void gather(const Load& load, Word& centre, Word& beside) {
   if constexpr (dy <= P::radius) {
@@ -66,7 +66,7 @@ HDSEG_FN Word against_side_from(const Load& load, Word centre, Word beside, cons
   }
 }
 
-// What speaks against a match of a preset. load(side, dy): see hit_or_miss.h.
+// Pixels against a match of a preset. load(side, dy): see hit_or_miss.h.
 template <class P, class Word, class Load>
 HDSEG_FN Word against_preset(const Load& load) {
   const Word none = Word{};
@@ -75,8 +75,7 @@ HDSEG_FN Word against_preset(const Load& load) {
   return against_side_from<P, -1, P::first_distance>(load, none, none, right);
 }
 
-// What is left of some pixels of the centre's word after a look at the one that is the easiest to
-// look up, of those that a match must not have around it.
+// A quick first test: removes from `pixels` those ruled out by one miss cell, the cheapest to load.
 template <class P, class Word, class Load>
 HDSEG_FN Word after_first_look(const Load& load, const Word& pixels) {
   using Near = Preset<1, P::direction>;

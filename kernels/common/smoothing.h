@@ -1,15 +1,15 @@
-// Means of moments over ever narrower windows: what is known of a class's colours around a place.
+// Moments of a class's colours smoothed over colour windows, with wider ones as prior.
 #pragma once
 #include "cells.h"
 
 namespace hdseg {
 
-// Box filters along each axis: nearly a Gaussian. A window knows of windows so many radii away.
+// Box filters along each axis, which approximate a Gaussian; they reach kBoxPasses radii.
 constexpr int64_t kBoxPasses = 3;
 
-// For each of kLanes entries side by side the mean of the 2 radius + 1 that are `stride` apart, of
-// which those `before` and `behind` are not 0: in float64 and in ascending order, because a running
-// sum would depend on where it began. share: 1 / (2 radius + 1).
+// For each of kLanes adjoining entries the mean of 2 radius + 1 entries that are `stride` apart;
+// those more than `before` before or `behind` behind count as 0. Summed in float64 in ascending
+// order: a running sum would depend on where it began. share: 1 / (2 radius + 1).
 template <int kLanes>
 HDSEG_FN void box_means(const float* in, int64_t before, int64_t behind, int64_t stride,
                         double share, float* out) {
@@ -20,8 +20,8 @@ HDSEG_FN void box_means(const float* in, int64_t before, int64_t behind, int64_t
   for (int k = 0; k < kLanes; ++k) out[k] = static_cast<float>(sum[k] * share);
 }
 
-// Moment q where nothing is known of a class: that of the whole picture, whose colours have been
-// standardised. Mean 0, covariance I.
+// Moment q of the prior for all classes: the whole image's standardised colours, with mean 0 and
+// covariance I.
 HDSEG_FN double standard_moment(int64_t q, int64_t channels) {
   int64_t square = 1 + channels;  // of x_i x_i
   for (int64_t i = 0; i < channels; ++i) {
@@ -31,7 +31,7 @@ HDSEG_FN double standard_moment(int64_t q, int64_t channels) {
   return q == 0 ? 1.0 : 0.0;
 }
 
-// A moment after narrower windows have spoken, which have `found` of it and `pixels` of the class.
+// Combines a moment of narrower windows, `found` from `pixels` of the class, with the prior mean.
 HDSEG_FN double shrunken(float found, float pixels, double prior, double mean) {
   const double share = 1.0 / (static_cast<double>(pixels) + prior);
   return (static_cast<double>(found) + prior * mean) * share;

@@ -1,4 +1,4 @@
-// The window that tells whether a pixel has the class of its surroundings.
+// The Gaussian window that decides whether a blur would flip a pixel's class.
 #pragma once
 #include "portable.h"
 
@@ -7,7 +7,7 @@ namespace hdseg {
 constexpr int64_t kWindowReach = 4;
 constexpr double kWindowSpread = 1.5;
 
-// Weight of the pixels (a, b) or (b, a) away, in any direction.
+// Weight of a pixel a rows and b columns away.
 HDSEG_FN double window_weight(int64_t a, int64_t b) {
   return exp(-static_cast<double>(a * a + b * b) / (2.0 * kWindowSpread * kWindowSpread));
 }

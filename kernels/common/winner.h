@@ -1,10 +1,10 @@
-// The label of a pixel, from the potentials of all classes but the last.
+// The label of a pixel, from the potentials of all classes except the last.
 #pragma once
 #include "portable.h"
 
 namespace hdseg {
 
-// The pixels whose confidence is somebody's business.
+// The rectangle in which uncertain pixels are counted.
 struct Core {
   int64_t top, left, bottom, right;
 
@@ -18,9 +18,9 @@ struct Winner {
   bool certain;
 };
 
-// The potentials are x[0], x[stride], ..., clipped to [0, 1]; the last class has 1 minus their sum.
-// Each may be off by `bound`, the last by as much as all others together. The lowest index wins a
-// tie.
+// The class with the largest potential; the lowest index wins ties. Potentials are x[0], x[stride],
+// ..., clipped to [0, 1]; the last class has 1 minus their sum. Each has an error of at most
+// `bound`, the last one of at most the sum of all others.
 HDSEG_FN Winner winner(const float* x, int64_t stride, int64_t columns, float bound) {
   float best = -1.0f, second = -1.0f, rest = 1.0f;
   int64_t index = 0;

@@ -8,14 +8,14 @@
 namespace hdseg {
 namespace {
 
-// Pairs, and pairs of pairs.
+// Two rounds of pairing: pairs, then pairs of pairs.
 constexpr int kPairings = 2;
 
 // Members of each group of a partition: group g has member[start[g] .. start[g + 1]).
 struct Groups {
   std::vector<int32_t> start, member;
 
-  // Entries of group `groups` are in none.
+  // Entries with group == groups belong to no group.
   void sort(const int32_t* group, int32_t entries, int32_t groups) {
     start.assign(static_cast<size_t>(groups) + 2, 0);
     for (int32_t i = 0; i < entries; ++i) ++start[static_cast<size_t>(group[i]) + 1];
@@ -31,8 +31,8 @@ struct Groups {
   std::vector<int32_t> next_;
 };
 
-// Sums of weights by neighbouring group, in the order they are met. No branches: whether a group
-// has been met before cannot be predicted.
+// Sums of weights by neighbouring group, in order of first occurrence. Without branches: whether a
+// group is new cannot be predicted.
 class Sums {
  public:
   void make_room(size_t groups) {
@@ -86,9 +86,8 @@ struct Workspace {
   }
 };
 
-// The aggregate to put `a` into: another one as a partner, else a larger one that is merged already
-// and that it may join, or -1. next[g] < 0 where g is still free; group `none` stands for all that
-// is not to be chosen.
+// The group to merge `a` with: a free partner if possible, else a larger group that is already
+// merged, else -1. next[g] < 0 if g is free; group `none` is never chosen.
 int32_t choose(const Workspace& work, int32_t a, int32_t none) {
   const Sums& sums = work.sums;
   const float da = work.diagonal[static_cast<size_t>(a)];
@@ -116,8 +115,8 @@ int32_t choose(const Workspace& work, int32_t a, int32_t none) {
   return partner >= 0 ? partner : host;
 }
 
-// Merges the chunk's groups in pairs; work.group holds the old numbers and then the new ones, the
-// number of groups for entries that are in none.
+// Merges the chunk's groups in pairs, and returns the number of new groups. work.group: old numbers
+// on entry, new ones on return; entries in no group have the number of groups.
 int32_t pair_up(Workspace& work, const float* inverse, int32_t groups) {
   const Rows& rows = work.rows;
   int32_t* group = work.group.data();
@@ -151,7 +150,7 @@ int32_t pair_up(Workspace& work, const float* inverse, int32_t groups) {
   return found;
 }
 
-// Numbers the chunk's aggregates from 0 and returns how many there are.
+// Numbers the chunk's aggregates from 0; returns their number.
 int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* row_sum,
                         int32_t* aggregate) {
   const Rows& rows = work.rows;
@@ -172,8 +171,8 @@ int32_t aggregate_chunk(Workspace& work, const float* inverse, const float* row_
   return groups;
 }
 
-// Appends the chunk's rows of P^T A P. A coarse entry sees one that is left out as a seed of 0.
-// resistance[a]: of the aggregate's own edges.
+// Appends the chunk's rows of P^T A P. Entries in no aggregate act as seeds with value 0.
+// resistance[a]: of aggregate a's inner edges.
 void galerkin_chunk(Workspace& work, const float* row_sum, const int32_t* aggregate,
                     int32_t first_group, int32_t groups, int32_t all_groups, float* resistance,
                     Coarse& coarse) {
@@ -199,7 +198,7 @@ void galerkin_chunk(Workspace& work, const float* row_sum, const int32_t* aggreg
       if (other == all_groups) {
         tied += work.sums.sum(q);
       } else if (other == first_group + a) {
-        inner = 0.5f * work.sums.sum(q);  // every edge is met from both ends
+        inner = 0.5f * work.sums.sum(q);  // each edge was added from both ends
       } else {
         coarse.column.push_back(other);
         coarse.value.push_back(work.sums.sum(q));
@@ -212,7 +211,7 @@ void galerkin_chunk(Workspace& work, const float* row_sum, const int32_t* aggreg
   }
 }
 
-// Reduces the weights by the resistances of the aggregates, and inverts the diagonal.
+// Reduces weights and row sums by the aggregates' resistances, and computes 1 / diagonal.
 void rescale(const std::vector<float>& resistance, Coarse& coarse) {
   const auto size = static_cast<int64_t>(coarse.row_sum.size());
   coarse.inverse.resize(coarse.row_sum.size());
@@ -304,7 +303,7 @@ void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& 
         entries.emplace_back(number[rows.column[k]], -static_cast<double>(rows.weight[k]));
       }
       entries.emplace_back(number[i], diagonal);
-      std::sort(entries.begin(), entries.end());  // those of a coarse row come as they were met
+      std::sort(entries.begin(), entries.end());  // entries of a coarse row are not in order
       for (const auto& [j, entry] : entries) {
         column.push_back(j);
         value.push_back(entry);

@@ -1,6 +1,6 @@
-// Coarsening by aggregation: pairs of entries, then pairs of pairs (Notay 2010), and the Galerkin
-// matrix P^T A P for the piecewise constant P that the aggregates stand for, its weights reduced by
-// the resistance of the aggregates.
+// Coarsening by aggregation: pairs of entries, then pairs of pairs (Notay 2010). The coarse matrix
+// is the Galerkin product P^T A P for the piecewise constant prolongation P, with weights reduced
+// by the aggregates' resistance.
 #pragma once
 #include "cpu/level.h"
 
@@ -11,8 +11,8 @@ struct Coarse {
   std::vector<float> value, row_sum, inverse;
 };
 
-// Fills aggregate (size), -1 for entries that the smoother alone can handle, and returns the coarse
-// matrix. inverse: 1 / the diagonal, of the fine matrix here and of the coarse one there.
+// Fills aggregate (size), with -1 for entries that the smoother alone can handle, and returns the
+// coarse matrix. inverse: 1 / the fine diagonal; Coarse::inverse: 1 / the coarse one.
 template <class Level>
 Coarse coarsen(const Level& level, const float* inverse, int32_t* aggregate);
 

@@ -83,14 +83,14 @@ void for_each_overlap(const std::vector<Span>& spans, int64_t down, int64_t reac
   }
 }
 
-// A span's pieces under construction: from `start` on, the offset to one other row.
+// Where the offset of a span to one other row changes: it is `offset` from entry `start` on.
 struct Change {
   int32_t start;
   int32_t offset;
 };
 
 struct Direction {
-  int64_t down, reach;  // rows down; how far sideways neighbours are
+  int64_t down, reach;  // neighbours are `down` rows below and up to `reach` columns aside
 };
 
 // Cuts the spans into pieces with a constant offset for each direction; emit(start, end, offsets).
@@ -103,7 +103,7 @@ void cut(const std::vector<Span>& spans, int64_t step, int32_t count,
     size_t previous = spans.size();
     for_each_overlap(spans, way.down, way.reach, [&](size_t r, size_t s) {
       const Span &here = spans[r], &there = spans[s];
-      // The first entry that needs this neighbouring span; the last that does.
+      // The first and the last x with neighbours in this span.
       const int64_t need = std::max(here.first, there.first - way.reach);
       const int64_t done = std::min(here.last, there.last + way.reach);
       const auto entry = [&](int64_t x) {
@@ -114,7 +114,7 @@ void cut(const std::vector<Span>& spans, int64_t step, int32_t count,
                              static_cast<int32_t>((here.first + way.reach - there.first) / step);
       const bool continues = r == previous;
       const int32_t from = continues ? entry(need) : here.start;
-      // Outside the overlap the offset serves no one, but must not lead out of the array.
+      // Outside the overlap the offset is not used, but must not lead out of the array.
       const bool low = from + offset - 1 < -kSlack, high = end + offset > count + kSlack;
       if (low && !continues) changes[d].push_back({r, {here.start, 0}});
       changes[d].push_back({r, {low ? entry(need) : from, offset}});
@@ -170,7 +170,7 @@ int32_t components(const Band& band, int32_t* component) {
 
 namespace {
 
-// Collects what is said, mostly once: the same few labels are said again and again.
+// Collects pairs (place, label), and drops most duplicates by a small cache.
 class Listener {
  public:
   explicit Listener(std::vector<Say>& heard) : heard_(heard) {}
@@ -253,7 +253,7 @@ BlackLinks link_black(const Band& band) {
     const int64_t first = run.first + ((run.first + run.row) & 1);
     if (first > run.last) continue;
     const int64_t last = run.last - ((run.last + run.row) & 1);
-    // Only a red pixel may be missing between two runs: their black pixels go on regularly.
+    // Join runs with a gap of one red pixel: their black pixels are evenly spaced.
     if (!spans.empty() && spans.back().row == run.row && spans.back().last + 2 == first) {
       spans.back().last = last;
     } else {
@@ -264,7 +264,7 @@ BlackLinks link_black(const Band& band) {
   links.first.push_back(entries);
   cut<4>(spans, 2, entries, {{{-2, 0}, {-1, 1}, {1, 1}, {2, 0}}},
          [&](int32_t start, int32_t end, const std::array<int32_t, 4>& offset) {
-           // Not too long, so that there are chunks for all threads in a single row, too.
+           // Limit the length, so that even a single row gives chunks for all threads.
            for (int32_t first = start; first < end; first += kLongest) {
              links.pieces.push_back({first,
                                      std::min(end, first + kLongest),
@@ -275,7 +275,7 @@ BlackLinks link_black(const Band& band) {
 }
 
 std::vector<int64_t> chunk_pieces(const std::vector<BlackPiece>& pieces) {
-  constexpr int32_t kEntries = 8192;  // with weights and a few vectors about 400 kB: a core's cache
+  constexpr int32_t kEntries = 8192;  // weights and a few vectors take about 400 kB: fits a cache
   std::vector<int64_t> chunk;
   for (size_t p = 0; p < pieces.size(); ++p) {
     if (chunk.empty() ||

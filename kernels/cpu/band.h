@@ -1,5 +1,5 @@
-// The unknown band as runs of pixels, and what lies beside what. Nothing here needs memory for the
-// rest of the image. Pixel indices are 64-bit; positions count the band's pixels and fit 32 bits.
+// The unknown band as runs of pixels, and the adjacency of its pixels. Memory depends on the band,
+// not on the image. Pixel indices are 64-bit; positions count the band's pixels and fit 32 bits.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -23,7 +23,7 @@ struct Band {
   int32_t length(int64_t r) const { return start[r + 1] - start[r]; }
 };
 
-// Calls use(row, begin, end) for the positions begin .. end - 1 of run r that have the same row.
+// Divides run r by table row: calls use(row, begin, end) for positions begin .. end - 1 of a row.
 template <class Use>
 void each_place(const Band& band, const Places& places, int64_t r, Use use) {
   const int64_t left = band.pixel[r] % band.grid.width;
@@ -36,7 +36,7 @@ void each_place(const Band& band, const Places& places, int64_t r, Use use) {
   }
 }
 
-// What the columns of a system stand for at each place: the labels label[row * count] ..
+// The labels of a system's columns: label[row * count + j] for column j in table row `row`.
 template <class Seed>
 struct ColumnLabels {
   const Seed* label;
@@ -44,13 +44,13 @@ struct ColumnLabels {
   Places places;
 };
 
-// Finds which column a label has. Neighbours ask for the same ones, so the last answers are kept.
+// Finds the column of a label. Recent answers are cached, as neighbours share their labels.
 template <class Seed>
 class ColumnFinder {
  public:
   explicit ColumnFinder(const ColumnLabels<Seed>& columns) : columns_(columns) {}
 
-  // -1 if it has none.
+  // The column of a label, -1 if it has none.
   int64_t find(int64_t row, Seed label) {
     Answer& kept = kept_[label % kKept];
     if (kept.row == row && kept.label == label) return kept.column;
@@ -80,11 +80,11 @@ struct OwnedRuns {
 template <class Seed>
 OwnedRuns find_runs(const Seed* seeds, const Grid& grid);
 
-// 4-connected components of the band, a number for each run, ascending with the first pixel;
-// returns how many.
+// Numbers the band's 4-connected components in order of their first pixels, writes the number of
+// each run, and returns how many there are.
 int32_t components(const Band& band, int32_t* component);
 
-// A label that has a say at a place.
+// A label that occurs at a place: as a seed beside it, or in its evidence.
 struct Say {
   int64_t place;
   int64_t label;
@@ -95,16 +95,15 @@ struct Say {
   }
 };
 
-// The labels of seeds beside the band's pixels of each place, and of their evidence (n, kept), if
-// there is any; ascending, each once. Runs whose first place is negative do not count.
+// The distinct labels of each place, ascending: those of seeds beside its pixels of the band, and
+// those of their evidence (n, kept), if any. Runs whose first place is negative are skipped.
 template <class Seed>
 std::vector<Say> says(const Band& band, const Seed* seeds, const Places& places,
                       const Seed* evidence, int64_t kept);
 
-// Consecutive entries of a row whose neighbours in another row are consecutive too: for entry k of
-// the piece, the neighbour is entry k + offset. Where there is no neighbour, k + offset is some
-// entry all the same, or lies in the padding at either end of the array, and the weight is 0: so a
-// kernel reads without asking, and in whole vectors.
+// A piece: consecutive entries of a row whose neighbours in another row are consecutive, too: the
+// neighbour of entry k is entry k + offset. If there is none, the weight is 0 and k + offset is any
+// other entry or in the padding at the array's ends. So kernels read whole vectors unchecked.
 constexpr int32_t kPadding = 32, kSlack = 16;
 
 struct Piece {  // of the band
@@ -112,9 +111,9 @@ struct Piece {  // of the band
 };
 std::vector<Piece> link_pixels(const Band& band);
 
-// Red-black colouring: black pixels are those with even x + y. Entries are black pixels only, and
-// the black ones within two steps are in rows -2 (straight up), -1 and 1 (both diagonals; the
-// offset is the right one's, the left one comes just before it), and 2.
+// Pieces of black pixels (even x + y), whose neighbours in the reduced matrix are the black pixels
+// within two steps: in rows -2 and 2 straight above and below, in rows -1 and 1 both diagonals. The
+// offset is that of the right diagonal; the left one is the entry before.
 struct BlackPiece {
   int32_t start, end;
   Offsets to;
@@ -125,13 +124,13 @@ struct BlackLinks {
 };
 BlackLinks link_black(const Band& band);
 
-// First piece of each chunk, and the number of pieces. Chunks are the unit of work for a thread,
-// the same for any number of threads.
+// The first piece of each chunk, followed by the number of pieces. Chunks are threads' units of
+// work and do not depend on the number of threads.
 std::vector<int64_t> chunk_pieces(const std::vector<BlackPiece>& pieces);
 
-// seeds[pixel] = label of the largest potential; returns how many labels are not certain
-// (winner.h). x: (labels.count - 1, stride) potentials; bound: one for each pixel, or a single one
-// (bound_step 0).
+// Sets seeds[pixel] to the label of the largest potential; returns the number of uncertain labels
+// in the core (winner.h). x: (labels.count - 1, stride) potentials; bound: one per pixel, or a
+// single one (bound_step 0).
 template <class Seed>
 int64_t decide(const Band& band, const float* x, int64_t stride, const ColumnLabels<Seed>& labels,
                const float* bound, int64_t bound_step, const Core& core, Seed* seeds);

@@ -11,7 +11,7 @@ namespace {
 
 int64_t words_for(int64_t width) { return (width + 63) / 64; }
 
-// The last rows of a column's padding lie in the unread half of the padding above the next column.
+// The padding below a column overlaps the unread half of the padding above the next one.
 int64_t stride_for(int64_t height, int64_t above) {
   return (height + above - 1) / above * above + above;
 }
@@ -27,14 +27,14 @@ BitPlane::BitPlane(int64_t height, int64_t width)
       width_(width),
       words_(words_for(width)),
       stride_(stride_for(height, kAbove)),
-      // calloc: the system hands out zeroed pages, each when it is first written.
+      // calloc: the system allocates zeroed pages on first write.
       data_(static_cast<uint64_t*>(std::calloc(static_cast<size_t>(bytes(height, width)), 1))) {
   if (!data_) throw std::bad_alloc();
 }
 
 void BitPlane::repeat_edges(int64_t w, int64_t tile_row) {
   const int64_t top = tile_row * kTileRows, bottom = std::min(top + kTileRows, height_);
-  // The frame's rows are repeated beyond its corners too.
+  // The first and last rows are repeated in the corners too.
   const int64_t first = top == 0 ? -kMaxRadius : top;
   const int64_t last = bottom == height_ ? bottom + kMaxRadius : bottom;
   const auto repeat_rows = [&](uint64_t* words) {

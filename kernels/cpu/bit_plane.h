@@ -1,4 +1,4 @@
-// One bit per pixel: 1 Gpx is 125 MB.
+// Binary images with one bit per pixel: 1 Gpx takes 125 MB.
 #pragma once
 #include <cstdlib>
 #include <memory>
@@ -10,16 +10,16 @@ namespace hdseg {
 // A tile is one word (64 pixels) wide and this many rows high.
 constexpr int64_t kTileRows = 128;
 
-// A binary image packed into 64-pixel words, bit 0 leftmost, stored column after column of words:
-// the words of consecutive rows lie side by side, so that one instruction handles many rows.
-// Four rows of padding above and below, a column of words on either side and the unused bits of
-// the last word repeat the edge pixels, so a kernel reads across the border without asking.
-// A new plane is empty and takes no memory where it stays so.
+// A binary image packed into 64-pixel words, bit 0 leftmost, stored column by column of words:
+// words of consecutive rows are adjacent, so that one instruction handles many rows. Four rows of
+// padding above and below, a column of words on either side and the unused bits of the last word
+// repeat the edge pixels, so that kernels read across the border without checks. A new plane is
+// empty; memory is allocated where it is first written.
 class BitPlane {
  public:
   BitPlane(int64_t height, int64_t width);
 
-  // What a plane takes where it is not empty.
+  // Size in memory.
   static int64_t bytes(int64_t height, int64_t width);
 
   int64_t height() const { return height_; }
@@ -28,17 +28,17 @@ class BitPlane {
   int64_t tile_rows() const { return (height_ + kTileRows - 1) / kTileRows; }
   int64_t tiles() const { return tile_rows() * words_; }
 
-  // The words of column w, beginning with row 0; the next column is stride() further on.
+  // The words of column w, from row 0; columns are stride() words apart.
   uint64_t* column(int64_t w) { return data_.get() + (w + 1) * stride_ + kAbove; }
   const uint64_t* column(int64_t w) const { return data_.get() + (w + 1) * stride_ + kAbove; }
   int64_t stride() const { return stride_; }
 
-  // The bits of column w that are pixels.
+  // A mask of the bits of column w that are pixels.
   uint64_t pixels(int64_t w) const {
     return w + 1 < words_ ? ~uint64_t{0} : ~uint64_t{0} >> (64 * words_ - width_);
   }
 
-  // Restores the padding that repeats pixels of a tile, after these have changed.
+  // Updates the padding that repeats pixels of a tile.
   void repeat_edges(int64_t w, int64_t tile_row);
 
  private:

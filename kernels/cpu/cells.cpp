@@ -6,10 +6,10 @@
 namespace hdseg {
 namespace {
 
-// Fewer pixels take less time than waking other threads.
+// Below this, waking other threads takes longer than the work.
 constexpr int64_t kSmall = 1 << 16;
 
-// Finds the classes of one row of cells after another.
+// Finds the classes of rows of cells; keeps its buffers between rows.
 template <class T>
 class Majority {
  public:
@@ -19,7 +19,7 @@ class Majority {
         differs_(static_cast<size_t>(grid.width)),
         counts_(static_cast<size_t>(kValues<T>)) {}
 
-  // `labels` is the first of the row's pixels, which are `height` high.
+  // labels: the first pixel of a row of cells that is `height` pixels high.
   void take(const T* labels, int64_t height, T* found) {
     T* differs = differs_.data();
     std::fill_n(differs, width_, T{0});
@@ -57,7 +57,7 @@ class Majority {
   int64_t& count(T label) { return counts_[static_cast<size_t>(label)]; }
 
   int64_t width_, cell_;
-  std::vector<T> differs_;       // bits in which the pixels of a column are not alike
+  std::vector<T> differs_;       // bits in which the pixels of a column differ
   std::vector<int64_t> counts_;  // of each class; 0 between cells
 };
 

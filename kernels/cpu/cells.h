@@ -1,4 +1,4 @@
-// From pixels to cells; common/cells.h says what they are.
+// Reducing pixels to cells, see common/cells.h.
 #pragma once
 #include "common/cells.h"
 #include "common/labels.h"
@@ -11,7 +11,7 @@ template <class T>
 void cell_moments(const T* image, const Grid& grid, int64_t channels, int64_t cell,
                   const double* center, double scale, float* moments);
 
-// The most frequent class of each cell; the lowest wins a tie.
+// The most frequent class of each cell; the lowest wins ties.
 template <class T>
 void cell_labels(const T* labels, const Grid& grid, int64_t cell, T* found);
 

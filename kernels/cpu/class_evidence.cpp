@@ -6,7 +6,7 @@
 namespace hdseg {
 namespace {
 
-// For `pixels` pixels from the first on.
+// between_centres() for consecutive pixels.
 std::vector<Between> all_between(int64_t first, int64_t pixels, int64_t size, int64_t count) {
   std::vector<Between> all(static_cast<size_t>(pixels));
   for (int64_t i = 0; i < pixels; ++i)
@@ -14,7 +14,7 @@ std::vector<Between> all_between(int64_t first, int64_t pixels, int64_t size, in
   return all;
 }
 
-// The models of one row of pixels: interpolated between two rows of windows once for each window.
+// The models for a row of pixels, each interpolated once between two rows of colour windows.
 template <class T>
 class RowModels {
  public:
@@ -28,8 +28,8 @@ class RowModels {
     std::fill_n(window_, kSlots, -1);
   }
 
-  // weight log N(x) of class k, less than anything where no colours of the class are known.
-  // `place` is that of the class among the pixel's: neighbours mostly agree on it.
+  // weight log N(x) of class k; kUnknownColours without a model. place: the index of the class
+  // among the pixel's candidates, mostly the same for neighbours.
   float score(int place, T k, const float* colour, const Between& x) {
     const float* at_left = column(place, k, x.first);
     if (at_left == nullptr) return kUnknownColours;
@@ -47,7 +47,7 @@ class RowModels {
     return quadratic(coefficients, colour, channels_);
   }
 
-  // Coefficients of class k in a column of windows, at this row of pixels; null if not known.
+  // Coefficients of class k in a column of windows, at this row of pixels; null if there are none.
   const float* column(int place, T k, int64_t x) {
     const int64_t slot = 2 * place + (x & 1);
     float* kept = kept_.data() + slot * count_;

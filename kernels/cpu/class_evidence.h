@@ -1,4 +1,4 @@
-// What colours, distances and the network say about the class of each pixel of a band.
+// Class evidence of the pixels of a band: scores of colours, distances and network probabilities.
 #pragma once
 #include "common/evidence_pixel.h"
 #include "cpu/band.h"

@@ -9,7 +9,7 @@
 namespace hdseg {
 namespace {
 
-constexpr int64_t kFewEntries = 1 << 14;  // less work than waking other threads
+constexpr int64_t kFewEntries = 1 << 14;  // below this, waking other threads takes longer
 
 // Rows top .. bottom - 1 and columns left .. right - 1 of the grid of windows.
 struct Extent {
@@ -40,7 +40,7 @@ struct Extent {
 
 constexpr Extent kNothing{INT64_MAX, INT64_MAX, INT64_MIN, INT64_MIN};
 
-// The windows that the pixels around a row or column of cells look at: first .. last.
+// The colour windows used by pixels around each row, or column, of cells: first .. last.
 struct Looked {
   std::vector<int64_t> first, last;
 
@@ -56,7 +56,7 @@ struct Looked {
     }
   }
 
-  // The cells begin .. end - 1 whose pixels look at a window.
+  // The cells begin .. end - 1 whose pixels use a window.
   std::pair<int64_t, int64_t> cells_of(int64_t window) const {
     const auto begin = std::lower_bound(last.begin(), last.end(), window) - last.begin();
     const auto end = std::upper_bound(first.begin(), first.end(), window) - first.begin();
@@ -113,14 +113,14 @@ Nearby<T> nearby_classes(const T* maps, int64_t map_count, const Grid& cells, in
 
 namespace {
 
-// Items of all windows, sorted by class and then by window: those of class k are
+// The items of all windows, sorted by class and then by window: those of class k are
 // [start[k], start[k + 1]).
 struct OfClasses {
   std::vector<int64_t> start;
   std::vector<int64_t> window;
   std::vector<int64_t> item;
 
-  // begin: (windows + 1), where the items of each window begin; label: of each item.
+  // begin: (windows + 1) the first item of each window; label: the class of each item.
   template <class T>
   OfClasses(const int64_t* begin, int64_t windows, const T* label, int64_t class_count)
       : start(static_cast<size_t>(class_count) + 1),
@@ -139,7 +139,7 @@ struct OfClasses {
   }
 };
 
-// The moments of each class in each window that has some of it.
+// The moments of each class in each window that contains it.
 template <class T>
 struct WindowSums {
   std::vector<int64_t> start;  // (windows + 1)
@@ -158,7 +158,7 @@ struct WindowSums {
     std::vector<Row> rows(static_cast<size_t>(grid.height));
 #pragma omp parallel if (cells.height * cells.width > kFewEntries)
     {
-      // Where the sums of a class are, if they are those of the window at hand.
+      // The position of each class's sums; only valid if they belong to the current window.
       std::vector<int64_t> place(static_cast<size_t>(class_count), -1);
 #pragma omp for schedule(static)
       for (int64_t y = 0; y < grid.height; ++y) {
@@ -196,7 +196,7 @@ struct WindowSums {
   }
 };
 
-// Box filters over a field of windows, with zeros around it as far as a filter reads.
+// Box filters over a field of windows, padded with zeros.
 class Smoother {
  public:
   void start(const Extent& field, int64_t count, int64_t radius) {
@@ -212,8 +212,8 @@ class Smoother {
     std::copy_n(moments, count_, values_.data() + at(y, x));
   }
 
-  // Smooths what is needed for the windows that are wanted; what is not `filled` is 0. Columns and
-  // rows in turn: each pass fills more, and is wanted in less.
+  // Smooths the `wanted` windows; only `filled` ones are not 0. Along columns and rows in turn:
+  // with each pass the filled extent grows, and the extent still needed shrinks.
   void smooth(const Extent& filled, const Extent& wanted) {
     Extent now = filled;
     for (int64_t left = kBoxPasses - 1; left >= 0; --left) {
@@ -262,14 +262,14 @@ class Smoother {
   std::vector<float> values_, other_;
 };
 
-// Windows of one class that are near one another: what is around them is smoothed together.
+// Windows of one class close to each other, smoothed together.
 struct Task {
   int64_t k;
   Extent wanted;
   std::vector<int64_t> chosen;  // of the class's items
 };
 
-// Divides the windows that a class is wanted in until most of what lies between them is wanted.
+// Divides the windows in which a class needs a model, until each part needs most of its extent.
 void divide(const OfClasses& wanted, int64_t width, Task task, std::vector<Task>& tasks) {
   constexpr int64_t kSmall = 64, kSparse = 4;
   task.wanted = kNothing;
@@ -294,7 +294,7 @@ void divide(const OfClasses& wanted, int64_t width, Task task, std::vector<Task>
   divide(wanted, width, std::move(other), tasks);
 }
 
-// Finds the models of one task after another; keeps its memory.
+// Computes the models of tasks; keeps its buffers between them.
 template <class T>
 class Modeller {
  public:
@@ -397,7 +397,7 @@ void colour_models(const float* moments, int64_t channels, const T* own, const f
     for (int64_t i = 0; i < size; ++i) task.chosen[static_cast<size_t>(i)] = first + i;
     divide(wanted, grid.width, std::move(task), tasks);
   }
-  // Large tasks are shared out among the threads, small ones are handed out.
+  // All threads work on each large task together; small tasks go to one thread each.
   const auto large = std::stable_partition(tasks.begin(), tasks.end(),
                                            [](const Task& task) { return !task.wanted.many(); });
   const auto few = static_cast<int64_t>(large - tasks.begin());

@@ -1,4 +1,4 @@
-// Gaussian models of the classes' colours, one for each class that may be near a window.
+// Gaussian models of the classes' colours: one for each class that may be near a colour window.
 #pragma once
 #include <vector>
 
@@ -9,8 +9,8 @@ namespace hdseg {
 struct Shrinkage {
   const int64_t* radius;  // of the box filters, in windows: narrow first
   int64_t levels;
-  double prior;  // weight of what the next wider windows say, as a share of a window
-  double start;  // the same for the widest windows: of the whole picture's colours
+  double prior;  // weight of the next wider windows, as a fraction of a window's pixels
+  double start;  // the same for the widest windows: weight of the whole image's colours
   double ridge;  // added to the variances
 };
 
@@ -21,8 +21,8 @@ struct Nearby {
   std::vector<T> label;
 };
 
-// The classes, of those that some maps of cells have, that a pixel can have around it when its
-// colour is looked up in a window of group x group cells of `cell` pixels.
+// For each colour window of group x group cells of `cell` pixels, the classes around all pixels
+// whose colours are looked up in it. maps: the classes of cells, map_count maps.
 template <class T>
 Nearby<T> nearby_classes(const T* maps, int64_t map_count, const Grid& cells, int64_t class_count,
                          int64_t cell, int64_t group);

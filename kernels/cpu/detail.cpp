@@ -10,17 +10,16 @@
 namespace hdseg {
 namespace {
 
-// A part of the picture with what its windows reach; the border repeats its pixels.
+// The size of a tile: a part of the image, with a margin for its windows. Border pixels repeat.
 constexpr int64_t kRows = 16, kColumns = 64;
 constexpr int64_t kStride = kColumns + 2 * kWindowReach;
 constexpr int64_t kSize = (kRows + 2 * kWindowReach) * kStride;
 
-// The pixels of a window, those that weigh the same one after the other: counting them needs no
-// more than the type of their class. (As loops within a loop GCC would unroll them into single
-// bytes.)
+// The pixels of a window, grouped by weight, so that pixels of equal weight are counted in the type
+// of their class. (Nested loops would be unrolled into single bytes by GCC.)
 struct Step {
   int64_t offset;  // within a tile
-  double weight;   // of each pixel counted since the last weight; 0: count on
+  double weight;   // 0 within a group; at its end the weight of all its pixels
 };
 
 struct Window {

@@ -43,8 +43,8 @@ RowWeights<T> row_weights_for(const Features<T>& features) {
   }
 }
 
-// Shares the weights of edges into pixels `other` out: to `inner` where they are unknown, to the
-// row_sum where they are seeds; a wall has no edges.
+// Distributes the weights of edges to pixels `other`: to `inner` if these are unknown, to the row
+// sums if they are seeds; walls have no edges.
 template <class Seed>
 void share(const float* weight, const Seed* other, int64_t count, float* inner, float* row_sum) {
   for (int64_t i = 0; i < count; ++i) {
@@ -65,7 +65,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
     weigh(features.values + pixel * channels, features.values + other * channels, count, channels,
           features.edge_scale, weight);
   };
-  int32_t longest = 0;  // run, which may be far shorter than the image is wide
+  int32_t longest = 0;  // the longest run, which may be far shorter than a row of the image
   for (int64_t r = 0; r < band.runs; ++r) longest = std::max(longest, band.length(r));
 #pragma omp parallel
   {
@@ -80,7 +80,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
       for (int64_t j = 0; j < columns.count; ++j) {
         std::fill(flux + j * stride + at, flux + j * stride + at + count, 0.0f);
       }
-      // Adds weights to the flux of the labels of pixels `other`, those beside begin .. end - 1.
+      // Adds the weights of edges begin .. end - 1, to seeds `other`, to the flux of their labels.
       const auto flow = [&](const Seed* other, int64_t begin, int64_t end, const float* weights) {
         for (int64_t i = begin; i < end; ++i) {
           if (other[i] == 0 || other[i] == kWall<Seed>) continue;
@@ -101,7 +101,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
       };
       across(first >= width, -width, north);
       across(end + width <= band.grid.height * width, width, south);
-      // A run ends where the image does, at a seed or at a wall; inside, all edges are to unknown
+      // A run ends at the image's border, a seed or a wall; within it all edges lead to unknown
       // pixels.
       const auto meet = [&](int64_t seed, int64_t i) {
         if (seeds[seed] == kWall<Seed>) return;

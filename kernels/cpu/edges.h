@@ -6,7 +6,7 @@
 
 namespace hdseg {
 
-// All vectors have kPadding more entries before and behind, which hold 0 (row_sum: 1).
+// All vectors are padded by kPadding entries at both ends, which hold 0 (row_sum: 1).
 
 template <class T>
 struct Features {  // (height, width, channels) of the image
@@ -23,8 +23,8 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
               const ColumnLabels<Seed>& columns, float gamma, float* north, float* east,
               float* south, float* row_sum, float* flux, int64_t stride);
 
-// The same matrix in compressed sparse rows, columns ascending. row_start has size + 1 entries and
-// is filled first by row_starts(), whose result is the length of column and value.
+// The same matrix in compressed sparse rows, columns ascending. First row_starts() fills row_start
+// (size + 1 entries); it returns the length of column and value.
 int64_t row_starts(const Band& band, const Edges& edges, int32_t* row_start);
 void laplacian(const Band& band, const Edges& edges, const int32_t* row_start, int32_t* column,
                double* value);

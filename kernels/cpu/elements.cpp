@@ -9,7 +9,7 @@ namespace {
 
 bool operator==(const RowCell& a, const RowCell& b) { return a.dy == b.dy && a.flip == b.flip; }
 
-// The cells of b that are not in a, provided that all of a are in b.
+// Whether b has all cells of a; others: the cells of b that are not in a.
 bool goes_on_from(const std::vector<RowCell>& a, const std::vector<RowCell>& b,
                   std::vector<RowCell>& others) {
   const auto in = [](const std::vector<RowCell>& cells, const RowCell& cell) {
@@ -60,7 +60,7 @@ ElementSet read_elements(const int8_t* cells, int64_t count, int64_t size) {
   const int64_t r = size / 2;
   ElementSet set{{}, count * r, true};
   for (int64_t i = 0; i < count; ++i, cells += size * size) {
-    if (cells[r * size + r] < 0) continue;  // matches only outside the set: removes nothing
+    if (cells[r * size + r] < 0) continue;  // the centre is a miss: removes nothing
     Element element{{cells, cells + size * size}, r, {}, {}};
     bool has_miss = false;
     for (int64_t dy = -r; dy <= r; ++dy) {

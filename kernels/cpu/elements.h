@@ -1,4 +1,4 @@
-// Structuring elements, prepared for words.
+// Structuring elements, prepared for 64-pixel words.
 #pragma once
 #include <vector>
 
@@ -8,11 +8,11 @@ namespace hdseg {
 
 constexpr int64_t kMaxRadius = 4;
 
-// Some cells of an element: those of the centre's column, to the right of it, to the left of it.
+// Some cells of an element: in the centre's column, to its right, and to its left.
 class Cells {
  public:
   void add(int64_t dy, int64_t dx, bool hit);
-  // Orders the columns so that as many as possible go on from the one before.
+  // Orders the columns so that as many as possible contain all cells of the previous one.
   void arrange();
 
   const std::vector<RowCell>& centre() const { return centre_; }
@@ -35,12 +35,12 @@ class Cells {
   Side right_, left_;
 };
 
-// The centre itself is a hit: thinning only ever removes pixels of the set.
+// The centre is always a hit, as thinning only removes pixels of the set.
 struct Element {
   std::vector<int8_t> all;  // (2 radius + 1)^2 cells of +1 hit, -1 miss, 0 don't care
   int64_t radius;
-  Cells near;  // distance 1: decides most words
-  Cells far;   // all the others
+  Cells near;  // at distance 1: these decide most words
+  Cells far;   // all others
 
   int8_t cell(int64_t dx, int64_t dy) const {
     return dx == 0 && dy == 0
@@ -51,8 +51,8 @@ struct Element {
 
 struct ElementSet {
   std::vector<Element> elements;
-  int64_t reach;       // pixels that a change can influence in one pass, in either direction
-  bool at_boundaries;  // a match needs a pixel outside the set: none where all are alike
+  int64_t reach;       // how many pixels away a change can have an effect in one pass
+  bool at_boundaries;  // every match needs a pixel outside the set: none in uniform areas
 };
 
 // (count, size, size) cells of +1 hit, -1 miss, 0 don't care; size odd, at most 9.

@@ -1,4 +1,4 @@
-// Words of several rows side by side: one register of the instruction set.
+// A vector of words of consecutive rows: one register of the instruction set.
 #pragma once
 #include "common/portable.h"
 
@@ -20,7 +20,7 @@ constexpr int kRegisterBytes = 16;
 typedef uint64_t Lanes __attribute__((vector_size(kRegisterBytes)));
 constexpr int64_t kLanes = kRegisterBytes / 8;
 
-// The same, as it lies in memory. (memcpy would go by way of the stack in GCC 12.)
+// The same in memory, unaligned. (GCC 12 would copy by way of the stack for memcpy.)
 typedef Lanes UnalignedLanes __attribute__((aligned(8), may_alias));
 
 inline Lanes load(const uint64_t* words) { return *reinterpret_cast<const UnalignedLanes*>(words); }

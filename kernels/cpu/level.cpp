@@ -7,11 +7,11 @@
 namespace hdseg {
 namespace {
 
-// Below this, waking the other threads takes longer than the work.
+// Below this, waking other threads takes longer than the work.
 constexpr int64_t kFew = 16384;
 
-// Calls row(i, (A x)_i) for the entries of chunk c, in vectors: row may be called for a few entries
-// behind a piece, too, but what it stores there is stored again by the next piece.
+// Calls row(i, (A x)_i) for the entries of chunk c, in vectors. It may also be called for a few
+// entries after a piece; the next piece overwrites what is stored there.
 template <class Real, class Row>
 void product_of_chunk(const StencilLevel& level, int64_t c, const Real* x, Row row) {
   constexpr int64_t kLanes = 16;
@@ -123,7 +123,7 @@ void restrict_residual(const Level& level, const float* inverse, const int32_t* 
         float* rest = buffer.data();
         product_of_chunk(level, c, x + j * stride,
                          [=](int64_t i, float value) { rest[i - first] = from[i] - value; });
-        // Aggregates do not cross chunks, and a chunk's ascend: no one else adds to these.
+        // Aggregates do not cross chunks and ascend with them: no other thread writes to these.
         float* to = coarse + j * coarse_stride;
         for (int64_t i = first; i < last; ++i) {
           if (aggregate[i] >= 0) to[aggregate[i]] += rest[i - first];

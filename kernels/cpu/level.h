@@ -1,4 +1,4 @@
-// The levels of the multigrid hierarchy (common/multigrid.h), in chunks: the unit of work.
+// The levels of the multigrid hierarchy (common/multigrid.h), in chunks: threads' units of work.
 #pragma once
 #include <vector>
 
@@ -7,7 +7,7 @@
 
 namespace hdseg {
 
-// The reduced matrix S of a band. Vectors and weights have kPadding zeros before and behind.
+// The reduced matrix S of a band. Vectors and weights are padded by kPadding zeros at both ends.
 struct StencilLevel {
   int64_t size;
   const BlackPiece* pieces;
@@ -37,14 +37,14 @@ template <class Level>
 void step(const Level& level, const float* p, float* q, double* energy, double* x, float* r,
           int64_t columns, int64_t stride);
 
-// Restriction: x = a Jacobi step from 0, coarse = P^T (r - A x), where P repeats the value of
-// aggregate[i] at i; negative aggregates are left out. inverse: 1 / the diagonal.
+// Pre-smoothing and restriction: x = a Jacobi step from 0, coarse = P^T (r - A x), where
+// (P v)_i = v[aggregate[i]], or 0 if aggregate[i] < 0. inverse: 1 / the diagonal.
 template <class Level>
 void restrict_residual(const Level& level, const float* inverse, const int32_t* aggregate,
                        const float* r, float* x, int64_t columns, int64_t stride, float* coarse,
                        int64_t coarse_stride);
 
-// Prolongation: x += P coarse, then out = x and a Jacobi step.
+// Prolongation and post-smoothing: x += P coarse, then out = x plus a Jacobi step.
 template <class Level>
 void prolong(const Level& level, const float* inverse, const int32_t* aggregate, const float* r,
              const float* coarse, int64_t coarse_stride, float* x, float* out, int64_t columns,
@@ -56,7 +56,7 @@ template <class Level>
 void submatrix(const Level& level, const int32_t* number, std::vector<int32_t>& row_start,
                std::vector<int32_t>& column, std::vector<double>& value);
 
-// r = b - A x in float64 for x in float64, rounded in the end.
+// r = b - A x, computed in float64 and then rounded.
 template <class Level>
 void residual(const Level& level, const float* b, const double* x, float* r, int64_t columns,
               int64_t stride);
@@ -66,14 +66,14 @@ template <class Level>
 void refresh(const Level& level, const float* inverse, const float* b, const double* x, float* r,
              double* found, int64_t columns, int64_t stride);
 
-// p = z - (z . q / energy) p, and z where there is no energy. No number of threads changes sums:
-// fixed blocks are added one after the other.
+// p = z - (z . q / energy) p; p = z where energy is 0. Sums do not depend on the number of threads:
+// they are added up in fixed blocks.
 void conjugate(const float* z, const float* q, const double* energy, float* p, int64_t size,
                int64_t columns, int64_t stride);
 // out = D^-1 r.
 void apply_inverse_diagonal(const float* inverse, const float* r, float* out, int64_t size,
                             int64_t columns, int64_t stride);
-// max abs(x) of each column; NaN where there is one.
+// max abs(x) of each column; NaN if the column has one.
 void largest(const float* x, int64_t size, float* most, int64_t columns, int64_t stride);
 
 }  // namespace hdseg

@@ -6,13 +6,13 @@
 namespace hdseg {
 namespace {
 
-// How often each label occurs in a window. A window has few labels, so they are listed.
+// The counts of labels in a window, with a list of the few labels that occur.
 template <class T>
 class Votes {
  public:
   Votes() : count_(static_cast<size_t>(kValues<T>)) {}
 
-  // Whether so many pixels of the window all have the label, which is no wall.
+  // Whether all `pixels` pixels of the window have the label, which must not be a wall.
   bool only(T label, int64_t pixels) const { return count_[label] == pixels; }
 
   void add(T label) {
@@ -45,7 +45,7 @@ class Votes {
   std::vector<T> present_;
 };
 
-// The window's rows around one row of the picture, and its columns one by one.
+// The window's rows around one row of the image, read column by column.
 template <class T>
 struct Columns {
   std::vector<const T*> rows;
@@ -92,7 +92,7 @@ void majority(const Band& band, const T* labels, int64_t size, T* found) {
         } else if (!votes.only(own, size * size) || !columns.all(entering, own)) {
           columns.each(entering, add);
           columns.each(leaving, remove);
-        }  // else the window moves on within one label: what leaves is what enters
+        }  // else the window moves within one label, and the counts stay the same
         found[band.start[r] + i] = votes.winner(own);
       }
       votes.clear();

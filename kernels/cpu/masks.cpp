@@ -10,7 +10,7 @@
 namespace hdseg {
 namespace {
 
-// Bit i is whether byte i is not 0.
+// Packs 64 bytes into a word: bit i is 1 if byte i is not 0.
 uint64_t word_of_bytes(const uint8_t* bytes) {
   uint64_t word = 0;
   for (int i = 0; i < 64; i += 8) {
@@ -31,7 +31,7 @@ void keep_bytes(uint64_t word, uint8_t* bytes) {
   }
 }
 
-// Calls act(bytes) for up to 64 bytes, filled up by zeros.
+// Calls act(bytes) for up to 64 bytes, padded with zeros.
 template <class Byte, class Act>
 auto with_64_bytes(Byte* bytes, int64_t count, Act act) {
   if (count == 64) return act(bytes);
@@ -45,7 +45,7 @@ auto with_64_bytes(Byte* bytes, int64_t count, Act act) {
   }
 }
 
-// Calls strip(top, bottom) for every eight rows: a column's words of these share a cache line.
+// Calls strip(top, bottom) for every eight rows: in each column their words share a cache line.
 template <class Strip>
 void for_each_strip(const BitPlane& plane, Strip strip) {
   const int threads = threads_for(plane.tiles() / 8);
@@ -55,7 +55,7 @@ void for_each_strip(const BitPlane& plane, Strip strip) {
   }
 }
 
-// fill(y, x, count): the word of `count` pixels that begin at column x of row y.
+// fill(y, x, count): returns the word of `count` pixels from column x of row y.
 template <class Fill>
 void pack(BitPlane& plane, Fill fill) {
   for_each_strip(plane, [&](int64_t top, int64_t bottom) {

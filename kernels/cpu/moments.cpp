@@ -7,13 +7,13 @@
 namespace hdseg {
 namespace {
 
-// Fewer pixels take less time than waking other threads.
+// Below this, waking other threads takes longer than the work.
 constexpr int64_t kSmall = 1 << 14;
-// Cells side by side are summed at once, one on each lane: within a cell the order stays.
+// Adjacent cells are summed together, one per lane; the order within a cell is unchanged.
 constexpr int kLanes = 16;
-constexpr int64_t kPiece = 16;  // pixels of a row of each cell that are read before they are added
+constexpr int64_t kPiece = 16;  // pixels of a cell's row that are read at a time
 
-// The values of a channel in common units; bytes look them up.
+// The standardised values of a channel; for bytes from a table.
 template <class T>
 class Scale {
  public:
@@ -49,8 +49,8 @@ struct Picture {
   Scale<T> scale;
 };
 
-// Reads pixels x .. x + piece - 1 of a row for the first lane, those `cell` further right for the
-// next ...: values[pixel][channel][lane]. What is beyond the border is 0 and adds nothing.
+// Reads pixels x .. x + piece - 1 of a row for the first lane, those `cell` columns further for the
+// next, and so on: values[pixel][channel][lane], 0 beyond the border.
 template <class T, class Channels>
 void gather(const Picture<T>& picture, const T* row, int64_t x, int64_t piece, Channels channels,
             float* values) {
@@ -65,7 +65,7 @@ void gather(const Picture<T>& picture, const T* row, int64_t x, int64_t piece, C
   }
 }
 
-// The moments of up to kLanes cells from entry (y, x) of the grid of cells.
+// The moments of up to kLanes cells, from entry (y, x) of the grid of cells on.
 template <class T, class Channels>
 void block_moments(const Picture<T>& picture, int64_t y, int64_t x, Channels channels,
                    float* moments) {
@@ -109,7 +109,7 @@ template <class T>
 void cell_moments(const T* image, const Grid& grid, int64_t channels, int64_t cell,
                   const double* center, double scale, float* moments) {
   const Picture<T> picture{image, grid, cell, Scale<T>(center, scale, channels)};
-  // The usual numbers of channels are known to the compiler.
+  // Common numbers of channels are compile-time constants.
   if (channels == 1) {
     all_moments(picture, std::integral_constant<int64_t, 1>(), moments);
   } else if (channels == 3) {

@@ -1,6 +1,6 @@
-// Along columns, then along rows (Meijster, Roerdink, Hesselink 2000), for all classes at once:
-// what is straight above or below of another class is known from one sweep each way, and along a
-// row no entry looks past the ends of its own run, because there are others already.
+// First along columns, then along rows (Meijster, Roerdink, Hesselink 2000), for all classes at
+// once. One sweep each way finds the nearest other class straight above and below. Along a row, an
+// entry needs no more than its own run and the entries at its ends, which have other classes.
 #include "cpu/nearest_other.h"
 
 #include <algorithm>
@@ -12,12 +12,12 @@
 namespace hdseg {
 namespace {
 
-// Fewer entries take less time than waking other threads.
+// Below this, waking other threads takes longer than the work.
 constexpr int64_t kSmall = 1 << 14;
 constexpr int64_t kColumns = 64;
 
-// The squared distances to the nearest other of columns left .. left + count - 1, each within its
-// column, below `beyond`.
+// The packed nearest other class within each of columns left .. left + count - 1, with squared
+// distance; kNoOther from `beyond` on.
 template <class T>
 void nearest_others_in_columns(const T* classes, const Grid& grid, int64_t left, int64_t count,
                                int64_t beyond, int64_t* squared) {
@@ -45,17 +45,17 @@ void nearest_others_in_columns(const T* classes, const Grid& grid, int64_t left,
   }
 }
 
-// The columns of a row that have the best nearest other somewhere in a run: the lower envelope.
+// The lower envelope of a row's columns: which of them gives the nearest other class, by entry.
 class Envelope {
  public:
-  // For entries [first, end).
+  // Starts a run of entries [first, end).
   void restart(int64_t first, int64_t end) {
     best_.clear();
     first_ = first;
     end_ = end;
   }
 
-  // Columns come from left to right.
+  // Columns are added from left to right.
   void add(int64_t column, int64_t squared) {
     int64_t from = first_;
     for (; !best_.empty(); best_.pop_back()) {
@@ -81,7 +81,7 @@ class Envelope {
 
  private:
   struct Best {
-    int64_t column, squared, from;  // the first entry for which it is the best
+    int64_t column, squared, from;  // from: the first entry for which the column is best
   };
   std::vector<Best> best_;
   int64_t first_ = 0, end_ = 0;

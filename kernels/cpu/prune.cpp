@@ -6,7 +6,7 @@
 namespace hdseg {
 namespace {
 
-// Seeds of one label beside one another in a row, all of them thick or all of them thin.
+// Consecutive seeds of one label in a row, all thick or all thin.
 template <class T>
 struct Stretch {
   int64_t row, first, last;  // inclusive
@@ -16,10 +16,10 @@ struct Stretch {
 template <class T>
 using Row = std::vector<Stretch<T>>;
 
-// Thin stretches are cut to this, so that the pixels of one are looked at again and again for free.
+// The maximum length of thin stretches: one word, so that repeated scans of its pixels are cheap.
 constexpr int64_t kLongest = 64;
 
-// core[x] = 1 where the 3 x 3 window around pixel (y, x) has seeds of one label alone.
+// core[x] = 1 where the 3 x 3 window around pixel (y, x) has only seeds of one label.
 template <class T>
 void find_core(const T* seeds, const Grid& grid, int64_t y, uint8_t* core) {
   const T* middle = seeds + y * grid.width;
@@ -39,8 +39,8 @@ void find_core(const T* seeds, const Grid& grid, int64_t y, uint8_t* core) {
   set(last, std::max<int64_t>(last - 1, 0), last);
 }
 
-// Finds the stretches of one row. A seed survives the opening iff a core lies in its 3 x 3 window,
-// because all seeds around a core have the core's label.
+// Finds the stretches of one row. A seed survives the opening if and only if its 3 x 3 window has a
+// core, because all seeds around a core have the core's label.
 template <class T>
 void find_stretches(const T* row, int64_t y, const uint8_t* const core[3], int64_t width,
                     Row<T>* thick, Row<T>* thin) {
@@ -80,17 +80,17 @@ class Picture {
     sort_by_label(thick);
   }
 
-  // Sets to 0 in `pruned`, a copy of the seeds, what of row y is a spur.
+  // Sets the spurs of row y to 0 in `pruned`, a copy of the seeds.
   void clear_spurs(int64_t y, int64_t length, T* pruned) const {
     for (const Stretch<T>& hair : thin_[static_cast<size_t>(y)]) {
-      if (static_cast<size_t>(hair.label) + 1 >= start_.size()) continue;  // nothing of it is thick
+      if (static_cast<size_t>(hair.label) + 1 >= start_.size()) continue;  // no thick seeds
       const Range of{thick_.data() + start_[hair.label], thick_.data() + start_[hair.label + 1]};
       if (of.first == of.end) continue;
       int64_t left = hair.last - hair.first + 1;
       const int64_t top = of.first->row, bottom = (of.end - 1)->row;
       const int64_t nearest = std::max<int64_t>({0, top - y, y - bottom});
       const int64_t farthest = std::min(length, std::max(y - top, bottom - y));
-      // Near rows first: a spur hangs on something.
+      // Near rows first: thick seeds are usually close.
       for (int64_t d = nearest; d <= farthest && left > 0; ++d) {
         if (y - d >= top) left -= clear_beside(hair, of, y - d, length, pruned);
         if (d > 0 && y + d <= bottom) left -= clear_beside(hair, of, y + d, length, pruned);
@@ -134,8 +134,7 @@ class Picture {
     }
   }
 
-  // Clears what of a hair lies near thick seeds of its label in row y; returns how many pixels
-  // these are.
+  // Clears pixels of a thin stretch near thick seeds of its label in row y; returns their number.
   int64_t clear_beside(const Stretch<T>& hair, const Range& of, int64_t y, int64_t length,
                        T* row) const {
     int64_t cleared = 0;

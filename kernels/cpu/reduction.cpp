@@ -17,11 +17,11 @@ std::vector<float> inverse_diagonal(const Band& band, const Edges& edges) {
   return inverse;
 }
 
-// Calls each(piece, k, i): the entries k, k + 1, ... are the pixels i, i + 2, ... of one colour in
-// the piece of the band, `count` of them.
+// Calls each(run, piece, first, count) for each piece of the band that has pixels of a colour:
+// `count` of them, at positions first, first + 2, ...
 template <class Each>
 void for_each_piece(const Band& band, const std::vector<Piece>& pieces, int64_t colour, Each each) {
-  // Pieces of a run follow one another; find each block's first run once.
+  // Pieces are in the order of runs: find the first run of each block once.
   constexpr int64_t kBlock = 256;
   const int64_t count = static_cast<int64_t>(pieces.size());
 #pragma omp parallel for schedule(static)
@@ -38,7 +38,7 @@ void for_each_piece(const Band& band, const std::vector<Piece>& pieces, int64_t 
   }
 }
 
-// Entry of the black pixel at a position of the run.
+// The entry of the black pixel at a position of a run.
 int64_t entry_of(const Band& band, const int32_t* first_entry, int64_t run, int64_t position) {
   const int64_t lead = colour_of(band.pixel[run], band.grid.width);  // red pixels before
   return first_entry[run] + (position - band.start[run] - lead) / 2;

@@ -1,11 +1,11 @@
-// The rows of a level, whatever its kind: for what is done once, not in every iteration.
+// A uniform view of the rows of any level, for set-up rather than iterations.
 #pragma once
 #include "cpu/level.h"
 
 namespace hdseg {
 
-// The rows of one chunk: row i has the neighbours column[k] (of the whole level) with weight[k] >
-// 0, start[i] <= k < start[i + 1].
+// The rows of one chunk: row i has neighbours column[k], entries of the level, with weight[k] > 0,
+// for start[i] <= k < start[i + 1].
 struct Rows {
   int64_t first = 0;
   int32_t count = 0;
@@ -13,7 +13,7 @@ struct Rows {
   const float* weight = nullptr;
 };
 
-// Reads rows, and keeps the memory for them where the level has none of its own.
+// Reads rows into its own buffers, where the level does not store them.
 class RowReader {
  public:
   Rows read(const StencilLevel& level, int64_t chunk) {
@@ -26,7 +26,7 @@ class RowReader {
     float* weight = weight_.data();
     int32_t end = 0;
     const auto add = [&](int64_t j, float value) {
-      column[end] = static_cast<int32_t>(j);  // without a branch: overwritten if there is no edge
+      column[end] = static_cast<int32_t>(j);  // branch-free: overwritten if there is no edge
       weight[end] = value;
       end += value > 0.0f;
     };

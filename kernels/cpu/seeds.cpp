@@ -27,10 +27,9 @@ struct Box {
     add(other.bottom, other.left, other.right);
   }
 
-  // Room for one row or column of other classes on each side that is not the picture's frame:
-  // thinning inside this box then equals thinning the whole picture, because the repeated border
-  // is what lies outside, and pixels are only ever removed. Whole words, so that the words of all
-  // boxes are those of the picture.
+  // Adds one row or column of other classes on each side that is not the image's border. Thinning
+  // inside this box equals thinning the whole image: the repeated border is what lies outside, and
+  // pixels are only removed. Boxes are aligned to words of the image.
   Box with_margin(int64_t height, int64_t width) const {
     return {std::max<int64_t>(top - 1, 0), std::min(bottom + 1, height - 1),
             std::max<int64_t>(left - 1, 0) / 64 * 64,
@@ -65,15 +64,16 @@ struct Chunk {
   }
 };
 
-// The part of a class in a tile. Tiles are those of bit planes, from the top left corner.
+// The part of a class in a tile of the bit planes.
 template <class T>
 struct Piece {
   T k;
   Box box;
 };
 
-// Pieces of a class in tiles that adjoin, also at a corner, are a cluster. No element looks across
-// a tile, so clusters are thinned apart: a class that is scattered costs what its pixels cost.
+// Pieces of a class in adjoining tiles, also diagonally, form a cluster. Elements are smaller than
+// a tile, so clusters are thinned independently: the cost of a scattered class depends on its
+// pixels, not on its extent.
 template <class T>
 class Picture {
  public:
@@ -84,13 +84,13 @@ class Picture {
         words_((width + 63) / 64),
         tile_rows_((height + kTileRows - 1) / kTileRows) {}
 
-  // Labels every pixel with its class + 1 and finds the clusters; returns their boxes.
+  // Sets all seeds to class + 1, and finds the clusters; returns their boxes.
   std::vector<Box> label(int64_t class_count, T* seeds);
 
-  // Makes the planes of some of the clusters, inside their boxes.
+  // Makes the planes of clusters first .. end - 1, inside their boxes.
   std::vector<ThinPlane> planes(const std::vector<Box>& boxes, int64_t first, int64_t end) const;
 
-  // Sets to 0 what these clusters have lost.
+  // Sets the pixels that these clusters have lost to 0.
   void clear_removed(const std::vector<Box>& boxes, int64_t first,
                      const std::vector<ThinPlane>& planes, T* seeds) const;
 
@@ -104,7 +104,7 @@ class Picture {
   void join(int64_t tile, int64_t other, UnionFind& sets) const;
   std::vector<Box> cluster();
 
-  // The piece of a class that a tile has.
+  // The piece of a class in a tile.
   size_t piece(int64_t tile, T k) const {
     const auto first = pieces_.begin() + start_[static_cast<size_t>(tile)];
     const auto end = pieces_.begin() + start_[static_cast<size_t>(tile) + 1];
@@ -113,7 +113,7 @@ class Picture {
     return static_cast<size_t>(found - pieces_.begin());
   }
 
-  // Calls use(tile) for those that have a piece of the clusters first .. end - 1.
+  // Calls use(tile) for tiles with a piece of the clusters first .. end - 1.
   template <class Use>
   void each_tile(int64_t first, int64_t end, Use use) const {
 #pragma omp parallel for schedule(dynamic, 16) num_threads(threads())
@@ -131,7 +131,7 @@ class Picture {
   const T* classes_;
   int64_t height_, width_, words_, tile_rows_;
   std::vector<int64_t> start_;    // (tiles + 1) the first piece of each tile
-  std::vector<Piece<T>> pieces_;  // those of a tile ascend
+  std::vector<Piece<T>> pieces_;  // ascending by class within a tile
   std::vector<int32_t> cluster_;  // of each piece
 };
 
@@ -306,8 +306,8 @@ void thin_classes(const T* classes, int64_t height, int64_t width, int64_t class
                   const ElementSet& set, int64_t passes, T* seeds) {
   Picture<T> picture(classes, height, width);
   const std::vector<Box> boxes = picture.label(class_count, seeds);
-  // Clusters whose boxes do not overlap cost one plane together. Where they do, batches bound the
-  // memory, at the price of reading parts of the picture again.
+  // Clusters with disjoint boxes take the memory of one plane together. If boxes overlap, batches
+  // bound the memory, but parts of the image are read again.
   constexpr int64_t kPlanesAtOnce = 16;
   const int64_t limit = kPlanesAtOnce * BitPlane::bytes(height, width);
   const auto count = static_cast<int64_t>(boxes.size());

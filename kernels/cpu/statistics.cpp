@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kBlock = 1 << 14;
 
-// Sum of term(value) over fixed blocks of a fixed number of lanes, the blocks added one after the
-// other: the same bits for any number of threads.
+// Sum of term(value) in fixed blocks with a fixed number of lanes; blocks are added in order, so
+// that the result does not depend on the number of threads.
 template <class T, class Term>
 double blockwise_sum(const T* values, int64_t count, Term term) {
   constexpr int kLanes = 16;
@@ -40,7 +40,7 @@ double blockwise_sum(const T* values, int64_t count, Term term) {
 template <class T>
 double float_variance(const T* values, int64_t count) {
   const double n = static_cast<double>(count);
-  // Relative to the first value, so that a constant picture has a variance of exactly 0.
+  // Relative to the first value, so that a constant image has a variance of exactly 0.
   const double first = static_cast<double>(values[0]);
   const double mean = blockwise_sum(values, count, [=](double v) { return v - first; }) / n;
   const auto squared = [=](double v) { return (v - first - mean) * (v - first - mean); };
@@ -62,7 +62,7 @@ double integer_variance(const T* values, int64_t count) {
     for (int64_t start = 0; start < count; start += kBlock) {
       const T* block = values + start;
       const int64_t size = std::min(kBlock, count - start);
-      // The squares of 2^14 values of 8 bits fit into 32 bits; of 16 bits, each one does.
+      // A sum of 2^14 squares of 8-bit values fits 32 bits, and so does one square of 16 bits.
       std::conditional_t<sizeof(T) == 1, uint32_t, uint64_t> block_squares = 0;
       uint32_t block_sum = 0;
       for (int64_t i = 0; i < size; ++i) {
@@ -122,7 +122,7 @@ void histogram(const T* values, int64_t count, int64_t bins, int64_t* counts) {
   std::mutex adding;
 #pragma omp parallel if (count > 8 * kBlock)
   {
-    // Four tables: equal values that follow one another do not wait for each other's increment.
+    // Four tables, so that consecutive equal values do not wait for each other's increment.
     constexpr int64_t kTables = 4;
     std::vector<int64_t> found(static_cast<size_t>(kTables * bins));
 #pragma omp for schedule(static)

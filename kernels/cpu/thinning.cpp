@@ -32,16 +32,16 @@ struct Tile {
   int32_t plane;
   int32_t tile_row;
   int64_t w;
-  bool asleep;  // for the rest of the pass
+  bool asleep;  // skipped for the rest of the pass
 };
 
-// Pixels that an element matched, in kLanes words that lie side by side.
+// Pixels that an element matched, in kLanes adjacent words.
 struct Match {
   uint64_t* words;
   uint64_t pixels[kLanes];
 };
 
-// The bits that are pixels, in the first words of kLanes.
+// A mask of pixels in the first `rows` of kLanes words.
 Lanes inside(uint64_t pixels, int64_t rows) {
   uint64_t words[kLanes];
   for (int64_t y = 0; y < kLanes; ++y) words[y] = y < rows ? pixels : 0;
@@ -50,7 +50,7 @@ Lanes inside(uint64_t pixels, int64_t rows) {
 
 int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 
-// Where kLanes words and their neighbours are read.
+// The position from which kLanes words and their neighbours are read.
 struct Window {
   const uint64_t* words;
   int64_t stride;
@@ -58,7 +58,7 @@ struct Window {
   Lanes operator()(int side, int64_t dy) const { return load(words + side * stride + dy); }
 };
 
-// Tests an element whose cells are known at run time only.
+// Tests an element whose cells are only known at run time.
 struct AnyElement {
   static Lanes first(const Element&, const Window&, const Lanes& pixels) { return pixels; }
 
@@ -79,7 +79,7 @@ struct AnyElement {
   }
 };
 
-// Tests an element that the compiler knows.
+// Tests a preset element, known at compile time.
 template <int radius, int direction>
 struct PresetElement {
   using Near = Preset<1, direction>;
@@ -100,8 +100,8 @@ struct PresetElement {
 
 // Appends what the element matches in a tile; false if it matches nothing.
 //
-// Each of three ever stricter tests goes over the whole tile before the next: the processor
-// foresees where a loop over what is left ends, but not which words a test rules out.
+// Each of three increasingly strict tests runs over the whole tile before the next: loops over the
+// remaining words are predictable for the processor, single outcomes are not.
 template <class Test>
 bool find_matches(BitPlane& plane, const Tile& tile, const Element& element,
                   std::vector<Match>& matches) {
@@ -126,7 +126,7 @@ bool find_matches(BitPlane& plane, const Tile& tile, const Element& element,
   }
   const size_t before = matches.size();
   const uint64_t pixels = plane.pixels(tile.w);
-  const bool at_edge = rows < kTileRows || ~pixels != 0;  // padding may match for ever
+  const bool at_edge = rows < kTileRows || ~pixels != 0;  // padding may match again and again
   for (; candidates != 0; candidates &= candidates - 1) {
     const int part = lowest_bit(candidates);
     Lanes found = Test::far(element, window(part), match[part]);
@@ -185,10 +185,10 @@ class Work {
 
   std::vector<ThinPlane>& planes_;
   const ElementSet& set_;
-  std::vector<Find> finders_;  // of the elements
+  std::vector<Find> finders_;  // one per element
   std::vector<Tile> active_;   // the tiles to visit in this pass
-  std::mutex adding_;          // what threads append to in turn
-  std::vector<Tile> changed_;  // those that lost pixels in it
+  std::mutex adding_;          // protects changed_
+  std::vector<Tile> changed_;  // the tiles that lost pixels in this pass
 };
 
 bool on_frame(const BitPlane& plane, const Tile& tile) {
@@ -196,7 +196,7 @@ bool on_frame(const BitPlane& plane, const Tile& tile) {
          tile.tile_row + 1 == plane.tile_rows();
 }
 
-// Whether all words of some rows, or all of the bits that matter of each, are `value`.
+// Whether the bits selected by `bits`, in all words of rows top .. bottom - 1, are `value`.
 bool all_are(const uint64_t* words, int64_t top, int64_t bottom, uint64_t bits, bool value) {
   const uint64_t flip = value ? ~uint64_t{0} : 0;
   uint64_t other = 0;
@@ -204,7 +204,7 @@ bool all_are(const uint64_t* words, int64_t top, int64_t bottom, uint64_t bits, 
   return (other & bits) == 0;
 }
 
-// Sets the padding, and makes every tile active in which some element may match.
+// Sets the padding, and activates every tile in which an element may match.
 void Work::survey() {
   std::vector<Tile> columns;
   for (size_t p = 0; p < planes_.size(); ++p) {
@@ -248,7 +248,7 @@ bool Work::may_match(const Tile& tile) {
   }
   if (!set_.at_boundaries || reach >= 64) return true;
   if (!all_are(words, top, bottom, ~uint64_t{0}, true)) return true;
-  // A full tile can lose pixels only if there is a gap within reach of it.
+  // A full tile can only lose pixels if there is a 0 within reach.
   const int64_t first = std::max<int64_t>(top - reach, 0);
   const int64_t last = std::min(bottom + reach, plane.height());
   const uint64_t rightmost = ~(~uint64_t{0} >> reach), leftmost = ~(~uint64_t{0} << reach);
@@ -258,7 +258,7 @@ bool Work::may_match(const Tile& tile) {
           !all_are(words + plane.stride(), first, last, leftmost, true));
 }
 
-// Makes the tiles active that are within reach, in one pass, of those that were a source of change.
+// Activates the tiles within one pass's reach of those that changed.
 void Work::activate_around(const std::vector<Tile>& changed, int64_t pass) {
   const int64_t across = (set_.reach + 63) / 64;
   const int64_t along = (set_.reach + kTileRows - 1) / kTileRows;
@@ -289,7 +289,7 @@ void Work::run_as_one_of_many(int64_t passes) {
       const Find find = finders_[e];
       matches.clear();
       touched.clear();
-      // First everybody looks, then everybody removes: an element sees the plane as it was.
+      // All threads match before any removes pixels: an element sees the plane unchanged.
 #pragma omp for schedule(dynamic, 16)
       for (size_t i = 0; i < active_.size(); ++i) {
         Tile& tile = active_[i];

@@ -7,10 +7,10 @@
 
 namespace hdseg {
 
-// What is known of a tile.
+// The state of a tile.
 struct TileState {
-  int64_t active = -1;   // the last pass it was to be visited in
-  int64_t changed = -1;  // the last pass it lost pixels in
+  int64_t active = -1;   // the last pass in which it is to be visited
+  int64_t changed = -1;  // the last pass in which it lost pixels
   bool empty = false;
 };
 
@@ -28,12 +28,12 @@ struct ThinPlane {
   }
 };
 
-// `passes` times all elements, one after the other, on every plane; stops early when a pass
-// changes nothing. The planes' pixels are set, their padding need not be. Planes are thinned
-// together, so that many small ones keep all threads busy.
+// Applies all elements in turn, `passes` times, to every plane; stops early when a pass changes
+// nothing. The planes' padding is set here. Planes are thinned together, so that many small ones
+// keep all threads busy.
 void thin(std::vector<ThinPlane>& planes, const ElementSet& set, int64_t passes);
 
-// The number of threads worth waking for so many tiles.
+// The number of threads worth waking for a number of tiles.
 int threads_for(int64_t tiles);
 
 }  // namespace hdseg

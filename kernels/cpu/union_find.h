@@ -1,4 +1,4 @@
-// Union-find on one core, for the runs of a band and the pieces of a class.
+// Sequential union-find, for the runs of a band and the pieces of a class.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace hdseg {
 
-// Every set is represented by its smallest element.
+// The root of a set is its smallest element.
 class UnionFind {
  public:
   explicit UnionFind(size_t count) : parent_(count) {

@@ -7,20 +7,19 @@
 namespace hdseg {
 namespace {
 
-constexpr int64_t kPixels = 512;        // that are worked on together, at most
-constexpr int64_t kTogether = 1 << 16;  // values of theirs, about: they stay in a core's cache
-constexpr int64_t kFew = 64;         // pixels side by side that are not worth a loop of their own
-constexpr int64_t kBlock = 1 << 14;  // values that are not worth a thread
+constexpr int64_t kPixels = 512;        // pixels processed together, at most
+constexpr int64_t kTogether = 1 << 16;  // values processed together, about: they fit a core's cache
+constexpr int64_t kFew = 64;            // fewer adjacent pixels are copied together first
+constexpr int64_t kBlock = 1 << 14;     // values not worth a thread of their own
 
-// The values of some pixels: class k of pixel p of them is values[k * step + p].
+// The values of some pixels: values[k * step + p] for class k of pixel p.
 template <class T>
 struct Piece {
   const T* values;
   int64_t step, first, pixels;
 };
 
-// The same for any layout: pixels of which classes or only a few pixels lie side by side are
-// copied.
+// Copies pixels to that layout where classes, or only few pixels, are adjacent.
 template <class T>
 Piece<T> gathered(const ClassValues<T>& stack, int64_t first, int64_t pixels, T* scratch) {
   constexpr int64_t kTile = 16;
@@ -35,13 +34,13 @@ Piece<T> gathered(const ClassValues<T>& stack, int64_t first, int64_t pixels, T*
   return {scratch, pixels, first, pixels};
 }
 
-// Calls use(piece, state) for pieces that together are all pixels, with a State for each thread,
-// and done(state) for these in the end, one at a time.
+// Calls use(piece, state) for pieces that cover all pixels, with one State per thread, and finally
+// done(state) for each, one at a time.
 template <class State, class T, class Use, class Done>
 void each_piece(const ClassValues<T>& stack, Use use, Done done) {
   const bool direct = stack.inner >= kFew;
   const int64_t most = std::clamp(kTogether / stack.classes, int64_t{16}, kPixels);
-  // Direct pieces lie within one of the outer parts.
+  // Without copying, a piece lies within one of the outer parts.
   const int64_t length = direct ? stack.inner : stack.outer * stack.inner;
   const int64_t across = (length + most - 1) / most, pieces = across * (direct ? stack.outer : 1);
   std::mutex finishing;
@@ -65,7 +64,7 @@ void each_piece(const ClassValues<T>& stack, Use use, Done done) {
   }
 }
 
-// Extremes that nothing has been added to yet.
+// Extremes of the values so far.
 template <class R>
 struct Found {
   Extremes<R> all{};
@@ -81,12 +80,12 @@ struct Found {
   }
 };
 
-// What has been found of each of some pixels, in columns.
+// Extremes and sums of several pixels, one column each.
 template <class R>
 struct Columns {
   R lowest[kPixels], highest[kPixels], sum[kPixels], lost[kPixels], odd[kPixels];
 
-  // Of all the first pixels: halves are joined until one is left.
+  // The extremes of the first pixels together, by pairwise reduction.
   Extremes<R> joined(int64_t pixels) {
     R *least = lost, *most = sum;
     for (int64_t p = 0; p < pixels; ++p) least[p] = sum[p];
@@ -190,7 +189,7 @@ Extremes<Computed<T>> extremes(const T* values, int64_t count) {
     Found<Computed<T>> mine;
 #pragma omp for schedule(static)
     for (int64_t start = 0; start < count; start += kBlock) {
-      // Rows of as many values as are worked on together stand for classes.
+      // Treat rows of kPixels values as classes.
       const int64_t size = std::min(kBlock, count - start), rows = size / kPixels;
       const T* block = values + start;
       const int64_t rest = size - rows * kPixels;
@@ -236,8 +235,7 @@ void normalise(const ClassValues<T>& stack, bool softmax, float* out, int64_t st
 
 template <class T>
 void mark_occurring(const T* labels, int64_t count, T low, uint8_t* found) {
-  // Threads set the same bytes to the same value, so it does not matter who comes first. Who comes
-  // later mostly sees that nothing is to do.
+  // Threads only set bytes to 1, so their order does not matter; most are set already.
 #pragma omp parallel for schedule(static) if (count > 8 * kBlock)
   for (int64_t start = 0; start < count; start += kBlock) {
     const int64_t end = std::min(count, start + kBlock);

@@ -1,10 +1,10 @@
-// What the values of an array are, at the door: nothing is known of them but their type.
+// Checking and converting the values of input arrays, of any type.
 #pragma once
 #include "common/normalise.h"
 
 namespace hdseg {
 
-// Values of K classes for each pixel, (outer, K, inner): the pixels are outer x inner.
+// A stack of values of K classes, (outer, K, inner), for outer x inner pixels.
 template <class T>
 struct ClassValues {
   const T* values;
@@ -14,7 +14,7 @@ struct ClassValues {
 template <class T>
 using Computed = decltype(computed(T{}));
 
-// The least and the greatest value, in lowest and highest.
+// The smallest and the largest value, in `lowest` and `highest`.
 template <class T>
 Extremes<Computed<T>> extremes(const T* values, int64_t count);
 
@@ -22,12 +22,12 @@ Extremes<Computed<T>> extremes(const T* values, int64_t count);
 template <class T>
 Extremes<Computed<T>> stack_extremes(const ClassValues<T>& stack);
 
-// out[k * stride + p]: value / sum of class k at pixel p, or the softmax. The results may
-// take the place of the values of a stack of floats with outer == 1 and stride == inner.
+// out[k * stride + p]: the probability of class k at pixel p, value / sum or softmax. May
+// overwrite the values of a stack of floats with outer == 1 and stride == inner.
 template <class T>
 void normalise(const ClassValues<T>& stack, bool softmax, float* out, int64_t stride);
 
-// found[label - low] = 1 for each label; modulo 2^bits, so that types with a sign are as good.
+// found[label - low] = 1 for each label; modulo 2^bits, so that signed types work too.
 template <class T>
 void mark_occurring(const T* labels, int64_t count, T low, uint8_t* found);
 

@@ -1,13 +1,13 @@
-// Coarsening (kernels/cpu/aggregation.h), all entries at once: pairs by handshakes, pairs of pairs
-// in the same way, and the sums over aggregates.
+// Coarsening (kernels/cpu/aggregation.h), in parallel over entries: pairs by mutual choice, pairs
+// of pairs in the same way, and sums over aggregates.
 #include "cuda/level.h"
 
 namespace hdseg {
 
-// The leader of a pair is the lower of its two. No leader:
+// The leader of a pair is its lower entry. Values for entries without a leader:
 constexpr int32_t kFree = -1, kLeftOut = -2;
 
-// Weights of a sparse graph: row i has the entries begin[i] .. end[i] - 1.
+// The weights of a sparse graph: row i has entries begin[i] .. end[i] - 1.
 struct Rows {
   const int32_t *begin, *end, *column;
   const float* weight;
@@ -37,7 +37,7 @@ __device__ void for_each_neighbour(const StencilLevel& level, int64_t i, See see
   meet(i + to.down2, w[kDown2][i]);
 }
 
-// strongest[i]: the largest weight to an entry that is not left out; first[i] = i, for ``join``.
+// strongest[i]: the largest weight to an entry that is not left out; first[i] = i, for join().
 template <class Graph>
 __device__ void find_strongest(const Graph& graph, const int32_t* leader, float* strongest,
                                int32_t* first) {
@@ -57,17 +57,17 @@ __device__ inline uint32_t stirred(uint32_t bits) {
   return bits ^ bits >> 16;
 }
 
-// How much two entries want each other, the same from either end. Weights are compared by few
-// digits: sums in different orders must not disagree, and many that are equal are drawn by lot.
+// A priority for pairing two entries, the same from both ends. Weights are compared by leading
+// digits, since sums in different orders differ in the last ones; a hash breaks ties.
 __device__ inline uint64_t desire(int64_t i, int32_t j, float weight, int64_t round) {
-  constexpr int kDigits = 12;  // that are left out
+  constexpr int kDigits = 12;  // low bits that are ignored
   const auto a = static_cast<uint32_t>(i), b = static_cast<uint32_t>(j);
   const uint32_t low = a < b ? a : b, high = a < b ? b : a;
   const uint32_t lot = stirred(stirred(low + 0x9e3779b1u * static_cast<uint32_t>(round)) + high);
   return static_cast<uint64_t>(bits_of_float(weight) >> kDigits) << 32 | lot;
 }
 
-// choice[i]: the free entry that a free one would have as its partner, or -1.
+// choice[i]: the free entry that the free entry i prefers as its partner, or -1.
 template <class Graph>
 __device__ void choose(const Graph& graph, const int32_t* leader, const float* diagonal,
                        const float* strongest, int64_t round, int32_t* choice) {
@@ -77,7 +77,7 @@ __device__ void choose(const Graph& graph, const int32_t* leader, const float* d
     uint64_t most = 0;
     for_each_neighbour(graph, i, [&](int32_t j, float weight) {
       if (leader[j] != kFree) return;
-      // It is enough if one of the two thinks much of the other.
+      // It is enough if the edge is strong for one of the two.
       if (!is_strong(weight, strongest[i]) && !is_strong(weight, strongest[j])) return;
       if (!may_be_one(bond_between(weight, diagonal[i], diagonal[j]))) return;
       const uint64_t wanted = desire(i, j, weight, round);
@@ -90,9 +90,8 @@ __device__ void choose(const Graph& graph, const int32_t* leader, const float* d
   }
 }
 
-// root[i]: the leader of each entry's pair, its own number if it is alone, or -1 if left out. An
-// entry that is still free may join a larger one's pair. first[r] becomes the lowest entry of root
-// r; it comes as r.
+// root[i]: the leader of entry i's pair, i itself if alone, or -1 if left out. A free entry may
+// join the pair of a larger one. first[r]: r on entry; the lowest entry with root r on return.
 template <class Graph>
 __device__ void join(const Graph& graph, const int32_t* leader, const float* diagonal,
                      int32_t* root, int32_t* first) {
@@ -114,7 +113,7 @@ __device__ void join(const Graph& graph, const int32_t* leader, const float* dia
   }
 }
 
-// degree[a + 1]: how many edges lead from aggregate a to others; degree[0] = 0.
+// degree[a + 1]: the number of edges from aggregate a to others; degree[0] = 0.
 template <class Graph>
 __device__ void count_edges(const Graph& graph, const int32_t* start, const int32_t* member,
                             const int32_t* group, int64_t groups, int32_t* degree) {
@@ -130,14 +129,14 @@ __device__ void count_edges(const Graph& graph, const int32_t* start, const int3
   }
 }
 
-// What is summed over each aggregate: the weights to seeds and to entries that are left out, those
-// within it, and the diagonal.
+// Sums over each aggregate: of the weights to seeds and to entries left out (tied), of the weights
+// within it (inner), and of the diagonal.
 struct Sums {
   float *tied, *inner, *diagonal;
 };
 
-// Row a of P^T A P without its diagonal, from place[a] up to end[a], in the order they are met.
-// Each row is short, so it is searched. No aggregate has a leader yet.
+// Row a of P^T A P without its diagonal, from place[a] up to end[a], in order of occurrence. Rows
+// are short, so they are searched linearly. No aggregate has a leader yet.
 template <class Graph>
 __device__ void gather(const Graph& graph, const int32_t* start, const int32_t* member,
                        const int32_t* group, int64_t groups, const Sums& entries,
@@ -171,13 +170,12 @@ __device__ void gather(const Graph& graph, const int32_t* start, const int32_t* 
     end[a] = place[a] + count;
     leader[a] = kFree;
     sums.tied[a] = tied + left_out;
-    sums.inner[a] = inner + 0.5f * within;  // every edge is met from both ends
+    sums.inner[a] = inner + 0.5f * within;  // each edge was added from both ends
     sums.diagonal[a] = diagonal;
   }
 }
 
-// The rows and columns with a number, ascending, row by row; chosen[k] has the number k. Float64,
-// as the contract wants it.
+// The rows and columns with a number, ascending, row by row, in float64; chosen[k] has number k.
 template <class Graph>
 __device__ void submatrix(const Graph& graph, const float* row_sum, const int32_t* chosen,
                           int64_t count, const int32_t* number, const int32_t* start,
@@ -215,7 +213,7 @@ __device__ void count_chosen(const Graph& graph, const int32_t* chosen, int64_t 
   }
 }
 
-// A^-1 of a small matrix, (size, size), by Gauss & Jordan: an M-matrix needs no pivots. One block.
+// A^-1 of a small matrix, (size, size), by Gauss-Jordan elimination without pivoting. One block.
 template <class Graph>
 __device__ void invert(const Graph& graph, const float* row_sum, double* inverse) {
   const int64_t n = graph.size;
@@ -235,7 +233,7 @@ __device__ void invert(const Graph& graph, const float* row_sum, double* inverse
   __syncthreads();
   for (int64_t k = 0; k < n; ++k) {
     const double pivot = inverse[k * n + k];
-    // Row and column k stay as they are meanwhile.
+    // Row and column k do not change here.
     for_all([&](int64_t i, int64_t j, int64_t at) {
       if (i != k && j != k) inverse[at] -= inverse[i * n + k] * (inverse[k * n + j] / pivot);
     });
@@ -300,7 +298,7 @@ HDSEG_GRAPH_KERNELS(rows, Rows({begin, end, column, weight, size}), const int32_
                     const int32_t* end, const int32_t* column, const float* weight)
 #undef HDSEG_GRAPH_KERNELS
 
-// Of each entry: whether it is left out or free, its diagonal, and the weights within it: none.
+// Initial values of each entry: left out or free, its diagonal, and no inner weights.
 extern "C" __global__ void find_dominant(const float* row_sum, const float* inverse, int64_t size,
                                          int32_t* leader, float* diagonal, float* inner) {
   using namespace hdseg;
@@ -312,7 +310,7 @@ extern "C" __global__ void find_dominant(const float* row_sum, const float* inve
   }
 }
 
-// Entries that have chosen each other become a pair.
+// Entries that chose each other become a pair.
 extern "C" __global__ void shake_hands(const int32_t* choice, int64_t size, int32_t* leader) {
   using namespace hdseg;
   for (int64_t i = first_item(); i < size; i += item_step()) {
@@ -331,8 +329,8 @@ extern "C" __global__ void mark_first(const int32_t* root, const int32_t* first,
   }
 }
 
-// group[i]: groups numbered by their lowest entry; count[i]: those up to entry i. members[1 + g]:
-// the entries of group g, 0 at first.
+// group[i]: the group of entry i, numbered by lowest entries; count[i]: the number of groups up to
+// entry i. members[1 + g]: the number of entries of group g, 0 on entry.
 extern "C" __global__ void number_groups(const int32_t* root, const int32_t* first,
                                          const int32_t* count, int64_t size, int32_t* group,
                                          int32_t* members) {
@@ -343,7 +341,7 @@ extern "C" __global__ void number_groups(const int32_t* root, const int32_t* fir
   }
 }
 
-// The groups of groups, with `members` as above.
+// The groups of a second grouping of groups, with `members` as above.
 extern "C" __global__ void compose(const int32_t* inner, const int32_t* outer, int64_t size,
                                    int32_t* group, int32_t* members) {
   using namespace hdseg;
@@ -353,8 +351,9 @@ extern "C" __global__ void compose(const int32_t* inner, const int32_t* outer, i
   }
 }
 
-// member: entries by group, from start[g] on in any order, those in none last. left[1 + g]: how
-// many of a group have no place yet; left[0]: how many of those in none have one.
+// member: the entries of group g from start[g] on, in any order; those in no group come last.
+// left[1 + g]: the entries of group g still to be placed; left[0]: those in no group already
+// placed.
 extern "C" __global__ void place_members(const int32_t* group, int64_t size, int64_t groups,
                                          const int32_t* start, int32_t* left, int32_t* member) {
   using namespace hdseg;
@@ -366,7 +365,7 @@ extern "C" __global__ void place_members(const int32_t* group, int64_t size, int
   }
 }
 
-// The entries of each group ascend, so that sums over them have a fixed order. Groups are small.
+// Sorts the entries of each group, so that sums have a fixed order. Groups are small.
 extern "C" __global__ void sort_members(const int32_t* start, int64_t groups, int32_t* member) {
   using namespace hdseg;
   for (int64_t g = first_item(); g < groups; g += item_step()) {
@@ -379,8 +378,8 @@ extern "C" __global__ void sort_members(const int32_t* start, int64_t groups, in
   }
 }
 
-// Of each aggregate; start: of its members on the finer level. degree[a + 1]: the entries of row a,
-// begin[a] .. end[a] - 1; degree[0] = 0.
+// The resistance of each aggregate; start: of its members on the finer level. degree[a + 1]: the
+// number of entries of row a, begin[a] .. end[a] - 1; degree[0] = 0.
 extern "C" __global__ void find_resistances(const int32_t* start, const float* inner,
                                             const int32_t* begin, const int32_t* end,
                                             int64_t groups, float* resistance, int32_t* degree) {
@@ -392,7 +391,7 @@ extern "C" __global__ void find_resistances(const int32_t* start, const float* i
   }
 }
 
-// The rows of `gather` without gaps, reduced by the resistances: the coarse matrix.
+// The coarse matrix: the rows of gather() without gaps, with weights reduced by the resistances.
 extern "C" __global__ void rescale(const int32_t* place, const int32_t* to, const float* sum,
                                    const float* tied, const float* resistance, int64_t groups,
                                    const int32_t* start, int32_t* column, float* weight,

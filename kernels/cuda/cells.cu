@@ -1,4 +1,4 @@
-// Classes of cells, and what counts classes; common/cells.h says what cells are.
+// Classes of cells, and counts by class; see common/cells.h.
 #include "common/cells.h"
 #include "cuda/positions.h"
 
@@ -29,8 +29,8 @@ __device__ uint32_t over_lanes_sum(uint32_t value) {
   return value;
 }
 
-// Counts one label after the other, in ascending order: few cells have more than two. The pixels
-// are spread over kLanes threads, all of a warp or one.
+// Counts one label after another, in ascending order, as few cells have more than two. The pixels
+// are distributed over kLanes threads: a warp, or a single one.
 template <int kLanes, class T>
 __device__ T most_frequent(const CellPixels<T>& pixels) {
   constexpr uint32_t kNone = 1u << 17;
@@ -59,7 +59,7 @@ __device__ T most_frequent(const CellPixels<T>& pixels) {
   return static_cast<T>(best);
 }
 
-// kLanes threads for each cell: one for small cells, a warp for large ones.
+// Uses kLanes threads per cell: one for small cells, a warp for large ones.
 template <int kLanes, class T>
 __device__ void cell_labels(const T* labels, int64_t height, int64_t width, int64_t cell,
                             T* found) {
@@ -76,10 +76,10 @@ __device__ void cell_labels(const T* labels, int64_t height, int64_t width, int6
   }
 }
 
-// A pixel's distance to the boundary, of its cell's to the next centre of another class.
+// A pixel's distance to the boundary, from its cell's distance to the next cell of another class.
 __device__ inline float to_boundary(float distance, float cell) { return (distance - 0.5f) * cell; }
 
-// Adds the lanes' votes for classes, those for the same class at once. All lanes must call.
+// Adds the lanes' votes for classes, one atomic operation per class. All lanes must call.
 __device__ inline void add_votes(bool votes, uint32_t k, uint64_t* counts) {
   uint32_t left = __ballot_sync(kAllLanes, votes);
   while (left != 0) {
@@ -98,10 +98,10 @@ struct Near {
   float least, below;
 };
 
-// The distances of cells, and where the first pixel of a band's picture lies on their grid.
+// The distances of cells, and the position of the band's window on the grid of cells.
 struct Distances {
   const float* of_cells;
-  int64_t width;  // cells of a row
+  int64_t width;  // cells per row
   int64_t cell, top, left;
 
   __device__ float at(int64_t row, int64_t column) const {
@@ -110,7 +110,7 @@ struct Distances {
   }
 };
 
-// counts (2, classes): a band's pixels near a boundary, and those that look like other classes.
+// counts (2, classes): a band's pixels near boundaries, and those with another class's colours.
 template <class T>
 __device__ void contradictions(const Runs& runs, int64_t size, const T* label, int64_t kept,
                                const T* classes, const Distances& distances, const Near& near,
@@ -150,7 +150,7 @@ HDSEG_CLASS_KERNELS(uint16_t, u16)
 HDSEG_CLASS_KERNELS(uint32_t, u32)
 #undef HDSEG_CLASS_KERNELS
 
-// tanh(log log1p(d) + linear d), d from a distance between centres of cells.
+// tanh(log log1p(d) + linear d); d: distance to the boundary, from that between centres of cells.
 extern "C" __global__ void confidence(const float* distance, int64_t count, float log, float linear,
                                       float cell, float* sure) {
   for (int64_t i = hdseg::first_item(); i < count; i += hdseg::item_step()) {

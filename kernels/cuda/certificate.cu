@@ -1,5 +1,5 @@
-// What a proof of error bounds asks of a level (solvers/certificate.py), row by row: products in
-// float64, and one number for the host.
+// Operations on a level for the proof of error bounds (solvers/certificate.py), row by row:
+// products in float64, reduced to one number for the host.
 #include "common/vectors.h"
 #include "cuda/level.h"
 
@@ -7,14 +7,14 @@ namespace hdseg {
 
 constexpr uint64_t kSign = uint64_t{1} << 63;  // of a double
 
-// Adds up how many threads of the grid have found something. All threads must call.
+// Adds the sum of `found` over all threads of the grid to *count. All threads must call.
 __device__ inline void add_found(int32_t found, int32_t* count) {
   __shared__ int32_t scratch[kWarp];
   found = block_sum(found, scratch);
   if (threadIdx.x == 0 && found > 0) atomicAdd(count, found);
 }
 
-// found: the largest of some bits of all threads, and the sum of their counts; all must call.
+// Updates found: the maximum of `bits` and the sum of `count` over all threads. All must call.
 __device__ inline void keep_found(unsigned long long bits, unsigned long long count,
                                   uint64_t* found) {
   __shared__ unsigned long long scratch[kWarp];
@@ -26,9 +26,8 @@ __device__ inline void keep_found(unsigned long long bits, unsigned long long co
   }
 }
 
-// Adds to mask the rows where v is no hitting time: not above 0, longer than `longest`, or with
-// (A v)_i < least a_ii. found: the bits of the largest v_i, and how many rows the mask has; 0 at
-// first.
+// Adds to mask the rows where v is not a valid hitting time: not positive, above `longest`, or with
+// (A v)_i < least a_ii. found: the bits of max v_i, and the number of rows in the mask; 0 on entry.
 template <class Level>
 __device__ void find_doubtful(const Level& level, const float* inverse, const double* v,
                               double longest, double least, uint8_t* mask, uint64_t* found) {
@@ -40,13 +39,13 @@ __device__ void find_doubtful(const Level& level, const float* inverse, const do
         time > 0.0 && time <= longest && product_at(level, v + kPadding, i) >= least * diagonal;
     if (!good) mask[i] = 1;
     count += mask[i] != 0;
-    const unsigned long long bits = time <= 0.0 ? 0 : bits_of_double(time) & ~kSign;  // of NaN, too
+    const unsigned long long bits = time <= 0.0 ? 0 : bits_of_double(time) & ~kSign;  // keeps NaN
     most = bits > most ? bits : most;
   }
   keep_found(most, count, found);
 }
 
-// max_j |r_ij|, NaN if there is one.
+// max_j |r_ij|; NaN if any is.
 __device__ inline double largest_rest(const float* r, int64_t size, int64_t i, int64_t columns) {
   uint32_t most = 0;
   for (int64_t j = 0; j < columns; ++j) {
@@ -56,8 +55,8 @@ __device__ inline double largest_rest(const float* r, int64_t size, int64_t i, i
   return static_cast<double>(float_of_bits(most));
 }
 
-// most = the bits of the least c >= 0 with c (A v)_i >= max_j |r_ij| - (A w)_i outside the mask;
-// infinity where (A v)_i is not above 0, and NaN where something is. 0 at first.
+// most = the bits of the smallest c >= 0 with c (A v)_i >= max_j |r_ij| - (A w)_i outside the mask;
+// infinity if some (A v)_i is not positive, NaN if any value is. 0 on entry.
 template <class Level>
 __device__ void find_factor(const Level& level, const double* v, const double* w, const float* r,
                             const uint8_t* mask, uint64_t* most, int64_t columns) {
@@ -72,12 +71,12 @@ __device__ void find_factor(const Level& level, const double* v, const double* w
     if (factor != factor) break;
   }
   if (factor == 0.0) return;
-  const uint64_t bits = bits_of_double(factor) & ~kSign;  // of NaN, too
+  const uint64_t bits = bits_of_double(factor) & ~kSign;  // keeps NaN
   atomicMax(reinterpret_cast<unsigned long long*>(most), static_cast<unsigned long long>(bits));
 }
 
-// bound = c v + w, at most 1. found: the bits of the largest, and how many rows have
-// c (A v)_i + (A w)_i < max_j |r_ij|; 0 at first.
+// bound = min(c v + w, 1). found: the bits of its maximum, and the number of rows with
+// c (A v)_i + (A w)_i < max_j |r_ij|; both 0 on entry.
 template <class Level>
 __device__ void find_bound(const Level& level, const double* v, const double* w, const float* r,
                            double factor, double* bound, uint64_t* found, int64_t columns) {
@@ -85,7 +84,7 @@ __device__ void find_bound(const Level& level, const double* v, const double* w,
   for (int64_t i = first_item(); i < level.size; i += item_step()) {
     const double ahead = product_at(level, v + kPadding, i);
     const double sent = product_at(level, w + kPadding, i);
-    // 1e-12: of the division that gave the factor.
+    // 1e-12: rounding of the division that gave the factor.
     const double most = (1.0 + 1e-12) * factor * ahead + sent;
     failed += !(most >= largest_rest(r, level.size, i, columns));
     const double here = factor * v[kPadding + i] + w[kPadding + i];
@@ -98,7 +97,7 @@ __device__ void find_bound(const Level& level, const double* v, const double* w,
 
 }  // namespace hdseg
 
-// mask: where r_i exceeds least a_ii; count: how often.
+// mask: rows with r_i > least a_ii; count: their number.
 extern "C" __global__ void find_lagging(const float* inverse, const float* r, int64_t size,
                                         float least, uint8_t* mask, int32_t* count) {
   using namespace hdseg;

@@ -1,22 +1,22 @@
-// What hangs together in the band, and the seeds beside it.
+// Connected components of the band, and the labels of seeds beside it.
 #include "cuda/runs.h"
 #include "cuda/scan.h"
 
 namespace hdseg {
 
 // Components as trees of runs: parent[r] < r, or r itself at a root. Threads of any block may link
-// and read at the same time, and none ever waits for another:
-// * Only a root gets another parent by atomicCAS, a smaller run, so there are no cycles, and no
-//   link is ever lost: who does not find a root there any more goes on from its new parent.
-// * What is not a root stays none. Its parent is only ever replaced by an ancestor (root_of), so
-//   plain stores will do, whichever is last; an old value read meanwhile was an ancestor, too.
+// and read at the same time, without waiting for each other:
+// * Only roots are linked, by atomicCAS and to a smaller run: there are no cycles, and no link is
+//   lost, as a thread that no longer finds a root goes on from its new parent.
+// * A run that is not a root never becomes one. Its parent is only replaced by an ancestor
+//   (root_of), so plain stores suffice in any order; an old value was an ancestor, too.
 __device__ inline int32_t root_of(volatile int32_t* parent, int32_t i) {
   for (;;) {
     const int32_t up = parent[i];
     if (up == i) return i;
     const int32_t next = parent[up];
     if (next == up) return up;
-    parent[i] = next;  // path halving: chains as long as the picture is tall get short at once
+    parent[i] = next;  // path halving: shortens chains as long as the image is high
     i = next;
   }
 }
@@ -31,8 +31,8 @@ __device__ inline void link(int32_t* parent, int32_t a, int32_t b) {
   }
 }
 
-// Two runs of neighbouring rows overlap from where the second of them begins: so each run looks
-// straight above and below its first pixel, and no run has more to do than another.
+// If two runs of adjacent rows overlap, the first pixel of one is next to the other. So each run
+// checks above and below its first pixel only, which is the same work for all runs.
 __device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
   const int64_t width = runs.grid.width, pixel = runs.pixel[r];
   const int64_t above = pixel >= width ? run_with(runs, pixel - width) : -1;
@@ -42,12 +42,11 @@ __device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
   if (below >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(below));
 }
 
-// Who has a say where, as a set: a list of keys, and a table of them plus 1, each where its hash
-// says or a few entries on. Whoever finds an entry free takes it by atomicCAS, and then lists the
-// key; entries are never given up, so a key that was once found is there. The order of both depends
-// on timing, what is in them does not.
+// The set of pairs (place, label): a list of keys, and a hash table of keys + 1 with linear
+// probing. A thread takes a free entry by atomicCAS and then lists the key; entries are never
+// removed. The order of list and table depends on timing, their contents do not.
 struct Heard {
-  // 1 if a key found no entry; how many there are; `size` listed; the table. All 0 at first.
+  // 1 if a key found no entry; the number of keys; the list (size); the table. All 0 on entry.
   unsigned long long *full, *count, *list, *table;
   int64_t size;  // a power of two
 
@@ -61,7 +60,7 @@ struct Heard {
       unsigned long long* entry =
           table + static_cast<int64_t>((at + static_cast<unsigned long long>(i)) &
                                        static_cast<unsigned long long>(size - 1));
-      // Mostly it is there already: reading costs less than an atomic operation.
+      // Usually the key is there already, and reading is cheaper than an atomic operation.
       unsigned long long found = *static_cast<volatile unsigned long long*>(entry);
       if (found == 0) {
         found = atomicCAS(entry, 0ull, key + 1);
@@ -73,7 +72,8 @@ struct Heard {
   }
 };
 
-// What says() returns, as _HEAD in backends/cuda/band.py: full, count, a number, then the list.
+// The header of the result of says(), as _HEAD in backends/cuda/band.py: full, count, a number;
+// then the list follows.
 constexpr int64_t kHead = 8;
 
 __device__ inline Heard heard_in(uint64_t* memory, int64_t size) {
@@ -139,7 +139,7 @@ extern "C" __global__ void number_components(int32_t* parent, int64_t runs, cons
   }
 }
 
-// `number` is handed on with what is heard.
+// `number` is passed through to the result.
 #define HDSEG_SEED_KERNELS(Seed, suffix)                                                       \
   extern "C" __global__ void says_##suffix(                                                    \
       const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,  \

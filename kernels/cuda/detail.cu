@@ -1,5 +1,5 @@
-// How long the boundary of a class map is, and how ragged. The map is the network's: small, so
-// each pixel reads its whole window, from the cache.
+// The length and the raggedness of the boundary of a class map. The coarse map is small, so each
+// pixel reads its whole window, from the cache.
 #include "common/grid.h"
 #include "common/window.h"
 #include "cuda/launch.h"
@@ -15,7 +15,7 @@ __device__ constexpr int ring_of(int dy, int dx) {
   return a * (static_cast<int>(kWindowReach) + 1) - a * (a - 1) / 2 + b - a;
 }
 
-// How many pixels of each ring have the class of the middle one.
+// Counts the pixels of each ring with the class of the central one.
 template <class T>
 __device__ void count_window(const T* labels, const Grid& grid, int64_t y, int64_t x, int* same) {
   constexpr int kReach = static_cast<int>(kWindowReach);
@@ -33,7 +33,7 @@ __device__ void count_window(const T* labels, const Grid& grid, int64_t y, int64
   }
 }
 
-// found: flips and edges. Weights are float64, as the contract has it.
+// found: flips and edges. Weights are float64.
 template <class T>
 __device__ void boundary_detail(const T* labels, const Grid& grid, uint64_t* found) {
   __shared__ double weights[kRings];

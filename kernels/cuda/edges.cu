@@ -1,12 +1,12 @@
-// The matrix A = L_UU + gamma I of a band and its right-hand sides, from the image; and A as a
-// list.
+// The matrix A = L_UU + gamma I of a band and its right-hand sides, from the image; and A in
+// compressed sparse rows.
 #include "common/edge_weight.h"
 #include "cuda/columns.h"
 #include "cuda/runs.h"
 
 namespace hdseg {
 
-// Apart, so that it is compiled once and not for each of four neighbours: the first call waits for
+// Not inlined: compiled once instead of for each of four neighbours, as the first call waits for
 // the compiler.
 template <class T, EdgeRule kRule>
 __device__ __noinline__ typename Exact<T>::Sum squared_of_any(const T* a, const T* b,
@@ -18,7 +18,7 @@ template <class T>
 struct Weigh {
   using Sum = typename Exact<T>::Sum;
   const T* values;  // (rows, width, channels)
-  int64_t first;    // pixel of the picture that they begin with
+  int64_t first;    // pixel of the image at which they begin
   int64_t channels;
   EdgeRule rule;
   Sum edge_scale;
@@ -35,8 +35,8 @@ struct Weigh {
   }
 };
 
-// An edge as one of its pixels sees it: the other pixel's seed and the weight. Beyond the picture
-// is a wall, and to walls there are no edges.
+// An edge from one of its pixels: the other pixel's seed, and the weight. Beyond the image is a
+// wall, and no edge leads to walls.
 template <class Seed>
 struct Seen {
   Seed seed = kWall<Seed>;
@@ -44,7 +44,7 @@ struct Seen {
 
   __device__ float inner() const { return seed == 0 ? weight : 0.0f; }
   __device__ float outer() const { return seed == 0 ? 0.0f : weight; }
-  // Label 0 is none: to what is unknown there is no flux.
+  // Label 0 is no label: there is no flux to unknown pixels.
   __device__ float flux(Seed label) const { return seed == label ? outer() : 0.0f; }
 };
 
@@ -58,8 +58,7 @@ __device__ Seen<Seed> seen(bool inside, const Seed* seeds, int64_t pixel, int64_
   return edge;
 }
 
-// What lies before and behind the entries: 0, but row sums of 1, because what is not there may be
-// divided by.
+// Fills the padding with 0, and row sums with 1, because kernels may divide by them.
 __device__ inline void write_padding(float* rows, float* flux, int64_t columns, int64_t stride) {
   for (int64_t i = first_item(); i < (4 + columns) * 2 * kPadding; i += item_step()) {
     const int64_t j = i / (2 * kPadding), k = i % (2 * kPadding);
@@ -132,7 +131,7 @@ HDSEG_ASSEMBLE(double, f64, uint16_t, u16)
 HDSEG_ASSEMBLE(double, f64, uint32_t, u32)
 #undef HDSEG_ASSEMBLE
 
-// count[i]: the entries of row i.
+// count[i]: the number of entries of row i.
 extern "C" __global__ void count_entries(const float* rows, int64_t stride, int64_t size,
                                          int32_t* count) {
   const hdseg::Edges a = hdseg::edges_of(rows, stride);
@@ -141,7 +140,7 @@ extern "C" __global__ void count_entries(const float* rows, int64_t stride, int6
   }
 }
 
-// The entries of each row from row_start[i] on, columns ascending; in float64, as solvers want it.
+// The entries of each row, from row_start[i] on, columns ascending, in float64 for solvers.
 extern "C" __global__ void laplacian(const int64_t* pixel, const int32_t* start, int64_t runs,
                                      int64_t size, int64_t height, int64_t width, const float* rows,
                                      int64_t stride, const int32_t* row_start, int32_t* column,

@@ -23,8 +23,8 @@ struct LabelWindow {
   }
 };
 
-// The own label wins a tie, else the smallest; walls have no vote. The window is read once for each
-// of its labels, from the smallest on, as long as those left may still win: mostly once or twice.
+// The pixel's own label wins ties, else the smallest; walls are not counted. The window is read
+// once per label, in ascending order, until the remaining ones cannot win: usually once or twice.
 template <class T>
 __device__ T most_frequent(const LabelWindow<T>& window, T own) {
   int32_t most = 0, left = 0;
@@ -35,7 +35,7 @@ __device__ T most_frequent(const LabelWindow<T>& window, T own) {
     next = label != own && label < next ? label : next;
   });
   T best = own;
-  while (left > most) {  // `next` is the smallest of those that are not counted yet
+  while (left > most) {  // `next` is the smallest label not yet counted
     const T label = next;
     int32_t votes = 0;
     next = kWall<T>;

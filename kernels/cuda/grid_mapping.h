@@ -1,6 +1,5 @@
-// A GridMapping (common/grid.h) as kernels take it: the numbers of
-// hdseg_gpu.core.windows.GridMapping, one after the other, since arguments are constants to a
-// kernel and take no registers.
+// A GridMapping (common/grid.h) as kernel arguments: the numbers of core.windows.GridMapping in
+// order, since a kernel's arguments are constants and take no registers.
 #pragma once
 #include "common/grid.h"
 

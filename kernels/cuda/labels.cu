@@ -5,8 +5,8 @@
 
 namespace hdseg {
 
-// Reads each potential once, from column to column: 4 bytes for each column and pixel. of_all: the
-// bound for all pixels, less than 0 if each has its own.
+// Reads each potential once: 4 bytes per column and pixel. of_all: the bound for all pixels,
+// negative if each has its own.
 template <class Seed>
 __device__ void decide(const Runs& runs, int64_t size, const float* x, int64_t columns,
                        int64_t stride, const Seed* label, const Places& places, const float* bound,

@@ -1,8 +1,8 @@
-// What all kernels share: which thread this is, and how blocks agree on something.
+// Helpers of all kernels: indices of threads, and reductions over blocks.
 #pragma once
 #include "common/portable.h"
 
-// Shared memory of the size that the launch asks for.
+// Dynamic shared memory, whose size the launch sets.
 #ifndef HDSEG_DYNAMIC_SHARED
 #define HDSEG_DYNAMIC_SHARED(T, name) extern __shared__ T name[]
 #endif
@@ -21,8 +21,8 @@ __device__ inline int64_t item_step() { return static_cast<int64_t>(gridDim.x) *
 
 __device__ inline int lane_of() { return static_cast<int>(threadIdx.x % kWarp); }
 
-// Adds up one value of each thread of a block of at most 1024 threads, in an order that does not
-// depend on timing; thread 0 gets the sum. All threads must call. `scratch` holds 32 values.
+// Sums one value per thread of a block of at most 1024 threads, in a fixed order; thread 0 gets the
+// sum. All threads must call. `scratch` holds 32 values.
 template <class T>
 __device__ T block_sum(T value, T* scratch) {
   for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_down_sync(kAllLanes, value, step);
@@ -37,7 +37,7 @@ __device__ T block_sum(T value, T* scratch) {
   return value;
 }
 
-// The largest value of all threads of a block, for each of them. `scratch` holds 32 values.
+// The largest value of a block's threads; all of them get it. `scratch` holds 32 values.
 template <class T>
 __device__ T block_max(T value, T* scratch) {
   for (int step = kWarp / 2; step > 0; step /= 2) {
@@ -53,12 +53,12 @@ __device__ T block_max(T value, T* scratch) {
   return value;
 }
 
-// Whether this block is the last of `count` to come here: it sees what all have written before.
-// All threads must call. `arrived` is 0 before and after.
+// Whether this block is the last of `count` to arrive; it then sees all that the others have
+// written. All threads must call. `arrived` is 0 before and after.
 __device__ inline bool is_last_block(uint32_t* arrived, uint32_t count) {
   __shared__ bool last;
   __threadfence();
-  __syncthreads();  // all of this block's threads have written, and nobody reads `last` any more
+  __syncthreads();  // all of this block's threads have written, and none still reads `last`
   if (threadIdx.x == 0) {
     last = atomicAdd(arrived, 1u) + 1 == count;
     if (last) *arrived = 0;
@@ -68,7 +68,7 @@ __device__ inline bool is_last_block(uint32_t* arrived, uint32_t count) {
   return last;
 }
 
-// The sum of parts[0 .. count - 1], always in the same order; for thread 0 of the block.
+// The sum of parts[0 .. count - 1] in a fixed order, for thread 0 of the block.
 __device__ inline double sum_of(const double* parts, int64_t count, double* scratch) {
   double sum = 0.0;
   for (int64_t b = threadIdx.x; b < count; b += blockDim.x) sum += parts[b];

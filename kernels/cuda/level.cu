@@ -1,12 +1,12 @@
-// What the iterations do with a level. Columns are padded; a thread has an entry of a few of them,
-// so that weights are read once: 52 bytes of the finest level for each entry, and 8 to 16 for each
+// Operations of the iteration on a level. Columns are padded. A thread handles one entry of a few
+// columns, so that weights are read once: 52 bytes per entry of the finest level, and 8 to 16 per
 // column.
 #include "common/vectors.h"
 #include "cuda/level.h"
 
 namespace hdseg {
 
-// blockIdx.y counts so many columns.
+// Columns per blockIdx.y.
 constexpr int64_t kTogether = 4;
 
 __device__ inline int64_t first_column() { return blockIdx.y * kTogether; }
@@ -16,14 +16,14 @@ __device__ inline int64_t last_column(int64_t columns) {
   return behind < columns ? behind : columns;
 }
 
-// The entries of column j of so many.
+// The entries of column j.
 template <class T>
 __device__ T* entries_of(T* columns, int64_t size, int64_t j) {
   return columns + j * stride_of(size) + kPadding;
 }
 
-// Calls row(i, j, c, (A x_j)_i) for this thread's entries i and this block's columns j, the c-th of
-// them; the vectors are x(j).
+// Calls row(i, j, c, (A x_j)_i) for this thread's entries i and this block's columns j; j is the
+// block's c-th column, and x(j) its vector.
 template <class Real, class Level, class Vectors, class Row>
 __device__ void for_each_product(const Level& level, int64_t columns, Vectors x, Row row) {
   const int64_t first = first_column();
@@ -40,8 +40,8 @@ __device__ void for_each_product(const Level& level, int64_t columns, Vectors x,
   }
 }
 
-// Two sums over all rows for each column: blocks leave theirs in parts[k, j, b], and done(j, sums)
-// is called by one thread of the last of them. arrived: 0 for each blockIdx.y.
+// Two sums over all rows for each column: block b writes its own to parts[k, j, b], and one thread
+// of the last block calls done(j, sums). arrived: 0 for each blockIdx.y.
 template <class Done>
 __device__ void add_up(const double (&sum)[2][kTogether], double* parts, uint32_t* arrived,
                        int64_t columns, Done done) {
@@ -66,7 +66,7 @@ __device__ void add_up(const double (&sum)[2][kTogether], double* parts, uint32_
   }
 }
 
-// q = A p, energy = p . q, and ahead = p . r / energy: how far to go along p.
+// q = A p, energy = p . q, and ahead = p . r / energy, the step length along p.
 template <class Level>
 __device__ void look_ahead(const Level& level, const float* p, const float* r, float* q,
                            double* parts, uint32_t* arrived, double* energy, double* ahead,
@@ -97,8 +97,8 @@ __device__ void residual(const Level& level, const float* b, const double* x, fl
       });
 }
 
-// The same; found: r . r before and after, and max abs(D^-1 r), (3, columns). worst: its bits, one
-// for each column, 0 before and after.
+// The same; found: r . r before and after, and max abs(D^-1 r), (3, columns). worst: the bits of
+// the latter, one per column, 0 before and after.
 template <class Level>
 __device__ void refresh(const Level& level, const float* inverse, const float* b, const double* x,
                         float* r, double* parts, uint32_t* arrived, uint32_t* worst, double* found,
@@ -129,7 +129,7 @@ __device__ void refresh(const Level& level, const float* inverse, const float* b
   });
 }
 
-// out = y and a Jacobi step, y = x with the coarse level's correction.
+// out = y plus a Jacobi step, where y is x plus the coarse level's correction.
 template <class Level>
 __device__ void prolong(const Level& level, const float* inverse, const int32_t* aggregate,
                         const float* r, const float* coarse, int64_t aggregates, const float* x,
@@ -147,7 +147,7 @@ __device__ void prolong(const Level& level, const float* inverse, const int32_t*
 
 }  // namespace hdseg
 
-// Kernels for one kind of level; what follows `level` are its parts.
+// The kernels for one kind of level; the arguments after `level` are its parts.
 #define HDSEG_LEVEL_KERNELS(kind, level, ...)                                                     \
   extern "C" __global__ void kind##_look_ahead(                                                   \
       __VA_ARGS__, int64_t size, const float* p, const float* r, float* q, double* parts,         \
@@ -175,8 +175,8 @@ HDSEG_LEVEL_KERNELS(sparse, sparse_level(start, column, weight, row_sum, size),
                     const float* row_sum)
 #undef HDSEG_LEVEL_KERNELS
 
-// The way down from a stencil in two kernels, which read its weights in order: x = a Jacobi step
-// from 0 and rest = r - A x; then coarse = P^T rest.
+// Restriction from a stencil level in two kernels, which read its weights in order: first x = a
+// Jacobi step from 0 and rest = r - A x; then coarse = P^T rest.
 extern "C" __global__ void stencil_restrict(const int32_t* offset, const float* weights,
                                             const float* row_sum, int64_t size,
                                             const float* inverse, const float* r, float* x,
@@ -192,7 +192,7 @@ extern "C" __global__ void stencil_restrict(const int32_t* offset, const float* 
                           });
 }
 
-// Each aggregate adds its members, start[a] .. start[a + 1] of `member`, one after the other.
+// Sums the members of each aggregate in order: member[start[a]] .. member[start[a + 1] - 1].
 extern "C" __global__ void add_members(const int32_t* start, const int32_t* member,
                                        int64_t aggregates, const float* rest, int64_t size,
                                        float* coarse, int64_t columns) {
@@ -209,12 +209,11 @@ extern "C" __global__ void add_members(const int32_t* start, const int32_t* memb
 
 namespace hdseg {
 
-// A sparse level with what a cycle needs there.
+// A sparse level with all that a cycle needs.
 struct CycleLevel {
   SparseLevel matrix;
   const float* inverse;
-  // The entries of each aggregate, one aggregate after the other; those that are left out come
-  // last.
+  // The entries by aggregate; those that are left out come last.
   const int32_t *start, *member;
   int64_t aggregates;
 
@@ -241,7 +240,7 @@ __device__ inline void restrict_residual(const CycleLevel& level, int64_t item, 
 
 }  // namespace hdseg
 
-// The same from a coarse matrix in one kernel: there, starting one takes longer than what it does.
+// The same from a sparse level in one kernel: there, a launch takes longer than the work.
 extern "C" __global__ void sparse_restrict(const int32_t* row_start, const int32_t* column,
                                            const float* weight, const float* row_sum, int64_t size,
                                            const float* inverse, const int32_t* start,
@@ -259,8 +258,8 @@ extern "C" __global__ void sparse_restrict(const int32_t* row_start, const int32
   }
 }
 
-// All of a cycle from a small level on: one block for each column, so that its threads can wait for
-// one another. table: addresses and sizes, a row for each level (backends/cuda/vectors.py).
+// The whole cycle from a small level on, with one block per column, so that threads can
+// synchronise. table: addresses and sizes, one row per level (backends/cuda/vectors.py).
 extern "C" __global__ void __launch_bounds__(512)
     small_cycle(const int64_t* table, int64_t levels) {
   using namespace hdseg;

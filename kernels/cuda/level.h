@@ -5,8 +5,8 @@
 
 namespace hdseg {
 
-// The reduced matrix S of a band; offset: (4, size), up2, up, down and down2 of each entry. Where
-// there is no neighbour the weight is 0 and the offset leads to some entry or into the padding.
+// The reduced matrix S of a band; offset: (4, size), up2, up, down and down2 of each entry. Without
+// a neighbour the weight is 0, and the offset leads to any entry or into the padding.
 struct StencilLevel {
   const int32_t* offset;
   Stencil matrix;
@@ -40,7 +40,7 @@ __device__ inline SparseLevel sparse_level(const int32_t* start, const int32_t* 
   return {{start, column, weight, row_sum + kPadding}, size};
 }
 
-// x: numbers in memory, or a vector that is not kept anywhere (common/multigrid.h).
+// (A x)_i; x: an array, or a vector computed on the fly (common/multigrid.h).
 template <class Vector>
 __device__ auto product_at(const StencilLevel& level, const Vector& x, int64_t i) {
   return product(level.matrix, offsets_at(level, i), x, i);

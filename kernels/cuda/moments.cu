@@ -1,17 +1,16 @@
-// Sums of 1, x_i and x_i x_j over the pixels of each cell; common/cells.h says what they are.
+// Sums of 1, x_i and x_i x_j over the pixels of each cell, see common/cells.h.
 #include "common/cells.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
 
 constexpr int64_t kStaged = 64;         // values of a row of a cell that a warp reads at once
-constexpr int64_t kPixelsAtOnce = 16;   // and pixels, at most
-constexpr int64_t kLane = kStaged | 1;  // odd: lanes meet no other's bank
+constexpr int64_t kPixelsAtOnce = 16;   // pixels read at once, at most
+constexpr int64_t kLane = kStaged | 1;  // odd, to avoid bank conflicts
 constexpr int64_t kWarps = 4;           // of a block, for its static shared memory
 
-// Reads `piece` pixels of one row, from x on, for each of a warp's cells, standardised in float64
-// as the contract has it: staged[lane][pixel][channel]. What is beyond the border is 0 and adds
-// nothing.
+// Reads `piece` pixels of one row, from x on, for each of a warp's cells, standardised in float64:
+// staged[lane][pixel][channel], 0 beyond the border.
 template <class T>
 __device__ void stage(const T* row, int64_t x, int64_t cell, int64_t width, int64_t piece,
                       int64_t channels, const double* center, double scale, float* staged) {
@@ -26,8 +25,8 @@ __device__ void stage(const T* row, int64_t x, int64_t cell, int64_t width, int6
   }
 }
 
-// A warp sums 32 cells side by side, a thread each cell, pixel after pixel. Reads the image once,
-// writes moments once. kChannels: 0 where it is not known to the compiler.
+// A warp sums 32 adjacent cells, one thread per cell, pixel by pixel. Reads the image once, writes
+// moments once. kChannels: 0 if only known at run time.
 template <class T, int64_t kChannels>
 __device__ void cell_moments(const T* image, int64_t height, int64_t width, int64_t channels,
                              int64_t cell, const double* center, double scale, float* moments) {
@@ -67,7 +66,7 @@ __device__ void cell_moments(const T* image, int64_t height, int64_t width, int6
   }
 }
 
-// Channels that the compiler knows; 0: any.
+// Numbers of channels known at compile time; 0: any.
 constexpr int64_t k_1 = 1, k_3 = 3, k_any = 0;
 
 }  // namespace hdseg

@@ -1,12 +1,12 @@
-// Which classes need a model in which windows, and the fields that these models are smoothed in.
+// The classes that need a colour model in each window, and the fields in which these are smoothed.
 #include "common/evidence.h"
 #include "cuda/scan.h"
 #include "cuda/tasks.h"
 
 namespace hdseg {
 
-// A set of classes in shared memory, a bit each. Most are there already: reading costs less than an
-// atomic operation.
+// A set of classes in shared memory, one bit each. Most classes added are there already, and
+// reading is cheaper than an atomic operation.
 struct ClassSet {
   uint32_t* bits;
   int64_t words;
@@ -18,13 +18,13 @@ struct ClassSet {
   }
 };
 
-// Cells along one axis, of `cell` pixels, and windows of `group` of them.
+// Cells of `cell` pixels along one axis, and windows of `group` cells.
 struct CellAxis {
   int64_t cells, cell, group;
 
   __device__ int64_t windows() const { return (cells - 1) / group + 1; }
 
-  // The first and the last window that the pixels around a cell look at.
+  // The first and the last window used by the pixels around a cell.
   __device__ int64_t first_of(int64_t c) const {
     const int64_t begin = c * cell - (cell + 1) / 2;
     return between_centres(begin < 0 ? 0 : begin, cell * group, windows()).first;
@@ -36,8 +36,8 @@ struct CellAxis {
     return around.weight > 0.0f ? around.second : around.first;
   }
 
-  // The cells begin .. end - 1 whose pixels look at a window: less than its side away from its
-  // centre, and less than two cells more.
+  // The cells begin .. end - 1 whose pixels use a window: they are less than its side, plus two
+  // cells, from its centre.
   __device__ int64_t begin_of(int64_t window) const {
     const int64_t least = (2 * window - 1) * group / 2 - 3;
     int64_t c = least < 0 ? 0 : least;
@@ -61,7 +61,7 @@ struct NearMaps {
   int64_t count;
   CellAxis rows, columns;
 
-  // Finds the classes that a window needs, with all lanes of a warp.
+  // Finds the classes that a window needs; called by all lanes of a warp.
   __device__ void find(int64_t window, const ClassSet& found) const {
     for (int64_t i = lane_of(); i < found.words; i += kWarp) found.bits[i] = 0;
     __syncwarp();
@@ -94,8 +94,8 @@ __device__ void count_nearby(const NearMaps<T>& maps, const ClassSet& found, int
   }
 }
 
-// Calls act(before, class) for each class of a set, ascending, `before` of them being smaller; with
-// all lanes of a warp, each its share. Returns how many there are.
+// Calls act(rank, class) for each class of a set; the lanes of a warp, all of which must call,
+// share the classes. Returns their number.
 template <class Act>
 __device__ int64_t each_class(const ClassSet& found, Act act) {
   int64_t before = 0;
@@ -130,16 +130,16 @@ __device__ void write_nearby(const NearMaps<T>& maps, const ClassSet& found, con
   }
 }
 
-// Windows of one class that lie in the same square of so many are smoothed together, with those
-// around their bounding box; where a square has very many classes, around the square.
+// Windows of a class in the same square of kSquare x kSquare windows are smoothed together, with a
+// margin around their bounding box; after a square's first kBoxes classes, around the whole square.
 constexpr int64_t kSquare = 32;
 constexpr int kBoxes = 1024;
 
 // The classes of a square's windows, in shared memory.
 struct SquareClasses {
   ClassSet found;
-  int32_t* before;  // the classes in earlier words
-  // Of each class the extent of its windows in the square.
+  int32_t* before;  // the number of classes in earlier words
+  // The extent of each class's windows in the square.
   int32_t *first_v, *first_u, *last_v, *last_u;
 
   __device__ int64_t rank(uint32_t k) const {
@@ -159,7 +159,7 @@ struct Wanted {
     return ((windows.height - 1) / kSquare + 1) * squares_across();
   }
 
-  // Calls use(v, u, entry) for all entries of a square, row v and column u of it.
+  // Calls use(v, u, entry) for all entries of a square, in its row v and column u.
   template <class Use>
   __device__ void each(int64_t square, Use use) const {
     const int64_t top = square / squares_across() * kSquare;
@@ -173,7 +173,7 @@ struct Wanted {
     }
   }
 
-  // Finds the classes of a square and where they are, with all threads of a block.
+  // Finds the classes of a square and their extents; called by all threads of a block.
   __device__ void find(int64_t square, const SquareClasses& s) const {
     __syncthreads();  // the last use of the table is over
     for (int64_t i = threadIdx.x; i < s.found.words; i += blockDim.x) s.found.bits[i] = 0;
@@ -224,7 +224,7 @@ struct Wanted {
   }
 };
 
-// counts (2, squares): the tasks of each square, and the windows of their fields.
+// counts (2, squares): the number of tasks of each square, and of the windows in their fields.
 template <class T>
 __device__ void count_tasks(const Wanted<T>& wanted, const SquareClasses& s, int32_t* counts) {
   const int64_t squares = wanted.squares();
@@ -245,7 +245,7 @@ __device__ void count_tasks(const Wanted<T>& wanted, const SquareClasses& s, int
   }
 }
 
-// Writes the tasks, where their fields begin, and for each entry its task and its window there.
+// Writes the tasks, the beginning of each field, and each entry's task and window in its field.
 template <class T>
 __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, const Before& before,
                             Task* tasks, int64_t* begin, int32_t* where) {
@@ -254,7 +254,7 @@ __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, con
     wanted.find(square, s);
     const int64_t first = before.at(square);
     if (threadIdx.x == 0) {
-      // One after the other: squares have few classes, and other squares are busy meanwhile.
+      // Sequential: squares have few classes, and other squares run in parallel.
       int64_t at = before.at(square, 1), i = 0;
       for (int64_t word = 0; word < s.found.words; ++word) {
         for (uint32_t left = s.found.bits[word]; left != 0; left &= left - 1, ++i) {
@@ -279,7 +279,7 @@ __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, con
   }
 }
 
-// A table for so many classes in shared memory: 4 kBoxes numbers, and two for 32 classes each.
+// A table for 32 * words classes in shared memory: 4 kBoxes numbers, and two per 32 classes.
 __device__ inline SquareClasses square_classes(uint32_t* shared, int64_t words) {
   auto* numbers = reinterpret_cast<int32_t*>(shared);
   return {{shared + 4 * kBoxes, words}, numbers + 4 * kBoxes + words, numbers, numbers + kBoxes,

@@ -1,14 +1,14 @@
-// The nearest entry of another class, exactly: along columns, then along rows, as
-// kernels/cpu/nearest_other.cpp, but without its envelopes: each entry looks to both sides of its
-// row as far as something better may be, which is as far as its nearest other or the reach, and all
-// entries do at once. What is not near it looks at segment by segment.
+// The nearest entry of another class, exactly: along columns, then along rows, as in
+// kernels/cpu/nearest_other.cpp, but without envelopes. All entries search in parallel to both
+// sides of their row, up to the smaller of the best distance so far and the reach; beyond the
+// nearest columns segment by segment.
 #include "common/nearest_other.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
 
-// The squared distances to the nearest other of each entry within its column, a thread each column.
-// Moves 26 bytes for each entry of a byte.
+// The packed nearest other class within the column of each entry, with squared distance; one thread
+// per column. Moves 26 bytes per entry of one byte.
 template <class T>
 __device__ void nearest_others_in_columns(const T* classes, int64_t height, int64_t width,
                                           int64_t reach, int64_t* squared) {
@@ -36,11 +36,11 @@ __device__ void nearest_others_in_columns(const T* classes, int64_t height, int6
 }
 
 constexpr int64_t kSegment = kWarp;  // columns of a row
-constexpr int64_t kMixed = -1;       // less than any nearest other
+constexpr int64_t kMixed = -1;       // below any packed value
 
 __device__ inline int64_t segments_of(int64_t width) { return (width + kSegment - 1) / kSegment; }
 
-// least (height, segments): the least of the squared distances in each segment of one class.
+// least (height, segments): the smallest packed value in each segment of one class, else kMixed.
 template <class T>
 __device__ void nearest_others_in_segments(const T* classes, const int64_t* squared, int64_t height,
                                            int64_t width, int64_t* least) {
@@ -59,7 +59,7 @@ __device__ void nearest_others_in_segments(const T* classes, const int64_t* squa
   }
 }
 
-// What an entry at x finds in column u of its row; an entry of another class ends the search.
+// Checks column u of its row for an entry at x; an entry of another class ends the search.
 template <class T>
 __device__ bool look(const T* own, const int64_t* squared, int64_t x, int64_t u, int64_t* best) {
   const bool other = own[u] != own[x];
@@ -71,10 +71,10 @@ __device__ bool look(const T* own, const int64_t* squared, int64_t x, int64_t u,
   return !other;
 }
 
-// Whether nothing that is so far away can be better.
+// Whether no entry this far away can be better.
 __device__ inline bool too_far(int64_t far, int64_t best) { return far * far * kRank > best; }
 
-// Looks to one side, -1 or 1, beyond the nearest kSegment columns.
+// Searches to one side, -1 or 1, beyond the nearest kSegment columns.
 template <int kSide, class T>
 __device__ void look_beyond(const T* own, const int64_t* squared, const int64_t* least,
                             int64_t width, int64_t x, int64_t* best) {

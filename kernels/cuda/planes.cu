@@ -1,12 +1,12 @@
-// From pixels to bit planes and back, and what is thick or thin of them.
+// Converting pixels to bit planes and back, and separating thick from thin parts.
 #include "cuda/plane.h"
 
 namespace hdseg {
 
-// Classes whose planes are made together: with a second buffer, they take a byte for each pixel.
+// Classes whose planes are made together: with a second buffer they take one byte per pixel.
 constexpr int kTogether = 4;
 
-// Calls act(y, first, end) for words [first, end) of row y, at most one for each lane of a warp.
+// Calls act(y, first, end) for words [first, end) of row y, at most one per lane of a warp.
 template <class Act>
 __device__ void each_piece(int64_t height, int64_t words, Act act) {
   const int64_t across = (words + kWarp - 1) / kWarp;
@@ -16,8 +16,8 @@ __device__ void each_piece(int64_t height, int64_t words, Act act) {
   }
 }
 
-// Makes planes of pixels: bit p of bits(y, x) is that of plane p. A warp reads 32 pixels side by
-// side, whatever the width, and writes up to 32 words.
+// Packs pixels into planes: bit p of bits(y, x) belongs to plane p. A warp reads 32 adjacent pixels
+// at a time, whatever the width, and writes up to 32 words.
 template <int count, class Bits>
 __device__ void pack(const Bits& bits, int64_t height, int64_t width, int32_t used,
                      uint64_t* planes) {
@@ -29,7 +29,7 @@ __device__ void pack(const Bits& bits, int64_t height, int64_t width, int32_t us
     for (int64_t w = first; w < end; ++w) {
       const int64_t x = w * kWordBits + lane_of();
       const uint32_t left = at(x), right = at(x + kWarp);
-      // Of many classes, few occur here.
+      // Usually none of these classes occurs here.
       if (count > 1 && !__any_sync(kAllLanes, static_cast<int>(left | right))) continue;
       for (int p = 0; p < count; ++p) {
         const uint64_t low = __ballot_sync(kAllLanes, left >> p & 1);
@@ -44,7 +44,7 @@ __device__ void pack(const Bits& bits, int64_t height, int64_t width, int32_t us
   });
 }
 
-// Calls act(pixel, bit, word) for each pixel, with its word in a plane.
+// Calls act(pixel, bit, word) for each pixel; word: index of its word in a plane.
 template <class Act>
 __device__ void unpack(int64_t height, int64_t width, Act act) {
   const int64_t words = words_of(width);
@@ -60,11 +60,11 @@ __device__ void unpack(int64_t height, int64_t width, Act act) {
   });
 }
 
-// The classes whose planes blocks (x, g) make or read: those with the numbers kTogether g and so on
-// in a list, or just these numbers. Who has none of them has -1.
+// The classes whose planes blocks (x, g) make or read: entries kTogether g, kTogether g + 1, ... of
+// a list, or these numbers themselves; -1 for none.
 struct Members {
   int32_t of[kTogether];
-  int32_t count;  // planes that there are for them
+  int32_t count;  // the number of their planes
 
   __device__ Members(const int32_t* list, bool is_listed, int32_t classes) {
     const auto first = static_cast<int32_t>(blockIdx.y) * kTogether;
@@ -90,7 +90,7 @@ __device__ inline bool bit_at(const uint64_t* plane, int64_t word, int bit) {
   return (plane[word] >> bit & 1) != 0;
 }
 
-// The planes of some classes.
+// Makes the planes of some classes.
 template <class T>
 __device__ void pack_classes(const T* classes, int64_t height, int64_t width,
                              const Members& members, uint64_t* planes) {
@@ -111,8 +111,8 @@ __device__ inline bool has_near(const uint64_t* row, int64_t words, int64_t x, i
          0;
 }
 
-// What is thin and near to what is thick of its class: `near` is `thick` dilated along columns, by
-// `length`; 0 for no spurs.
+// Spurs: thin pixels near thick ones of their class. near: `thick` dilated along columns by
+// `length`; length 0: no pixel is a spur.
 struct Spurs {
   const uint64_t *thick, *near;
   int64_t length;
@@ -124,7 +124,7 @@ struct Spurs {
   }
 };
 
-// Sets the pixels that have one of these classes: class + `more` where its bit is left and no spur,
+// Writes the pixels of these classes: class + `more` where the bit is still set and not a spur,
 // else 0.
 template <class T>
 __device__ void unpack_classes(const T* classes, int64_t height, int64_t width,
@@ -143,7 +143,7 @@ __device__ void unpack_classes(const T* classes, int64_t height, int64_t width,
   });
 }
 
-// found[v] = 1 for each value v that occurs. Who comes later mostly sees that nothing is to do.
+// found[v] = 1 for each value v that occurs. Most are set already, so entries are read first.
 template <class T>
 __device__ void mark_present(const T* values, int64_t count, uint8_t* found) {
   for (int64_t i = first_item(); i < count; i += item_step()) {
@@ -152,8 +152,8 @@ __device__ void mark_present(const T* values, int64_t count, uint8_t* found) {
   }
 }
 
-// A word of a plane eroded by a 3 x 3 square, with a bit of each neighbour: those of pixels. The
-// border repeats its pixels.
+// A word of a plane eroded by a 3 x 3 square, and the adjacent bit of each neighbouring word; bits
+// that are no pixels are 0. Border pixels repeat.
 struct Eroded {
   uint64_t word, left, right;
 };
@@ -169,11 +169,11 @@ __device__ inline Eroded eroded(const uint64_t* plane, int64_t height, int64_t w
   const uint64_t word = here & (here << 1 | before >> 63) & (here >> 1 | behind << 63);
   const uint64_t last = w > 0 ? before & before << 1 & here << 63 : 0;
   const uint64_t first = w + 1 < words ? behind & behind >> 1 & here >> 63 : 0;
-  // What the last word of a row repeats is no pixel, nor is a neighbour that is repeated.
+  // Repeated bits of the last word, and repeated neighbours, are no pixels.
   return {word & pixels, last >> 63, first & 1};
 }
 
-// Opens planes by a 3 x 3 square: what is thick of them.
+// Opens planes by a 3 x 3 square, which leaves their thick parts.
 __device__ inline void open_planes(const uint64_t* from, int64_t planes, int64_t height,
                                    int64_t width, uint64_t* to) {
   const int64_t words = words_of(width);
@@ -189,9 +189,9 @@ __device__ inline void open_planes(const uint64_t* from, int64_t planes, int64_t
   }
 }
 
-// Dilates planes along their columns by `length`, a strip of at most 2 length + 1 rows each thread.
-// All rows of a strip see some in common; of the others they see the ones from above, which are
-// added up upwards, and from below. Reads (2 length + rows) / rows words for each.
+// Dilates planes along columns by `length`; each thread handles a strip of at most 2 length + 1
+// rows. The windows of all its rows share a middle part; the rest above and below are running ORs.
+// Reads (2 length + rows) / rows words per word.
 __device__ inline void spread_along_columns(const uint64_t* from, int64_t planes, int64_t height,
                                             int64_t words, int64_t length, int64_t rows,
                                             uint64_t* to) {
@@ -254,7 +254,7 @@ extern "C" __global__ void spread_along_columns(const uint64_t* from, int64_t pl
   hdseg::spread_along_columns(from, planes, height, words, length, rows, to);
 }
 
-// A mask of bytes: its plane, and what of it is left.
+// A mask of bytes to its plane, and the thinned plane back to bytes.
 extern "C" __global__ void pack_bytes(const uint8_t* mask, int64_t height, int64_t width,
                                       uint64_t* plane) {
   const auto is_set = [&](int64_t y, int64_t x) {
@@ -270,7 +270,7 @@ extern "C" __global__ void unpack_bytes(const uint8_t* mask, int64_t height, int
   });
 }
 
-// A mask of bits, each row ceil(width / 8) bytes.
+// A mask of bits, with ceil(width / 8) bytes per row.
 extern "C" __global__ void pack_bits(const uint8_t* mask, int64_t height, int64_t width,
                                      uint64_t* plane) {
   const int64_t words = hdseg::words_of(width), stride = (width + 7) / 8;

@@ -1,4 +1,4 @@
-// The positions of a band, each with its run: a warp walks along a piece of them.
+// Loops over the positions of a band and their runs: a warp handles one piece of positions.
 #pragma once
 #include "cuda/runs.h"
 
@@ -12,7 +12,7 @@ struct Range {
 };
 
 // Calls use(run, position) for all positions; with kWhole use(inside, run, position), by all lanes
-// of a warp together. A search for the first run of a piece, then steps from run to run.
+// of a warp together. Searches for the first run of a piece, then steps from run to run.
 template <bool kWhole, class Use>
 __device__ void each_position(const Runs& runs, const Range& range, Use use) {
   const int64_t pieces = (range.end - range.begin + kPiece - 1) / kPiece;

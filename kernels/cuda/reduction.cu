@@ -1,11 +1,11 @@
-// Red-black reduction of the band's matrix (kernels/cpu/reduction.h): a thread for each pixel of
-// one colour, which searches the rows above and below for its neighbours.
+// Red-black reduction of the band's matrix (kernels/cpu/reduction.h): one thread per pixel of a
+// colour, which searches for its neighbours in the rows above and below.
 #include "cuda/level.h"
 #include "cuda/runs.h"
 
 namespace hdseg {
 
-// The pixels of one colour, 0 black and 1 red: those of run r are first[r] .. first[r + 1] - 1.
+// The pixels of a colour (0 black, 1 red), numbered first[r] .. first[r + 1] - 1 in run r.
 struct Coloured {
   Runs runs;
   const int32_t* first;
@@ -19,7 +19,7 @@ struct Place {
   int64_t run, pixel, position;
 };
 
-// Where run r has its first pixel of a colour, counted from its own first one: 0 or 1.
+// The offset of a run's first pixel of a colour from its first pixel: 0 or 1.
 __device__ inline int64_t lead(const Runs& runs, int64_t run, int64_t colour) {
   return colour_of(runs.pixel[run], runs.grid.width) != colour ? 1 : 0;
 }
@@ -31,14 +31,14 @@ __device__ inline Place place_of(const Coloured& of, int64_t k) {
   return {run, of.runs.pixel[run] + inside, of.runs.start[run] + inside};
 }
 
-// The number of a pixel among those of its colour, -1 if it is not in that run.
+// The number of a pixel among those of its colour, -1 if it is not in the run.
 __device__ inline int64_t number_in_run(const Coloured& of, int64_t run, int64_t pixel) {
   if (!is_in_run(of.runs, run, pixel)) return -1;
   return of.first[run] + (pixel - of.runs.pixel[run] - lead(of.runs, run, of.colour)) / 2;
 }
 
-// From a pixel's position to those straight up and down; 0 where they are not in the band: then the
-// weight is 0.
+// Offsets from a pixel's position to those straight above and below; 0 if these are not in the
+// band, where the weight is 0.
 struct Straight {
   int64_t up, down;
 };
@@ -49,14 +49,14 @@ __device__ inline Straight straight_from(const Runs& runs, const Place& at) {
   return {north < 0 ? 0 : north - at.position, south < 0 ? 0 : south - at.position};
 }
 
-// From entry k to the black pixel straight up or down; 0 if there is none.
+// The offset from entry k to the black pixel `pixel`, straight above or below; 0 if there is none.
 __device__ inline int32_t offset_straight(const Coloured& black, int64_t k, int64_t pixel) {
   const int64_t found = number_in_run(black, run_before(black.runs, pixel), pixel);
   return found < 0 ? 0 : static_cast<int32_t>(found - k);
 }
 
-// From entry k to the black pixel right of `pixel`, which lies straight above or below it. The one
-// left of it comes just before, and if it is the only one the offset leads behind it.
+// The offset from entry k to the black pixel to the right of `pixel`, which is straight above or
+// below. The left one is the entry before; if only that exists, the offset is that of the next one.
 __device__ inline int32_t offset_aside(const Coloured& black, int64_t k, int64_t pixel) {
   const Runs& runs = black.runs;
   if (pixel < 0) return 0;
@@ -80,7 +80,7 @@ __device__ inline Coloured coloured(int64_t height, int64_t width, const int64_t
   return {{{height, width}, pixel, start, runs}, first, colour};
 }
 
-// b = x at black pixels.
+// Writes x to b at black pixels.
 template <class Real>
 __device__ void place_black(const Coloured& black, int64_t size, const Real* x, float* b,
                             int64_t columns) {
@@ -96,7 +96,7 @@ __device__ void place_black(const Coloured& black, int64_t size, const Real* x, 
 
 }  // namespace hdseg
 
-// found[r + 1]: how many black pixels run r has; found[0] = 0.
+// found[r + 1]: the number of black pixels of run r; found[0] = 0.
 extern "C" __global__ void count_black(int64_t width, const int64_t* pixel, const int32_t* start,
                                        int64_t runs, int32_t* found) {
   using namespace hdseg;
@@ -117,7 +117,7 @@ extern "C" __global__ void invert_diagonal(const float* edges, int64_t size, flo
   }
 }
 
-// The reduced matrix: about 60 bytes read and 52 written for each black pixel.
+// The reduced matrix: reads about 60 and writes 52 bytes per black pixel.
 extern "C" __global__ void eliminate_red(int64_t height, int64_t width, const int64_t* pixel,
                                          const int32_t* start, int64_t runs, int64_t size,
                                          const float* edges, const int32_t* first,
@@ -161,7 +161,8 @@ extern "C" __global__ void eliminate_red_rhs(int64_t height, int64_t width, cons
   }
 }
 
-// b at red pixels becomes what x, in b at the black ones, makes of it; first: of the red pixels.
+// Solves for the red pixels in place: b holds x at black pixels, and right-hand sides at red ones;
+// first: of the red pixels.
 extern "C" __global__ void solve_red(int64_t height, int64_t width, const int64_t* pixel,
                                      const int32_t* start, int64_t runs, int64_t size,
                                      const float* edges, const int32_t* first, const float* inverse,
@@ -179,7 +180,7 @@ extern "C" __global__ void solve_red(int64_t height, int64_t width, const int64_
   }
 }
 
-// x of any type; what is computed in float64 for _f64 is the conversion alone.
+// x of float32 or float64; with _f64 only the conversion is in float64.
 #define HDSEG_COLUMN_KERNELS(T, suffix)                                                          \
   extern "C" __global__ void place_black_##suffix(                                               \
       int64_t height, int64_t width, const int64_t* pixel, const int32_t* start, int64_t runs,   \

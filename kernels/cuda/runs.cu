@@ -1,16 +1,16 @@
-// The band: from seeds to runs, from runs to positions, and values into the picture.
+// The band: runs from seeds, positions from runs, and writing the band's values into the image.
 #include "common/band_matrix.h"
 #include "cuda/runs.h"
 #include "cuda/scan.h"
 
 namespace hdseg {
 
-// Pixels of a row that one warp compacts, so that a row's runs are found by several.
+// Pixels of a row per warp, so that several warps find the runs of a row.
 constexpr int64_t kChunk = 1024;
 
 __device__ inline int64_t chunks_of(int64_t width) { return (width + kChunk - 1) / kChunk; }
 
-// Which of the 32 pixels from x on begin a run.
+// A mask of the 32 pixels from x on that begin a run.
 template <class Seed>
 __device__ uint32_t beginnings(const Seed* row, int64_t x, int64_t end) {
   const bool unknown = x < end && row[x] == 0;
@@ -18,14 +18,14 @@ __device__ uint32_t beginnings(const Seed* row, int64_t x, int64_t end) {
   return __ballot_sync(kAllLanes, unknown && !before);
 }
 
-// Which of them are unknown.
+// A mask of those that are unknown.
 template <class Seed>
 __device__ uint32_t unknown(const Seed* row, int64_t x, int64_t end) {
   return __ballot_sync(kAllLanes, x < end && row[x] == 0);
 }
 
-// counts (3, chunks): how many runs begin in each chunk, chunks row by row, how many pixels of it
-// are unknown, and how many of these are black.
+// counts (3, chunks): the runs that begin in each chunk, its unknown pixels, and the black ones of
+// these; chunks are in row order.
 template <class Seed>
 __device__ void count_runs(const Seed* seeds, int64_t height, int64_t width, int32_t* counts) {
   const int64_t across = chunks_of(width), chunks = height * across;
@@ -77,7 +77,7 @@ __device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, con
   }
 }
 
-// Each pixel of the band gets every `step`-th value, less something.
+// Writes values[i * step] - less to pixel i of the band.
 template <class T>
 __device__ void put(const Runs& runs, int64_t size, const T* values, int64_t step, int32_t less,
                     T* picture) {
@@ -86,8 +86,8 @@ __device__ void put(const Runs& runs, int64_t size, const T* values, int64_t ste
   }
 }
 
-// The runs of the components with a place in a table, those of place -1 being left out: counts (3,
-// runs) of them, of their pixels, and of the black ones.
+// counts (3, runs): 1, the pixels and the black pixels of each run; 0 for runs whose component has
+// a negative place.
 __device__ inline void count_part(int64_t width, const int64_t* pixel, const int32_t* start,
                                   const int32_t* component, const int32_t* place, int64_t runs,
                                   int32_t* counts) {
@@ -103,7 +103,7 @@ struct Part {
   int64_t* pixel;     // (runs of the part)
   int32_t* start;     // (runs + 1)
   int32_t* place;     // (runs)
-  int32_t* position;  // (pixels): in the whole band
+  int32_t* position;  // (pixels): positions in the whole band
 };
 
 __device__ inline void write_part(const Runs& runs, int64_t size, const int32_t* component,

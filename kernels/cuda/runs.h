@@ -1,4 +1,4 @@
-// The unknown band as runs (kernels/cpu/band.h), searched by thread.
+// The unknown band as runs (kernels/cpu/band.h); threads find their run by binary search.
 #pragma once
 #include "common/grid.h"
 #include "common/labels.h"
@@ -15,7 +15,7 @@ struct Runs {
   int64_t count;
 };
 
-// The last entry of an ascending array that is at most `value`; the first one is.
+// The index of the last entry <= value of an ascending array, whose first entry is <= value.
 template <class T>
 __device__ int64_t last_at_most(const T* ascending, int64_t count, T value) {
   int64_t low = 0, high = count;
@@ -30,7 +30,7 @@ __device__ int64_t last_at_most(const T* ascending, int64_t count, T value) {
   return low;
 }
 
-// The run that holds a position of the band.
+// The run that contains a position of the band.
 __device__ inline int64_t run_at(const Runs& runs, int64_t position) {
   return last_at_most(runs.start, runs.count, static_cast<int32_t>(position));
 }
@@ -51,13 +51,13 @@ __device__ inline bool is_in_run(const Runs& runs, int64_t run, int64_t pixel) {
   return inside >= 0 && inside < runs.start[run + 1] - runs.start[run];
 }
 
-// The run that holds a pixel of the picture, -1 if it is not in the band.
+// The run that contains a pixel of the image, -1 if it is not in the band.
 __device__ inline int64_t run_with(const Runs& runs, int64_t pixel) {
   const int64_t run = run_before(runs, pixel);
   return is_in_run(runs, run, pixel) ? run : -1;
 }
 
-// Its position, -1 if it is not in the band.
+// The position of a pixel, -1 if it is not in the band.
 __device__ inline int64_t position_of(const Runs& runs, int64_t pixel) {
   const int64_t run = run_with(runs, pixel);
   return run < 0 ? -1 : runs.start[run] + pixel - runs.pixel[run];

@@ -1,10 +1,9 @@
-// Running sums of counts, in one launch.
+// Prefix sums of counts, in one launch.
 #include "cuda/scan.h"
 
 namespace hdseg {
 
-// The sum of the values of a block's threads before this one's; *total that of all. `scratch` holds
-// 33 values.
+// The sum of the values of a block's earlier threads; *total: the sum of all. scratch: 33 values.
 __device__ inline int64_t block_before(int64_t value, int64_t* scratch, int64_t* total) {
   int64_t sum = value;
   for (int step = 1; step < kWarp; step *= 2) {
@@ -29,8 +28,8 @@ __device__ inline int64_t block_before(int64_t value, int64_t* scratch, int64_t*
   return scratch[warp] + sum - value;
 }
 
-// Block (tile, row). The one that is done last adds up the tiles: each has written its sum before
-// it counts itself. `done` is 0 at first.
+// Block (tile, row). The last block to finish adds up the tiles: each block writes its sum before
+// it increments `done`, which is 0 on entry.
 __device__ inline void scan(const int32_t* counts, int64_t count, int64_t* in_tile, int64_t* tile,
                             int64_t* done) {
   __shared__ int64_t scratch[kWarp + 1];

@@ -1,19 +1,19 @@
-// Where lists begin whose lengths are known: tile by tile, and the tiles (scan.cu).
+// Prefix sums of counts, in two levels: within tiles, and over tiles (scan.cu).
 #pragma once
 #include "cuda/launch.h"
 
 namespace hdseg {
 
-constexpr int64_t kScanned = 4096;  // counts of a tile, as SCANNED in backends/cuda/kernels.py
+constexpr int64_t kScanned = 4096;  // counts per tile, as SCANNED in backends/cuda/kernels.py
 
 __device__ __host__ inline int64_t scan_tiles(int64_t count) {
   return (count + kScanned - 1) / kScanned;
 }
 
-// What comes before each of `count` counts, which are rows of several.
+// Exclusive prefix sums of `count` counts, for several rows of counts.
 struct Before {
-  const int64_t* in_tile;  // (rows, count), within its tile
-  const int64_t* tile;     // (rows, tiles + 1): before each tile, and all of them
+  const int64_t* in_tile;  // (rows, count): within the tile
+  const int64_t* tile;     // (rows, tiles + 1): before each tile, and the total
 
   int64_t count;
 

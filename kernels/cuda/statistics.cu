@@ -1,10 +1,10 @@
-// What a whole picture's values add up to. Blocks sum chunks of a fixed size, and the host or a
-// fixed tree adds the sums: the same bits on every device. Each kernel reads its input once.
+// Statistics of an image's values. Blocks sum chunks of a fixed size, and the host or a fixed tree
+// adds these, so that results are the same on every device. Each kernel reads its input once.
 #include "cuda/launch.h"
 
 namespace hdseg {
 
-// Calls use(chunk, first value, end) for each chunk of a block, with all its threads.
+// Calls use(chunk, first, end) for each of this block's chunks, in all its threads.
 template <class Use>
 __device__ void each_chunk(int64_t count, int64_t chunk, Use use) {
   for (int64_t c = blockIdx.x; c * chunk < count; c += gridDim.x) {
@@ -12,8 +12,8 @@ __device__ void each_chunk(int64_t count, int64_t chunk, Use use) {
   }
 }
 
-// counts[v]: how often v occurs. A thread's values are near one another and mostly alike: it adds
-// them at once. `table`, if it is not null, is shared memory for all bins.
+// counts[v]: the number of values v. A thread's values are adjacent and mostly equal, so equal ones
+// are added at once. table: shared memory for all bins, or null.
 template <class T>
 __device__ void histogram(const T* values, int64_t count, int64_t chunk, int64_t bins,
                           uint32_t* table, uint64_t* counts) {
@@ -49,13 +49,13 @@ __device__ void histogram(const T* values, int64_t count, int64_t chunk, int64_t
   }
 }
 
-// sums (chunks, channels + 1): of each channel of a chunk's pixels, and the squares of all values,
-// exactly: chunks have fewer than 2^32 values.
+// sums (chunks, channels + 1): the sum of each channel over a chunk's pixels, and of the squares of
+// all values. Exact, as chunks have fewer than 2^32 values.
 template <class T>
 __device__ void integer_sums(const T* image, int64_t pixels, int64_t channels, int64_t chunk,
                              uint64_t* of_threads, uint64_t* sums) {
   __shared__ uint64_t scratch[kWarp];
-  // Each thread meets one channel only.
+  // Each thread handles only one channel.
   const int64_t working = blockDim.x / channels * channels;
   each_chunk(pixels, chunk, [=](int64_t c, int64_t first, int64_t end) {
     uint64_t sum = 0, squares = 0;
@@ -77,8 +77,8 @@ __device__ void integer_sums(const T* image, int64_t pixels, int64_t channels, i
   });
 }
 
-// sums[c]: of x - x_0, or of (x - x_0 - mean)^2 if there is a mean; in float64, as the contract has
-// it. Relative to a value of its own a constant picture has sums of exactly 0.
+// sums[c]: the sum of x - x_0, or of (x - x_0 - mean)^2 if kSquared, in float64. Relative to one of
+// its own values x_0, a constant image has sums of exactly 0.
 template <class T, bool kSquared>
 __device__ void float_sums(const T* values, int64_t count, int64_t chunk, const T* first_value,
                            double mean, double* sums) {
@@ -99,8 +99,8 @@ __device__ void float_sums(const T* values, int64_t count, int64_t chunk, const 
   });
 }
 
-// sums[c, channel]: sums of the interleaved channels over a chunk of pixels, in float64. A thread
-// stays with one channel: as many of them work as make whole pixels.
+// sums[c, channel]: sums of the interleaved channels over a chunk of pixels, in float64. Each
+// thread handles one channel; only as many threads work as make up whole pixels.
 template <class T>
 __device__ void channel_sums(const T* image, int64_t pixels, int64_t channels, int64_t chunk,
                              double* sums) {

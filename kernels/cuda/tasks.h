@@ -1,4 +1,4 @@
-// What colour models are made from: a class, and a field of windows around those it is wanted in.
+// Tasks of colour models: a class, and a field of windows that contains those that need its model.
 #pragma once
 #include "cuda/runs.h"
 
@@ -10,15 +10,15 @@ struct Task {
   __device__ int64_t area() const { return height * width; }
 };
 
-// Tasks first .. end - 1; their fields lie one after the other, and in each of them the moments.
+// Tasks first .. end - 1. Their fields are stored one after the other, each moment by moment.
 struct Tasks {
-  const int64_t* begin;  // the first window of each task's field, and behind the last, of all
+  const int64_t* begin;  // the first window of each task's field, for all tasks, and the end
   const Task* task;
-  int64_t first, end, count;  // count: moments
+  int64_t first, end, count;  // count: number of moments
 
   __device__ int64_t values() const { return (begin[end] - begin[first]) * count; }
 
-  // The task of a window of these fields.
+  // The task to which a window of these fields belongs.
   __device__ int64_t at(int64_t window) const {
     return first + last_at_most(begin + first, end - first, begin[first] + window);
   }

@@ -1,34 +1,34 @@
-// Thinning of bit planes. A block takes a tile into shared memory, with all that can influence it
-// in one launch, and does one or more whole passes there, or some elements of a long one.
+// Thinning of bit planes. A block loads a tile into shared memory, with a halo of all that can
+// influence it in one launch, and does one or more passes there, or some elements of a long pass.
 //
-// A launch moves each active tile once: its words with the halo in (78 % more, of which L2 has
-// most), and its own words out. Tiles around which nothing has changed end at once, so after the
-// first launches what counts is the length of the classes' boundaries. In shared memory, patches
-// of words near both a pixel of the set and a gap are visited for each element; of their words one
-// neighbour is looked at, and only those that pass get the whole test.
+// A launch reads each active tile once with its halo (78 % more words, mostly from L2), and writes
+// its own words once. Tiles around which nothing has changed return at once, so after the first
+// launches the cost depends on the length of the classes' boundaries. In shared memory, each
+// element visits only patches with both ones and zeros nearby; their words first pass a test of one
+// neighbour, and only those left get the full test.
 #include "common/presets.h"
 #include "cuda/tile.h"
 
 namespace hdseg {
 
-// What a launch works on.
+// The planes of a launch.
 struct Planes {
   const uint64_t* from;
   uint64_t* to;
   int64_t height, width;
-  int32_t* stamp;      // of each tile: the last launch in which it has changed; the first sets it
-  int32_t launch;      // this one's number, from 1 on
-  int32_t since;       // launches ago these elements were tried here before
+  int32_t* stamp;      // of each tile: the last launch that changed it; set by the first launch
+  int32_t launch;      // the number of this launch, from 1 on
+  int32_t since;       // how many launches ago these elements were last tried
   bool at_boundaries;  // no element matches where all pixels are set
 };
 
-// The list that a warp has made, and whether this thread has found a match in it.
+// The length of a warp's list of candidates, and whether this thread found a match in it.
 struct Found {
   int listed;
   bool match;
 };
 
-// Appends a place for each lane that wants it to a warp's list; returns the list's new length.
+// Appends the place of each lane with `wanted` to a warp's list; returns its new length.
 __device__ int append(uint16_t* list, int listed, bool wanted, int place) {
   const uint32_t others = __ballot_sync(kAllLanes, wanted);
   const uint32_t before = others & ((1u << lane_of()) - 1);
@@ -36,10 +36,10 @@ __device__ int append(uint16_t* list, int listed, bool wanted, int place) {
   return listed + __popc(others);
 }
 
-// Lists what the element matches in the lines of a warp, but not in the outermost `done` lines,
-// which no longer matter. First one neighbour is looked at of all words of the columns that have a
-// bit, then all neighbours of what is left. Half of the words pass each time; they get side by side
-// on the lanes again, so that no lane idles through the next test.
+// Lists the pixels that the element matches in a warp's lines, except in the outermost `done`
+// lines, which no longer matter. First tests one neighbour of all words in the chosen columns, then
+// all neighbours of those left. About half of the words pass each test; they are compacted, so that
+// no lane is idle in the next one.
 template <class Test>
 __device__ Found look(const Test& test, uint32_t columns, const View& view, int done, Scratch& s) {
   const int line = static_cast<int>(threadIdx.x);
@@ -76,7 +76,7 @@ __device__ Found look(const Test& test, uint32_t columns, const View& view, int 
   return {listed, any != 0};
 }
 
-// A preset that the compiler knows.
+// A preset element, known at compile time.
 template <int radius, int direction>
 struct PresetTest {
   using Far = Preset<radius, direction>;
@@ -125,9 +125,9 @@ struct Presets {
   }
 };
 
-constexpr int kMostCells = 9;  // along a side of an element
+constexpr int kMostCells = 9;  // the largest side of an element
 
-// The cells of an element that matter, column by column; kMostCells have room in each.
+// The hit and miss cells of an element, column by column, with room for kMostCells in each.
 struct CellTable {
   CellColumn columns[kMostCells];
   RowCell cells[kMostCells * kMostCells];
@@ -156,7 +156,7 @@ struct CellTest {
   }
 };
 
-// Elements (count, size, size) that are known at run time only.
+// Elements (count, size, size) that are only known at run time.
 struct AnyElements {
   const int8_t* elements;
   int32_t count, size;
@@ -186,7 +186,7 @@ struct AnyElements {
   }
 };
 
-// Removes what a warp has listed; returns whether that is in the core.
+// Removes the pixels that a warp has listed; returns whether any is in the core.
 __device__ bool remove(int listed, const View& view, Scratch& s) {
   const int first = static_cast<int>(threadIdx.x) / kWarp * kOfWarp;
   bool changed = false;
@@ -200,8 +200,8 @@ __device__ bool remove(int listed, const View& view, Scratch& s) {
   return changed;
 }
 
-// Tries all elements `repeats` times; returns whether this thread has changed the core. First
-// everybody looks, then everybody removes.
+// Applies all elements `repeats` times; returns whether this thread has changed the core. All
+// threads match before any removes pixels.
 template <class Elements>
 __device__ bool thin_tile(const Elements& elements, int32_t repeats, bool at_boundaries,
                           const View& view, Scratch& s) {
@@ -223,8 +223,8 @@ __device__ bool thin_tile(const Elements& elements, int32_t repeats, bool at_bou
   return changed;
 }
 
-// Whether the tile or one beside it has changed since the elements were tried here before. One that
-// changes meanwhile looks as if it had: no harm.
+// Whether the tile or an adjacent one has changed since these elements were last tried here. A tile
+// that changes in this launch may count too, which does no harm.
 __device__ bool is_active(const Planes& planes, const int32_t* stamp, int64_t tile_row,
                           int64_t tile_column, int64_t tile_rows, int64_t tile_columns) {
   bool active = false;
@@ -237,7 +237,7 @@ __device__ bool is_active(const Planes& planes, const int32_t* stamp, int64_t ti
   return __syncthreads_or(active);
 }
 
-// Block (tile, plane). What it does not write is the same in both buffers.
+// Block (tile, plane). Words that it does not write are the same in both buffers.
 template <class Elements>
 __device__ void thin(const Planes& planes, const Elements& elements, int32_t repeats, Scratch& s) {
   const int64_t words = words_of(planes.width);
@@ -245,7 +245,7 @@ __device__ void thin(const Planes& planes, const Elements& elements, int32_t rep
   const int64_t tile_columns = (words - 1) / kCoreColumns + 1;
   const int64_t tile_row = blockIdx.x / tile_columns, tile_column = blockIdx.x % tile_columns;
   int32_t* stamp = planes.stamp + blockIdx.y * tile_rows * tile_columns;
-  // Read before anybody comes to write it below.
+  // Read before any thread writes it below.
   const bool differs = planes.launch == 1 || stamp[blockIdx.x] >= planes.launch - 1;
   if (!is_active(planes, stamp, tile_row, tile_column, tile_rows, tile_columns)) return;
 

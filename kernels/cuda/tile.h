@@ -4,28 +4,27 @@
 
 namespace hdseg {
 
-// The tile: a thread for each line of words. A launch reaches at most kHalo pixels, and a change
-// comes that far only.
+// A tile has one thread per line of words. In one launch, changes spread by at most kHalo pixels.
 constexpr int kHalo = 32;
 constexpr int kLines = 256;
 constexpr int kColumns = 8;
 constexpr int kCoreLines = kLines - 2 * kHalo;
 constexpr int kCoreColumns = kColumns - 2;
-// Column after column of words, so that the 32 lines of a warp are read from all banks; with this
-// stride, so are the 8 words x 4 lines that are loaded from memory together.
+// Column by column of words, so that the 32 lines of a warp use all banks; with this stride the
+// 8 words x 4 lines that are loaded from memory together do so too.
 constexpr int kStride = 258;
-constexpr int kMargin = 4;  // words, before and behind: elements look this far
+constexpr int kMargin = 4;  // words at both ends: the largest radius of elements
 constexpr int kPlaces = (kColumns + 2) * kStride + 2 * kMargin;
 constexpr int kOfWarp = kWarp * kColumns;
 constexpr int kWarps = kLines / kWarp;
-// A patch is what a warp has of one column.
+// A patch is the part of one column that a warp handles.
 static_assert(kHalo <= kWarp && kHalo <= kWordBits, "no launch reaches beyond the next patch");
 
 struct Scratch {
   uint64_t words[kPlaces];
-  // For the patches of each warp, a bit for each column: whether pixels are set, or are not.
+  // For each warp a bit per column: whether its patch has any 1, and whether it has any 0.
   uint32_t set[kWarps], gap[kWarps];
-  // What each warp has found to look at more closely: where, and what matches there.
+  // Each warp's list of candidates: their places, and the pixels that match there.
   uint64_t match[kLines * kColumns];
   uint16_t place[kLines * kColumns];
 };
@@ -40,12 +39,12 @@ struct Window {
   __device__ uint64_t operator()(int side, int64_t dy) const { return centre[side * kStride + dy]; }
 };
 
-// A tile in its picture. Lines and columns of words in [first, end) are inside.
+// The position of a tile in its plane. Lines and columns of words in [first, end) are inside.
 struct View {
   int64_t top, left, height, words;
   int first_line, end_line, first_column, end_column;
-  int last_place;   // from here on: the last word of each row
-  uint64_t pixels;  // of that
+  int last_place;   // places from here on belong to the last word of each row
+  uint64_t pixels;  // mask of that word's pixels
 
   __device__ bool at_frame() const {
     return first_line > 0 || end_line < kLines || first_column > 0 || end_column < kColumns;
@@ -73,7 +72,7 @@ __device__ inline bool in_core(int line, int column) {
   return line >= kHalo && line < kLines - kHalo && column > 0 && column <= kCoreColumns;
 }
 
-// The word of a plane, or what repeats its edge pixels outside.
+// A word of a plane; outside, edge pixels are repeated.
 __device__ inline uint64_t word_at(const uint64_t* plane, const View& view, int64_t y, int64_t w) {
   const int64_t row = y < 0 ? 0 : (y < view.height ? y : view.height - 1);
   const int64_t inside = w < 0 ? 0 : (w < view.words ? w : view.words - 1);
@@ -81,14 +80,14 @@ __device__ inline uint64_t word_at(const uint64_t* plane, const View& view, int6
   return w < inside ? left_of(word) : (w > inside ? right_of(word) : word);
 }
 
-// Takes over the tile.
+// Loads the tile with its halo into shared memory.
 __device__ inline void load_tile(const uint64_t* plane, const View& view, Scratch& s) {
   const int column = static_cast<int>(threadIdx.x) % kColumns;
   for (int i = 0; i < kColumns; ++i) {
     const int line = i * kWarp + static_cast<int>(threadIdx.x) / kColumns;
     s.words[place_of(line, column)] = word_at(plane, view, view.top + line, view.left + column);
   }
-  // What lies beyond the halo does not matter, but it should be the same each time.
+  // Words beyond the halo do not matter, but should be the same in every run.
   for (int i = static_cast<int>(threadIdx.x); i < kStride + kMargin; i += kLines) {
     s.words[i] = s.words[kPlaces - 1 - i] = 0;
   }
@@ -121,7 +120,7 @@ __device__ inline uint32_t columns_to_visit(int warp, const View& view, bool at_
   return s.set[warp] & (gap | gap << 1 | gap >> 1) & inside;
 }
 
-// Whether that is so anywhere in the core.
+// Whether any warp may find matches in the core.
 __device__ inline bool may_change_core(const View& view, bool at_boundaries, const Scratch& s) {
   static_assert(kHalo == kWarp, "the first and the last warp have the halo");
   uint32_t columns = 0;
@@ -131,7 +130,7 @@ __device__ inline bool may_change_core(const View& view, bool at_boundaries, con
   return (columns >> 1 & ((1u << kCoreColumns) - 1)) != 0;
 }
 
-// Outside, the edge pixels are repeated as they are now.
+// Repeats the current edge pixels outside the plane.
 __device__ inline void repeat_edges(const View& view, Scratch& s) {
   const int line = static_cast<int>(threadIdx.x), last = view.end_line - 1;
   const int inside = line < view.first_line ? view.first_line : (line > last ? last : line);

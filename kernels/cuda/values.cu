@@ -1,4 +1,4 @@
-// What the values of an array are, at the door (kernels/cpu/values.h): each kernel reads them once.
+// Checking and converting input values (kernels/cpu/values.h); each kernel reads them once.
 #include "common/normalise.h"
 #include "cuda/launch.h"
 
@@ -7,7 +7,7 @@ namespace hdseg {
 template <class T>
 using Computed = decltype(computed(T{}));
 
-// Joins what the threads of a block have found; thread 0 gets it. All threads must call.
+// Joins the extremes of a block's threads; thread 0 gets the result. All threads must call.
 template <class R>
 __device__ Extremes<R> joined(Extremes<R> mine, Extremes<R>* scratch) {
   for (int step = kWarp / 2; step > 0; step /= 2) {
@@ -33,14 +33,14 @@ struct ClassValues {
   const T* values;
   int64_t pixels, classes, inner;
 
-  // That of class 0 at a pixel; those of the others follow at a distance of `inner`.
+  // The value of class 0 at a pixel; those of the other classes are `inner` apart.
   __device__ const T* of(int64_t pixel) const {
     if (inner == pixels) return values + pixel;
     return values + pixel / inner * classes * inner + pixel % inner;
   }
 };
 
-// parts[b]: what block b has found, five values. A thread without a pixel looks at the last one.
+// parts[b]: the five extremes of block b. Threads without a pixel read the last one.
 template <class T>
 __device__ void stack_extremes(const ClassValues<T>& stack, Computed<T>* parts) {
   using R = Computed<T>;
@@ -79,7 +79,7 @@ __device__ void stack_extremes(const ClassValues<T>& stack, Computed<T>* parts) 
   }
 }
 
-// out[k * stride + pixel].
+// out[k * stride + pixel]: probabilities, by value / sum or softmax.
 template <class T>
 __device__ void normalise(const ClassValues<T>& stack, float* out, int64_t stride) {
   using R = Computed<T>;
@@ -115,7 +115,7 @@ __device__ void softmax(const ClassValues<T>& stack, float* out, int64_t stride)
   }
 }
 
-// found[label - low] = 1, modulo 2^bits. Who comes later mostly sees that nothing is to do.
+// found[label - low] = 1, modulo 2^bits. Most are set already, so entries are read first.
 template <class T>
 __device__ void mark_occurring(const T* labels, int64_t count, T low, uint8_t* found) {
   for (int64_t i = first_item(); i < count; i += item_step()) {
@@ -164,7 +164,7 @@ HDSEG_SHARES(float, f32)
 HDSEG_SHARES(double, f64)
 #undef HDSEG_SHARES
 
-// float16 comes as its bits.
+// float16 is passed as its bits.
 extern "C" __global__ void stack_extremes_f16(const uint16_t* values, int64_t pixels,
                                               int64_t classes, int64_t inner, float* parts) {
   const auto* halves = reinterpret_cast<const hdseg::Half*>(values);

@@ -1,12 +1,12 @@
-// What the iteration does with columns; the column is the grid's y. All of it is bound by memory:
-// each kernel reads and writes every entry once.
+// Vector operations of the iteration; the grid's y is the column. All are limited by memory
+// bandwidth: each kernel reads and writes every entry once.
 #include "common/multigrid.h"
 #include "common/vectors.h"
 #include "cuda/columns.h"
 
 namespace hdseg {
 
-// Calls entry(i) for each of a column's entries.
+// Calls entry(i) for each entry of a column.
 template <class Entry>
 __device__ void for_each_entry(int64_t size, Entry entry) {
   for (int64_t i = first_item(); i < size; i += item_step()) entry(i);
@@ -14,9 +14,8 @@ __device__ void for_each_entry(int64_t size, Entry entry) {
 
 }  // namespace hdseg
 
-// back[j] = -(z . q / energy), the sums in float64 by contract: parts[j, b] is block b's, and the
-// last block of a column adds them up. Launches have as many blocks on every card, so the sums are
-// the same bits.
+// back[j] = -(z . q / energy), summed in float64: block b of column j writes parts[j, b], and the
+// column's last block adds them up. All devices use as many blocks, so sums are identical.
 extern "C" __global__ void find_conjugate(const float* z, const float* q, const double* energy,
                                           int64_t size, int64_t stride, double* parts,
                                           uint32_t* arrived, double* back) {
@@ -68,7 +67,7 @@ extern "C" __global__ void relax_f32(const float* inverse, const float* r, int64
   hdseg::for_each_entry(size, [&](int64_t i) { to[i] = hdseg::relaxed(of[i], from[i]); });
 }
 
-// most = the bits of the largest absolute value of all columns, 0 at first.
+// most = the bits of the largest absolute value in all columns; 0 on entry.
 extern "C" __global__ void largest_f32(const float* x, int64_t size, int64_t stride,
                                        uint32_t* most) {
   const int64_t j = blockIdx.y;
@@ -83,7 +82,7 @@ extern "C" __global__ void largest_f32(const float* x, int64_t size, int64_t str
   if (threadIdx.x == 0) atomicMax(most, found);
 }
 
-// complement = that of the bits of the least (A 1)_i / a_ii, which is not negative; 0 at first.
+// complement = the complemented bits of the smallest (A 1)_i / a_ii, which is >= 0; 0 on entry.
 extern "C" __global__ void dominance(const float* row_sum, const float* inverse, int64_t size,
                                      uint32_t* complement) {
   using namespace hdseg;
@@ -98,7 +97,7 @@ extern "C" __global__ void dominance(const float* row_sum, const float* inverse,
   if (threadIdx.x == 0) atomicMax(complement, found);
 }
 
-// out = M r for a small dense matrix M, (size, size): a thread for each entry.
+// out = M r for a small dense matrix M, (size, size): one thread per entry.
 extern "C" __global__ void multiply(const double* matrix, const float* r, int64_t size,
                                     int64_t stride, float* out) {
   using namespace hdseg;

@@ -1,6 +1,6 @@
-"""Arrays that behave like CuPy's where it hurts: they never mix with NumPy's, nor become them.
+"""Arrays as strict as CuPy's: they never mix with NumPy's, and are never converted implicitly.
 
-What is not here, we do not use; tests/test_cuda_check.py compares the names with CuPy's own.
+Only functions that we use are here; tests/test_cuda_check.py compares the names with CuPy's.
 """
 
 from collections import Counter
@@ -22,15 +22,15 @@ CONSTANTS = frozenset(
     ("bool_", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "inf")
 )
 
-# What is counted, by name, types and layouts:
+# Kinds of counted events, by name, types and layouts:
 # "allocation"  memory from the pool
 # "compiled"    an operation that CuPy compiles when a process first asks for it
-# "operation"   one that it has at hand: a copy of bytes, a fill with zeros, a scan of CUB's
-# "wait"        the host, until the device has come so far
+# "operation"   one that needs no compiling: a copy of bytes, a fill with zeros, a scan of CUB's
+# "wait"        of the host for the device
 _counts = None
 _AT_HAND = frozenset(("copy of bytes", "cumsum", "fill with zeros", "from host"))
-# CuPy has one kernel for all of these, compiled for each type and layout; only what is assigned or
-# goes through copyto may be a copy of bytes.
+# CuPy has one kernel for all of these, compiled for each type and layout; only assignments and
+# copyto may be copies of bytes.
 _COPIES = frozenset(("array", "asarray", "ascontiguousarray", "astype", "copy", "reshape"))
 # CuPy asks the device how large their results are.
 _WAITING = frozenset(("bincount", "flatnonzero", "nonzero", "unique"))
@@ -113,7 +113,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __init__(self, values):
         self.values = values
 
-    # What NumPy's functions would do is a copy to the host that nobody asked for.
+    # NumPy's functions would copy to the host implicitly.
     def __array__(self, dtype=None, copy=None):
         raise TypeError("implicit conversion to a NumPy array; use ops.host()")
 

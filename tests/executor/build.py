@@ -1,4 +1,4 @@
-"""Compiles the .cu files for the processor, each once for all test processes."""
+"""Compiles the .cu files for the CPU, each once for all test processes."""
 
 import ctypes
 import hashlib

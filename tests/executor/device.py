@@ -1,4 +1,4 @@
-"""A ``Device`` that runs the kernels of kernels/cuda on the processor."""
+"""A ``Device`` that runs the kernels of kernels/cuda on the CPU."""
 
 import ctypes
 from contextlib import contextmanager
@@ -83,7 +83,7 @@ class ExecutorDevice:
                 part = into[i]
                 part.values[...] = strip
             yield part
-            # Whoever still reads a strip when the next but one has come reads nonsense.
+            # Overwrites strips early, so that code that still reads an old strip is noticed.
             if into is None and before is not None:
                 before.values.reshape(-1).view(np.uint8).fill(0xA5)
             before = part

@@ -1,4 +1,4 @@
-"""Stands for cupyx.scipy.sparse and cupyx.scipy.sparse.linalg: as much as the solver `cg` uses."""
+"""Stand-ins for cupyx.scipy.sparse and cupyx.scipy.sparse.linalg, as far as `cg` uses them."""
 
 from scipy import sparse
 from scipy.sparse import linalg

@@ -1,4 +1,4 @@
-"""An Ops that takes and returns NumPy arrays and computes on a device: for tests of ops."""
+"""An Ops that takes and returns NumPy arrays but computes on a device, for tests of ops."""
 
 import inspect
 
