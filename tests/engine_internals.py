@@ -9,8 +9,10 @@ from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.engine import disk_store
 from hdseg_gpu.engine.budget import Need, Plan
 from hdseg_gpu.engine.solve_tile import _widened as widened
+from hdseg_gpu.engine.workspace import Workspace, folder_for
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.ops import CoarseProbabilities, ColourModels, Nearby, NearestMap
 from hdseg_gpu.pipeline import block, colours, evidence, seeds
@@ -73,6 +75,11 @@ def solve_in_parts(monkeypatch, side):
     return sides
 
 
+def read_probabilities_by(monkeypatch, values):
+    """Let so many values of a coarse map with probabilities be read at a time."""
+    monkeypatch.setattr(disk_store, "_STRIP", values)
+
+
 def shrink(monkeypatch, what, by):
     """Let one kind of halo be smaller: of "blocks", "seeds" (pixels) or "colours" (windows)."""
     if what == "blocks":
@@ -132,6 +139,14 @@ def record_windows(monkeypatch):
 
     monkeypatch.setattr(ImageSource, "read", recorded)
     return found
+
+
+def set_seconds(output, phase, seconds):
+    """Set the seconds in all records of a phase of an unfinished run."""
+    workspace = Workspace(folder_for(output))
+    for path in workspace.phase(phase).glob("*.json"):
+        name = str(path.relative_to(workspace.folder))
+        workspace.keep(name, workspace.kept(name) | {"seconds": seconds})
 
 
 def plan_of(workers, budget):

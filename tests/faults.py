@@ -21,7 +21,8 @@ TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
 OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
 STEPS, CALLS, PARTS = "engine_steps", "engine_calls", "engine_parts"
 IN_PARTS = f"{TRUTHS}::test_blocks_in_parts"
-SAMPLES, FORGED = "samples", "scale_forged"
+SAMPLES, FORGED, EXECUTORS = "samples", "scale_forged", "executors"
+OUTPUT, IDENTITY = "engine_output", "scale_identity"
 BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
 FAULTS: list[Fault] = []
 
@@ -270,9 +271,9 @@ fault("labels are written into the seeds", "engine/solve_tile.py",
 fault("blocks without unknown pixels have no probabilities", "engine/solve_tile.py",
       "if not store.wants_probabilities:", "if True:", TRUTHS)
 fault("edges of the ends are not looked at", "engine/solve_tile.py",
-      "if inside and bool((seeds[part] == 0).any())", "if False", "scale::test_walkers_that_go_far")
+      "if inside and bool((seeds[part] == 0).any())", "if False", HALOS)
 fault("undecided labels of a far block stay undecided", "engine/solve_tile.py",
-      "if outer.shape != store.shape:", "if False:", ROADS, "scale::test_walkers_that_go_far")
+      "if outer.shape != store.shape:", "if False:", HALOS)
 fault("models are needed where the first round needed them", "engine/memory_store.py",
       "self.nearby = found.pop() if step.look is not None else None",
       "self.nearby = self.nearby or (found.pop() if step.look is not None else None)", TRUTHS)
@@ -289,7 +290,8 @@ fault("statistics of one block are forgotten", "engine/run.py",
       "for result in results.values() for block in result[\"blocks\"][:1]", OPTIONS)
 fault("classes that only one tile has are lost", "engine/run.py",
       "found[np.array(result[name], np.int64)] = True",
-      "found[:] = False\n        found[np.array(result[name], np.int64)] = True", TRUTHS)
+      "found[:] = False\n        found[np.array(result[name], np.int64)] = True",
+      f"{TRUTHS}::test_classes_that_thinning_takes_away_are_named")
 fault("the tally is the last tile's", "engine/run.py",
       'self.tally += restored(Tally, result["tally"])',
       'self.tally = restored(Tally, result["tally"])', BY_FILE)
@@ -340,3 +342,105 @@ fault("tiles of an earlier run stay redrawn", "engine/phases.py",
 fault("the last phase has the workers of the first plan", "engine/budget.py",
       "workers=min(self.workers, self.budget // each)", "workers=self.workers",
       PARTS)
+
+# ---- files of a run, and its output --------------------------------------------------------------
+
+fault("cells of the coarse map are those of the last redraw", "engine/disk_store.py",
+      "            self._cells(0, outer),\n", "            self._cells(step.redrawn, outer),\n",
+      BY_FILE)
+fault("a tile that only earlier rounds redrew is the map's again", "engine/disk_store.py",
+      "classes = self.classes(redrawn - 1, window)", "classes = self.classes(0, window)", TRUTHS)
+fault("a redraw forgets the one before it", "engine/run.py",
+      "before_redrawing(step.seeds.redrawn + 1, tiles)",
+      "before_redrawing(step.seeds.redrawn, tiles)", TRUTHS)
+fault("a patch has the unknown pixels of its last seed tile alone", "engine/disk_store.py",
+      'np.int64)] += np.array(result["unknown"]', 'np.int64)] = np.array(result["unknown"]',
+      f"{TRUTHS}::test_patches_in_two_tiles_have_the_unknown_pixels_of_both")
+fault("the last strip of probabilities is left out", "engine/disk_store.py",
+      "for top in range(0, grid[0], rows):",
+      "for top in range(0, max(1, grid[0] - rows + 1), rows):",
+      f"{TRUTHS}::test_probabilities_are_read_a_few_rows_at_a_time")
+fault("tiles that are left as they are have no walls", "engine/disk_store.py",
+      "labels: Classes = self.classes(0, window) + 1\n        return self._walled(window, labels)",
+      "labels: Classes = self.classes(0, window) + 1\n        return labels", OUTPUT)
+fault("an alpha channel is a colour", "engine/disk_store.py",
+      "validate.image(values, -1, self.image.alpha, Stages())",
+      "validate.image(values, -1, False, Stages())", OPTIONS)
+fault("a sample of patches counts twice", "engine/run.py",
+      "np.sum(counts, axis=0)", "np.sum([*counts, counts[0]], axis=0)", BY_FILE)
+fault("tiles that could not be redrawn are solved", "engine/run.py",
+      "tiles, step, sorted(self.lost))", "tiles, step, [])",
+      "scale_refusals::test_tiles_that_need_the_garbage_around_them")
+fault("seconds of the last phase are the last tile's", "engine/run.py",
+      "self.seconds.get(name, 0.0) + seconds", "seconds", RESUME)
+fault("what an earlier attempt counted is dropped", "engine/phases.py",
+      "        return found\n", '        return found if name != "tiles" else '
+      "{i: found[i] for i in missing}\n", RESUME)
+fault("files that change are not looked at", "engine/phases.py",
+      "        self.store.check_inputs()\n", "",
+      f"{IDENTITY}::test_no_phase_begins_after_a_change")
+fault("progress of a resumed run begins at nothing", "engine/phases.py",
+      "len(indices), len(found))", "len(indices), 0)", RESUME)
+fault("a map without unknown pixels is solved", "engine/steps.py",
+      "if (yield seeds) > 0:", "if (yield seeds) >= 0:", STEPS)
+fault("a detailed map is doubted", "engine/steps.py",
+      "WIDE if detail < MOST_DETAIL else ()", "WIDE", STEPS)
+fault("a strip stays when the writer is past it", "engine/output.py",
+      "if self._strip is None or self._strip[0] != first:", "if self._strip is None:", OUTPUT)
+fault("windows of two strips are read from the first", "engine/output.py",
+      "if first != last or window.width", "if window.width", OUTPUT)
+fault("the ignored label does not count for the bits of a PNG", "engine/output.py",
+      "max([int(coarse.values.max()), *known])", "int(coarse.values.max())", OUTPUT)
+fault("a run that is complete does not say so", "engine/output.py",
+      "    workspace.about_to_name(complete, report)\n", "", FORGED)
+fault("a record of another tile is believed", "engine/workspace.py",
+      "place == (self.key, phase, index) else", "place[:2] == (self.key, phase) else", FORGED)
+fault("errors that were skipped count as none", "engine/workspace.py",
+      '{"on_error": ("fail", "skip")}', '{"on_error": ("skip", "fail")}', RESUME)
+
+# ---- who runs the tasks --------------------------------------------------------------------------
+
+fault("after an error the rest is done all the same", "executors/local.py",
+      "while len(running) < self.workers and (index", "while (index", EXECUTORS)
+fault("results come in the order of tiles", "executors/local.py",
+      "yield running.pop(future), future.result()",
+      "yield min(running.values()), (running.pop(future), future.result())[1]", EXECUTORS)
+fault("results of workers come in the order of tiles", "executors/dask.py",
+      "                index = running.pop(future)\n",
+      "                index = min(running.values())\n                running.pop(future)\n",
+      EXECUTORS)
+fault("workers compare the image alone", "executors/dask_worker.py",
+      "    for given in inputs:\n", "    for given in inputs[:1]:\n", EXECUTORS)
+fault("workers that come later may have another version", "executors/dask_worker.py",
+      "if version(PACKAGE) != release:", "if False:", EXECUTORS)
+fault("time left forgets what was done before", "executors/progress.py",
+      "now = perf_counter() - self._start, self._done - self._before",
+      "now = perf_counter() - self._start, self._done", EXECUTORS)
+fault("the speed is that of the last tile", "executors/progress.py",
+      "self._pixels += pixels", "self._pixels = pixels", EXECUTORS)
+
+# ---- lazy arrays, and files that are refined at once ---------------------------------------------
+
+fault("lazy arrays forget the axis of the classes", "lazy.py",
+      "options = values_of(call, CallOptions)",
+      'options = values_of(call, CallOptions) | {"class_axis": 0}', OPTIONS)
+fault("lazy labels have the type of another axis", "lazy.py",
+      "coarse_labels(coarse, call.class_axis,", "coarse_labels(coarse, 0,", OPTIONS)
+fault("all rows of lazy blocks are the first", "lazy.py",
+      "unpacked(packed, j, core.shape)", "unpacked(packed, j % grid.columns, core.shape)",
+      "scale::test_dask_arrays_are_lazy")
+fault("an alpha channel is a colour where a file fits", "engine/whole_file.py",
+      "-1, self.image.alpha, Stages())", "-1, False, Stages())", OPTIONS)
+fault("arrays that fit are not looked at", "engine/whole_file.py",
+      "        check_values(image=self.image, boundary=self.boundary)\n", "",
+      f"{IDENTITY}::test_an_array_that_changes_while_it_is_refined_at_once")
+fault("a boundary map that fits is not looked at", "engine/whole_file.py",
+      "        check_unchanged(self.boundary)\n", "",
+      f"{IDENTITY}::test_a_file_that_changes_while_the_picture_is_refined_at_once")
+fault("a coarse map's file is not looked at where the image fits", "engine/whole_file.py",
+      "        if watch is not None:\n            watch.check(thoroughly=True)\n", "",
+      f"{IDENTITY}::test_a_file_that_changes_while_the_picture_is_refined_at_once")
+fault("an unfinished run is in nobody's way", "engine/whole_file.py",
+      " and not folder_for(target).exists()", "", RESUME)
+fault("the map of a file that fits is not continued", "engine/whole_file.py",
+      "continued(self.network)", "self.network", TRUTHS)

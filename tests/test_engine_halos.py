@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 import two_roads
-from engine_internals import halo_of_blocks, record_evidence, shrink, small_world
+from engine_internals import constants, halo_of_blocks, record_evidence, shrink, small_world
 
 from hdseg_gpu import refine, refine_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
+
+EASTERN = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)  # goes if its right differs
 
 # ---- blocks: how far a walker comes ----------------------------------------------------------
 
@@ -45,9 +47,34 @@ def test_blocks_with_less_around_them_are_seen(monkeypatch):
     assert np.abs(potentials() - one_block).max() > 2e-6
 
 
-# ---- seeds: how far thinning and pruning come ------------------------------------------------
+@pytest.mark.parametrize("road", two_roads.ROADS)
+@pytest.mark.parametrize("last_halo", [1024, 8])
+def test_blocks_that_walkers_leave(last_halo, road, tmp_path, monkeypatch):
+    """Between two columns of seeds without edges, the nearer one wins, however far it is.
 
-EASTERN = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)  # goes if its right differs
+    Walkers of a block whose surroundings must not grow end there: what is closer to that end has
+    the class of the map.
+    """
+    small_world(monkeypatch, side=64)  # the first halo has 8 pixels
+    constants(monkeypatch, _LAST_HALO=last_halo)
+    left, right, width = 52, 201, 264  # the last column that is known to be 0, the first that is 1
+    coarse, x, expected = np.zeros((10, width), np.uint8), np.arange(width), np.zeros(width, bool)
+    coarse[:, right:] = 1
+    labels, report = road(
+        tmp_path, np.full(coarse.shape, 90, np.uint8), coarse, elements=EASTERN, gamma=0.0,
+        scale=4.0, passes=right - left - 1, prune=False, majority=1, interpolation="nearest",
+        solver="direct",
+    )  # fmt: skip
+    assert report.unknown_pixels == 10 * (right - left - 1)
+    side = 64 if road is two_roads.by_file else width  # in memory it is solved as a whole
+    for block in (slice(i, i + side) for i in range(0, width, side)):
+        ends = max(left, block.start - last_halo), min(right, block.stop + last_halo - 1)
+        expected[block] = (x[block] >= right) | (2 * x[block] > sum(ends)) & (ends[1] == right)
+    np.testing.assert_array_equal(labels, np.tile(expected, (10, 1)))
+    assert (report.uncertified_pixels > 0) == (last_halo == 8 and side == 64)
+
+
+# ---- seeds: how far thinning and pruning come ------------------------------------------------
 
 
 def unknown_of(tmp_path, coarse, **options):

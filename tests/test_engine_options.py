@@ -49,6 +49,11 @@ def by_file(folder, image, coarse, **options):
     return np.load(folder / "labels.npy")
 
 
+def at_once(folder, image, coarse, **options):
+    refine_file(image, coarse, folder / "labels.npy", overwrite=True, **options)
+    return np.load(folder / "labels.npy")
+
+
 def lazily(_folder, image, coarse, **options):
     array = pytest.importorskip("dask.array")
     lazy = refine(array.from_array(image, chunks=64), coarse, **options)
@@ -67,9 +72,10 @@ def test_options_change_the_labels(option, tmp_path):
     given = {"image": IMAGE, "coarse": COARSE} | more
     before, after = (refine(**given, **{option: value}) for value in (first, second))
     assert (before != after).any()
-    for way in (by_file, lazily):
-        found = way(tmp_path, **given, **{option: second})
-        np.testing.assert_array_equal(found, after, err_msg=way.__name__)
+    for way in (by_file, at_once, lazily):
+        for value, expected in ((first, before), (second, after)):
+            found = way(tmp_path, **given, **{option: value})
+            np.testing.assert_array_equal(found, expected, err_msg=f"{way.__name__}: {value}")
 
 
 @pytest.mark.parametrize("way", [in_memory, by_file, lazily])
@@ -84,6 +90,17 @@ def test_options_are_refused_by_their_names(option, way, tmp_path):
 def test_the_axis_of_the_classes(axis, way, tmp_path):
     found = way(tmp_path, IMAGE, np.moveaxis(PLANES, 0, axis), class_axis=axis)
     np.testing.assert_array_equal(found, refine(IMAGE, PLANES))
+
+
+def test_lazy_labels_have_the_type_that_they_say():
+    """Three classes fit into a byte, which 300 rows would not."""
+    array = pytest.importorskip("dask.array")
+    planes = np.random.default_rng(71).dirichlet(np.ones(3), (300, 30)).astype(np.float32)
+    image = np.zeros((600, 60), np.uint8)
+    labels = refine(array.from_array(image), planes, class_axis=2, passes=2)
+    found = labels.compute(scheduler="synchronous")
+    assert labels.dtype == found.dtype == np.uint8
+    assert labels.shape == found.shape == image.shape
 
 
 @pytest.mark.parametrize("axis", [1, 2, -1])

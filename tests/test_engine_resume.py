@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import two_roads
-from engine_internals import constants
+from engine_internals import constants, set_seconds, small_world
 from three_classes import COARSE, HOLES, IMAGE, PLANES, RAMP, RGBA
 
 from hdseg_gpu import InvalidInput, refine, refine_file
@@ -130,3 +130,35 @@ def test_what_labels_do_not_depend_on_may_change(tmp_path):
     more = {"workers": 2, "max_memory": 2**33, "on_error": "skip"}
     refine_file(**given | more, output=output, resume=True)
     np.testing.assert_array_equal(np.load(output), refine(IMAGE, COARSE))
+
+
+# ---- what was done before counts ---------------------------------------------------------------
+
+AT_THE_TIME = {"seconds", "bytes_read", "peak_memory"}
+
+
+def test_a_resumed_run_tells_of_all_that_was_done(tmp_path, monkeypatch):
+    """Its report is that of a run nobody stopped, and its progress begins where the other ended."""
+
+    def end(now):
+        if (now.phase, now.done) == ("tiles", 3):
+            raise Stop
+
+    small_world(monkeypatch, side=64)
+    given = {"image": IMAGE, "coarse": HOLES, "ignore_index": 9, "tile": 64, "workers": 1}
+    undisturbed, told = refine_file(**given, output=tmp_path / "a.npy"), []
+    output = tmp_path / "b.npy"
+    with pytest.raises(Stop):
+        refine_file(**given, output=output, progress=end)
+    set_seconds(output, "tiles", {"solve": 1000.0, "labels": 50.0})
+    report = refine_file(**given, output=output, progress=told.append, resume=True)
+    for name in set(vars(report)) - AT_THE_TIME:
+        assert getattr(report, name) == getattr(undisturbed, name), name
+    assert report.unknown_pixels > 0 < report.systems
+    assert (report.tiles, report.decided_tiles) == (6, 6)
+    begun = {now.phase: (now.done, now.tiles) for now in reversed(told)}
+    assert begun["statistics"] == (6, 6)
+    assert begun["tiles"] == (3, 6)
+    assert report.seconds["tiles: solve"] >= 3000.0
+    assert report.seconds["tiles: labels"] >= 150.0
+    np.testing.assert_array_equal(np.load(output), np.load(tmp_path / "a.npy"))

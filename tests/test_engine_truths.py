@@ -7,7 +7,7 @@ import by_definition
 import numpy as np
 import pytest
 import two_roads
-from engine_internals import small_world, solve_in_parts
+from engine_internals import constants, read_probabilities_by, small_world, solve_in_parts
 
 from hdseg_gpu import refine, refine_file
 
@@ -102,6 +102,25 @@ def test_tiles_and_workers_do_not_matter(tile, workers, monkeypatch, tmp_path):
     assert (report.ignore_index, report.tiles) == (255, 4 if tile == 128 else 1)
 
 
+def test_probabilities_are_read_a_few_rows_at_a_time(monkeypatch, tmp_path):
+    """What their boundaries look like is known of all rows, also of those of the last strip."""
+    case, patches = CASES["half a doubt, probabilities"], small_world(monkeypatch)
+    count, rows, columns = case.coarse.shape
+    read_probabilities_by(monkeypatch, 7 * count * columns)
+    assert rows % 7
+    report = refine_file(case.image, case.coarse, tmp_path / "labels.npy", tile=128, **case.options)
+    check(case, np.load(tmp_path / "labels.npy"), report, patches)
+
+
+def test_patches_in_two_tiles_have_the_unknown_pixels_of_both(monkeypatch, tmp_path):
+    """Tiles of seeds begin where cells do, not patches; how many patches are a sample depends."""
+    case, patches = CASES["half a doubt"], small_world(monkeypatch, enough=6000)
+    constants(monkeypatch, SEED_TILE=96)
+    assert 96 % patches[0]
+    report = refine_file(case.image, case.coarse, tmp_path / "labels.npy", tile=128, **case.options)
+    check(case, np.load(tmp_path / "labels.npy"), report, patches)
+
+
 def test_what_the_rounds_take_away_needs_no_walker(monkeypatch, tmp_path):
     """A tile that its boundary has left has the redrawn labels, not those of the map."""
     case, _ = two_roads.far_off(), small_world(monkeypatch)
@@ -112,10 +131,14 @@ def test_what_the_rounds_take_away_needs_no_walker(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("road", two_roads.ROADS)
-def test_classes_that_thinning_takes_away_are_named(road, tmp_path):
+@pytest.mark.parametrize("side", [32, 128], ids=["several_tiles", "one_tile"])
+def test_classes_that_thinning_takes_away_are_named(side, road, monkeypatch, tmp_path):
+    """Those, and not one that is large enough, wherever it is."""
+    small_world(monkeypatch, side)
     coarse = np.zeros((16, 20), np.uint8)
     coarse[5:9, 12:14] = 9
     coarse[1:3, 1:3] = 4
+    coarse[:4, 8:] = 7
     eastern = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)
     image = coarse.repeat(5, axis=0).repeat(5, axis=1)
     _, report = road(tmp_path, image, coarse, elements=eastern, passes=40)

@@ -68,6 +68,41 @@ def test_other_files_that_change_during_a_run(which, harm, inputs, output):
     assert not output.exists()
 
 
+@pytest.mark.parametrize("which", ["image", "coarse", "boundary"])
+def test_a_file_that_changes_while_the_picture_is_refined_at_once(which, inputs, output):
+    path = getattr(inputs, which)
+    given = {**inputs._asdict(), "output": output, "edges": "boundary", "passes": 4}
+    with pytest.raises(Unfinished, match=rf"{path.name} is not what it was"):
+        refine_file(**given, progress=during("solve", in_place, path))
+    assert not output.exists()
+    assert refine_file(**given).tiles == 1
+    assert output.exists()
+
+
+@pytest.mark.parametrize("which", ["image", "boundary"])
+def test_an_array_that_changes_while_it_is_refined_at_once(which, picture, output):
+    arrays = {"image": picture, "boundary": picture / np.float32(255)}
+    given = {**arrays, "coarse": np.eye(75, 65, dtype=np.uint8), "edges": "boundary", "passes": 1}
+    told = during("solve", lambda array: array.fill(0), arrays[which])
+    with pytest.raises(Unfinished, match=rf"{which}: the array was changed while the run read it"):
+        refine_file(**given, output=output, progress=told)
+    assert not output.exists()
+
+
+def test_no_phase_begins_after_a_change(inputs, output):
+    """Not even one that would not read the file that changed."""
+
+    def tell(now):
+        begun.append(now.phase)
+        harm(now)
+
+    image, coarse, _ = inputs
+    begun, harm = [], during("seeds3", in_place, image)
+    with pytest.raises(Unfinished, match=r"image\.tif is not what it was"):
+        refine_file(image, coarse, output, progress=tell, method="published", **OPTIONS)
+    assert begun[-1] == "seeds3"
+
+
 def test_damage_due_to_a_change_is_not_skipped(inputs, output):
     """What cannot be decoded since a file was cut is no damage that one asked to live with."""
     image, coarse, _ = inputs

@@ -17,7 +17,7 @@ from hdseg_gpu.engine.workspace import folder_for
 from hdseg_gpu.executors.progress import TileProgress
 from hdseg_gpu.io import write_labels
 from hdseg_gpu.io.identity import Watch
-from hdseg_gpu.io.inputs import Input, check_values, reading, source_of
+from hdseg_gpu.io.inputs import Input, check_unchanged, check_values, reading, source_of
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.ignored import continued
 
@@ -75,6 +75,8 @@ class WholeFile:
         )  # fmt: skip
         with ops.here(self.device_memory):  # errors of the device are raised here
             labels = ops.host(outcome.labels)
+        check_unchanged(self.image)
+        check_unchanged(self.boundary)
         check_values(image=self.image, boundary=self.boundary)
         if watch is not None:
             watch.check(thoroughly=True)
