@@ -198,7 +198,7 @@ def test_weights_by_hand(ops, reference):
         edges, flux = backend.assemble(band, g, "boundary", 2.0, seeds, labels, by_run(band), 0.0)
         w = math.exp(-2.0) + 1e-10
         np.testing.assert_allclose(backend.body(flux), [[0], [w]], rtol=limit)
-        np.testing.assert_allclose(backend.row_sum(edges), [w], rtol=limit)
+        np.testing.assert_allclose(backend.matrix_row_sums(edges), [w], rtol=limit)
 
 
 def test_edges_sharper_than_any_number_keep_the_floor(ops, reference):
@@ -279,7 +279,7 @@ def test_reduction_by_hand(ops, reference):
     seeds = np.array([[1, 0, 0, 0, 2]], np.uint8)
     for backend in (ops, reference):
         band, edges, b = assembled(backend, seeds, np.zeros((1, 5, 1)), 1.0, 0.0, 1)
-        level = backend.reduce(band, edges)
+        level = backend.eliminate_red(band, edges)
         np.testing.assert_allclose(
             as_dense(backend.submatrix(level, np.arange(1))), [[1.0]], rtol=1e-6
         )
@@ -287,7 +287,7 @@ def test_reduction_by_hand(ops, reference):
         np.testing.assert_allclose(backend.body(b), [[1, 0, 0]], rtol=1e-6)
         rhs = backend.eliminate_red_rhs(band, edges, level, b)
         np.testing.assert_allclose(backend.body(rhs), [[0.5]], rtol=1e-6)
-        x = backend.expand(band, edges, level, columns(backend, np.array([[0.5]])), b)
+        x = backend.back_substitute(band, edges, level, columns(backend, np.array([[0.5]])), b)
         np.testing.assert_allclose(backend.body(x), [[0.75, 0.5, 0.25]], rtol=1e-6)
 
 

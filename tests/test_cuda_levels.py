@@ -67,7 +67,7 @@ def same(actual, expected):
 def test_reduction_has_the_processors_bits(device, host, name, dtype):
     band, edges, b = assembled(host, SEEDS[name].astype(dtype))
     there = over(device, band, edges)
-    exact, level = host.reduce(band, edges), device.reduce(*there)
+    exact, level = host.eliminate_red(band, edges), device.eliminate_red(*there)
     assert level.size == exact.size
     same(level.first_entry, exact.first_entry)
     offsets, weights, row_sum = level.parts
@@ -81,8 +81,8 @@ def test_reduction_has_the_processors_bits(device, host, name, dtype):
     rhs = host.eliminate_red_rhs(band, edges, exact, b)
     same(device.eliminate_red_rhs(*there, level, device.xp.asarray(b)), rhs)
     for x in (rhs, rhs.astype(np.float64) / 3):
-        found = device.expand(*there, level, device.xp.asarray(x), device.xp.asarray(b))
-        same(found, host.expand(band, edges, exact, x, b.copy()))
+        found = device.back_substitute(*there, level, device.xp.asarray(x), device.xp.asarray(b))
+        same(found, host.back_substitute(band, edges, exact, x, b.copy()))
 
 
 def test_a_missing_neighbour_up_right(device, host):
@@ -90,7 +90,7 @@ def test_a_missing_neighbour_up_right(device, host):
     seeds = np.zeros((4, 5), np.uint8)
     seeds[0, 3:] = seeds[2, 0] = seeds[1, 1] = 1
     band, edges, _ = assembled(host, seeds)
-    level = device.reduce(*over(device, band, edges))
+    level = device.eliminate_red(*over(device, band, edges))
     y, x = np.divmod(band.pixels(), 5)
     black = (x + y) % 2 == 0
     number = {(int(v), int(u)): k for k, (v, u) in enumerate(zip(y[black], x[black], strict=True))}
@@ -103,7 +103,7 @@ def test_a_missing_neighbour_up_right(device, host):
             expected = right if right is not None else k if left is None else left + 1
             assert offset[k] == expected - k
     whole = device.submatrix(level, device.xp.arange(level.size))
-    exact = host.reduce(band, edges)
+    exact = host.eliminate_red(band, edges)
     for found, expected in zip(whole, host.submatrix(exact, np.arange(level.size)), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -115,10 +115,10 @@ def test_a_missing_neighbour_up_right(device, host):
 @pytest.mark.parametrize(("name", "width"), [*((name, 2) for name in BANDS), ("31x33 half", 5)])
 def test_levels_have_the_processors_bits(device, host, name, width, kind):
     band, edges, _ = assembled(host, SEEDS[name])
-    level = device.reduce(*over(device, band, edges))
+    level = device.eliminate_red(*over(device, band, edges))
     if kind == "sparse":
         level = device.coarsen(level)[1]
-    exact = host.reduce(band, edges) if kind == "stencil" else on_processor(level)
+    exact = host.eliminate_red(band, edges) if kind == "stencil" else on_processor(level)
     rng, n = np.random.default_rng(157), level.size
     b, r, v = (columns(host, a) for a in rng.normal(size=(3, width, n)))
     x64 = host.zeros(n, width, np.float64)
@@ -165,7 +165,7 @@ def test_levels_have_the_processors_bits(device, host, name, width, kind):
 
 def test_no_columns_at_all(device, host):
     band, edges, _ = assembled(host, SEEDS["31x33 half"])
-    level = device.reduce(*over(device, band, edges))
+    level = device.eliminate_red(*over(device, band, edges))
     aggregate, below = device.coarsen(level)
     empty, coarse = (
         device.xp.zeros((0, n + 2 * PADDING), np.float32) for n in (level.size, below.size)
@@ -188,9 +188,9 @@ def test_sums_do_not_depend_on_the_card(host):
         device = CudaOps(ExecutorDevice())
         device.device.most_blocks = blocks
         there = over(device, band, edges)
-        level = device.reduce(*there)
+        level = device.eliminate_red(*there)
         xp = device.xp
-        p = xp.asarray(host.eliminate_red_rhs(band, edges, host.reduce(band, edges), b + 1))
+        p = xp.asarray(host.eliminate_red_rhs(band, edges, host.eliminate_red(band, edges), b + 1))
         q, r, x, energy = xp.zeros(p.shape, np.float32), p.copy(), xp.zeros(p.shape), xp.zeros(2)
         device.step(level, p, q, energy, x, r)
         device.conjugate(level, r, q, energy, p)
@@ -208,7 +208,7 @@ def test_a_cycle_in_one_launch_has_the_same_bits(device, host, width, monkeypatc
     seeds = np.zeros((130, 131), np.uint8)
     seeds[::64, ::64] = 1
     band, edges, _ = assembled(host, seeds, width, gamma=1e-4)
-    level = device.reduce(*over(device, band, edges))
+    level = device.eliminate_red(*over(device, band, edges))
     r = device.xp.asarray(
         columns(host, np.random.default_rng(167).normal(size=(width, level.size)))
     )
@@ -285,7 +285,7 @@ def test_every_order_of_threads_coarsens_alike(host, beta):
     found = []
     for order in ORDERS:
         device = CudaOps(ExecutorDevice(order))
-        level, bits = device.reduce(*over(device, band, edges)), []
+        level, bits = device.eliminate_red(*over(device, band, edges)), []
         while level.size > 60:
             aggregate, coarse = device.coarsen(level)
             if order == ORDERS[0]:
@@ -309,9 +309,9 @@ class OtherAggregates(CpuOps):
         super().__init__()
         self._device, self._levels = CudaOps(ExecutorDevice()), []
 
-    def reduce(self, band, edges):
-        level = super().reduce(band, edges)
-        self._levels.append((level, self._device.reduce(*over(self._device, band, edges))))
+    def eliminate_red(self, band, edges):
+        level = super().eliminate_red(band, edges)
+        self._levels.append((level, self._device.eliminate_red(*over(self._device, band, edges))))
         return level
 
     def coarsen(self, level):

@@ -1,4 +1,5 @@
-// What a network says of a pixel's classes: numbers of any type, of which shares are made.
+// What a network says of a pixel's classes: numbers of any type, from which probabilities are
+// computed.
 #pragma once
 #include "exponential.h"
 
@@ -49,11 +50,11 @@ HDSEG_FN void add_to(float& sum, float& lost, float value) {
   sum = larger;
 }
 
-HDSEG_FN float share_of(uint32_t value, uint32_t total) {
+HDSEG_FN float quotient_of(uint32_t value, uint32_t total) {
   return static_cast<float>(value) / static_cast<float>(total);
 }
-HDSEG_FN float share_of(float value, float total) { return value / total; }
-HDSEG_FN float share_of(double value, double total) { return static_cast<float>(value / total); }
+HDSEG_FN float quotient_of(float value, float total) { return value / total; }
+HDSEG_FN float quotient_of(double value, double total) { return static_cast<float>(value / total); }
 
 // exp(value - top) for a value that is at most top.
 template <class R>

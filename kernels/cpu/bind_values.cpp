@@ -27,7 +27,7 @@ ClassValues<T> stack_of(const Stack<const Stored>& values) {
 }
 
 template <class T, class Stored = T>
-void bind_stacks(nb::module_& m, const char* extremes_name, const char* shares_name) {
+void bind_stacks(nb::module_& m, const char* extremes_name, const char* normalise_name) {
   using Values = Stack<const Stored>;
   m.def(
       extremes_name,
@@ -37,7 +37,7 @@ void bind_stacks(nb::module_& m, const char* extremes_name, const char* shares_n
       },
       "stack"_a.noconvert(), WithoutGil());
   m.def(
-      shares_name,
+      normalise_name,
       [](const Values& values, bool softmax, const Matrix<float>& found, int64_t first) {
         normalise(stack_of<T, Stored>(values), softmax, found.data() + first, extent(found, 1));
       },

@@ -132,7 +132,7 @@ Extremes<Computed<T>> of_piece(const Piece<T>& piece, int64_t classes) {
 }
 
 template <class T>
-void softmax_of(const Piece<T>& piece, int64_t classes, float* shares, int64_t stride) {
+void softmax_of(const Piece<T>& piece, int64_t classes, float* out, int64_t stride) {
   using R = Computed<T>;
   R top[kPixels];
   float sum[kPixels] = {}, lost[kPixels] = {};
@@ -147,7 +147,7 @@ void softmax_of(const Piece<T>& piece, int64_t classes, float* shares, int64_t s
   }
   for (int64_t k = 0; k < classes; ++k) {
     const T* values = piece.values + k * piece.step;
-    float* found = shares + k * stride;
+    float* found = out + k * stride;
 #pragma omp simd
     for (int64_t p = 0; p < piece.pixels; ++p) {
       const float share = exp_below(computed(values[p]), top[p]);
@@ -156,14 +156,14 @@ void softmax_of(const Piece<T>& piece, int64_t classes, float* shares, int64_t s
     }
   }
   for (int64_t k = 0; k < classes; ++k) {
-    float* found = shares + k * stride;
+    float* found = out + k * stride;
 #pragma omp simd
     for (int64_t p = 0; p < piece.pixels; ++p) found[p] = found[p] / sum[p];
   }
 }
 
 template <class T>
-void normalise_piece(const Piece<T>& piece, int64_t classes, float* shares, int64_t stride) {
+void normalise_piece(const Piece<T>& piece, int64_t classes, float* out, int64_t stride) {
   using R = Computed<T>;
   R sum[kPixels] = {}, lost[kPixels] = {};
   for (int64_t k = 0; k < classes; ++k) {
@@ -173,9 +173,9 @@ void normalise_piece(const Piece<T>& piece, int64_t classes, float* shares, int6
   }
   for (int64_t k = 0; k < classes; ++k) {
     const T* values = piece.values + k * piece.step;
-    float* found = shares + k * stride;
+    float* found = out + k * stride;
 #pragma omp simd
-    for (int64_t p = 0; p < piece.pixels; ++p) found[p] = share_of(computed(values[p]), sum[p]);
+    for (int64_t p = 0; p < piece.pixels; ++p) found[p] = quotient_of(computed(values[p]), sum[p]);
   }
 }
 
@@ -219,12 +219,12 @@ Extremes<Computed<T>> stack_extremes(const ClassValues<T>& stack) {
 }
 
 template <class T>
-void normalise(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride) {
+void normalise(const ClassValues<T>& stack, bool softmax, float* out, int64_t stride) {
   struct Nothing {};
   each_piece<Nothing>(
       stack,
       [&](const Piece<T>& piece, Nothing&) {
-        float* found = shares + piece.first;
+        float* found = out + piece.first;
         if (softmax) {
           softmax_of(piece, stack.classes, found, stride);
         } else {

@@ -22,10 +22,10 @@ Extremes<Computed<T>> extremes(const T* values, int64_t count);
 template <class T>
 Extremes<Computed<T>> stack_extremes(const ClassValues<T>& stack);
 
-// shares[k * stride + p]: the share of class k at pixel p, value / sum or softmax. The shares may
+// out[k * stride + p]: value / sum of class k at pixel p, or the softmax. The results may
 // take the place of the values of a stack of floats with outer == 1 and stride == inner.
 template <class T>
-void normalise(const ClassValues<T>& stack, bool softmax, float* shares, int64_t stride);
+void normalise(const ClassValues<T>& stack, bool softmax, float* out, int64_t stride);
 
 // found[label - low] = 1 for each label; modulo 2^bits, so that types with a sign are as good.
 template <class T>

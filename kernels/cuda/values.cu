@@ -79,9 +79,9 @@ __device__ void stack_extremes(const ClassValues<T>& stack, Computed<T>* parts) 
   }
 }
 
-// shares[k * stride + pixel].
+// out[k * stride + pixel].
 template <class T>
-__device__ void normalise(const ClassValues<T>& stack, float* shares, int64_t stride) {
+__device__ void normalise(const ClassValues<T>& stack, float* out, int64_t stride) {
   using R = Computed<T>;
   for (int64_t pixel = first_item(); pixel < stack.pixels; pixel += item_step()) {
     const T* values = stack.of(pixel);
@@ -90,13 +90,13 @@ __device__ void normalise(const ClassValues<T>& stack, float* shares, int64_t st
       add_to(sum, lost, computed(values[k * stack.inner]));
     }
     for (int64_t k = 0; k < stack.classes; ++k) {
-      shares[k * stride + pixel] = share_of(computed(values[k * stack.inner]), sum);
+      out[k * stride + pixel] = quotient_of(computed(values[k * stack.inner]), sum);
     }
   }
 }
 
 template <class T>
-__device__ void softmax(const ClassValues<T>& stack, float* shares, int64_t stride) {
+__device__ void softmax(const ClassValues<T>& stack, float* out, int64_t stride) {
   using R = Computed<T>;
   for (int64_t pixel = first_item(); pixel < stack.pixels; pixel += item_step()) {
     const T* values = stack.of(pixel);
@@ -109,9 +109,9 @@ __device__ void softmax(const ClassValues<T>& stack, float* shares, int64_t stri
     for (int64_t k = 0; k < stack.classes; ++k) {
       const float share = exp_below(computed(values[k * stack.inner]), top);
       add_to(sum, lost, share);
-      shares[k * stride + pixel] = share;
+      out[k * stride + pixel] = share;
     }
-    for (int64_t k = 0; k < stack.classes; ++k) shares[k * stride + pixel] /= sum;
+    for (int64_t k = 0; k < stack.classes; ++k) out[k * stride + pixel] /= sum;
   }
 }
 
@@ -149,14 +149,14 @@ HDSEG_EXTREMES(float, f32)
 HDSEG_EXTREMES(double, f64)
 #undef HDSEG_EXTREMES
 
-#define HDSEG_SHARES(T, suffix)                                                                 \
-  extern "C" __global__ void shares_##suffix(const T* values, int64_t pixels, int64_t classes,  \
-                                             int64_t inner, float* found, int64_t stride) {     \
-    hdseg::normalise(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);     \
-  }                                                                                             \
-  extern "C" __global__ void softmax_##suffix(const T* values, int64_t pixels, int64_t classes, \
-                                              int64_t inner, float* found, int64_t stride) {    \
-    hdseg::softmax(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);       \
+#define HDSEG_SHARES(T, suffix)                                                                   \
+  extern "C" __global__ void normalise_##suffix(const T* values, int64_t pixels, int64_t classes, \
+                                                int64_t inner, float* found, int64_t stride) {    \
+    hdseg::normalise(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);       \
+  }                                                                                               \
+  extern "C" __global__ void softmax_##suffix(const T* values, int64_t pixels, int64_t classes,   \
+                                              int64_t inner, float* found, int64_t stride) {      \
+    hdseg::softmax(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);         \
   }
 HDSEG_SHARES(uint8_t, u8)
 HDSEG_SHARES(uint16_t, u16)
@@ -170,8 +170,8 @@ extern "C" __global__ void stack_extremes_f16(const uint16_t* values, int64_t pi
   const auto* halves = reinterpret_cast<const hdseg::Half*>(values);
   hdseg::stack_extremes(hdseg::ClassValues<hdseg::Half>{halves, pixels, classes, inner}, parts);
 }
-extern "C" __global__ void shares_f16(const uint16_t* values, int64_t pixels, int64_t classes,
-                                      int64_t inner, float* found, int64_t stride) {
+extern "C" __global__ void normalise_f16(const uint16_t* values, int64_t pixels, int64_t classes,
+                                         int64_t inner, float* found, int64_t stride) {
   const auto* halves = reinterpret_cast<const hdseg::Half*>(values);
   hdseg::normalise(hdseg::ClassValues<hdseg::Half>{halves, pixels, classes, inner}, found, stride);
 }
