@@ -1,4 +1,4 @@
-"""Chores: ``nox -l`` lists them. They call the same tools as .ci/run."""
+"""Development tasks: ``nox -l`` lists them. They call the same tools as .ci/run."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import nox
 
 nox.options.sessions = ["tests", "lint"]
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-# Of the tests, those that are there for the kernels, or for what reaches them.
+# The tests of the kernels and of the code that calls them.
 KERNEL_TESTS = [
     f"tests/test_{name}.py"
     for name in (
@@ -34,7 +34,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    # What only a machine with a GPU runs: its names and arguments are right before that.
+    # Code that only runs on a machine with a GPU: check its names and arguments.
     session.run("mypy", "tests/test_gpu.py", "tests/test_gpu_arrays.py")
     session.run(
         "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
@@ -44,13 +44,13 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """Run the tests of all kernels, C++ and CUDA's on the processor, under ASan and UBSan."""
+    """Run the tests of all kernels, C++ and CUDA (on the CPU), under ASan and UBSan."""
     built = "cmake.define.HDSEG_SANITIZE=address,undefined"
     session.install("-c", "constraints-cpu.txt", "-C", built, ".[test,cuda-check]")
     watched = {
-        "HDSEG_SANITIZE": "1",  # for CUDA's kernels
+        "HDSEG_SANITIZE": "1",  # for the CUDA kernels
         "LD_PRELOAD": " ".join(found("g++", f"lib{name}.so") for name in ("asan", "ubsan")),
-        "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python itself leaks
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     suites = session.posargs or KERNEL_TESTS + sorted(
@@ -68,7 +68,7 @@ def races(session: nox.Session) -> None:
     compiler = os.environ.get("CLANGXX", "clang++")
     archer = Path(found(compiler, "libomp.so")).with_name("libarcher.so")
     if not archer.exists():
-        session.error(f"{compiler} has no libarcher.so, which tells what OpenMP's barriers order.")
+        session.error(f"{compiler} has no libarcher.so, which reports OpenMP synchronisation.")
     built = "cmake.define.HDSEG_SANITIZE=thread"
     session.install("-c", "constraints-cpu.txt", "-C", built, ".[test]", env={"CXX": compiler})
     watched = {
@@ -76,11 +76,11 @@ def races(session: nox.Session) -> None:
         "LD_LIBRARY_PATH": str(archer.parent),
         "OMP_TOOL_LIBRARIES": str(archer),
         "OMP_NUM_THREADS": "4",
-        # What was not compiled for it, such as NumPy, synchronises in ways that it cannot see.
+        # It cannot see the synchronisation of uninstrumented code such as NumPy.
         "TSAN_OPTIONS": "ignore_noninstrumented_modules=1 exitcode=66",
     }
     suites = session.posargs or KERNEL_TESTS
-    # -s: reports go to the standard error, which pytest would keep to itself.
+    # -s: reports go to the standard error, which pytest would capture.
     session.run(
         "pytest", "-s", "-n", "0", "--timeout", "0", "-k", "not cuda", *suites,
         env=ENVIRONMENT | watched,
@@ -88,7 +88,7 @@ def races(session: nox.Session) -> None:
 
 
 def found(compiler: str, library: str) -> str:
-    """Return where a compiler has a library."""
+    """Return the path of a compiler's library."""
     asked = [compiler, f"-print-file-name={library}"]
     place = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
     return str(Path(place).resolve())
@@ -96,21 +96,21 @@ def found(compiler: str, library: str) -> str:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try damaged files and calls at random for two minutes, or as options say (fuzz/README.md)."""
+    """Fuzz with damaged files and random calls for two minutes, or by options (fuzz/README.md)."""
     session.install("-c", "constraints-cpu.txt", "-e", ".[test]")
     session.run("python", "-m", "fuzz", *(session.posargs or ["--seconds", "120"]))
 
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Plant faults in the driver, one by one, and tell which of them no test notices."""
+    """Plant faults in the driver, one by one, and report those that no test notices."""
     session.install("-c", "constraints-cpu.txt", ".[test]")
     session.run("python", "-P", "tests/mutations.py", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Run the suites of benchmarks/, or those named, and print the report (see its README)."""
+    """Run all suites of benchmarks/, or the named ones, and print the report (see its README)."""
     session.install("-e", ".[bench]")
     suites = session.posargs or ["benchmarks"]
     results = f"{session.create_tmp()}/results.json"
@@ -120,14 +120,14 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def accuracy(session: nox.Session) -> None:
-    """Compare masks refined by us and by others with the truth; options as in its README."""
+    """Measure the accuracy of our and other methods; options as in benchmarks/README.md."""
     session.install("-e", ".[bench]")
     session.run("python", "-m", "benchmarks.accuracy", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Prove and measure the backend cuda on this machine's GPU; calls as in docs/gpu.md."""
+    """Test and benchmark the backend cuda on this machine's GPU; calls as in docs/gpu.md."""
     session.install("-e", ".[test,bench,cuda13]")
     session.run("benchmarks/gpu_proof.sh", "--no-install", *session.posargs, external=True)
 

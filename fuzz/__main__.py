@@ -1,4 +1,4 @@
-"""``python -m fuzz``: damaged files, then calls at random; exit code 1 if anything was found."""
+"""``python -m fuzz``: damaged files, calls, resumed runs; exit code 1 for serious findings."""
 
 import argparse
 import sys
@@ -10,12 +10,12 @@ from time import monotonic
 from fuzz.findings import Report
 from fuzz.monitor import Monitor, Settings, Tally, numbered
 
-# Of the time, where it is time that is given.
+# Shares of the time, if a time is given.
 _SHARES = {"files": 0.6, "calls": 0.25, "resumes": 0.15}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the command line says."""
+    """Run the campaigns of the command line."""
     given = _parsed(arguments)
     settings = Settings(given.seed, given.timeout, int(given.memory * 2**30), given.plant)
     report = Report(given.out, settings)
@@ -60,7 +60,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     counts = [getattr(given, campaign) for campaign in _SHARES]
     if counts == [None] * len(_SHARES) and given.seconds is None and not given.case:
-        parser.error("say how much: --files, --calls, --resumes, --seconds or --case")
+        parser.error("pass --files, --calls, --resumes, --seconds or --case")
     return given
 
 
@@ -72,7 +72,7 @@ def _every(cases: Iterator[str], first: int, step: int) -> Iterator[str]:
 
 
 def _run(settings: Settings, report: Report, cases: Iterator[str], until: float | None) -> None:
-    """Try one share of the cases."""
+    """Try the cases of one worker."""
     monitor = Monitor(settings)
     try:
         for case in monitor.run(cases, until):

@@ -1,4 +1,4 @@
-"""Changes of bytes that know nothing of formats."""
+"""Mutations of bytes without knowledge of formats."""
 
 from random import Random
 
@@ -9,14 +9,14 @@ _SIZES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 63, 64, 100, 127, 128, 255, 2
 
 
 def interesting(rng: Random, bits: int = 64) -> int:
-    """Return a number at which something tends to break, unsigned and of at most so many bits."""
+    """Return a boundary value, unsigned and of at most `bits` bits."""
     if rng.random() < 0.2:
         return rng.getrandbits(bits)
     return rng.choice(_SIZES) % (1 << bits)
 
 
 def changed(rng: Random, data: bytes, other: bytes = b"", most: int = 6) -> bytes:
-    """Return the data after one to `most` changes; `other` is what pieces are taken from."""
+    """Return the data after one to `most` changes; pieces are taken from `other`."""
     for _ in range(min(rng.randint(1, most), rng.randint(1, most))):
         data = rng.choice(_CHANGES)(rng, data, other or data)
     return data
@@ -37,7 +37,7 @@ def _byte(rng: Random, data: bytes, other: bytes) -> bytes:
 
 
 def _integer(rng: Random, data: bytes, other: bytes) -> bytes:
-    """Write an interesting integer over what is there, more often near the beginning."""
+    """Overwrite bytes with a boundary value, more often near the beginning."""
     size = rng.choice((1, 2, 4, 8))
     at = int(rng.random() ** rng.choice((1, 3)) * len(data))
     value = interesting(rng, 8 * size).to_bytes(size, rng.choice(("big", "little")))

@@ -1,4 +1,4 @@
-"""Calls of all public functions with arguments at random."""
+"""Calls of all public functions with random arguments."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _NAMES = re.compile(
 
 
 def try_one(rng: Random, place: Place) -> tuple[list[Finding], str]:
-    """Make one call, most often of refine; return what was found and what was called."""
+    """Make one call, most often of refine; return the findings and a description of the call."""
     judge = Judge(_NAMES)
     name = rng.choices(tuple(_CALLS), [weight for weight, _ in _CALLS.values()])[0]
     told = _CALLS[name][1](rng, judge, place)
@@ -55,7 +55,7 @@ def _refine(rng: Random, judge: Judge, place: Place) -> str:
 
 
 def _check_refined(found: Any, image: Any, coarse: Any, options: dict[str, Any]) -> None:
-    """Compare what came out with what is promised of it."""
+    """Check the results of refine against its documentation."""
     parts = list(found) if isinstance(found, tuple) else [found]
     labels = parts.pop(0)
     image, coarse = np.asarray(image), np.asarray(coarse)
@@ -195,7 +195,7 @@ def _refine_file(rng: Random, judge: Judge, place: Place) -> str:
     with judge.watching("refine_file(arrays)"), hdseg_gpu.open_image(target) as written:
         shape = np.asarray(image).shape[:2]
         if written.shape != shape:
-            raise Wrong(f"labels {written.shape} of a picture {shape}")
+            raise Wrong(f"labels {written.shape} of an image {shape}")
         found = written.read(Window(0, 0, *shape))[..., 0]
         same = _in_memory(image, coarse, options)
         if same is not None and not (found == same).all():
@@ -206,7 +206,7 @@ def _refine_file(rng: Random, judge: Judge, place: Place) -> str:
 
 
 def _in_memory(image: Any, coarse: Any, options: dict[str, Any]) -> Any:
-    """Return what refine() finds, None where it has not the same options."""
+    """Return the labels of refine(), None if it does not have the same options."""
     if "sigma" in options:
         return None
     shared = {k: v for k, v in options.items() if k in (*_REFINE, "boundary", "edges")}
@@ -214,7 +214,7 @@ def _in_memory(image: Any, coarse: Any, options: dict[str, Any]) -> Any:
 
 
 def _create(rng: Random, judge: Judge, place: Place) -> str:
-    """Write a label map tile by tile, and read it again."""
+    """Write a label map tile by tile, and read it back."""
     size = values.shape(rng)
     target = place.out / f"made{rng.choice(('.npy', '.png', '.tif', '.zarr', '.x'))}"
     options: dict[str, Any] = {"shape": size}
@@ -253,9 +253,9 @@ def _boundary(rng: Random, size: tuple[int, int]) -> Any:
 def _twice(
     rng: Random, judge: Judge, step: str, function: Callable[..., Any], *args: Any, **named: Any
 ) -> Any:
-    """Call a function, sometimes twice in memory of other contents: it must answer alike.
+    """Call a function, sometimes twice with different memory fill: results must be equal.
 
-    Arrays that came in must come out as they were.
+    Input arrays must be unchanged.
     """
     before = [_bytes(each) for each in (*args, *named.values())]
     guard.fill_memory_with(0x55)
@@ -281,7 +281,7 @@ def _bytes(value: Any) -> Any:
 
 
 def _told(options: dict[str, Any], *arrays: Any) -> str:
-    """Return a call's arguments, arrays by shape and dtype."""
+    """Return the arguments of a call as text, arrays by shape and dtype."""
     named = {k: _brief(v) for k, v in options.items()}
     return f"{', '.join(map(_brief, arrays))}, {named}"[:500]
 

@@ -1,4 +1,4 @@
-"""The files that mutants are made of: those of tests/data."""
+"""The files to mutate: those of tests/data."""
 
 import io
 import zipfile
@@ -11,15 +11,15 @@ _KINDS = {
     ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff",
     ".svs": "tiff", ".npy": "npy", ".npz": "zip", ".zip": "zip", ".vrt": "xml",
 }  # fmt: skip
-# What a file does not work without.
+# Additional files that an image needs.
 _BESIDE = {"first.ome.tif": ("second.ome.tif",), "mosaic.vrt": ("strips.tif",)}
-# How often a seed is taken: Zarr stores are slow, other formats have fewer samples.
+# Relative frequency of a seed: Zarr stores are slow, other formats have fewer samples.
 _WEIGHTS = {"zarr": 0.4, "zip": 0.8, "xml": 3.0, "npy": 0.7, "blind": 2.0}
 _EXTENSIONS = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".ome.tif", ".npy", ".npz", ".zarr.zip", ".svs",
     ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm", ".jp2", ".img", ".vrt",
 )  # fmt: skip
-# The beginnings of formats that nobody asked for; a decoder that looks at contents takes them.
+# Beginnings of unsupported formats, which a decoder that goes by content would open.
 _FOREIGN = {
     "ps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 37 23\n%%EndComments\n"
           b"(../outside/made) (w) file closefile showpage\n%%EOF\n",
@@ -59,7 +59,7 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class Seed:
-    """One picture as files by name; `entry` is what is opened: a file, or a folder of them."""
+    """One image as files by name; `entry` is the file or folder to open."""
 
     entry: str
     kind: str
@@ -67,7 +67,7 @@ class Seed:
 
     @property
     def suffix(self) -> str:
-        """Return the extension with which it is found again."""
+        """Return the extension that decides its format."""
         name = self.entry.lower()
         known = [each for each in (".zarr.zip", ".ome.tif", ".zarr") if name.endswith(each)]
         return known[0] if known else name[name.rfind(".") :]
@@ -75,7 +75,7 @@ class Seed:
 
 @cache
 def seeds() -> tuple[Seed, ...]:
-    """Return all pictures in the order of their names."""
+    """Return all images in the order of their names."""
     found = []
     for path in sorted(FOLDER.iterdir()):
         if not path.is_file() or path.suffix == ".py":
@@ -91,7 +91,7 @@ def seeds() -> tuple[Seed, ...]:
 
 @cache
 def weights() -> tuple[float, ...]:
-    """Return how often each seed is taken."""
+    """Return the relative frequency of each seed."""
     return tuple(_WEIGHTS.get(seed.kind, 1.0) for seed in seeds())
 
 
@@ -101,7 +101,7 @@ def extensions() -> tuple[str, ...]:
 
 
 def foreign() -> dict[str, bytes]:
-    """Return contents of formats that no reader is meant for, by name."""
+    """Return contents of unsupported formats, by name."""
     return _FOREIGN
 
 

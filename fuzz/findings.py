@@ -1,4 +1,4 @@
-"""What was found: one folder for each distinct finding, with the files and how to repeat it."""
+"""The report: a folder for each distinct finding, with the files and the command to repeat it."""
 
 import sys
 from collections import Counter
@@ -26,7 +26,7 @@ class Report:
 
     @property
     def serious(self) -> bool:
-        """Return whether there is a reason to fail."""
+        """Return whether there are findings that are not minor."""
         return any(not each.minor for each in self._first.values())
 
     @property
@@ -35,7 +35,7 @@ class Report:
         return list(self._first.values())
 
     def take(self, case: str, tally: Tally) -> None:
-        """Count a case, and keep what was found in it."""
+        """Count a case, and keep its findings."""
         with self._lock:
             self._cases[case.partition(":")[0]] += 1
             for finding in tally.found:

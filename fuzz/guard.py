@@ -1,4 +1,4 @@
-"""What a case must leave alone: other files, programs, the network, memory and descriptors."""
+"""Detects forbidden effects: other files, programs, the network, memory and descriptors."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/usr", "/lib", "/lib64
 
 
 class Guard:
-    """Records forbidden events between `arm` and `disarm`, and stops those that could do harm."""
+    """Records forbidden events between `arm` and `disarm`, and blocks those that could do harm."""
 
     def __init__(self, root: Path) -> None:
         """`root` has the folders case, inputs, out, tmp and outside; the last is forbidden."""
@@ -36,12 +36,12 @@ class Guard:
         sys.addaudithook(self._hear)
 
     def arm(self) -> None:
-        """Begin to listen."""
+        """Start recording."""
         self._events.clear()
         self._armed = True
 
     def disarm(self) -> list[tuple[str, str]]:
-        """Stop listening and return what was done and to what."""
+        """Stop recording and return pairs (event, detail)."""
         self._armed = False
         return list(dict.fromkeys(self._events))
 
@@ -66,7 +66,7 @@ class Guard:
         for path in args[:2]:
             if isinstance(path, str | bytes | os.PathLike):
                 full = folder + os.fsdecode(path)
-                follow = event in ("os.chmod", "os.truncate")  # the others take links as they are
+                follow = event in ("os.chmod", "os.truncate")  # the others do not follow links
                 if not self._within(full, self._writable, follow):
                     self._forbid("a file outside is changed", f"{event}({full!r:.200})")
 
@@ -75,7 +75,7 @@ class Guard:
             return
         name = os.fsdecode(path)
         if mode is None and not os.path.isabs(name):
-            return  # by os.open, which does not tell what the name is relative to
+            return  # by os.open, which does not report what the name is relative to
         if name in ("/dev/null", "/proc/self/clear_refs") or name.startswith("<"):
             return
         writes = isinstance(flags, int) and flags & (
@@ -92,7 +92,7 @@ class Guard:
             folder, last = os.path.split(path)
             full = os.path.realpath(path) if follow else f"{os.path.realpath(folder)}/{last}"
         except (OSError, ValueError):
-            return True  # it can be no file
+            return True  # it cannot be a file
         return any(full == root or full.startswith(root + "/") for root in roots)
 
     def _forbid(self, what: str, detail: str) -> None:
@@ -101,7 +101,7 @@ class Guard:
 
 
 class Watch:
-    """Tells whether anybody, compiled code too, opened or changed a file in a folder."""
+    """Detects whether any code, compiled code included, opened or changed a file in a folder."""
 
     def __init__(self, folder: Path, changes_only: bool = False) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -125,29 +125,29 @@ class Watch:
 
 
 def fill_memory_with(byte: int) -> None:
-    """Let memory come filled with a byte, so that what nobody wrote differs; 0: as it is."""
+    """Fill newly allocated memory with a byte, to expose uninitialised reads; 0 turns it off."""
     ctypes.CDLL(None).mallopt(_M_PERTURB, byte)
 
 
 def limit_memory(more: int) -> None:
-    """Let this process have so many bytes of address space more than it has now."""
+    """Limit the address space of this process to `more` bytes above its current size."""
     now = _status("VmSize")
     resource.setrlimit(resource.RLIMIT_AS, (now + more, resource.RLIM_INFINITY))
 
 
 def limit_files(most: int) -> None:
-    """Let no file become longer than so many bytes."""
+    """Limit the size of files to `most` bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def forget_peak() -> None:
-    """Begin to measure the largest resident memory anew."""
+    """Reset the peak resident memory."""
     with open("/proc/self/clear_refs", "w") as stream:
         stream.write("5")
 
 
 def peak() -> int:
-    """Return the largest resident memory since it was forgotten, bytes."""
+    """Return the peak resident memory since the reset, in bytes."""
     return _status("VmHWM")
 
 
@@ -160,11 +160,11 @@ def _status(name: str) -> int:
 
 
 def descriptors() -> set[str]:
-    """Return what each open descriptor leads to."""
+    """Return the target of each open descriptor."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         try:
             found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
-        except OSError:  # that of the listing
+        except OSError:  # the descriptor of this listing
             continue
     return found

@@ -1,7 +1,7 @@
 """``python -m fuzz.guided TARGET``: inputs that reach new lines of our own parsers, by atheris.
 
-atheris is not among the dependencies: ``pip install atheris``. What follows the target goes to
-libFuzzer, such as ``-max_total_time=600``. An input that is found lies in the current folder.
+atheris is not among the dependencies: ``pip install atheris``. Further arguments, such as
+``-max_total_time=600``, are passed to libFuzzer. Inputs found are written to the current folder.
 """
 
 import json
@@ -15,7 +15,7 @@ import atheris
 
 from fuzz import corpus
 
-# The libraries' own Python is watched too where ours is a thin layer over it.
+# The Python code of libraries is instrumented, too, where ours is a thin layer over it.
 with atheris.instrument_imports(include=["hdseg_gpu.io", "hdseg_gpu.core", "tifffile"]):
     from hdseg_gpu import HdsegError, open_image
     from hdseg_gpu.core.windows import Window
@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["hdseg_gpu.io", "hdseg_gpu.core", "tiff
 
 
 def _file(suffix: str) -> Callable[[bytes], None]:
-    """Return what opens a file of an extension and reads its corners."""
+    """Return a function that opens a file of an extension and reads its corners."""
     path = Path(tempfile.mkdtemp(prefix="hdseg-guided-")) / f"mutant{suffix}"
 
     def read(data: bytes) -> None:
@@ -58,7 +58,7 @@ _TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[str, ...]]] = {
 
 
 def _beginnings(endings: tuple[str, ...]) -> Path:
-    """Return a folder of files to begin with."""
+    """Return a folder with the initial corpus."""
     folder = Path(tempfile.mkdtemp(prefix="hdseg-guided-"))
     files = [each for seed in corpus.seeds() for each in seed.files.items()]
     for number, (name, data) in enumerate(files):
@@ -72,9 +72,9 @@ def _attributes(data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Run one target until libFuzzer is told to stop."""
+    """Run one target until libFuzzer stops."""
     if len(sys.argv) < 2 or sys.argv[1] not in _TARGETS:
-        sys.exit(f"say which: {', '.join(_TARGETS)}")
+        sys.exit(f"name a target: {', '.join(_TARGETS)}")
     target, endings = _TARGETS[sys.argv.pop(1)]
 
     def refused_or_right(data: bytes) -> Any:

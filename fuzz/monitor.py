@@ -1,4 +1,4 @@
-"""Starts workers, kills those that hang, and says of which case one died."""
+"""Starts workers, kills those that hang, and attributes deaths to cases."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from time import monotonic
 
 from fuzz.oracle import Finding, innermost_of_text
 
-_PORT = 48293  # the one of fuzz.formats.xml
+_PORT = 48293  # the port in fuzz.formats.xml
 _PER_WORKER = 1000
 _START_SECONDS = 120.0
 _ROOM = 4 << 30  # bytes
@@ -26,24 +26,24 @@ _ROOM = 4 << 30  # bytes
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is allowed, and how it is seeded."""
+    """Limits and seed of a run."""
 
     seed: int = 2718
-    seconds: float = 30.0  # for one case
-    memory: int = 1 << 30  # bytes that a worker may occupy
-    plant: str | None = None  # a fault for the tests
+    seconds: float = 30.0  # per case
+    memory: int = 1 << 30  # limit of a worker in bytes
+    plant: str | None = None  # a fault planted by the tests
 
 
 @dataclass
 class Tally:
-    """What a run has tried and found."""
+    """The cases and findings of a run."""
 
     cases: dict[str, int] = field(default_factory=dict)
     found: list[Finding] = field(default_factory=list)
 
 
 class Monitor:
-    """Runs cases, one worker at a time; several monitors may run side by side."""
+    """Runs cases, one worker at a time; several monitors may run in parallel."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.tally = settings, Tally()
@@ -55,7 +55,7 @@ class Monitor:
             self._listener.setblocking(False)
 
     def run(self, cases: Iterator[str], until: float | None = None) -> Iterator[str]:
-        """Yield each case when it has been tried, until there are no more or the time is over."""
+        """Yield each case after it has been tried, until none is left or the time is over."""
         waiting: list[str] = []
         while until is None or monotonic() < until:
             waiting += islice(cases, _PER_WORKER - len(waiting))
@@ -74,7 +74,7 @@ class Monitor:
             self._listener.close()
 
     def _served(self, cases: tuple[str, ...], until: float | None) -> Iterator[str]:
-        """Yield the cases that one worker tries until it ends, however it does."""
+        """Yield the cases that one worker tries until it ends for any reason."""
         self._workers += 1
         root = self._folder / f"worker{self._workers}"
         log = self._folder / "log"
@@ -101,14 +101,14 @@ class Monitor:
     def _followed(
         self, process: subprocess.Popen[bytes], source: int, log: Path, until: float | None
     ) -> Iterator[str]:
-        """Read what a worker tells; a case that does not end in time, or that ends it, is found."""
+        """Read a worker's messages; a case that hangs or kills the worker is a finding."""
         begun: str | None = None
         deadline, rest = monotonic() + _START_SECONDS, b""
         while True:
             ready, _, _ = select.select([source], [], [], max(0.0, deadline - monotonic()))
             data = os.read(source, 1 << 20) if ready else None
             if data is None:
-                process.send_signal(signal.SIGABRT)  # faulthandler says where it was
+                process.send_signal(signal.SIGABRT)  # faulthandler prints the stack
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(5)
                 process.kill()
@@ -159,7 +159,7 @@ class Monitor:
 
 
 def _fast_folder() -> str | None:
-    """Return a folder in memory, if there is one with room; files are written and synced a lot."""
+    """Return a folder in memory, if one has room, because files are often written and synced."""
     folder = "/dev/shm"
     roomy = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM
     return folder if roomy else None

@@ -1,4 +1,4 @@
-"""From a seed and a number to a damaged picture."""
+"""Makes a damaged image from a seed and a number."""
 
 import struct
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fuzz.formats.zips import member_changed
 
 @dataclass(frozen=True)
 class Mutant:
-    """Files by name, the one to open, and how they came about."""
+    """Files by name, the one to open, and a description of the mutations."""
 
     entry: str
     files: dict[str, bytes]
@@ -28,12 +28,12 @@ class Mutant:
 
 
 def generator(campaign: str, seed: int, number: int) -> Random:
-    """Return the generator that decides all about a case."""
+    """Return the random generator that determines a case."""
     return Random(f"{campaign} {seed} {number}")
 
 
 def mutant(rng: Random) -> Mutant:
-    """Return the next picture: changed, disguised as another format, or both."""
+    """Return the next image: mutated, disguised as another format, or both."""
     seed = rng.choices(corpus.seeds(), corpus.weights())[0]
     kind = rng.random()
     if kind < 0.01:
@@ -59,7 +59,7 @@ def mutant(rng: Random) -> Mutant:
 
 
 def _changed(rng: Random, kind: str, data: bytes, other: bytes) -> bytes:
-    """Return the data changed by their format, or blindly where a change has left none of it."""
+    """Return the data mutated by their format, or blindly if they no longer have that format."""
     try:
         return CHANGES[kind](rng, data)
     except (struct.error, ValueError, IndexError, StopIteration):
@@ -76,7 +76,7 @@ def _disguised(rng: Random, name: str) -> str:
 
 
 def _foreign(rng: Random) -> Mutant:
-    """Return a file of a format nobody asked for under an extension that is read."""
+    """Return a file of an unsupported format under a supported extension."""
     kind, data = rng.choice(tuple(corpus.foreign().items()))
     if rng.random() < 0.3:
         data = blind.changed(rng, data, most=2)
@@ -85,7 +85,7 @@ def _foreign(rng: Random) -> Mutant:
 
 
 def _store(rng: Random, seed: corpus.Seed) -> Mutant:
-    """Return a folder with one or two of its files changed, removed or exchanged."""
+    """Return a folder with one or two of its files mutated, removed or swapped."""
     files, how = dict(seed.files), []
     for _ in range(rng.choice((1, 1, 2))):
         names = sorted(files)

@@ -1,4 +1,4 @@
-"""What is allowed to happen: a right result, or one line of refusal that says of what."""
+"""The oracle: allowed are a correct result, or an error of one line that names its subject."""
 
 import re
 import sys
@@ -18,31 +18,31 @@ MINOR = ("warning",)
 
 
 class Wrong(AssertionError):
-    """A result that breaks a promise."""
+    """A result that contradicts the documentation."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that may not happen. `where` and `kind` tell equal findings apart from others."""
+    """A forbidden outcome. Findings with the same ``key`` are the same."""
 
     kind: str  # "raw error", "memory", "wrong", "message", "signal", "hang", "outside", ...
-    what: str  # the exception's type, or what was watched
+    what: str  # the exception's type, or the observed event
     where: str  # the innermost function of the package
     message: str
-    step: str  # what was tried
+    step: str  # the operation tried
     trace: str = ""
     case: str = ""
     origin: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Return what findings with one cause have in common."""
+        """Return the values that findings with the same cause share."""
         general = re.sub(r"\W*\d[\w.]*", " n", self.message) if self.kind in _BY_MESSAGE else ""
         return self.kind, self.what, self.where, general[:60]
 
     @property
     def minor(self) -> bool:
-        """Return whether it is told, but no reason to fail."""
+        """Return whether it is reported without failing the run."""
         return self.kind in MINOR
 
     def to_dict(self) -> dict[str, str]:
@@ -63,9 +63,9 @@ REFUSED: Any = _Refused()
 
 @dataclass
 class Judge:
-    """Tries steps, and keeps what may not have happened."""
+    """Tries steps, and collects findings."""
 
-    names: re.Pattern[str]  # one of which a refusal must contain
+    names: re.Pattern[str]  # an error message must contain one
     findings: list[Finding] = field(default_factory=list)
 
     def attempt(self, step: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -76,7 +76,7 @@ class Judge:
 
     @contextmanager
     def watching(self, step: str) -> Iterator[None]:
-        """Judge what the body raises, and what it warns of."""
+        """Judge exceptions and warnings of the body."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             sys.unraisablehook = lambda what: self._printed(step, what)
@@ -88,18 +88,18 @@ class Judge:
                 self._add("memory", step, error)
             except Wrong as error:
                 self._add("wrong", step, error)
-            except Exception as error:  # the rule is: nothing else
+            except Exception as error:  # nothing else is allowed
                 self._add("raw error", step, error)
         for each in caught:
             self._warned(step, each)
 
     def require(self, condition: Any, step: str, message: str) -> None:
-        """Keep a finding unless a condition holds."""
+        """Add a finding unless a condition holds."""
         if not condition:
             self.add(Finding("wrong", "result", "", message, step))
 
     def add(self, finding: Finding) -> None:
-        """Keep a finding."""
+        """Add a finding."""
         self.findings.append(finding)
 
     def _add(self, kind: str, step: str, error: BaseException) -> None:
@@ -125,7 +125,7 @@ class Judge:
             )
 
     def _printed(self, step: str, what: Any) -> None:
-        """Keep what Python would print of an error that it cannot raise."""
+        """Record an unraisable error instead of printing it."""
         name = getattr(what.exc_type, "__name__", "")
         self.add(Finding("warning", f"unraisable {name}", f"{what.object!r:.60}", "", step))
 
@@ -139,7 +139,7 @@ class Judge:
 
 
 def innermost(error: BaseException) -> str:
-    """Return the file and function of ours that was entered last before an error."""
+    """Return the file and innermost function of the package in a traceback."""
     frames = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(PACKAGE)
     ]
@@ -147,7 +147,7 @@ def innermost(error: BaseException) -> str:
 
 
 def innermost_of_text(trace: str) -> str:
-    """Return the same from what faulthandler writes, whose first line is the innermost."""
+    """Return the same from faulthandler's output, which begins with the innermost frame."""
     lines = trace.splitlines()
     at = next((i for i, line in enumerate(lines) if line.startswith("Current thread")), 0)
     for line in lines[at:]:
@@ -158,5 +158,5 @@ def innermost_of_text(trace: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's words on one line."""
+    """Return the text of an error on one line, at most 300 characters."""
     return " ".join(f"{error}".split())[:300]

@@ -1,4 +1,4 @@
-"""Faults on purpose: the tests see that each of them is found."""
+"""Deliberate faults: the tests check that each of them is found."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ _KEPT: list[Any] = []
 
 
 def plant(name: str) -> None:
-    """Let every file be a small picture whose windows are read with a fault; else it is refused."""
+    """Patch readers so that every file is a small image read with a fault; all else is refused."""
 
     def opened(path: Path, **_: Any) -> Any:
         return _Faulty(path, _FAULTS[name])

@@ -1,4 +1,4 @@
-"""What is done with a damaged picture: all that the package does with a file."""
+"""Everything that the package does with a file, tried on a damaged image."""
 
 import re
 from hashlib import sha256
@@ -17,16 +17,16 @@ from hdseg_gpu.io import read_coarse, read_image, read_labels
 from hdseg_gpu.io.formats import format_of
 from hdseg_gpu.io.paths import is_zarr
 
-_WHOLE = 1 << 20  # pixels that are read at once
-_IN_MEMORY = 32 << 20  # pixels up to which the command reads a picture whole
-_BLENDED = 64  # of 255, at the ends of windows
-_SHAPE, _GRID = (48, 74), (12, 18)  # of pictures and coarse maps beside a mutant
+_WHOLE = 1 << 20  # pixels read at once
+_IN_MEMORY = 32 << 20  # pixels up to which the command reads a whole image
+_BLENDED = 64  # of 255, tolerance at the borders of windows
+_SHAPE, _GRID = (48, 74), (12, 18)  # of clean images and coarse maps
 _ARGUMENTS = "coarse|image|boundary|labels|level|max_memory|PRED|TRUTH"
 _KEYS = (None, None, None, "labels/cells", "image", "probabilities", "0", "../outside", "")
 
 
 class Place:
-    """The folders of a worker, and the bytes that it may occupy."""
+    """The folders of a worker, and its memory limit in bytes."""
 
     def __init__(self, root: Path, memory: int) -> None:
         self.root, self.memory = root, memory
@@ -37,7 +37,7 @@ class Place:
 
 
 def try_everything(rng: Random, path: Path, place: Place) -> Judge:
-    """Read a picture in all ways, and refine with it now and then."""
+    """Read an image in all ways, and sometimes refine with it."""
     judge = Judge(re.compile(re.escape(path.name) + "|" + _ARGUMENTS))
     size = _windows(rng, judge, path, place)
     if size is None or size[0] * size[1] <= _IN_MEMORY:
@@ -54,7 +54,7 @@ def try_everything(rng: Random, path: Path, place: Place) -> Judge:
 
 
 def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, int] | None:
-    """Open a picture twice and read the same windows; return its size if it has one."""
+    """Open an image twice and read the same windows; return its shape if it can be opened."""
     level = rng.choice((0, 0, 0, 0, 1, 2, -1))
     key = rng.choice(_KEYS) if is_zarr(path) or rng.random() < 0.02 else None
     how = {"level": level, "key": key, "max_memory": place.memory}
@@ -76,7 +76,7 @@ def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, 
     for window, one, other in zip(windows, found, again, strict=True):
         _check_window(judge, window, one, channels, dtype)
         if one is not None and other is not None:
-            # Of a damaged block that unpacks to less, GDAL's HFA leaves the rest as it is.
+            # If a damaged block decompresses to less, GDAL's HFA leaves the rest uninitialised.
             same = path.suffix == ".img" or one.tobytes() == other.tobytes()
             judge.require(same, "read", "two reads of one window differ")
         else:
@@ -87,7 +87,7 @@ def _windows(rng: Random, judge: Judge, path: Path, place: Place) -> tuple[int, 
                 part = found[0][window.slices]
                 same = part.tobytes() == one.tobytes()
                 if _is_slide(path) and level > 0:
-                    # Where a level is no whole fraction of the finest, OpenSlide blends its pixels.
+                    # If a level's factor is no integer, OpenSlide blends its pixels.
                     same = same or np.abs(part.astype(int) - one).max() <= _BLENDED
                 judge.require(same, "read", "a window differs from all")
     if rng.random() < 0.1:
@@ -116,7 +116,7 @@ def _described(path: Path, how: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _choice(rng: Random, shape: tuple[int, int], pixel: int) -> list[Window]:
-    """Return windows of a picture: all of it if it is small, its corners, and some within."""
+    """Return windows of an image: all of it if it is small, its corners, and some inside."""
     height, width = shape
     most = max(1, (1 << 24) // pixel)  # 16 MiB
     found = [Window(0, 0, height, width)] if height * width <= min(_WHOLE, most) else []
@@ -130,7 +130,7 @@ def _choice(rng: Random, shape: tuple[int, int], pixel: int) -> list[Window]:
 
 
 def _read(path: Path, how: dict[str, Any], windows: list[Window]) -> list[Any]:
-    """Return the pixels of windows, None for one that is refused."""
+    """Return the pixels of windows, None for those refused."""
     found: list[Any] = []
     with open_image(path, **how) as source:
         for window in windows:
@@ -153,7 +153,7 @@ def _check_window(judge: Judge, window: Window, found: Any, channels: int, dtype
 
 
 def _outside(rng: Random, path: Path, how: dict[str, Any]) -> None:
-    """Ask for what is not there."""
+    """Read a window outside the image, which must be refused."""
     with open_image(path, **how) as source:
         height, width = source.shape
         window = rng.choice((
@@ -165,13 +165,13 @@ def _outside(rng: Random, path: Path, how: dict[str, Any]) -> None:
             found = source.read(window)
         except InvalidInput:
             return
-    raise Wrong(f"a window outside of the picture is read, shape {found.shape}")
+    raise Wrong(f"a window outside the image is read, shape {found.shape}")
 
 
 def _whole(
     rng: Random, judge: Judge, path: Path, size: tuple[int, int] | None, budget: Budget
 ) -> None:
-    """Read a picture, labels and a coarse map at once."""
+    """Read a whole image, label map and coarse map."""
     key = rng.choice((None, None, "image", "probabilities")) if path.suffix == ".npz" else None
     guard.fill_memory_with(0x55)
     found = judge.attempt("read_image", _shape_and_digest, path, key, budget)
@@ -190,7 +190,7 @@ def _whole(
 
 
 def _shape_and_digest(path: Path, key: str | None, budget: Budget) -> tuple[tuple[int, ...], str]:
-    """Read a picture; what is kept of it takes no memory that counts as the reader's."""
+    """Read an image and return shape and digest, so that its pixels are freed."""
     pixels = read_image(path, key, budget).pixels
     return pixels.shape, sha256(np.ascontiguousarray(pixels)).hexdigest()
 
@@ -208,7 +208,7 @@ def _refine_it(
 def _refine_by_it(
     rng: Random, judge: Judge, path: Path, place: Place, size: tuple[int, int] | None
 ) -> None:
-    """Refine the mutant, as a coarse map or a boundary map, at a clean picture's resolution."""
+    """Refine a clean image with the mutant as coarse map or boundary map."""
     if rng.random() < 0.2:
         shape = size or _SHAPE
         image, coarse = _ramp(shape), _patches((max(1, shape[0] // 4), max(1, shape[1] // 4)))
@@ -235,7 +235,7 @@ def _refine(
     judge.require([p.name for p in place.out.iterdir()] == [target.name], step, "left something")
     with judge.watching(step), open_image(target) as source:
         if size is not None and source.shape != size:
-            raise Wrong(f"labels {source.shape} of a picture {size}")
+            raise Wrong(f"labels {source.shape} of an image {size}")
         if source.shape[0] * source.shape[1] <= _WHOLE and labels is not None:
             pixels = source.read(Window(0, 0, *source.shape))
             if not np.isin(pixels, labels).all():
@@ -258,7 +258,7 @@ def _command(rng: Random, judge: Judge, path: Path, place: Place) -> None:
 
 
 def write_inputs(folder: Path) -> None:
-    """Write the clean files that commands take beside a mutant."""
+    """Write the clean files that commands read beside a mutant."""
     folder.mkdir()
     np.save(folder / "image.npy", _ramp(_SHAPE))
     np.save(folder / "coarse.npy", _patches(_GRID))

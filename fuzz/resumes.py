@@ -1,4 +1,4 @@
-"""Runs that go on from a folder in which somebody has been: damaged, exchanged, linked, forged."""
+"""Runs resumed from a tampered folder: files damaged, swapped, linked or forged."""
 
 import os
 import re
@@ -24,11 +24,11 @@ _Files = dict[str, bytes]
 
 
 class _Stop(HdsegError):
-    """What ends a run before it is done."""
+    """Interrupts a run."""
 
 
 def prepared(rng: Random, place: Place) -> Callable[[], tuple[list[Finding], str]]:
-    """Write a changed folder; return what resumes its run, and tells what was found and changed."""
+    """Write a changed folder; return a function that resumes its run and returns the findings."""
     expected, snapshots = begun(place)
     files = dict(rng.choice(snapshots))
     how, forged = [], False
@@ -53,7 +53,7 @@ def prepared(rng: Random, place: Place) -> Callable[[], tuple[list[Finding], str
 def _resume(
     judge: Judge, place: Place, options: dict[str, Any], expected: Any, forged: bool
 ) -> None:
-    """Go on, and compare; the labels of a forged folder may be any of the coarse map's."""
+    """Resume and compare; after forgery any labels of the coarse map are allowed."""
     report = judge.attempt("refine_file(resume)", _refine, place, options)
     target = place.out / _NAME
     if report is REFUSED:
@@ -79,7 +79,7 @@ def _refine(place: Place, options: dict[str, Any]) -> Any:
 
 @cache
 def begun(place: Place) -> tuple[Any, list[_Files]]:
-    """Return the labels of a run that is not interrupted, and the folders of some that are."""
+    """Return the labels of an uninterrupted run, and the folders of some interrupted ones."""
     steps = 0
 
     def count(_: Any) -> None:
@@ -126,7 +126,7 @@ def _write(folder: Path, files: _Files) -> None:
 
 
 def _change(rng: Random, files: _Files, others: _Files) -> tuple[str, str, bool]:
-    """Change one file; return its name, what was done, and whether its check sum is right."""
+    """Change one file; return its name, the change, and whether its checksum is right."""
     name = rng.choice(sorted(files) or ["run.json"])
     kind = rng.randrange(8)
     data = files.get(name, b"")
@@ -153,7 +153,7 @@ def _change(rng: Random, files: _Files, others: _Files) -> tuple[str, str, bool]
 
 
 def _link(rng: Random, place: Place, folder: Path) -> str:
-    """Let something in the folder, or the folder itself, lead elsewhere."""
+    """Replace a file in the folder, or the folder itself, by a link."""
     names = sorted(str(each.relative_to(folder)) for each in folder.rglob("*"))
     name = rng.choice([*names, "lock", "run.json", "."])
     target = rng.choice(("secret.tif", "secret.npy", "", "fifo", "nothing"))

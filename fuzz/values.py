@@ -1,4 +1,4 @@
-"""Arguments for calls: arrays and options, most of them right."""
+"""Random arguments for calls: arrays and options, most of them valid."""
 
 import math
 from collections.abc import Callable
@@ -53,12 +53,12 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 
 
 def nasty(rng: Random) -> Any:
-    """Return a value that hardly any argument takes."""
+    """Return a value that hardly any argument accepts."""
     return rng.choice(_NASTY)
 
 
 def options(rng: Random, names: tuple[str, ...], most: int = 4) -> dict[str, Any]:
-    """Return up to `most` options, one in eight of a value that it should not have."""
+    """Return up to `most` options, one in eight with an invalid value."""
     chosen = rng.sample(names, min(len(names), rng.randint(0, most)))
     return {
         name: nasty(rng) if rng.random() < 0.125 else rng.choice(OPTIONS[name]) for name in chosen
@@ -66,13 +66,13 @@ def options(rng: Random, names: tuple[str, ...], most: int = 4) -> dict[str, Any
 
 
 def shape(rng: Random) -> tuple[int, int]:
-    """Return sides of a picture, small, and odd more often than not."""
+    """Return the shape of an image, small, with mostly odd sides."""
     sides = (1, 2, 3, 5, 8, 13, 17, 24, 31, 40, 64)
     return rng.choice(sides), rng.choice(sides)
 
 
 def image(rng: Random, size: tuple[int, int]) -> Any:
-    """Return a picture (H, W) or (H, W, C)."""
+    """Return an image (H, W) or (H, W, C)."""
     random = _random(rng)
     channels = rng.choice(((), (), (1,), (2,), (3,), (3,), (4,), (5,), (16,)))
     if rng.random() < 0.03:
@@ -102,7 +102,7 @@ def image(rng: Random, size: tuple[int, int]) -> Any:
 
 
 def coarse(rng: Random, size: tuple[int, int]) -> Any:
-    """Return labels (h, w) or probabilities (K, h, w) for a picture of a size."""
+    """Return labels (h, w) or probabilities (K, h, w) for an image of a size."""
     random = _random(rng)
     factor = rng.choice((1, 1, 2, 3, 4, 8))
     grid = tuple(max(1, -(-side // factor)) for side in size)
@@ -129,7 +129,7 @@ def coarse(rng: Random, size: tuple[int, int]) -> Any:
 
 
 def labels(rng: Random, size: tuple[int, ...]) -> Any:
-    """Return a label map, in patches or at random."""
+    """Return a label map, in patches or per pixel."""
     random = _random(rng)
     count = rng.choice((1, 2, 2, 3, 6, 40))
     values = random.choice(np.array([0, 1, 2, 3, 5, 7, 200, 254, 255]), count)
@@ -162,7 +162,7 @@ def mask(rng: Random, size: tuple[int, int]) -> Any:
 
 
 def laid_out(rng: Random, array: Any) -> Any:
-    """Return equal values in another layout now and then: strides, alignment, wrappers."""
+    """Return equal values, sometimes in another layout: strides, alignment, wrappers."""
     if rng.random() < 0.7:
         return array
     return rng.choice(_LAYOUTS)(rng, array)

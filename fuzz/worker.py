@@ -1,4 +1,4 @@
-"""A process that tries cases one after the other, and tells the monitor before it begins each."""
+"""A process that tries cases one after another, and announces each to the monitor."""
 
 import faulthandler
 import gc
@@ -22,7 +22,7 @@ _WARM = ("rgb8.png", "rgb.jpg", "jpeg.tif", "slide.svs", "rows.npy", "v3.zarr.zi
 
 
 class Worker:
-    """Has a folder to itself, and watches that nothing else is touched."""
+    """Works in a private folder, and checks that nothing else is touched."""
 
     def __init__(self, root: Path, seed: int, most_memory: int) -> None:
         self.place, self.seed, self.most = reads.Place(root, most_memory), seed, most_memory
@@ -32,7 +32,7 @@ class Worker:
         _write_secrets(self.place.outside)
         os.chdir(root)
         os.environ["TMPDIR"] = str(self.place.tmp)
-        os.environ["HDSEG_DEBUG"] = "1"  # the command shows what it would turn into a line
+        os.environ["HDSEG_DEBUG"] = "1"  # the command raises instead of printing a line
         logging.disable(logging.CRITICAL)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the process's life
         self._warm_up()
@@ -43,7 +43,7 @@ class Worker:
         self.inputs = guard.Watch(root / "inputs", changes_only=True)
 
     def _warm_up(self) -> None:
-        """Let libraries start their threads and open what they keep open; nothing is damaged."""
+        """Read intact files, so that libraries start their threads and open permanent files."""
         for seed in corpus.seeds():
             if seed.entry in _WARM:
                 path = mutants.Mutant(seed.entry, seed.files, "").write(self.place.case)
@@ -52,9 +52,9 @@ class Worker:
         self._clear()
 
     def run(self, case: str) -> list[Finding]:
-        """Try a case and return what was found."""
+        """Try a case and return its findings."""
         campaign, _, number = case.partition(":")
-        os.ftruncate(2, 0)  # the log: what it holds in the end is about the last case
+        os.ftruncate(2, 0)  # the log: in the end it is about the last case
         os.lseek(2, 0, os.SEEK_SET)
         try:
             found, origin = self._guarded(campaign, generator(campaign, self.seed, int(number)))
@@ -83,7 +83,7 @@ class Worker:
         return findings + self._left(guard.descriptors() - open_before), origin
 
     def _prepared(self, campaign: str, rng: Random) -> Callable[[], tuple[list[Finding], str]]:
-        """Return what tries a case; its files are written."""
+        """Write the files of a case, and return a function that tries it."""
         if campaign == "calls":
             return lambda: calls.try_one(rng, self.place)
         if campaign == "resumes":
@@ -103,7 +103,7 @@ class Worker:
         return act
 
     def _left(self, opened: set[str]) -> list[Finding]:
-        """Return findings of what a case did not give back."""
+        """Return findings of resources that a case did not release."""
         found = []
         if opened:
             gc.collect()
@@ -127,14 +127,14 @@ class Worker:
 
 
 def _write_secrets(folder: Path) -> None:
-    """Write files that no case has a right to open."""
+    """Write files that no case may open."""
     shutil.copy(Path(__file__).parents[1] / "tests/data/strips.tif", folder / "secret.tif")
     (folder / "secret.npy").write_bytes(b"secret")
     os.mkfifo(folder / "fifo")
 
 
 def serve(spec: dict[str, Any]) -> None:
-    """Try all cases of a specification; a line of JSON before and after each goes to the pipe."""
+    """Try all cases of a specification, with a line of JSON to the pipe before and after each."""
     faulthandler.enable()
     pipe = os.fdopen(spec["pipe"], "w", buffering=1)
 
@@ -149,7 +149,7 @@ def serve(spec: dict[str, Any]) -> None:
         tell(begin=case)
         try:
             found = worker.run(case)
-        except MemoryError:  # of the fuzzer itself, after a case that took all
+        except MemoryError:  # in the fuzzer itself, after a case that used all memory
             found = [Finding("memory", "fuzzer", "", traceback.format_exc()[-300:], "", case=case)]
         tell(end=case, found=[each.to_dict() for each in found])
     tell(done=True)

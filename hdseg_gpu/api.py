@@ -1,4 +1,4 @@
-"""The public functions: validate, select, statistics, run, report."""
+"""The public functions for arrays in memory: validate, select a backend, run, report."""
 
 import sys
 import warnings
@@ -37,9 +37,9 @@ def available_backends() -> tuple[str, ...]:
 
 
 def release_device_memory() -> None:
-    """Give device memory that is kept for the next call back, for others to use.
+    """Free the device memory that is cached for the next call.
 
-    Results are not touched. Without a CUDA device there is nothing to do.
+    Results are unaffected. Does nothing without a CUDA device.
 
     Examples
     --------
@@ -61,16 +61,16 @@ class RefineCall(CallOptions):
         About(
             "array of uint8, uint16, float32 or float64, shape (H, W) or (H, W, C)",
             f"Grey, colour, or up to {MAX_CHANNELS} channels. Four channels are read as RGBA. "
-            "Files, and images that do not fit into memory: see ``refine_file``.",
+            "For files, and for images that do not fit into memory, use ``refine_file``.",
         ),
     ]
     coarse: Annotated[
         ArrayLike,
         About(
             "array, shape (h, w) or (K, h, w)",
-            "Labels (integers of any value, or bools), or the probabilities or logits of K "
-            "classes. Integer planes are quantised probabilities. h <= H, w <= W, of the same "
-            "aspect.",
+            "Coarse map: labels (integers of any value, or bools), or the probabilities or logits "
+            "of K classes. Integer planes are quantised probabilities. h <= H, w <= W, with the "
+            "aspect ratio of the image.",
         ),
     ]
     _: KW_ONLY
@@ -93,7 +93,7 @@ class RefineCall(CallOptions):
         bool,
         About(
             "bool",
-            "Whether to return the probabilities, too, after the labels.",
+            "Whether to return the probabilities as well, after the labels.",
             check=checks.switch,
         ),
     ] = False
@@ -101,7 +101,7 @@ class RefineCall(CallOptions):
         bool,
         About(
             "bool",
-            "Whether to return the report, too, as the last.",
+            "Whether to return the report as well, as the last item.",
             check=checks.switch,
         ),
     ] = False
@@ -109,29 +109,30 @@ class RefineCall(CallOptions):
 
 @taking(RefineCall)
 def refine(call: RefineCall) -> Any:
-    """Return the labels of a large image, its small mask decided again near the boundaries.
+    """Return the labels of a large image: its coarse map, relabelled near the boundaries.
 
-    The coarse map is enlarged to the image; every class is thinned, and what was removed is the
-    unknown band; class evidence from the colours nearby and a random walker decide the band.
+    The coarse map is upsampled to the image and every class is thinned. The pixels removed form the
+    unknown band; local colour models and a random walker label it.
 
     Returns
     -------
     labels : array, shape (H, W)
-        Where and what the image is: NumPy's, CuPy's array on its device, or a tensor of torch
-        wherever that is; lazy if the image is a Dask array, which is then refined tile by tile. In
-        the dtype of the coarse labels; class indices (uint8, uint16 or int32, the smallest
-        that holds them) when probabilities came in.
-    probabilities : array of float32 like the labels, with the K classes on class_axis
-        In ascending order of the labels, without the ignored one; 0 or 1 outside the unknown band.
+        Of the image's array type and on its device: a NumPy array, CuPy array or torch tensor. For
+        a Dask array the result is lazy, and the image is refined tile by tile. In the dtype of the
+        coarse labels; if `coarse` holds probabilities, class indices in the smallest sufficient
+        dtype of uint8, uint16 and int32.
+    probabilities : array of float32, with the K classes on class_axis
+        Of the same array type. Classes are in ascending order of the labels, without the ignored
+        label; 0 or 1 outside the unknown band.
     report : Report
-        Settings, counts, times, and notes on what was assumed.
+        Settings, counts, times, and notes on assumptions.
 
     Raises
     ------
     InvalidInput
-        An argument cannot be used; the message says which, and what to do.
+        An argument is invalid; the message names it and the remedy.
     BackendUnavailable
-        The backend asked for cannot run here.
+        The requested backend cannot run here.
     NotConverged
         solver="multigrid", "cg" or "amg" did not converge.
     OutOfDeviceMemory
@@ -145,7 +146,7 @@ def refine(call: RefineCall) -> Any:
     Notes
     -----
     With L the graph Laplacian of the 4-neighbour grid, U the unknown pixels, S the seeds, m^k the
-    seeds' indicator of class k and lambda^k its evidence:
+    indicator of the seeds of class k and lambda^k its evidence:
 
         (L_UU + gamma I) x^k = -L_US m^k + gamma lambda^k,   label = argmax_k x^k
 
@@ -153,19 +154,20 @@ def refine(call: RefineCall) -> Any:
         "boundary":   w_ij = exp(-beta (g_i + g_j)^2 / sigma) + 1e-10
 
     sigma is the standard deviation of the whole image (or of g). Integers are scaled to [0, 1],
-    floats are used as they are: beta means the same for them if they are scaled alike.
+    floats are used unchanged; scale them to [0, 1] for the same effect of beta.
 
     The evidence lambda^k is the softmax over k of
 
         weight log N(I; mean_k, C_k) + 1/2 sum sign(d) (a log(1 + abs d) + b abs d)
 
-    N has the colours of class k nearby, from the sums of cells that are `scale` / 2 wide, each as
-    far as its distance to the boundary makes it sure; d is the distance in units of the scale, of
-    the coarse map and of what the last round found. Three rounds redraw the labels, from wide
-    windows and bands to narrow ones, before the one whose evidence the walker gets. How far the
-    coarse map is trusted follows from the detail of its boundaries and from how the colours
-    contradict it there (`report.doubt`); without doubt there is the last round alone, close to the
-    boundary. Probabilities of the network enter as such.
+    N is the local colour model of class k. It is estimated from sums over cells `scale` / 2 pixels
+    wide, each weighted by a confidence that grows with its distance to the boundary. d is the
+    signed distance to the boundary in units of the scale, of the coarse map and of the labels of
+    the previous round. Three rounds relabel the band, from wide colour windows and bands to narrow
+    ones; a fourth computes the evidence for the walker. The trust in the coarse map depends on the
+    detail of its boundaries and on how often the colours contradict it there (`report.doubt`);
+    without doubt only the last round runs, close to the boundary. Probabilities of the network
+    enter directly.
 
     References
     ----------
@@ -217,7 +219,7 @@ def refine(call: RefineCall) -> Any:
     found = outcome.found
     note_precision(found.tally, params.tolerance, stages)
     _warn(stages, stacklevel=4)
-    with ops.here(budget):  # a device that has failed says so when results are fetched
+    with ops.here(budget):  # device errors surface when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
         if call.return_probabilities:
             assert outcome.probabilities is not None
@@ -254,7 +256,7 @@ def seeds(
     passes : int, optional
         Passes of thinning. Default: 2 scale, rounded.
     scale : float, optional
-        Mask pixels for each pixel the network decided. 8 is assumed, with a warning, when neither
+        Mask pixels per pixel that the network decided. 8 is assumed, with a warning, when neither
         this nor `passes` is given.
     backend : str
         Where it runs, as for ``refine``.
@@ -262,14 +264,14 @@ def seeds(
     Returns
     -------
     array of int32 (int64 if the labels need it), shape (H, W)
-        NumPy's; CuPy's or a tensor of torch, where the mask is, if it is one.
+        Of the mask's array type and on its device: a NumPy array, CuPy array or torch tensor.
 
     Raises
     ------
     InvalidInput
-        An argument cannot be used, or no seed is left.
+        An argument is invalid, or no seed is left.
     BackendUnavailable, OutOfDeviceMemory
-        The backend asked for cannot run here, or its device does not have enough memory.
+        The requested backend cannot run here, or its device does not have enough memory.
 
     Examples
     --------
@@ -328,21 +330,21 @@ def thinning(
 
     Returns
     -------
-    array like the mask
-        Pixels that survive keep their value, the others are 0 or False; packed if the mask is,
+    array of the mask's type, shape and dtype
+        Pixels that survive keep their value, the others are 0 or False. Packed if the mask is, with
         the unused bits of each row's last byte 0.
 
     Raises
     ------
     InvalidInput
-        An argument cannot be used.
+        An argument is invalid.
     BackendUnavailable, OutOfDeviceMemory
-        The backend asked for cannot run here, or its device does not have enough memory.
+        The requested backend cannot run here, or its device does not have enough memory.
 
     Notes
     -----
     X becomes X minus its hit-or-miss transform by B_1, then by B_2, ... (Gonzalez & Woods). The
-    outside of the picture repeats its edge pixels, so nothing is removed from the frame inwards.
+    image is padded by repeating its edge pixels, so nothing is removed from the frame inwards.
 
     Examples
     --------
@@ -350,7 +352,7 @@ def thinning(
     >>> import hdseg_gpu
     >>> mask = np.zeros((9, 12), np.uint8)
     >>> mask[:, 6:] = 1
-    >>> hdseg_gpu.thinning(mask, "3x3", 2)[0]  # the frame is no edge of the mask
+    >>> hdseg_gpu.thinning(mask, "3x3", 2)[0]  # the image frame is no edge of the mask
     array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1], dtype=uint8)
     """
     home = home_of(mask)
@@ -367,7 +369,7 @@ def thinning(
 
 
 def _without_device(ops: Ops, home: Home, budget: int | None, stages: Stages) -> None:
-    """Say what becomes of wishes that are about a device, where a backend has none."""
+    """Note that options or arrays on a device have no effect, for a backend on the host."""
     if home.on_device:
         reason = backends.reason_against(home.backend)
         because = "." if reason is None else f": {reason}"
@@ -384,7 +386,7 @@ def _beside(ops: Ops, boundary: ArrayLike, home: Home) -> Any:
     if home.on_device and there.on_device and there.device != home.device:
         raise InvalidInput(
             f"boundary is on device {there.device} and the image on device {home.device}; "
-            "move one of them."
+            "move them to one device."
         )
     return taken_in(ops, "boundary", boundary)
 

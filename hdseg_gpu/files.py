@@ -1,4 +1,4 @@
-"""From file to file, in bounded memory: refine_file()."""
+"""refine_file(): from file to file, in bounded memory."""
 
 import os
 import warnings
@@ -70,29 +70,30 @@ from hdseg_gpu.pipeline.ignored import continued
 
 @taking(FileCall)
 def refine_file(call: FileCall) -> Report:
-    """Write the labels of an image of any size to a file, as ``refine`` finds them.
+    """Refine an image of any size and write its labels to a file.
 
-    A large image is refined tile by tile; one of up to 32 megapixels that fits into memory is
-    refined at once, unless an option about tiles, or `max_memory`, is given. The file is the same.
+    A large image is refined tile by tile. An image of up to 32 megapixels that fits into memory is
+    refined at once, unless an option about tiles, or `max_memory`, is given; the output is the
+    same.
 
     Memory is bounded whatever the size of the image. Run time grows with the length of the
-    boundaries: tiles without any are not even read. The labels do not depend on tiles, workers or
-    schedulers, and are those of ``refine``; with gamma < 0.1 they may differ at pixels whose two
+    boundaries: tiles without any are not read. The labels do not depend on tiles, workers or the
+    scheduler, and are those of ``refine``; with gamma < 0.1 they may differ at pixels whose two
     best classes are closer than `tol`.
 
     Returns
     -------
     Report
-        As that of ``refine``; `seconds` are those of the phases, and as "tiles: solve" and so on
-        what all workers together spent in the last one.
+        As of ``refine``. `seconds` has the time of each phase; entries such as "tiles: solve" are
+        times within the last phase, summed over all workers.
 
     Raises
     ------
     InvalidInput
-        An argument or file cannot be used; the message says which, and what to do.
+        An argument or file is invalid; the message names it and the remedy.
     Unfinished
-        Something came in between, such as a full disk; `resume` continues. Or a file is no longer
-        what it was when the run began; then `overwrite` begins anew.
+        The run was interrupted, for example by a full disk; `resume` continues it. Or an input file
+        changed during the run; `overwrite` starts over.
     BackendUnavailable, NotConverged, OutOfDeviceMemory
         As for ``refine``.
 
@@ -176,7 +177,7 @@ def refine_file(call: FileCall) -> Report:
                 device_memory, room=plan if doer is None else None,
             ), doer or Local(plan.workers), stages, Meter(call.progress))  # fmt: skip
             found = run(phases, stages)
-            # Nothing of another picture may be among them: files are looked at after each phase.
+            # The labels must be of one image: files are checked after each phase.
             check_values(image=given, boundary=edge_map)
             if coarse_files is not None:
                 coarse_files.check(thoroughly=True)
@@ -191,7 +192,7 @@ def refine_file(call: FileCall) -> Report:
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
-    """Return the labels that a coarse map in memory has, if it can be used."""
+    """Return the labels (K,) of a coarse map in memory, validated."""
     found = coarse_map(
         on_host("coarse", coarse), class_axis, Stages(), ignore_index, backends.of_host()
     )
@@ -201,7 +202,10 @@ def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDA
 def _target(
     output: Path, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool
 ) -> tuple[Path, bool]:
-    """Return where to write, and whether what is there may be replaced; else refuse."""
+    """Return the path to write to, and whether an existing file may be replaced.
+
+    Raises InvalidInput if a file exists and may not be.
+    """
     there = exists(output, "output ")
     target = followed(output) if resume or overwrite else output
     own = resume and is_own(target)
@@ -209,8 +213,8 @@ def _target(
         remove_remains(target)
         if not folder_for(target).exists():
             raise InvalidInput(
-                f"output {output} exists, and no unfinished run for it: if that run has come to "
-                "its end, nothing is left to do; else name another file, or pass --overwrite."
+                f"output {output} exists, but no unfinished run for it: if that run completed, "
+                "nothing is left to do; else name another file, or pass --overwrite."
             )
     target = check_output(output, overwrite=overwrite or own, inputs=inputs)
     check_folder(target, resume=resume, anew=overwrite)
@@ -218,13 +222,13 @@ def _target(
 
 
 def _about_tiles(call: FileCall) -> bool:
-    """Return whether any option asks for tiles, as a bound on memory does."""
+    """Return whether any option applies to tiles only; `max_memory` counts as one."""
     options = call.max_memory, call.workers, call.tile, call.sigma, call.scheduler
     return call.resume or call.on_error != "fail" or any(each is not None for each in options)
 
 
 def _image(call: FileCall, allowed: Budget, stages: Stages, stack: ExitStack) -> Input:
-    """Return where the image is; it is closed with the stack if we open it."""
+    """Return the image as an input; it is closed with the stack if we opened it."""
     given = input_of(
         on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt
     )
@@ -233,7 +237,7 @@ def _image(call: FileCall, allowed: Budget, stages: Stages, stack: ExitStack) ->
 
 
 def _warned(stages: Stages, report: FileReport) -> FileReport:
-    """Return the report, after its notes were given as warnings."""
+    """Return the report, after issuing its notes as warnings."""
     for note in (*stages.notes, *stages.fallbacks):
         warnings.warn(note, RefinementWarning, stacklevel=4)
     return report
@@ -265,14 +269,14 @@ def _report(
 
 
 def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
-    """Return where the boundary map is; it is closed with the stack if we open it."""
+    """Return the boundary map as an input; it is closed with the stack if we opened it."""
     given = input_of(on_host("boundary", boundary), allowed, name="boundary")
     stack.callback(closed, given)
     source = source_of(given)
     if source.shape != shape or source.channels != 1:
         raise InvalidInput(
             f"boundary has shape {source.shape} and {source.channels} channel(s); "
-            f"the image has {shape}, and edge strengths have one."
+            f"pass one channel of the image's shape {shape}."
         )
     return given
 
@@ -288,7 +292,7 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
 def _scheduler(
     call: FileCall, inputs: tuple[Input | None, ...], stack: ExitStack
 ) -> Executor | None:
-    """Return where tiles run; None: in threads of this process."""
+    """Return the executor that runs tiles; None stands for threads of this process."""
     scheduler, address = call.scheduler, call.address
     if scheduler is None:
         if address is not None:
@@ -298,18 +302,18 @@ def _scheduler(
     of_dask = any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__)
     if not (is_dask or of_dask):
         raise InvalidInput(
-            f"scheduler={shown(scheduler)} is not known; pass 'dask' with address=, a "
-            "distributed.Client, or nothing for the threads of this process."
+            f"scheduler={shown(scheduler)} is unknown; pass 'dask' with address=, a "
+            "distributed.Client, or None for threads of this process."
         )
     if is_dask and address is None:
         raise InvalidInput(
-            "scheduler='dask' needs address=, that of the Dask scheduler such as "
+            "scheduler='dask' needs address=, the address of the Dask scheduler, such as "
             "'tcp://10.0.0.1:8786'."
         )
     if any(given is not None and not isinstance(given.where, Path) for given in inputs):
         raise InvalidInput(
-            "scheduler: arrays do not travel to Dask's workers; pass the paths of files that all "
-            "of them see, or no scheduler."
+            "scheduler: arrays in memory are not sent to Dask workers; pass the paths of files "
+            "that all workers see, or no scheduler."
         )
     from hdseg_gpu.executors.dask import Distributed, connected
 
@@ -325,7 +329,7 @@ def _tile(tile: int | None) -> int | None:
         return None
     side = checks.integer("tile", tile, 1)
     if side % BLOCK:
-        raise InvalidInput(f"tile={side} is not possible; pass a multiple of {BLOCK}.")
+        raise InvalidInput(f"tile={side} must be a multiple of {BLOCK}.")
     return side
 
 
@@ -356,7 +360,7 @@ def _range(network: Coarse) -> tuple[int, int]:
 def _identity(
     given: Input, edge_map: Input | None, network: Coarse, params: Params
 ) -> dict[str, Any]:
-    """Return everything that labels depend on, for a run that is resumed."""
+    """Return everything that labels depend on; a run is resumed only if it is the same."""
     coarse = sha256()
     for array in (network.values, network.classes, network.probabilities, network.ignored):
         if array is not None:
@@ -381,6 +385,6 @@ def _note_skipped(found: Findings, stages: Stages) -> None:
     if found.skipped:
         where, why = next(iter(found.skipped.items()))
         stages.notes.append(
-            f"{len(found.skipped)} tile(s) are left as the coarse map has them, as the image "
+            f"{len(found.skipped)} tile(s) keep the labels of the coarse map because the image "
             f"cannot be read there; the first: {where}: {why}"
         )

@@ -1,8 +1,8 @@
-"""Dask arrays in, a lazy Dask array out.
+"""Refining a Dask array into a lazy Dask array.
 
-What is global (seeds, sigma, doubt) needs all of the image before any label is known. So the first
-block that is asked for has the image refined, tile by tile, and all labels packed; every block is
-unpacked from there.
+Global values (seeds, sigma, doubt) need the whole image before any label is known. So one task
+refines the image, tile by tile, and compresses all labels; every block is decompressed from its
+result.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ _CHUNK = 2048
 
 
 def is_lazy(image: Any) -> bool:
-    """Return whether an image is an array of Dask, without importing Dask."""
+    """Return whether an image is a Dask array, without importing Dask."""
     return type(image).__module__.partition(".")[0] == "dask"
 
 
@@ -35,7 +35,7 @@ def refine_lazily(image: Any, coarse: Any, call: CallOptions) -> Any:
     options = values_of(call, CallOptions)
     labels = coarse_labels(coarse, call.class_axis, call.ignore_index)
     grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
-    # Held in an object, the array is not computed before the task begins.
+    # Wrapped in an object, so that Dask does not compute the array before the task begins.
     packed = delayed(_packed, pure=False)(_Held(image), coarse, options)
     unpacked = delayed(_unpacked, pure=True)
     rows = []
@@ -57,7 +57,7 @@ class _Held:
 
 
 def _packed(image: _Held, coarse: Any, options: dict[str, Any]) -> tuple[str, list[bytes]]:
-    """Return the labels' dtype, and the labels of each block, compressed."""
+    """Return the dtype of the labels, and the compressed labels of each block."""
     with tempfile.TemporaryDirectory(prefix="hdseg-") as folder:
         path = Path(folder) / "labels.npy"
         refine_file(image.value, coarse, path, **options)

@@ -1,4 +1,4 @@
-"""How good a mask is: intersection over union, and accuracy near the boundary."""
+"""Metrics for masks: intersection over union, and accuracy near the boundary."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.label_map import label_classes, label_map
 
 _RADII = 5
-_KEY_BITS = 62  # of the integers that spans are sorted by
-_SPANS = 1 << 22  # that are sorted at a time
+_KEY_BITS = 62  # of the integer keys that spans are sorted by
+_SPANS = 1 << 22  # spans sorted at a time
 
 
 class PerClass(NamedTuple):
-    """The scores of all labels of two maps, labels ascending; NaN where a score does not exist."""
+    """The scores of all labels of two maps, labels ascending; NaN where a score is undefined."""
 
     label: NDArray[Any]  # (K,) integers
     iou: NDArray[np.float64]  # (K,)
@@ -46,7 +46,7 @@ def iou(
     Raises
     ------
     InvalidInput
-        The shapes differ, there are labels but no `label`, or `label` or `ignore` is no integer.
+        The shapes differ, `label` is missing for label maps, or `label` or `ignore` is no integer.
 
     Examples
     --------
@@ -75,19 +75,19 @@ def mean_boundary_accuracy(
     Returns
     -------
     float
-        The share of right pixels where dilation and erosion of the truth differ, averaged over
-        the radii; NaN if the truth has no boundary.
+        The fraction of correct pixels where dilation and erosion of the truth differ, averaged
+        over the radii; NaN if the truth has no boundary.
 
     Raises
     ------
     InvalidInput
-        The shapes differ, there are labels but no `label`, or `label` or `ignore` is no integer.
+        The shapes differ, `label` is missing for label maps, or `label` or `ignore` is no integer.
 
     Notes
     -----
     Radii r_i = 1 + int((m - 1) / 5 i) for i = 0..4, with m = max(1, (width + height) / 300).
-    The structuring element is OpenCV's ellipse of (2 r + 1)^2 pixels; the outside of the picture
-    has no say. Source: Cheng, Chung, Tai, Tang: CascadePSP, CVPR 2020.
+    The structuring element is OpenCV's ellipse of (2 r + 1)^2 pixels; pixels outside the image are
+    ignored. Source: Cheng, Chung, Tai, Tang: CascadePSP, CVPR 2020.
 
     Examples
     --------
@@ -118,15 +118,15 @@ def mean_boundary_accuracy(
 def per_class(prediction: ArrayLike, truth: ArrayLike, *, ignore: int | None = None) -> PerClass:
     """Return ``iou`` and ``mean_boundary_accuracy`` of every label of two maps, in one pass.
 
-    The numbers are those that the two functions give for each label; the time grows with the
-    pixels and with the length of the boundaries, not with the number of labels.
+    The scores are those of the two functions for each label; run time grows with the number of
+    pixels and the length of the boundaries, not with the number of labels.
 
     Parameters
     ----------
     prediction, truth : arrays of integers or bools, shape (H, W)
         The label maps to compare: up to 65,536 labels each.
     ignore : int, optional
-        Pixels whose truth is this label do not count, and it gets no scores.
+        Pixels whose truth is this label do not count, and the label gets no scores.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def per_class(prediction: ArrayLike, truth: ArrayLike, *, ignore: int | None = N
 
 
 def boundary_radii(shape: tuple[int, ...]) -> list[int]:
-    """Return the radii of ``mean_boundary_accuracy`` for a picture."""
+    """Return the five radii of ``mean_boundary_accuracy`` for an image of a shape."""
     m = max(1.0, sum(shape) / 300)
     return [1 + int((m - 1) / _RADII * i) for i in range(_RADII)]
 
@@ -184,7 +184,7 @@ def labels_of(labels: NDArray[Any], ignore: int | None = None) -> list[int]:
 def _masks(
     prediction: ArrayLike, truth: ArrayLike, label: int | None, ignore: int | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return both masks as bools, and where they count."""
+    """Return both masks as bools, and which pixels count."""
     p, t = _maps(prediction, truth)
     label, ignore = _label("label", label), _label("ignore", ignore)
     counted = ~_where(t, ignore)
@@ -192,14 +192,14 @@ def _masks(
         return _where(p, label), _where(t, label), counted
     if p.dtype.kind != "b" or t.dtype.kind != "b":
         raise InvalidInput(
-            f"prediction has dtype {p.dtype}, truth has {t.dtype}: pass label= to say which "
-            "label to compare, or bool masks."
+            f"prediction has dtype {p.dtype}, truth has {t.dtype}: pass label= for the label to "
+            "compare, or bool masks."
         )
     return p, t, counted
 
 
 def _where(labels: NDArray[Any], label: int | None) -> NDArray[np.bool_]:
-    """Return where a map has a label, which its type need not be able to hold."""
+    """Return where a map has a label; nowhere if its dtype cannot hold the label."""
     values = (0, 1) if labels.dtype.kind == "b" else np.iinfo(labels.dtype)
     lowest, highest = values if isinstance(values, tuple) else (values.min, values.max)
     if label is None or not lowest <= label <= highest:
@@ -225,10 +225,11 @@ def _label(name: str, value: int | None) -> int | None:
 class _Scores:
     """Counts for all classes of two maps of indices 0..K-1 at once.
 
-    Let L(q) be the classes that the structuring element around pixel q has in the truth. Near the
-    boundary of k are the pixels with k and another class in L(q). They are counted as what the
-    element makes of k, less where it sees nothing else; both are unions of spans, stretches of
-    rows, made from the stretches of one class in the truth and from its boundary.
+    Let L(q) be the set of classes of the truth within the structuring element around pixel q. A
+    pixel is near the boundary of k if L(q) contains k and another class. These pixels are counted
+    as the dilation of k less the pixels where L(q) = {k}. Both sets are unions of spans
+    (consecutive pixels of a row), made from the runs of each class in the truth and from its
+    boundary.
     """
 
     def __init__(
@@ -271,10 +272,10 @@ class _Scores:
         """Return how many pixels are near the boundary of each class, and how many are wrong."""
         uniform = ~_across_boundaries(self._t, reach)
         near = -self._histogram(self._t[uniform & self._counted])
-        # All wrong pixels that are near a boundary are wrong for their own class.
+        # Every wrong pixel near a boundary counts as wrong for its true class.
         own = self._t.reshape(-1)[wrong_at]
         wrong = self._histogram(own[~uniform.reshape(-1)[wrong_at]])
-        # Sums up to each pixel of a row, so that what does not count is left out of a span.
+        # Running sums along each row, so that a span counts only the pixels that count.
         before = np.zeros((self._t.shape[0], self._t.shape[1] + 1), np.int32)
         np.cumsum(self._counted, axis=1, out=before[:, 1:])
         rows, columns = np.divmod(wrong_at, self._t.shape[1])
@@ -282,7 +283,7 @@ class _Scores:
         for spans in _widened(runs, reach, self._t.shape, self._count):
             pixels = before[spans.row, spans.end] - before[spans.row, spans.first]
             near += np.bincount(spans.label, pixels, self._count).astype(np.int64)
-            # What the prediction says wrongly of a class is wrong for it where it is near.
+            # A wrongly predicted class counts as wrong for that class near its boundary.
             some = slice(*np.searchsorted(rows, (spans.top, spans.bottom)))
             hit = spans.have(rows[some], said[some], columns[some])
             wrong += self._histogram(said[some][hit])
@@ -293,11 +294,11 @@ class _Scores:
 
 
 class _Runs(NamedTuple):
-    """Stretches of one class in the rows of a map, row by row."""
+    """Runs of one class in the rows of a map, row by row."""
 
     row: NDArray[np.int64]
     first: NDArray[np.int64]
-    end: NDArray[np.int64]  # one behind the last column
+    end: NDArray[np.int64]  # last column + 1
     label: NDArray[np.int64]
 
 
@@ -316,10 +317,10 @@ class _Spans:
     def __init__(
         self, top: int, bottom: int, count: int, bits: int, key: NDArray[np.int64]
     ) -> None:
-        """Merge spans that meet; key: (row - top, class, first, length), sorted."""
+        """Merge touching spans; key: (row - top, class, first, length) in one integer, sorted."""
         self.top, self.bottom, self._bits, self._count = top, bottom, bits, count
         begin, length = key >> bits, key & ((1 << bits) - 1)
-        # Ends of one row and class are below the begins of the next: one running maximum does.
+        # Ends of a row and class are below the begins of the next: one running maximum suffices.
         until = np.maximum.accumulate(begin + length)
         apart = np.ones(len(key), np.bool_)
         apart[1:] = begin[1:] > until[:-1]
@@ -333,7 +334,7 @@ class _Spans:
     def have(
         self, row: NDArray[np.int64], label: NDArray[Any], column: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Return whether each of some pixels lies in a span of a class."""
+        """Return for each pixel (row, column) whether it lies in a span of its class `label`."""
         if not len(self._begin):
             return np.zeros(len(row), np.bool_)
         at = (((row - self.top) * self._count + label) << self._bits) + column
@@ -345,7 +346,7 @@ class _Spans:
 def _widened(
     runs: _Runs, reach: NDArray[np.int64], shape: tuple[int, ...], count: int
 ) -> Iterator[_Spans]:
-    """Yield what an element makes of each class, some rows at a time."""
+    """Yield the dilation of each class by an element, some rows at a time."""
     height, width = shape
     bits = int(width).bit_length()
     most = 1 << max(0, _KEY_BITS - 2 * bits - count.bit_length())
@@ -358,7 +359,7 @@ def _widened(
             bottom = (top + bottom) // 2
         keys = []
         for dy in range(-radius, radius + 1):
-            # Row y is made of row y + dy.
+            # Row y + dy contributes to row y.
             low, high = (min(max(y + dy, 0), height) for y in (top, bottom))
             some = slice(starts[low], starts[high])
             first = np.maximum(runs.first[some] - reach[dy + radius], 0)
@@ -372,14 +373,14 @@ def _widened(
 
 
 def _across_boundaries(classes: NDArray[np.int32], reach: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return where an element sees more than one class.
+    """Return the pixels around which an element contains more than one class.
 
-    The part of it that lies in the picture hangs together, so then it has two neighbours of
-    different classes: beside each other, or one above the other.
+    The part of the element inside the image is connected, so it then contains two neighbours of
+    different classes, horizontal or vertical.
     """
     height, width = classes.shape
     radius = len(reach) // 2
-    change = np.zeros(height * (width + 1), np.int32)  # how many spans more cover a pixel
+    change = np.zeros(height * (width + 1), np.int32)  # of the number of spans over a pixel
     begins: list[NDArray[np.int64]] = []
     ends: list[NDArray[np.int64]] = []
 
@@ -404,7 +405,7 @@ def _across_boundaries(classes: NDArray[np.int32], reach: NDArray[np.int64]) -> 
         cover(rows - dy, columns + 1 - far, columns + far)
     differs = np.zeros((max(height - 1, 0), width + 2), np.bool_)
     np.not_equal(classes[1:], classes[:-1], out=differs[:, 1:-1])
-    edges = np.flatnonzero(differs[:, 1:] != differs[:, :-1])  # begin and end in turn
+    edges = np.flatnonzero(differs[:, 1:] != differs[:, :-1])  # begins and ends alternate
     rows, first = np.divmod(edges[::2], width + 1)
     last = edges[1::2] % (width + 1) - 1
     for dy in range(-radius, radius):
@@ -417,14 +418,14 @@ def _across_boundaries(classes: NDArray[np.int32], reach: NDArray[np.int64]) -> 
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return part / whole, NaN where there is nothing."""
+    """Return part / whole, NaN where whole is 0."""
     ratio: NDArray[np.float64] = np.full(len(whole), np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)
     return ratio
 
 
 def _window_around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Return the slices of the set's bounding box, enlarged: no boundary lies beyond."""
+    """Return the slices of the set's bounding box padded by `margin`; no boundary is outside."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return slice(0, 0), slice(0, 0)
@@ -435,7 +436,7 @@ def _window_around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
 
 
 def _ellipse_reach(radius: int) -> NDArray[np.int64]:
-    """Return for dy = -radius..radius how far OpenCV's ellipse reaches to either side.
+    """Return the half width of OpenCV's ellipse in each row dy = -radius..radius.
 
     OpenCV draws each row as the rounded half chord of the circle, ties to even.
     """
@@ -454,7 +455,7 @@ def _row_distance(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _dilated(row_distance: NDArray[np.int32], reach: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return the set dilated by an element whose rows reach so far to either side.
+    """Return the set dilated by an element with rows of half widths `reach`.
 
     The element is a stack of horizontal segments, so each of its rows is one comparison.
     """

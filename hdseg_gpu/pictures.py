@@ -1,4 +1,4 @@
-"""Pictures to look at: the seeds figure and the before/after overlay."""
+"""Illustrations: the seeds figure and the before/after overlay."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _RED, _GREEN, _YELLOW = (
 
 
 def seeds_figure(seeds: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a grey picture (H, W): black unknown, then from grey to white over the labels.
+    """Return a grey figure (H, W): unknown pixels black, labels from grey to white.
 
     With two classes the background (the lowest label) is grey (128) and the foreground white.
     """
@@ -36,7 +36,7 @@ def boundaries(labels: NDArray[Any], width: int = 1) -> NDArray[np.bool_]:
 
 
 def overlay(image: Rgb, labels: NDArray[Any], truth: NDArray[Any] | None = None) -> Rgb:
-    """Return an RGB image with boundaries: red the labels', green the truth's, yellow both."""
+    """Return the image with boundaries drawn: red labels, green truth, yellow both."""
     width = max(1, round(max(labels.shape) / 700))
     picture = (0.7 * image).astype(np.uint8)
     drawn = boundaries(labels, width)
@@ -49,7 +49,7 @@ def overlay(image: Rgb, labels: NDArray[Any], truth: NDArray[Any] | None = None)
 
 
 def side_by_side(panels: list[tuple[str, Rgb]], gap: int = 8) -> Rgb:
-    """Return captioned panels of equal size next to one another on white."""
+    """Return captioned panels of equal size side by side on white."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = panels[0][1].shape[:2]

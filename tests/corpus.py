@@ -108,7 +108,7 @@ def _png():
     yield Sample("grey16.png", deep())
     yield Sample("rgb8.png", ramp(3))
     yield Sample("rgb8_interlaced.png", ramp(3))
-    yield Sample("rgb8_turned.png", ramp(3), warns="asks to be turned")
+    yield Sample("rgb8_turned.png", ramp(3), warns="EXIF orientation")
     yield Sample("rgba8.png", ramp(4))
     yield Sample("greyalpha8.png", ramp(2))
     yield Sample("rgb16.png", deep(3), library="imagecodecs")
@@ -120,7 +120,7 @@ def _jpeg():
     yield Sample("grey.jpg", ramp(), 4)
     yield Sample("rgb.jpg", ramp(3), 6)
     yield Sample("rgb_progressive.jpeg", ramp(3), 6)
-    yield Sample("rgb_turned.jpg", ramp(3), 6, warns="asks to be turned")
+    yield Sample("rgb_turned.jpg", ramp(3), 6, warns="EXIF orientation")
     yield Sample("rgb_restart.jpg", ramp(3), 6)
     yield Sample("cmyk.jpg", ramp(3), 8)
     yield Sample("two_pictures.jpg", ramp(3), 6)  # MPO

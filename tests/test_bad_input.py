@@ -338,7 +338,7 @@ def test_thinning_refuses_packed(case):
 @either_way
 def test_one_class_only_is_the_answer_and_said_so(refined, value, backend):
     coarse = np.full((11, 14), value)
-    with pytest.warns(RefinementWarning, match=rf"one class only, {value}\b") as caught:
+    with pytest.warns(RefinementWarning, match=rf"only one class, {value}\b") as caught:
         labels, probabilities, report = refined(
             RGB, coarse, backend=backend, return_probabilities=True, return_report=True
         )

@@ -12,7 +12,7 @@ OPTIONS = {
         for value in ("Published", "", None, 2)
     },
     **{
-        f"unsure {value!r}": ({"unsure": value}, [f"unsure={value!r}", "pass"])
+        f"unsure {value!r}": ({"unsure": value}, [f"unsure={value!r}", "number"])
         for value in (-0.1, 1, 1.0, 1.5, np.nan, np.inf, True, "0.1")
     },
     **{

@@ -150,7 +150,7 @@ def test_channel_axis_of_what_is_no_array(hdseg):
     assert_error(hdseg(line), 2, "--channel-axis=0", ".npy or .npz", "image.png", "leave it out")
     save(RGB.transpose(2, 0, 1), "i.npy")
     line = "refine i.npy coarse.png -o i.npy --overwrite --channel-axis 0"
-    assert_error(hdseg(line), 2, "is an input")
+    assert_error(hdseg(line), 2, "is also an input")
     assert_error(hdseg("refine no.npy coarse.png -o out.png --channel-axis 0"), 2, "does not exist")
 
 
@@ -208,7 +208,7 @@ def test_alpha_on_request_is_not_worth_a_note(hdseg):
 
 def test_notes_go_to_stderr_and_into_the_json(hdseg):
     save(np.full((11, 14), 7, np.uint8), "one.png")
-    sentence = "The coarse map has one class only, 7: so has the result."
+    sentence = "The coarse map has only one class, 7, and so has the result."
     code, out, err = hdseg("refine image.png one.png -o out.npy")
     assert (code, err) == (0, f"note: {sentence}\n")
     assert "note" not in out
@@ -262,7 +262,7 @@ def test_jpeg_labels_and_turned_photos_are_noted(hdseg):
     code, _, err = hdseg("refine turned.jpg lossy.jpg -o out.png")
     assert code == 0
     assert len(err.splitlines()) == 2
-    assert "turned.jpg asks to be turned (EXIF orientation 3)" in err
+    assert "turned.jpg has EXIF orientation 3" in err
     assert "lossy.jpg is a JPEG, which does not keep labels" in err
 
 

@@ -55,7 +55,7 @@ WRONG = {
     "float labels": ("refine image.png floats.npy -o out.png", ["coarse", "float32"]),
     "empty labels": (
         "refine image.png empty.npy -o out.png",
-        ["empty.npy holds no pixels", "(0, 5)"],
+        ["empty.npy contains no pixels", "(0, 5)"],
     ),
     "image key": ("refine image.png coarse.png -o out.png --image-key a", ["image.png", "'a'"]),
     "damaged": ("refine cut.png coarse.png -o out.png", ["cut.png cannot be read"]),

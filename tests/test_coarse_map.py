@@ -289,7 +289,7 @@ def test_as_many_classes_as_labels_leave_when_one_is_ignored(place):
 
 def test_too_many_labels(place):
     for dtype in ("i4", "i8"):
-        with pytest.raises(InvalidInput, match=r"coarse has 65537 different labels"):
+        with pytest.raises(InvalidInput, match=r"coarse has 65537 distinct labels"):
             place(np.arange(65537, dtype=dtype)[np.newaxis])
     assert len(place(np.arange(65536, dtype=np.int32)[np.newaxis]).values) == 65536
 

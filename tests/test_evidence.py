@@ -95,7 +95,7 @@ def test_network_masks_get_better(sigma, offset, scale, name):
 @pytest.mark.parametrize("name", OBJECTS)
 @pytest.mark.parametrize("scale", [4, 8])
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.filterwarnings("ignore:The coarse map has one class only:hdseg_gpu.RefinementWarning")
+@pytest.mark.filterwarnings("ignore:The coarse map has only one class:hdseg_gpu.RefinementWarning")
 def test_reduced_truths_get_no_worse(seed, scale, name):
     truth = OBJECTS[name]
     image, coarse = textured(truth, seed=seed), reduced(truth, scale)

@@ -97,7 +97,7 @@ def test_nothing_changes_far_away(refined, rng):
         ([0, 1, 254], np.uint8, False),
     ],
 )
-@pytest.mark.filterwarnings("ignore:The coarse map has one class only:hdseg_gpu.RefinementWarning")
+@pytest.mark.filterwarnings("ignore:The coarse map has only one class:hdseg_gpu.RefinementWarning")
 @either_way
 def test_255_is_assumed_and_said_so(refined, values, dtype, ignored):
     image, coarse = scene(len(values))

@@ -244,7 +244,7 @@ def test_16_bit_png_of_several_channels_keeps_its_bits(channels, alpha, tmp_path
 def test_tiff_of_several_pages_says_that_one_is_read(tmp_path):
     stack = np.stack([GREY, 255 - GREY, GREY // 2])
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
-    with pytest.warns(RefinementWarning, match="only the first one is read"):
+    with pytest.warns(RefinementWarning, match="only the first is read"):
         pixels = read_image(tmp_path / "stack.tif").pixels
     np.testing.assert_array_equal(pixels, GREY, strict=True)
 

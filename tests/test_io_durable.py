@@ -365,7 +365,7 @@ def test_links_of_others_are_not_followed(tmp_path):
     link.symlink_to(tmp_path / "config.npy")
     os.lchown(link, 65534, 65534)
     for how in (refined_over, created_over, lambda path: write_labels(path, LABELS)):
-        with pytest.raises(InvalidInput, match="somebody else's link"):
+        with pytest.raises(InvalidInput, match="link of another user"):
             how(link)
     assert (tmp_path / "config.npy").read_text() == "important"
 
@@ -387,7 +387,7 @@ def test_temporary_names_are_nobodys(tmp_path, monkeypatch):
 
 
 IN_THE_WAY = {
-    "file where a store should be": ("out.zarr", lambda p: p.write_text("x"), "a file, and a Z"),
+    "file where a store should be": ("out.zarr", lambda p: p.write_text("x"), "a file, but a Z"),
     "link to a file where a store should be": (
         "out.zarr", lambda p: (p.with_name("a.zarr").touch(), p.symlink_to("a.zarr")), "a file",
     ),

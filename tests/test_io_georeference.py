@@ -72,9 +72,14 @@ def test_size_of_pixels(tmp_path):
         (Affine(4, 0, 500000, 0, -2, 5e6), "EPSG:32632", (75, 100), None),
         (Affine(4, 0, 500000, 0, -2, 5e6), "EPSG:32633", (75, 100), "EPSG:32633"),
         (Affine(4, 0, 600000, 0, -2, 5e6), "EPSG:32632", (75, 100), "do not overlap"),
-        (Affine(4, 0, 500000, 0, -2, 5e6), "EPSG:32632", (75, 90), "the same to a coarse pixel"),
+        (
+            Affine(4, 0, 500000, 0, -2, 5e6),
+            "EPSG:32632",
+            (75, 90),
+            "agree to within a coarse pixel",
+        ),
         (Affine(4, 0, 500003, 0, -2, 5e6), "EPSG:32632", (75, 100), None),
-        (Affine(4, 0, 500009, 0, -2, 5e6), "EPSG:32632", (75, 100), "to a coarse pixel"),
+        (Affine(4, 0, 500009, 0, -2, 5e6), "EPSG:32632", (75, 100), "to within a coarse pixel"),
     ],
 )
 def test_the_coarse_map_covers_the_image(tmp_path, transform, crs, shape, said):

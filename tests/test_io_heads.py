@@ -267,7 +267,7 @@ def test_lerc_that_unpacks_to_more(tmp_path, packing):
     content[offset : offset + 4] = struct.pack("<I", len(bomb))
     content[tag[273].valueoffset : tag[273].valueoffset + 4] = struct.pack("<I", at)
     path.write_bytes(bytes(content) + bomb)
-    with open_image(path) as source, refused(path, "unpacks to more than"):
+    with open_image(path) as source, refused(path, "decompresses to more than"):
         source.read(whole((41, 57)))
 
 

@@ -89,7 +89,7 @@ def test_every_window_is_checked(tmp_path, name):
     with source:
         expected = source.read(whole(GREY.shape))
         for sides in OUTSIDE:
-            with pytest.raises(InvalidInput, match="not inside the picture of 41 rows"):
+            with pytest.raises(InvalidInput, match="not inside the image of 41 rows"):
                 source.read(Window(*sides))
         for other in (None, (0, 0, 1, 1), "all", slice(0, 3)):
             with pytest.raises(InvalidInput, match="not inside"):
@@ -145,7 +145,7 @@ def test_other_kinds_of_rasters_and_slides(tmp_path):
         (tmp_path / name).write_bytes(content)
         pytest.importorskip("openslide" if name[2:] not in ("jp2", "img", "vrt") else "rasterio")
         slide = format_of(tmp_path / name).extra == "wsi"
-        with refused(tmp_path / name, "extension of what it is" if slide else ""):
+        with refused(tmp_path / name, "matching extension" if slide else ""):
             open_image(tmp_path / name)
 
 
@@ -207,7 +207,7 @@ def test_side_files_are_not_read(tmp_path, listener, name):
                 assert source.levels == levels
                 np.testing.assert_array_equal(source.read(whole((41, 57))), expected)
         except InvalidInput as error:
-            assert f"{other.name} beside it, which is no TIFF" in str(error)  # noqa: PT017
+            assert f"{other.name} beside it, which is not a TIFF" in str(error)  # noqa: PT017
             assert name == "a.img"
         assert not asked
         other.unlink()
@@ -321,7 +321,7 @@ def test_a_rectangle_that_is_none(tmp_path, tag, number):
         (missing, "no ySize"),
     ):
         save_placed(tmp_path / "m.vrt", *((wrong, good) if tag == "SrcRect" else (good, wrong)))
-        with pytest.raises(InvalidInput, match=f"m.vrt: <{tag}> has {said}; make the mosaic anew"):
+        with pytest.raises(InvalidInput, match=f"m.vrt: <{tag}> has {said}; rebuild the mosaic"):
             open_image(tmp_path / "m.vrt")
 
 
@@ -360,7 +360,7 @@ def test_comments_before_a_source(tmp_path):
     pytest.importorskip("rasterio")
     (tmp_path / "a.tif").write_bytes(b"<!---->" * 9000 + b"x")
     (tmp_path / "b.vrt").write_bytes(b"<!---->" * 500_000 + b"x")
-    for name, reason in (("a.tif", "is no TIFF"), ("b.vrt", "it is no XML")):
+    for name, reason in (("a.tif", "is not, or not only, a TIFF"), ("b.vrt", "it is no XML")):
         save_mosaic(tmp_path / "m.vrt", name)
         with pytest.raises(InvalidInput, match=reason):
             open_image(tmp_path / "m.vrt")
@@ -574,7 +574,7 @@ def test_an_img_that_names_a_file_elsewhere(tmp_path):
     spilled.rename(tmp_path / "ab" / "p.ige")
     name = b"../ab/p.ige\0"
     path.write_bytes(path.read_bytes().replace(b"picture9.ige", name))
-    with refused(path, "does not lie beside it"):
+    with refused(path, "is not beside it"):
         open_image(path)
 
 
@@ -746,7 +746,7 @@ def test_a_codec_that_zarr_knows_and_we_do_not(tmp_path):
     content = numcodecs.Base64().encode(GREY.tobytes())
     for changes in ({"compressor": {"id": "base64"}}, {"filters": [{"id": "base64"}]}):
         write_v2(tmp_path / "a.zarr", content, **changes)
-        with refused(tmp_path / "a.zarr", "stored by the codec 'base64'"):
+        with refused(tmp_path / "a.zarr", "uses the codec 'base64'"):
             open_image(tmp_path / "a.zarr")
 
 
@@ -785,7 +785,7 @@ def test_a_chunk_that_unpacks_to_more(tmp_path, kind):
     index = struct.pack("<QQ", 0, len(content))
     write_v3(tmp_path / "c.zarr", shard([BYTES, codec]), content + index)
     for name in ("a.zarr", "b.zarr", "c.zarr"):
-        with refused(tmp_path / name, "unpacks to more than|has .* bytes, and what it must hold"):
+        with refused(tmp_path / name, "decompresses to more than|has .* bytes, but its content"):
             open_image(tmp_path / name).read(whole((41, 57)))
 
 
@@ -863,7 +863,7 @@ def test_filters_that_yield_more(tmp_path, kind, where):
         ]  # fmt: skip
         codecs = [BYTES, *codecs] if "shuffle" in kind else [*codecs, BYTES]
         write_v3(path, codecs if where == "v3" else shard(codecs), GREY.tobytes())
-    with refused(path, "which is not read|Packbits filter requires bool"):
+    with refused(path, "which is not supported|Packbits filter requires bool"):
         open_image(path)
 
 
@@ -917,7 +917,7 @@ def test_what_filters_need_is_counted(tmp_path):
     write_v2(tmp_path / "a.zarr", **about, filters=wide, compressor={"id": "zlib"})
     with open_image(tmp_path / "a.zarr") as source:
         assert source.decoding >= plain + 14 * side**2  # twice, packed and not
-    with refused(tmp_path / "a.zarr", "decoding a chunk of the shape .* MiB are left"):
+    with refused(tmp_path / "a.zarr", "decoding a chunk of shape .* MiB are left"):
         open_image(tmp_path / "a.zarr", max_memory=budget)
 
 
@@ -939,7 +939,7 @@ def assert_too_long(path):
         with open_zarr(path) as source:
             if most is not None:
                 source._store.most = most
-            with refused(path, "must hold takes|unpacks to more than"):
+            with refused(path, "content takes|decompresses to more than"):
                 source.read(whole((41, 57)))
 
 
@@ -961,7 +961,7 @@ def test_chunks_of_a_pixel_are_counted(tmp_path):
     budget = resident() + (500 << 20)
     about = {"shape": [3000, 3000], "chunks": [1, 1]}
     write_v2(tmp_path / "a.zarr", **about)
-    with refused(tmp_path / "a.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+    with refused(tmp_path / "a.zarr", r"decoding a chunk of shape \(1, 1\)"):
         open_image(tmp_path / "a.zarr", max_memory=budget)
     write_v2(tmp_path / "a.zarr", b"\0", **{**about, "shape": [100, 100]})  # which are few
     with open_image(tmp_path / "a.zarr", max_memory=budget) as source:
@@ -969,7 +969,7 @@ def test_chunks_of_a_pixel_are_counted(tmp_path):
     told = shard([BYTES])
     told[0]["configuration"]["chunk_shape"] = [1, 1]
     write_v3(tmp_path / "b.zarr", told, b"", (3000, 3000), (3000, 3000))
-    with refused(tmp_path / "b.zarr", r"decoding a chunk of the shape \(1, 1\)"):
+    with refused(tmp_path / "b.zarr", r"decoding a chunk of shape \(1, 1\)"):
         open_image(tmp_path / "b.zarr", max_memory=budget + (500 << 20))
 
 
@@ -981,7 +981,7 @@ def test_an_index_that_names_the_whole_shard_again_and_again(tmp_path):
     index = struct.pack("<QQ", 0, len(content)) * 64
     write_v3(tmp_path / "a.zarr", told, content + index, (32, 32), (32, 32))
     for window in (whole((32, 32)), Window(0, 0, 9, 9)):
-        with refused(tmp_path / "a.zarr", "1024 bytes, and what it must hold takes 16 at most"):
+        with refused(tmp_path / "a.zarr", "1024 bytes, but its content takes at most 16"):
             open_image(tmp_path / "a.zarr").read(window)
 
 
@@ -990,11 +990,11 @@ def test_keys_of_many_characters(tmp_path):
     np.savez(tmp_path / "a.npz", a=GREY, b=GREY)
     np.save(tmp_path / "a.npy", GREY)
     for name in ("a.npz", "a.npy"):
-        with refused(tmp_path / name, r"(holds|there is) no (array )?'.*\.\.\.") as caught:
+        with refused(tmp_path / name, r"(has no array |key=)'.*\.\.\.") as caught:
             read_labels(tmp_path / name, key)
         assert len(str(caught.value)) < 500
     save_zarr(tmp_path / "a.zarr")
-    with refused(tmp_path / "a.zarr", r"holds no array '.*\.\.\.") as caught:
+    with refused(tmp_path / "a.zarr", r"has no array '.*\.\.\.") as caught:
         open_image(tmp_path / "a.zarr", key=key)
     assert len(str(caught.value)) < 500
 
@@ -1098,7 +1098,7 @@ def test_more_channels_than_a_tiff_can_have(tmp_path, planes):
     """Else a column of 41 pixels is an array of 164 GB."""
     path = tmp_path / "a.tif"
     write_tiff(path, (284, (3, 1, planes)), (277, (4, 1, 4_000_000_000)))
-    with refused(path, "channels, and a TIFF has 65535 at most|MiB"):
+    with refused(path, "channels, but a TIFF has at most 65535|MiB"):
         open_image(path, max_memory=1 << 30)
 
 
@@ -1261,7 +1261,7 @@ def test_deflate_without_imagecodecs(tmp_path, monkeypatch):
     write_tiff(path, (259, (3, 1, 8)), (279, (4, 1, len(content))))
     path.write_bytes(path.read_bytes()[:4096] + content)
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with open_image(path) as source, refused(path, "unpacks to more than the 2337 bytes"):
+    with open_image(path) as source, refused(path, "decompresses to more than the 2337 bytes"):
         source.read(whole((41, 57)))
 
 

@@ -83,7 +83,7 @@ def test_output_that_is_an_input_is_refused(way, overwrite, tmp_path, monkeypatc
     (tmp_path / "link.png").symlink_to(source)
     (tmp_path / "hard.png").hardlink_to(source)
     (tmp_path / "alias").symlink_to(tmp_path, target_is_directory=True)
-    with refused(output, "is an input", "name another file"):
+    with refused(output, "is also an input", "name another file"):
         check_output(output, overwrite=overwrite, inputs=(tmp_path / "other.png", source))
 
 

@@ -280,7 +280,7 @@ PICTURES = sorted(p for p in (Path(__file__).parent / "data").iterdir()
                   if p.suffix in (".png", ".jpg", ".jpeg"))  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:.*asks to be turned")
+@pytest.mark.filterwarnings("ignore:.*EXIF orientation")
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("path", PICTURES, ids=lambda p: p.name)
 def test_a_header_tells_what_a_picture_is(path, kept, monkeypatch):

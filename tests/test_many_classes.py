@@ -65,7 +65,7 @@ def test_as_many_labels_as_16_bits_have():
 ], ids=["refine", "seeds", "per_class"])  # fmt: skip
 def test_more_labels_are_refused(call):
     labels = np.arange(300 * 300, dtype=np.int32).reshape(300, 300)
-    with pytest.raises(InvalidInput, match="90000 different labels; at most 65536"):
+    with pytest.raises(InvalidInput, match="90000 distinct labels; at most 65536"):
         call(labels)
 
 

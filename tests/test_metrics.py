@@ -136,10 +136,10 @@ def test_the_examples_are_what_comes_out():
 def test_labels_are_integers(name, value):
     labels = np.zeros((4, 5), np.uint8)
     for metric in (metrics.iou, metrics.mean_boundary_accuracy):
-        with pytest.raises(InvalidInput, match=f"{name}=.*pass an integer"):
+        with pytest.raises(InvalidInput, match=f"{name}=.*must be an integer"):
             metric(labels, labels, **{"label": 0, name: value})
     if name == "ignore":
-        with pytest.raises(InvalidInput, match=r"ignore=.*pass an integer"):
+        with pytest.raises(InvalidInput, match=r"ignore=.*must be an integer"):
             metrics.per_class(labels, labels, ignore=value)
 
 

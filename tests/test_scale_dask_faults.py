@@ -120,7 +120,7 @@ def test_workers_that_outlive_a_run_that_failed(client, inputs, output):
 @pytest.mark.parametrize("phase", ["statistics", "redraw0", "tiles"])
 def test_an_image_that_changes_during_a_run(phase, harm, client, inputs, output):
     told = during(phase, harm, inputs.image)
-    with pytest.raises(Unfinished, match=r"image\.tif is not what it was when the run began: "):
+    with pytest.raises(Unfinished, match=r"image\.tif has changed since the run began: "):
         refine_file(*inputs[:2], output, scheduler=client, progress=told, **TILE)
     assert not output.exists()
     with pytest.raises(InvalidInput, match="cannot be resumed: image was another"):
@@ -129,7 +129,9 @@ def test_an_image_that_changes_during_a_run(phase, harm, client, inputs, output)
 
 
 def test_arrays_do_not_travel(client, inputs, output):
-    with pytest.raises(InvalidInput, match="arrays do not travel to Dask's workers; pass the path"):
+    with pytest.raises(
+        InvalidInput, match="arrays in memory are not sent to Dask workers; pass the path"
+    ):
         refine_file(picture(), inputs.coarse, output, scheduler=client, **TILE)
     assert beside(output) == []
 

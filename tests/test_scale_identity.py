@@ -44,7 +44,7 @@ PHASES = ["statistics", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
 def test_an_image_that_changes_during_a_run(phase, harm, on_error, inputs, output):
     image, coarse, _ = inputs
     told = during(phase, harm, image)
-    with pytest.raises(Unfinished, match=r"image\.tif is not what it was .*--overwrite\.$"):
+    with pytest.raises(Unfinished, match=r"image\.tif has changed since .*--overwrite\.$"):
         refine_file(image, coarse, output, progress=told, on_error=on_error, **OPTIONS)
     assert not output.exists()
     assert beside(output) == [folder_of(output).name]
@@ -107,7 +107,7 @@ def test_damage_due_to_a_change_is_not_skipped(inputs, output):
     """What cannot be decoded since a file was cut is no damage that one asked to live with."""
     image, coarse, _ = inputs
     told = during("redraw0", lambda p: os.truncate(p, p.stat().st_size // 2), image)
-    with pytest.raises(Unfinished, match=r"image\.tif is not what it was .* bytes instead of"):
+    with pytest.raises(Unfinished, match=r"image\.tif has changed since .* bytes instead of"):
         refine_file(image, coarse, output, progress=told, on_error="skip", **OPTIONS)
     assert not output.exists()
 
@@ -213,7 +213,7 @@ def test_a_replaced_file_is_opened_anew(files):
     given = input_of(files[0])
     assert first_pixel(given, "a") == 0
     files[1].replace(files[0])
-    with pytest.raises(Changed, match=r"0\.tif is not what it was"):
+    with pytest.raises(Changed, match=r"0\.tif has changed since"):
         first_pixel(given, "a")
     assert first_pixel(input_of(files[0]), "b") == 1
 
@@ -226,7 +226,7 @@ def test_what_was_read_while_a_file_was_replaced_is_refused(files):
             files[1].replace(files[0])
             source.read(CORNER)
 
-    with pytest.raises(Changed, match="is not what it was"):
+    with pytest.raises(Changed, match="has changed since"):
         read()
 
 

@@ -88,10 +88,10 @@ def test_garbage_in_the_image(inputs, undisturbed, output, tmp_path):
     assert "\n" not in str(caught.value)
     assert not output.exists()
     # Finished tiles are kept for resuming without that part.
-    with pytest.warns(RefinementWarning, match="tile.s. are left as the coarse map has them"):
+    with pytest.warns(RefinementWarning, match="tile.s. keep the labels of the coarse map"):
         report = refine_file(*damaged, output, sigma=SIGMA, on_error="skip", resume=True, **OPTIONS)
     fresh = tmp_path / "fresh.tif"
-    with pytest.warns(RefinementWarning, match="are left as the coarse map has them"):
+    with pytest.warns(RefinementWarning, match="keep the labels of the coarse map"):
         again = refine_file(*damaged, fresh, sigma=SIGMA, on_error="skip", **OPTIONS)
     assert fresh.read_bytes() == output.read_bytes()
     assert report.skipped == again.skipped
@@ -111,7 +111,7 @@ def test_garbage_in_the_image(inputs, undisturbed, output, tmp_path):
 def test_tiles_that_need_the_garbage_around_them(inputs, undisturbed, output, tmp_path):
     """All that are skipped are as the coarse map has them, in whatever phase that was seen."""
     damaged = with_garbage(inputs, tmp_path, 9, 9)  # in the tile in the middle, close to others
-    with pytest.warns(RefinementWarning, match="are left as the coarse map has them"):
+    with pytest.warns(RefinementWarning, match="keep the labels of the coarse map"):
         report = refine_file(*damaged, output, sigma=SIGMA, on_error="skip", **OPTIONS)
     assert len(report.skipped) > 1
     labels, coarse = tifffile.imread(output), np.load(inputs.coarse)

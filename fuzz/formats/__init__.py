@@ -1,4 +1,4 @@
-"""Changes that know a format, so that they come past its checksums and into its decoders.
+"""Format-aware mutations, which get past checksums and into the decoders.
 
 `CHANGES` has for each kind of file a function of a random generator and the file's bytes.
 """

@@ -1,11 +1,11 @@
-"""Segments of JPEGs."""
+"""Mutations of the segments of JPEGs."""
 
 from random import Random
 
 from fuzz import blind
 from fuzz.formats.png import interesting_side
 
-_Segment = tuple[int, bytes]  # marker, contents without the length
+_Segment = tuple[int, bytes]  # marker, content without the length
 _SCAN = 0xDA
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC9, 0xCA)
 _APPLICATIONS = (
@@ -30,7 +30,7 @@ def changed(rng: Random, data: bytes) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[_Segment], bytes]:
-    """Return the segments up to the first scan, and what follows."""
+    """Return the segments up to the first scan, and the rest."""
     found, at = [], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         length = int.from_bytes(data[at + 2 : at + 4])
@@ -50,7 +50,7 @@ def joined(segments: list[_Segment], rest: bytes) -> bytes:
 
 
 def _frame(rng: Random, segments: list[_Segment]) -> list[_Segment]:
-    """Change the size, precision or components that the header tells."""
+    """Change the size, precision or components in the header."""
     headers = [i for i, (marker, data) in enumerate(segments) if marker in _FRAMES and data[8:]]
     if not headers:
         return segments

@@ -1,4 +1,4 @@
-"""Values in JSON: the metadata of Zarr."""
+"""Mutations of JSON values: the metadata of Zarr."""
 
 import json
 from random import Random

@@ -1,4 +1,4 @@
-"""Headers of .npy files."""
+"""Mutations of the headers of .npy files."""
 
 import re
 from random import Random
@@ -49,7 +49,7 @@ def split(data: bytes) -> tuple[bytes, bytes | None, bytes]:
 
 
 def joined(head: bytes, text: bytes, values: bytes) -> bytes:
-    """Return the file with the right length of its header, if that can be told."""
+    """Return the file with the right header length, if the version is known."""
     size = 2 if head[6:7] == b"\1" else 4
     return head + min(len(text), 256**size - 1).to_bytes(size, "little") + text + values
 
@@ -63,7 +63,7 @@ def _type(rng: Random, text: bytes) -> bytes:
 
 
 def _shape(rng: Random, text: bytes) -> bytes:
-    """Change a side, or their number."""
+    """Change a side, or the number of dimensions."""
     found = re.search(rb"\(([^)]*)\)", text)
     if found is None:
         return text

@@ -1,4 +1,4 @@
-"""Chunks of PNGs, with the right checksums."""
+"""Mutations of the chunks of PNGs, with valid checksums."""
 
 import struct
 import zlib
@@ -21,7 +21,7 @@ def changed(rng: Random, data: bytes) -> bytes:
 
 
 def split(data: bytes) -> list[_Chunk]:
-    """Return names and contents of all chunks that are whole."""
+    """Return the names and contents of all complete chunks."""
     found, at = [], len(_SIGNATURE)
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4])
@@ -52,7 +52,7 @@ def _header(rng: Random, chunks: list[_Chunk]) -> list[_Chunk]:
 
 
 def interesting_side(rng: Random, side: int) -> int:
-    """Return another side of a picture, often close to what it is."""
+    """Return another side of an image, often close to the original."""
     return rng.choice((side + 1, max(side - 1, 0), side * 2, side // 2, 1, 20_000, 70_000))
 
 
@@ -62,7 +62,7 @@ def _content(rng: Random, chunks: list[_Chunk]) -> list[_Chunk]:
 
 
 def _pixels(rng: Random, chunks: list[_Chunk]) -> list[_Chunk]:
-    """Change what the compressed rows unpack to, filters among it."""
+    """Change the decompressed rows, filter types included."""
     packed = b"".join(data for name, data in chunks if name == b"IDAT")
     try:
         rows = zlib.decompress(packed)

@@ -1,4 +1,4 @@
-"""Entries of TIFF directories."""
+"""Mutations of the entries of TIFF directories."""
 
 import re
 import struct
@@ -16,7 +16,7 @@ _DESCRIPTION = 270
 _CODES = (254, 256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 284, 297, 301, 305, 317, 320,
           322, 323, 324, 325, 330, 338, 339, 347, 530, 33550, 33922, 34264, 34735, 34736, 34737,
           42112, 42113, 50838, 65426)  # fmt: skip
-# Tags with values of which some mean something: a change to one of these reaches other decoders.
+# Tags with enumerated values: changing to another valid one reaches other decoders.
 _MEANT = {
     254: (0, 1, 2, 4), 258: (1, 2, 4, 8, 12, 16, 24, 32, 64, 128),
     259: (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 33003, 33005, 34661, 34676, 34677, 34712, 34887,
@@ -29,18 +29,18 @@ _MEANT = {
 
 @dataclass
 class Entry:
-    """One entry of a directory, and where it stands in the file."""
+    """One entry of a directory, and its position in the file."""
 
     at: int
     code: int
     type: int
     count: int
-    value_at: int  # of its values, in the entry or elsewhere
+    value_at: int  # position of its values, in the entry or elsewhere
 
 
 @dataclass
 class Format:
-    """What differs between classic and big TIFFs of both byte orders."""
+    """Classic TIFF or BigTIFF, and the byte order."""
 
     order: str
     big: bool
@@ -57,7 +57,7 @@ class Format:
 
     @property
     def room(self) -> int:
-        """Return how many bytes of values an entry has."""
+        """Return the bytes for values in an entry."""
         return 8 if self.big else 4
 
 
@@ -79,7 +79,7 @@ def changed(rng: Random, data: bytes) -> bytes:
 
 
 def parse(data: bytes) -> tuple[Format, list[tuple[int, int, list[Entry]]]]:
-    """Return the directories: where they start, where they name the next one, and their entries."""
+    """Return for each directory its offset, the position of the next pointer, and its entries."""
     order = ">" if data[:2] == b"MM" else "<"
     form = Format(order, data[2:4] in (b"+\0", b"\0+"))
     found: list[tuple[int, int, list[Entry]]] = []
@@ -109,7 +109,7 @@ def _entry(data: bytes, form: Format, at: int) -> Entry:
 def replaced(
     data: bytes, form: Format, entry: Entry, kind: int, values: bytes, count: int
 ) -> bytes:
-    """Return the file with other values of an entry, at its end if they are long."""
+    """Return the file with other values for an entry, appended if they are long."""
     found = bytearray(data)
     at = entry.at + struct.calcsize(form.entry)
     struct.pack_into(form.entry, found, entry.at, entry.code, kind, count)
@@ -123,7 +123,7 @@ def replaced(
 
 
 def _value(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
-    """Change one of an entry's numbers."""
+    """Change one number of an entry."""
     size = _SIZES.get(entry.type, 1)
     at = entry.value_at + size * (rng.randrange(entry.count) if entry.count else 0)
     if at + size > len(data):
@@ -142,7 +142,7 @@ def _value(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
 
 
 def _field(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
-    """Change an entry's code, type, count or offset."""
+    """Change the code, type, count or offset of an entry."""
     found = bytearray(data)
     code, kind, count = entry.code, entry.type, entry.count
     which = rng.randrange(4)
@@ -162,7 +162,7 @@ def _field(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
 
 
 def _longer(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
-    """Give an entry values of another number, at the end of the file."""
+    """Give an entry another number of values, appended to the file."""
     count, kind = rng.choice((0, 1, 2, 3, 5, 1000)), rng.choice((3, 4, entry.type))
     size = _SIZES.get(kind, 1)
     values = rng.choice((bytes(size * count), rng.randbytes(size * count), data[: size * count]))
@@ -180,7 +180,7 @@ def _segment(rng: Random, data: bytes, form: Format, entry: Entry) -> bytes:
 def _next(
     rng: Random, data: bytes, form: Format, directories: list[tuple[int, int, list[Entry]]]
 ) -> bytes:
-    """Let a directory be followed by another one, by itself, or by what is none."""
+    """Point a directory to another one, to itself, or to no directory."""
     _, at, _ = rng.choice(directories)
     if at + form.room > len(data):
         return data
@@ -190,7 +190,7 @@ def _next(
 
 
 def _description(rng: Random, data: bytes, form: Format, entries: list[Entry]) -> bytes:
-    """Change the text that OME-TIFFs and slides describe themselves by."""
+    """Change the description, which identifies OME-TIFFs and slides."""
     texts = [entry for entry in entries if entry.code == _DESCRIPTION]
     entry = rng.choice(texts or entries)
     text = data[entry.value_at : entry.value_at + entry.count] if texts else b""

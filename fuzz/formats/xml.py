@@ -1,11 +1,11 @@
-"""Names and numbers in XML: OME's metadata and GDAL's virtual mosaics."""
+"""Mutations of names and numbers in XML: OME metadata and GDAL's virtual mosaics."""
 
 import re
 from random import Random
 
 from fuzz import blind
 
-# The other files are those that a worker keeps watch of; the address is one that the monitor keeps.
+# The other files are those that a worker watches; the address is one the monitor listens on.
 OTHER_FILES = (b"../outside/secret.tif", b"../outside/secret.npy", b"../outside/fifo",
                b"/proc/self/cwd/outside/secret.tif", b"file:///proc/self/cwd/outside/secret.tif",
                b"http://127.0.0.1:48293/secret.tif", b"/vsicurl/http://127.0.0.1:48293/secret.tif",

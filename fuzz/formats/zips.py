@@ -1,4 +1,4 @@
-"""Members of .zip files: .npz and zipped Zarr stores."""
+"""Mutations of the members of .zip files: .npz and zipped Zarr stores."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ def changed(rng: Random, data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [(i.filename, archive.read(i)) for i in archive.infolist()]
-    except Exception:  # it was no archive any more
+    except Exception:  # no longer an archive
         return blind.changed(rng, data)
     for _ in range(rng.randint(1, 3)):
         members = rng.choice(_CHANGES)(rng, members) if members else members
@@ -28,7 +28,7 @@ def changed(rng: Random, data: bytes) -> bytes:
 
 
 def member_changed(rng: Random, name: str, data: bytes) -> bytes:
-    """Return a member's contents changed as its name suggests."""
+    """Return a member's content mutated by the format of its name."""
     if name.endswith(".npy"):
         return npy.changed(rng, data)
     if name.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
@@ -67,7 +67,7 @@ def _written(rng: Random, members: _Members) -> bytes:
     if any(len(data) > 1 << 20 for _, data in members):
         method = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(stream, "w", method) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # names that occur twice
+        warnings.simplefilter("ignore")  # duplicate names
         for name, data in members:
             info = zipfile.ZipInfo(name)
             info.compress_type = method

@@ -1,4 +1,4 @@
-"""The command ``hdseg``: exit code 0 success, 2 wrong input, 1 anything else."""
+"""The command ``hdseg``. Exit codes: 0 success, 2 invalid input, 1 any other error."""
 
 import io
 import logging
@@ -26,7 +26,7 @@ app.command("info")(info.info)
 app.command("demo")(demo.demo)
 
 
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 
 @app.callback()
@@ -41,11 +41,11 @@ def hdseg(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. HDSEG_DEBUG=1 shows tracebacks."""
     _mend_streams()
-    # tifffile tells its log what it raises as well; one line is enough.
+    # tifffile also logs what it raises; one line is enough.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         app(args=arguments)
-    except SystemExit as done:  # how typer ends, well or with a usage error (2)
+    except SystemExit as done:  # raised by typer on success and on usage errors (2)
         if done.code == _INTERRUPTED:
             print("error: interrupted; nothing was written", file=sys.stderr)
             return 1
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _mend_streams() -> None:
-    """Make printing safe where a stream is closed or cannot show every letter of a path."""
+    """Make printing safe if a stream is closed or cannot encode every character of a path."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the process's life
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

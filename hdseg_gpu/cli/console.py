@@ -1,4 +1,4 @@
-"""What a command says, and where: results on stdout, notes and progress on stderr."""
+"""Output of the commands: results on stdout, notes and progress on stderr."""
 
 import json
 import logging
@@ -25,8 +25,8 @@ from hdseg_gpu.core.report import Progress as ProgressCallback
 from hdseg_gpu.executors.progress import TileProgress
 from hdseg_gpu.io.formats import names, writable
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and --json.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors, and --json.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Elements = Annotated[str, typer.Option(help=f"Structuring elements: {any_of(SETS)}.")]
 Output = Annotated[
@@ -35,7 +35,7 @@ Output = Annotated[
 Scale = Annotated[
     float | None,
     typer.Option(
-        help="Pixels for each pixel the network decided. Default: "
+        help="Mask pixels per pixel that the network decided. Default: "
         f"{ASSUMED_SCALE:g}, if --passes is not given either."
     ),
 ]
@@ -47,7 +47,7 @@ Backend = annotated("backend")
 
 
 def say_json(value: dict[str, Any]) -> None:
-    """Print one JSON object. NaN, which JSON does not know, becomes null."""
+    """Print one JSON object. NaN, which JSON lacks, becomes null."""
     print(json.dumps(_without_nan(value), indent=2))
 
 
@@ -55,7 +55,7 @@ def say(*what: Any) -> None:
     """Print text or tables on stdout; without a terminal, lines are not wrapped."""
     console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 10_000)
     for item in what:
-        # A line of text is left to the terminal to wrap, so that a path can be copied.
+        # Text lines are wrapped by the terminal, so that a path can be copied.
         console.print(item, highlight=False, soft_wrap=isinstance(item, str))
 
 
@@ -66,7 +66,7 @@ def note(sentence: str) -> None:
 
 @contextmanager
 def notes_shown(quiet: bool) -> Iterator[list[str]]:
-    """Turn the library's warnings of the body into notes; they are in the list afterwards."""
+    """Print the package's warnings in the body as notes, and collect them in the yielded list."""
     notes: list[str] = []
     logging.getLogger("hdseg_gpu").setLevel(logging.ERROR if quiet else logging.WARNING)
     with warnings.catch_warnings(record=True) as caught:
@@ -85,20 +85,20 @@ def notes_shown(quiet: bool) -> Iterator[list[str]]:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
-    """Show a bar for the stage under way, on a terminal only."""
+    """Show a bar for the current stage, on a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     columns = (TextColumn("{task.description:>9}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
-        # Below 1, because the clock of a finished task stands still.
+        # Below 1, because the clock of a finished task stops.
         yield lambda stage, done: bar.update(task, description=stage, completed=min(done, 0.999))
 
 
 @contextmanager
 def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None]:
-    """Show how far the tiles are: a bar on a terminal, else a line now and then."""
+    """Show the progress of tiles: a bar on a terminal, else a line now and then."""
     if quiet:
         yield None
         return
@@ -114,9 +114,9 @@ def tile_progress(quiet: bool) -> Iterator[Callable[[TileProgress], None] | None
 
 
 class _Lines:
-    """Prints the progress every so many seconds, and when a phase of tiles begins or ends.
+    """Prints the progress every `_SECONDS`, and when a phase of tiles begins or ends.
 
-    Of a picture that is refined at once nothing is said unless it takes long.
+    An image that is refined at once prints nothing unless it takes long.
     """
 
     _SECONDS = 10.0
@@ -140,7 +140,7 @@ def report_table(report: Report) -> Table:
 
 
 def report_rows(report: Report) -> list[tuple[str, str]]:
-    """Return names and values of what a refinement did."""
+    """Return names and values for the table of a report."""
     height, width = report.shape
     share = 100.0 * report.unknown_pixels / (height * width)
     solver = report.solver
@@ -168,12 +168,12 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
 
 def _uncertified(report: Report) -> str:
     if report.uncertified_pixels is None:
-        return f"unknown, solver {report.solver} proves nothing"
+        return f"unknown, solver {report.solver} does not bound its error"
     return f"{report.uncertified_pixels} labels (potentials within {report.error_estimate:.0e})"
 
 
 def percent(value: float) -> str:
-    """Return a share as a percentage, or a dash where there is none."""
+    """Return a fraction as a percentage, a dash for NaN."""
     return "-" if isnan(value) else f"{100.0 * value:.2f}"
 
 

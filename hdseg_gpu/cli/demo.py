@@ -26,13 +26,13 @@ from hdseg_gpu.io import read_image, read_labels, write_picture
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the pictures; made if needed.")
+        Path, typer.Option("--output", "-o", help="Folder for the PNGs; created if needed.")
     ] = Path("hdseg_demo"),
     backend: Backend = "auto",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Refine a bundled photo's DeepLabV3 mask; print what it gained and write pictures."""
+    """Refine the DeepLabV3 mask of a bundled photo; print the gain and write PNGs."""
     with as_file(files("hdseg_gpu") / "data" / "demo") as folder:
         image = read_image(folder / "image.jpg").pixels
         coarse = read_labels(folder / "coarse.png")
@@ -54,7 +54,7 @@ def demo(
     }
     written = {
         "mask": np.where(after > 0, 255, 0).astype(np.uint8),
-        # Seeds are what the walker is sure of.
+        # Seeds have probability 1.
         "seeds": pictures.seeds_figure(
             np.where(probabilities.max(axis=0) == 1, probabilities.argmax(axis=0) + 1, 0)
         ),
@@ -69,7 +69,9 @@ def demo(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"output {output} cannot be made a folder: {error.strerror}.") from error
+        raise InvalidInput(
+            f"output {output}: the folder cannot be created: {error.strerror}."
+        ) from error
     for name, pixels in written.items():
         write_picture(paths[name], pixels)
     if as_json:

@@ -18,7 +18,7 @@ from hdseg_gpu.core.label_map import label_classes
 from hdseg_gpu.core.windows import all_of
 from hdseg_gpu.io import read_labels
 
-_MOST_ROWS = 256  # of the table: nobody reads thousands, and laying them out takes seconds
+_MOST_ROWS = 256  # of the table: thousands are unreadable, and take seconds to lay out
 
 
 def evaluate(
@@ -51,8 +51,8 @@ def evaluate(
     in_truth = [label for label, row in rows.items() if row["in_truth"]]
     if not quiet and len(in_pred) == len(in_truth) and in_pred != in_truth:
         note(
-            f"PRED has labels {listed(in_pred)}, TRUTH has {listed(in_truth)}: only equal numbers "
-            "are a class."
+            f"PRED has labels {listed(in_pred)}, TRUTH has {listed(in_truth)}: only equal labels "
+            "are the same class."
         )
     means = {k: _mean([rows[label][k] for label in in_truth]) for k in ("iou", "mba")}
     if as_json:
@@ -74,8 +74,8 @@ def _enlarged(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     larger = labels.shape[0] > shape[0] or labels.shape[1] > shape[1]
     if larger or not validate.same_aspect(labels.shape, shape):
         raise InvalidInput(
-            f"PRED has shape {labels.shape}, TRUTH has {shape}; they must be equal, or PRED "
-            "smaller and of the same aspect."
+            f"PRED has shape {labels.shape}, TRUTH has {shape}; PRED must have the same shape, or "
+            "be smaller with the same aspect ratio."
         )
     coarse = label_classes("PRED", labels)
     assert coarse.classes is not None

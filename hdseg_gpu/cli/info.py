@@ -13,7 +13,7 @@ from hdseg_gpu.backends.cpu import isa
 from hdseg_gpu.cli.console import Json, Quiet, say, say_json
 from hdseg_gpu.core.registry import BACKENDS
 
-# distribution name -> what it is for here
+# distribution name -> what this package uses it for
 _LIBRARIES = {
     "numpy": "arrays",
     "scipy": "proofs, solver 'direct', backend 'reference'",
@@ -77,7 +77,7 @@ def _cpu() -> dict[str, Any]:
 
 
 def _devices() -> list[dict[str, str]]:
-    """Return what the CUDA devices are, if the backend `cuda` can run."""
+    """Return descriptions of the CUDA devices, if the backend `cuda` can run."""
     if backends.reason_against("cuda"):
         return []
     from hdseg_gpu.backends.cuda.installation import descriptions
@@ -86,7 +86,7 @@ def _devices() -> list[dict[str, str]]:
 
 
 def _version(name: str) -> str | None:
-    if name == "cupy":  # whose distributions have the version of CUDA in their names
+    if name == "cupy":  # its distributions have the CUDA version in their names
         from hdseg_gpu.backends.cuda.installation import cupy_wheels
 
         return ", ".join(f"{wheel} {version(wheel)}" for wheel in cupy_wheels()) or None

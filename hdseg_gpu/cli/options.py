@@ -1,4 +1,4 @@
-"""Options of the command line that are made from the arguments of a public function."""
+"""Command-line options generated from the arguments of a public function."""
 
 import inspect
 from collections.abc import Callable
@@ -13,9 +13,9 @@ Command = Callable[..., None]
 
 
 def with_options(kind: type[Any]) -> Callable[[Command], Command]:
-    """Return a decorator: for its ``**options`` a command gets those of a `kind` of call.
+    """Return a decorator that replaces a command's ``**options`` by the keywords of `kind`.
 
-    They are the keywords that have a help, and that the command does not declare itself.
+    Keywords without a help text, and those the command declares itself, are left out.
     """
 
     def decorate(command: Command) -> Command:

@@ -37,7 +37,7 @@ def refine(
         Path,
         typer.Argument(
             metavar="COARSE",
-            help="Labels (picture or 2-D array) or class probabilities (3-D array).",
+            help="Labels (image or 2-D array) or class probabilities (3-D array).",
         ),
     ],
     output: Output,
@@ -74,19 +74,19 @@ def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
         if not folder_for(output.resolve()).exists():
             raise
         raise Unfinished(
-            f"interrupted; {output} is not written, what is done so far is kept: continue with "
+            f"interrupted; {output} is not written, but finished tiles are kept: continue with "
             "--resume."
         ) from error
 
 
 def _channels_last(image: Path, key: str | None, axis: int, allowed: float | None) -> NDArray[Any]:
-    """Return the array of a file that may have its channels on any axis."""
+    """Return the array of a file with its channel axis moved last."""
     found = format_of(image)
     if found is None or found.read_array is None:
         arrays = names([each for each in readable() if each.read_array is not None])
         raise InvalidInput(
-            f"--channel-axis={axis} is for arrays ({arrays}), and {image} says itself where its "
-            "channels are; leave it out."
+            f"--channel-axis={axis} is for array files ({arrays}), but {image} defines its own "
+            "channel axis; leave it out."
         )
     budget = budget_of(checks.memory("max_memory", allowed))
     pixels = read_coarse(image, key, budget)  # arrays of any shape
@@ -95,10 +95,10 @@ def _channels_last(image: Path, key: str | None, axis: int, allowed: float | Non
 
 
 def byte_count(text: str | None, option: str) -> float | None:
-    """Return a number of bytes, given as such or with a binary unit: K, M, G, T, KiB, ..."""
+    """Return the bytes of a number with an optional binary unit: K, M, G, T, KiB, ..."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+) *([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise InvalidInput(f"{option}={text} is not a number of bytes; write such as 800M or 4G.")
+        raise InvalidInput(f"{option}={text} is not a number of bytes; pass e.g. 800M or 4G.")
     return float(found[1]) * 2.0 ** (10 * " KMGT".index(found[2].upper() or " "))

@@ -26,7 +26,7 @@ from hdseg_gpu.pictures import seeds_figure
 
 
 def seeds(
-    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: picture or 2-D array.")],
+    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: image or 2-D array.")],
     output: Output,
     key: Annotated[str | None, typer.Option(help="Name of the array in MASK (.npz).")] = None,
     scale: Scale = None,
@@ -35,7 +35,7 @@ def seeds(
     figure: Annotated[
         bool,
         typer.Option(
-            help="Write a PNG to look at: white foreground, grey background, black unknown."
+            help="Write a figure (PNG): white foreground, grey background, black unknown."
         ),
     ] = False,
     backend: Backend = "auto",
@@ -46,7 +46,7 @@ def seeds(
     """Write the seeds of MASK: 0 where unknown, label + 1 elsewhere."""
     check_output(output, overwrite=overwrite, inputs=(mask,))
     if figure and output.suffix.lower() != ".png":
-        raise InvalidInput(f"output {output}: --figure writes a picture; name a .png file.")
+        raise InvalidInput(f"output {output}: --figure writes a PNG; name a .png file.")
     with notes_shown(quiet) as notes:
         labels = read_labels(mask, key)
         found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)

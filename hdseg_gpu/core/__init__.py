@@ -1,1 +1,1 @@
-"""Words that every room shares: parameters, elements, errors, the report, the contract of ops."""
+"""Shared definitions: parameters, elements, errors, the report, the contract of ops."""

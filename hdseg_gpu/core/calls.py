@@ -1,8 +1,8 @@
 """Public functions whose keyword arguments are the fields of a dataclass.
 
-The function itself gets one object. Its callers see a signature with every argument, at run time
-(``help``, notebooks) and in type checkers and editors, which take it from the dataclass; the
-docstring's Parameters are made of the fields (docs/decisions/0013-options.md).
+The function itself receives one object. Its callers see a signature with every argument, at run
+time (``help``, notebooks) and in type checkers and editors, which take it from the dataclass; the
+Parameters of the docstring are generated from the fields (docs/decisions/0013-options.md).
 """
 
 import inspect
@@ -27,9 +27,9 @@ _WIDTH = 96  # of the docstring's lines, without their indent
 def taking(
     kind: Callable[_P, _Call],
 ) -> Callable[[Callable[[_Call], _Result]], Callable[_P, _Result]]:
-    """Return a decorator: the function gets a `kind`, its callers pass the fields of one.
+    """Return a decorator: callers pass the fields of `kind`, the function receives the object.
 
-    An unknown keyword is refused with ``InvalidInput``, which names those that there are.
+    An unknown keyword raises ``InvalidInput`` with the valid ones.
     """
     assert isinstance(kind, type)
     signature = _signature(kind)
@@ -60,7 +60,7 @@ def taking(
 
 
 def values_of(call: Any, kind: type[Any]) -> dict[str, Any]:
-    """Return the arguments of a call that a `kind` of call has, too."""
+    """Return the arguments of a call that are fields of `kind`, by name."""
     return {each.name: getattr(call, each.name) for each in fields(kind)}
 
 
@@ -82,7 +82,7 @@ def _signature(kind: type[Any]) -> inspect.Signature:
 
 
 def _complete(annotation: Any) -> Any:
-    """Return the bare type of an argument, None for what may be missing."""
+    """Return the bare type of an argument; the type variable of optional ones becomes None."""
     if getattr(annotation, "__parameters__", ()):
         annotation = annotation[None]
     if get_origin(annotation) is Annotated:
@@ -92,7 +92,7 @@ def _complete(annotation: Any) -> Any:
 
 
 def _documented(text: str | None, kind: type[Any]) -> str | None:
-    """Return a docstring with the Parameters section before that of what is returned."""
+    """Return a docstring with the Parameters section inserted before Returns."""
     if text is None:  # python -OO
         return None
     lines = ["Parameters", "----------"]

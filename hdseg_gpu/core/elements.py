@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput, shown
 
 MAX_RADIUS = 4
-# The miss side's direction (x right, y down): N, NE, E, SE, S, SW, W, NW.
+# Direction of the miss side (x right, y down): N, NE, E, SE, S, SW, W, NW.
 _DIRECTIONS = ((0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1))
 
 
@@ -30,7 +30,7 @@ def wedges(radius: int) -> NDArray[np.int8]:
     return elements
 
 
-# The element sets by name: functions that return (m, n, n), n odd and at most 2 MAX_RADIUS + 1.
+# Element sets by name: functions that return (m, n, n), n odd and at most 2 MAX_RADIUS + 1.
 SETS: dict[str, Callable[[], NDArray[np.int8]]] = {
     "9x9": partial(wedges, 4),
     "3x3": partial(wedges, 1),
@@ -38,7 +38,7 @@ SETS: dict[str, Callable[[], NDArray[np.int8]]] = {
 
 
 def structuring_elements(name: str) -> NDArray[np.int8]:
-    """Return the elements of a set by its name.
+    """Return the structuring elements of a named set.
 
     Parameters
     ----------

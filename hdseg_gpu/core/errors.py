@@ -1,42 +1,42 @@
-"""What can go wrong, by whose fault."""
+"""The package's errors and warning, and how messages show values."""
 
 from collections.abc import Sequence
 from typing import Any
 
-_MOST_LISTED = 10  # values that a message names one by one
-_SHOWN = 80  # letters of a value in a message
+_MOST_LISTED = 10  # values that a message lists
+_SHOWN = 80  # characters of a value in a message
 
 
 class HdsegError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base of all errors that this package raises deliberately."""
 
     def __str__(self) -> str:
-        """Return the message on one line, whatever names of files have in them."""
+        """Return the message on one line, even if a file name contains line breaks."""
         return super().__str__().replace("\n", "\\n")
 
 
 class InvalidInput(HdsegError, ValueError):
-    """An argument or a file cannot be used; the message names it, its value and the remedy."""
+    """An argument or a file is invalid; the message names it, its value and the remedy."""
 
 
 class BackendUnavailable(HdsegError, RuntimeError):
-    """The backend that was asked for cannot run here; the message says why."""
+    """The requested backend cannot run here; the message says why."""
 
 
 class OutOfDeviceMemory(HdsegError, MemoryError):
-    """The device's memory, or the share of it that may be used, is not enough."""
+    """The device, or the part of its memory that may be used, does not have enough memory."""
 
 
 class NotConverged(HdsegError, RuntimeError):
-    """The solver that was asked for did not reach the tolerance."""
+    """The requested solver did not reach the tolerance."""
 
 
 class Unfinished(HdsegError, RuntimeError):
-    """A run over a file stopped before its end; what is done is kept, and it can be resumed."""
+    """A file run stopped before its end; finished work is kept, and the run can be resumed."""
 
 
 class NotWritten(HdsegError, OSError):
-    """An output could not be written, for want of space, say; nothing has its name."""
+    """An output could not be written, for example for lack of space; no partial file exists."""
 
     def __init__(self, message: str, reason: str = "", number: int | None = None) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class RefinementWarning(UserWarning):
 
 
 def listed(values: Sequence[Any]) -> str:
-    """Return values as messages show them: all of a few, the first of many and their number."""
+    """Return values as text for a message: all of a few, or the first of many and their number."""
     if len(values) <= _MOST_LISTED:
         return str(list(values))
     first = ", ".join(map(str, values[:_MOST_LISTED]))
@@ -56,9 +56,9 @@ def listed(values: Sequence[Any]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as messages have it: on one line, and short, whatever it is."""
+    """Return the repr of any value for a message, on one line and at most 80 characters."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # an integer of many thousand digits, or what somebody else has written
+    except Exception:  # an integer of many thousand digits, or a faulty __repr__
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

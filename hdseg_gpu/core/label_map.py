@@ -1,4 +1,4 @@
-"""Which labels a map has, and the map with other numbers in their place."""
+"""The labels that occur in a map, and recoding of maps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +12,17 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.core.values import Values
 
-_WIDEST = 1 << 22  # entries of a table with a place for each label; beyond it they are sorted
-_STRIP = 1 << 20  # labels that are sorted at a time
+_WIDEST = 1 << 22  # range of labels up to which a lookup table is used; beyond it they are sorted
+_STRIP = 1 << 20  # labels sorted at a time
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A map (h, w) of integers or bools, wherever its array is, and the labels that occur."""
+    """A map (h, w) of integers or bools, on the host or a device, and the labels that occur."""
 
     array: NDArray[Any]
     labels: NDArray[Any]  # (K,) in host memory, ascending, in the dtype of the map
-    place: NDArray[np.int64] | None  # (K,) of each in a table that begins with `low`, if they fit
+    place: NDArray[np.int64] | None  # (K,) label - low; None if a lookup table would be too large
     low: int
     value_ops: Values
 
@@ -41,11 +41,11 @@ class LabelMap:
 
 
 def label_map(name: str, array: NDArray[Any], value_ops: Values = values) -> LabelMap:
-    """Return the map of an array (h, w) of integers or bools, contiguous."""
+    """Return the label map of a contiguous array (h, w) of integers or bools."""
     low, high = _range(array, value_ops)
     if high - low < _WIDEST:
         place = np.flatnonzero(value_ops.occurring(array, low, high - low + 1))
-        # Modulo 2^bits, as the least label and the distance from it need not fit into the dtype.
+        # Modulo 2^bits, since the distance from the least label may not fit into the dtype.
         bits = np.dtype(f"u{array.dtype.itemsize}")
         found = place.astype(bits) + np.array(low % (1 << 8 * bits.itemsize), bits)
         labels = found.view(array.dtype)
@@ -55,21 +55,21 @@ def label_map(name: str, array: NDArray[Any], value_ops: Values = values) -> Lab
         labels = labels if isinstance(labels, np.ndarray) else labels.get()
     if len(labels) > MAX_CLASSES:
         raise InvalidInput(
-            f"{name} has {len(labels)} different labels; at most {MAX_CLASSES} are supported. "
+            f"{name} has {len(labels)} distinct labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
     return LabelMap(array, labels, place, low, value_ops)
 
 
 def label_classes(name: str, array: NDArray[Any], value_ops: Values = values) -> Coarse:
-    """Return a label map, contiguous, with labels replaced by indices 0..K-1, ascending."""
+    """Return a contiguous label map as class indices 0..K-1, in ascending order of the labels."""
     found = label_map(name, array, value_ops)
     count = len(found.labels)
     return Coarse(found.labels, found.recoded(np.arange(count, dtype=class_dtype(count))), None)
 
 
 def seed_classes(array: NDArray[Any], value_ops: Values) -> Coarse:
-    """Return the classes of a full-size label map whose labels + 1 can serve as seeds."""
+    """Return the classes of a full-size label map; label + 1 must be a valid seed."""
     classes = label_classes("mask", array, value_ops)
     lowest, highest = int(classes.values[0]), int(classes.values[-1])
     if lowest < 0:
@@ -85,7 +85,7 @@ def seed_classes(array: NDArray[Any], value_ops: Values) -> Coarse:
 
 
 def _range(array: NDArray[Any], value_ops: Values) -> tuple[int, int]:
-    """Return two labels between which all are; narrow types need no look at the values."""
+    """Return bounds of the labels; for narrow types those of the type, without a pass."""
     if array.dtype.kind == "b":
         return 0, 1
     if array.dtype.itemsize <= 2:
@@ -95,7 +95,7 @@ def _range(array: NDArray[Any], value_ops: Values) -> tuple[int, int]:
 
 
 def _strips(array: NDArray[Any], xp: Any) -> list[slice]:
-    """Return rows that together are all of an array, in host memory some at a time."""
+    """Return slices of rows that cover an array: strips in host memory, all rows on a device."""
     rows = array.shape[0]
     step = max(1, _STRIP * rows // array.size) if xp is np else rows
     return [slice(top, top + step) for top in range(0, rows, step)]

@@ -1,4 +1,4 @@
-"""Locks that a fork does not leave locked."""
+"""Locks that are free again in a forked child."""
 
 import os
 import threading
@@ -9,9 +9,9 @@ from weakref import WeakSet
 class Lock:
     """A lock that is free in a forked child, whoever held it in the parent.
 
-    A fork takes along the thread that calls it and no other: one that holds a lock at that moment
-    would never give it back in the child. So what is changed under it must be harmless if it is
-    half done: counters, and caches whose entries are complete.
+    Only the forking thread exists in the child: a lock held by another thread at that moment would
+    never be released there. So state protected by this lock must be harmless when half updated:
+    counters, and caches whose entries are complete.
     """
 
     _make: Any = threading.Lock
@@ -27,12 +27,12 @@ class Lock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Forget who holds it."""
+        """Replace the lock by a free one."""
         self._lock = self._make()
 
 
 class RLock(Lock):
-    """One that the thread that holds it may take again."""
+    """A reentrant ``Lock``."""
 
     _make = threading.RLock
 

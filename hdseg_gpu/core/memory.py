@@ -1,4 +1,4 @@
-"""How much memory this process occupies, how much is free, and what may still be taken."""
+"""Resident memory of this process, free memory, and the memory budget."""
 
 import os
 import resource
@@ -19,37 +19,37 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes that this process may occupy in all.
+    """Limit of the resident memory of this process, in bytes.
 
-    What a file says of its size is held against it before anything is decoded.
+    The size in a file's header is checked against it before anything is decoded.
     """
 
     total: int
-    given: bool  # by the caller, as max_memory; else it is half of what was free
+    given: bool  # by the caller as max_memory; else half of what was free
 
     @property
     def left(self) -> int:
-        """Return the bytes that may still be taken."""
+        """Return the bytes that may still be allocated."""
         return max(0, self.total - resident())
 
     @property
     def name(self) -> str:
-        """Return what messages call it."""
+        """Return the name of the budget in messages."""
         if self.given:
             return f"max_memory={self.total} ({self.total // MiB} MiB)"
         return f"half of the free memory ({self.total // MiB} MiB)"
 
     def require(self, need: int, what: str, remedy: str) -> None:
-        """Refuse what takes more bytes than are left.
+        """Raise InvalidInput if an operation needs more bytes than are left.
 
         Parameters
         ----------
         need : int
-            Bytes that it takes at most.
+            Upper bound of the bytes needed.
         what : str
-            "photo.png: decoding 9000 x 9000 pixels of 4 bytes" say.
+            The operation, such as "photo.png: decoding 9000 x 9000 pixels of 4 bytes".
         remedy : str
-            What to do beside allowing more: "save it as a tiled TIFF" say.
+            The alternative to a larger budget, such as "save it as a tiled TIFF".
 
         """
         left = self.left
@@ -63,24 +63,24 @@ class Budget:
             )
 
 
-# Returns the bytes that an array will take beside itself, by its shape and dtype; may refuse it.
+# Bytes that an array of a shape and dtype needs beside itself; may raise InvalidInput.
 Cost = Callable[[tuple[int, ...], Any], int]
 
 
 def nothing(_shape: tuple[int, ...], _dtype: Any) -> int:
-    """Return the cost of an array that is used as it is."""
+    """Return the cost of an array that is used unchanged."""
     return 0
 
 
 def budget_of(max_memory: int | None) -> Budget:
-    """Return the budget that a caller sets; by default half of what is free may be taken."""
+    """Return the caller's budget; by default the resident memory and half of what is free."""
     if max_memory is None:
         return Budget(resident() + free_memory() // 2, False)
     return Budget(max_memory, True)
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are free for this process."""
+    """Return the free memory in bytes, within the limits of cgroups and ``ulimit -v``."""
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -100,12 +100,12 @@ def free_memory() -> int:
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process occupies, 0 where that cannot be told."""
+    """Return the resident memory in bytes, 0 where it is unavailable."""
     return _status("VmRSS:")
 
 
 def peak() -> int:
-    """Return the most that it ever occupied."""
+    """Return the peak resident memory in bytes, 0 where it is unavailable."""
     return _status("VmHWM:")
 
 

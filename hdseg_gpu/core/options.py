@@ -1,7 +1,7 @@
-"""The options of a refinement: name, type, default, check and words of each, in one place.
+"""The options of a refinement, each declared once: name, type, default, check and texts.
 
-``refine``, ``refine_file``, lazy arrays and the command line take their options from the
-dataclasses here: signatures, docstrings and help texts are made of the fields.
+The signatures, docstrings and help texts of ``refine``, ``refine_file``, lazy arrays and the
+command line are generated from the fields of the dataclasses here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +19,8 @@ from hdseg_gpu.core.registry import BACKENDS, SOLVERS
 EDGE_RULES = ("intensity", "boundary")
 INTERPOLATIONS = ("linear", "cubic")  # and "nearest", for label maps
 
-# What "published" has instead of the options' own defaults: Saravanan, Challa, Danda, arXiv
-# 2208.01254, and their own program. None of "edges": "boundary" with a boundary map.
+# The defaults of "published" that differ: Saravanan, Challa, Danda, arXiv 2208.01254, and their
+# program. "edges" None: "boundary" if there is a boundary map.
 METHODS: dict[str, dict[str, Any]] = {
     "evidence": {},  # docs/decisions/0006-evidence.md
     "published": {
@@ -35,18 +35,18 @@ METHODS: dict[str, dict[str, Any]] = {
         "solver": "direct",
     },
 }
-# Passes for each unit of scale where there is no method (``seeds``), and the scale that is assumed
-# where it cannot be known: docs/decisions/0002-defaults.md.
+# Passes per unit of scale where there is no method (``seeds``), and the scale assumed where the
+# sizes do not determine it: docs/decisions/0002-defaults.md.
 PASSES_PER_SCALE = 2.0
 ASSUMED_SCALE = 8.0
-# The label of pixels to leave alone, by a convention of data sets.
+# The label of ignored pixels, by convention of many data sets.
 IGNORED = 255
-# Largest error of a potential. Rounding alone makes two direct solvers differ by 1e-6 at beta =
-# 5000, where clusters hang on edges of 1e-10: less cannot be promised.
+# Largest error of a potential. At beta = 5000, where edges of 1e-10 connect clusters, two direct
+# solvers differ by 1e-6 from rounding alone: smaller tolerances cannot be guaranteed.
 TOLERANCE = 1e-4
 LEAST_TOLERANCE = 1e-6
-MAX_WEIGHT = 1e12  # of beta and gamma; larger ones say no more and lead to overflow
-MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edges weigh 1e-10 at least, in float32
+MAX_WEIGHT = 1e12  # of beta and gamma; larger ones change nothing and may overflow
+MIN_WEIGHT = 1e-12  # of gamma, if it is not 0; edge weights are at least 1e-10, in float32
 MAX_WINDOW = 15  # of the majority filter
 
 Check = Callable[[str, Any], Any]
@@ -55,21 +55,21 @@ Call = TypeVar("Call", bound="CallOptions")
 
 @dataclass(frozen=True)
 class About:
-    """What is known of an option beside its name, type and default.
+    """Description of an option beside its name, type and default.
 
-    "{default}" in `text` and `help` is what the option is under each method.
+    "{default}" in `text` and `help` is replaced by the option's default under each method.
     """
 
-    kind: str  # of what may be passed, as docstrings have it
-    text: str  # the docstring's sentences
-    help: str = ""  # the command line's; without, it is no option there
+    kind: str  # type of the argument, as in docstrings
+    text: str  # description in docstrings
+    help: str = ""  # description on the command line; if empty, there is no such option
     check: Check | None = None  # (name, value) -> value; None: ``params_of`` checks it
-    usual: Any = None  # the default under "evidence", where None leaves it to the method
-    cli: Any = None  # the type on the command line, if it is another one
+    usual: Any = None  # default under "evidence", for options that are None unless given
+    cli: Any = None  # type on the command line, if different
 
 
 def about(kind: type[Any]) -> dict[str, About]:
-    """Return what is known of each argument of a call, in the order of its signature."""
+    """Return the description of each argument of a call, in the order of its signature."""
     found = {each.name: each for each in fields(kind)}
     order = sorted(found, key=lambda name: bool(found[name].kw_only))
     return {name: _about(found[name]) for name in order}
@@ -81,7 +81,7 @@ def _about(each: Field[Any]) -> About:
 
 
 def checked(call: Call) -> Call:
-    """Return a call whose options have passed their checks; those that need the input come later.
+    """Return a call with checked options; checks that need the input are made later.
 
     Raises InvalidInput.
     """
@@ -94,24 +94,24 @@ def checked(call: Call) -> Call:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return names as docstrings list what may be passed."""
+    """Return names as numpydoc lists choices: {"a", "b"}."""
     return "{" + ", ".join(f'"{name}"' for name in names) + "}"
 
 
 def any_of(names: Iterable[str]) -> str:
-    """Return names as a sentence lists them: a, b or c."""
+    """Return names as in a sentence: a, b or c."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def usual(name: str, method: str = "evidence") -> Any:
-    """Return what an option of ``Options`` is under a method if it is not given."""
+    """Return the default of an option of ``Options`` under a method."""
     found: Mapping[str, About] = about(Options)
     return METHODS[method].get(name, found[name].usual)
 
 
 def described(name: str, said: About, sentence: str, quote: str = '"') -> str:
-    """Return a sentence about an option with its defaults filled in."""
+    """Return the description of an option with its defaults filled in."""
     if "{default}" not in sentence:
         return sentence
     default = _written(said.usual, quote)
@@ -131,7 +131,7 @@ def _written(value: Any, quote: str) -> str:
 
 def _unsure(name: str, value: Any) -> float:
     if at_least(name, value, 0.0, 1.0) == 1.0:
-        raise InvalidInput(f"{name}={shown(value)} leaves no pixel known; pass a number below 1.")
+        raise InvalidInput(f"{name}={shown(value)} leaves no seed; pass a number below 1.")
     return float(value)
 
 
@@ -139,29 +139,28 @@ def _window(name: str, value: Any) -> int:
     side = integer(name, value)
     if side not in range(1, MAX_WINDOW + 1, 2):
         raise InvalidInput(
-            f"{name}={shown(value)} is not possible; pass an odd integer from 1 (off) to "
-            f"{MAX_WINDOW}."
+            f"{name}={shown(value)} must be an odd integer from 1 (off) to {MAX_WINDOW}."
         )
     return side
 
 
-# What an option is that is not given: None in a call, Never in what is complete (``Params``).
+# The type of an option that is not given: None in a call, Never in complete ``Params``.
 Missing = TypeVar("Missing")
 UNSET: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Generic[Missing]):
-    """The options of the algorithm: labels depend on these, and on nothing else but the input."""
+    """The options of the algorithm: labels depend only on these and on the input."""
 
     method: Annotated[
         str,
         About(
             one_of(METHODS),
-            "Where the defaults of the options below come from; what is given is final. "
-            '"evidence" is the most accurate one known here. "published" is the plain random '
-            "walker of Saravanan, Challa and Danda as their own program has it.",
-            f"{any_of(METHODS)}: where the defaults of other options come from.",
+            "Set of defaults for the options below; options that are passed override it. "
+            '"evidence" is the most accurate. "published" is the plain random walker of '
+            "Saravanan, Challa and Danda with the settings of their program.",
+            f"Set of defaults for other options: {any_of(METHODS)}.",
             check=lambda name, value: choice(name, value, tuple(METHODS)),
         ),
     ] = "evidence"
@@ -169,23 +168,23 @@ class Options(Generic[Missing]):
         float | Missing,
         About(
             "float, optional",
-            "Image pixels for each pixel the network decided. Default: max(H / h, W / w); "
+            "Image pixels per pixel that the network decided. Default: max(H / h, W / w); "
             f"{ASSUMED_SCALE:g} is assumed, with a warning, when the coarse map has the image's "
             "size.",
-            "Image pixels for each pixel the network decided. Default: as the sizes are.",
+            "Image pixels per pixel that the network decided. Default: the ratio of the sizes.",
         ),
     ] = UNSET
     passes: Annotated[
         int | Missing,
         About(
             "int, optional",
-            "Passes of thinning: the band is about 2 passes wide. 0 is plain interpolation: "
-            "without a band there is no evidence either, and what is `unsure` is the walker's "
-            "alone. With evidence, these are the passes of the first round; the next have fewer, "
-            "and a coarse map that deserves no doubt has the last round alone. Default: {default} "
-            "times the scale, rounded.",
-            "Passes of thinning; 0 is interpolation alone. Default: {default} times the scale.",
-            usual=12.0,  # for each unit of scale
+            "Passes of thinning: the band is about 2 passes wide. 0 is interpolation only: "
+            "without a band there is no evidence, and only pixels that are `unsure` go to the "
+            "walker. With evidence, these are the passes of the first round; later rounds have "
+            "fewer, and without doubt in the coarse map only the last round runs. Default: "
+            "{default} times the scale, rounded.",
+            "Passes of thinning; 0 is interpolation only. Default: {default} times the scale.",
+            usual=12.0,  # per unit of scale
         ),
     ] = UNSET
     elements: Annotated[
@@ -203,10 +202,10 @@ class Options(Generic[Missing]):
         float | Missing,
         About(
             "float, optional",
-            "In [0, 1). Pixels whose largest two interpolated probabilities differ by at most "
-            "this are unknown, too, unless an object would be left without seeds; 0 is off. "
-            "Without effect on labels. Default: {default}.",
-            "Pixels are unknown, too, whose two largest probabilities differ by at most this. "
+            "In [0, 1). Pixels whose two largest interpolated probabilities differ by at most "
+            "this become unknown as well, unless an object would lose all its seeds; 0 is off. "
+            "No effect if `coarse` holds labels. Default: {default}.",
+            "Pixels whose two largest probabilities differ by at most this become unknown. "
             "Default: {default}.",
             check=_unsure,
             usual=0.0,
@@ -216,10 +215,10 @@ class Options(Generic[Missing]):
         bool | Missing,
         About(
             "bool, optional",
-            "Whether spurs of the seeds become unknown: seeds that do not survive the opening of "
-            "their class's seeds by a 3 x 3 square, at most 2 passes (in rows and in columns) "
-            "from a seed of their class that does. Thin structures on their own stay. Default: "
-            "{default}.",
+            "Whether spurs of the seeds become unknown: seeds removed by an opening of their "
+            "class's seeds with a 3 x 3 square that lie within 2 passes (in rows and in columns) "
+            "of a seed of their class that is not removed. Isolated thin structures stay. "
+            "Default: {default}.",
             "Whether spurs of seeds become unknown. Default: --prune.",
             check=switch,
             usual=True,
@@ -229,9 +228,9 @@ class Options(Generic[Missing]):
         str | Missing,
         About(
             f"{one_of(EDGE_RULES)}, optional",
-            'What the edge weights are taken from, see Notes. Default: "intensity" ("published": '
+            'Source of the edge weights, see Notes. Default: "intensity" ("published": '
             '"boundary" if there is a boundary map).',
-            f"What edge weights are taken from: {any_of(EDGE_RULES)} (needs --boundary). Default: "
+            f"Source of the edge weights: {any_of(EDGE_RULES)} (needs --boundary). Default: "
             "intensity (published: boundary if there is a boundary map).",
             usual="intensity",
         ),
@@ -261,11 +260,11 @@ class Options(Generic[Missing]):
         str | Missing,
         About(
             f"{one_of(('nearest', *INTERPOLATIONS))}, optional",
-            'How the coarse map is enlarged. Default: {default} for labels, "linear" for '
-            'probabilities, which cannot take "nearest". Labels are interpolated as one plane a '
-            "class, 1 inside and 0 outside: the boundary comes out smooth instead of "
+            'How the coarse map is upsampled. Default: {default} for labels, "linear" for '
+            'probabilities, which do not support "nearest". Labels are interpolated as one plane '
+            "per class, 1 inside and 0 outside: the boundary becomes smooth instead of "
             "stair-stepped.",
-            f"How COARSE is enlarged: {any_of(('nearest', *INTERPOLATIONS))}. Default: "
+            f"How COARSE is upsampled: {any_of(('nearest', *INTERPOLATIONS))}. Default: "
             "{default} for labels, linear for probabilities.",
             usual="cubic",
         ),
@@ -274,10 +273,10 @@ class Options(Generic[Missing]):
         int | Missing,
         About(
             "int, optional",
-            f"Side, odd and at most {MAX_WINDOW}, of the window whose most frequent label each "
-            "pixel of the band takes in the end: a mode filter. A "
-            "pixel's own label wins a tie, else the smallest. 1 is off. Probabilities and counts "
-            "of the report stay the walker's. Default: {default}.",
+            f"Side, odd and at most {MAX_WINDOW}, of the window of a final majority filter over "
+            "the band; with two labels this is the median filter. A pixel's own label wins a tie, "
+            "else the smallest. 1 is off. Probabilities and the counts in the report are those "
+            "before the filter. Default: {default}.",
             "Side of the final majority filter; 1 is off. Default: {default}.",
             check=_window,
             usual=3,
@@ -287,8 +286,8 @@ class Options(Generic[Missing]):
         str | Missing,
         About(
             f"{one_of(SOLVERS)}, optional",
-            'How the system is solved. "auto": "multigrid", and "direct" where that proves '
-            'nothing. "cg": the conjugate gradients of SciPy or CuPy, preconditioned by '
+            'How the system is solved. "auto": "multigrid", and "direct" where its error cannot '
+            'be certified. "cg": the conjugate gradients of SciPy or CuPy, preconditioned by '
             "multigrid. Default: {default}.",
             f"How the system is solved: {any_of(SOLVERS)}. Default: {{default}}.",
             check=lambda name, value: choice(name, value, tuple(SOLVERS)),
@@ -299,8 +298,8 @@ class Options(Generic[Missing]):
         float,
         About(
             "float",
-            "Largest error that a potential may have against the exact solution of the system, "
-            f"from {LEAST_TOLERANCE:g} on. The system's weights are float32, within 6e-6 of the "
+            "Largest error of a potential against the exact solution of the system, at least "
+            f"{LEAST_TOLERANCE:g}. The system's weights are float32, within 6e-6 of the "
             "formulas below.",
             "Largest error of a potential.",
             check=partial(at_least, minimum=LEAST_TOLERANCE, maximum=0.5),
@@ -310,7 +309,7 @@ class Options(Generic[Missing]):
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions(Options[None]):
-    """What every way to call the algorithm takes beside the input."""
+    """The options that all functions of the algorithm share, beside the input."""
 
     boundary: Annotated[
         ArrayLike | None,
@@ -323,25 +322,25 @@ class CallOptions(Options[None]):
         int | None,
         About(
             "int or False, optional",
-            "Label of pixels that pass through: enlarged by nearest neighbour, they keep it, and "
-            "for all others they are as good as outside the picture. The nearest class (in city "
-            "blocks) goes on beneath them for the thinning; then no edge of the walker's graph "
-            "leads to them, and what they cut off from all seeds keeps its class unless gamma > "
-            f"0. Probabilities are 0 there for all classes. Default: {IGNORED}, with a warning, "
-            "if a map of integers has it as its largest label and is not a mask of 0 and "
-            f"{IGNORED} alone. False, or a label that does not occur such as -1: none.",
-            f"Label of COARSE that passes through; -1 for none. Default: {IGNORED}, where it is "
-            "the largest label of more than a mask.",
+            "Label of ignored pixels. They are upsampled by nearest neighbour, keep the label, and "
+            "affect other pixels no more than the outside of the image. For the thinning they take "
+            "the nearest class (city-block distance). No edge of the walker's graph leads to them; "
+            "pixels they separate from all seeds keep their class unless gamma > 0. Their "
+            f"probabilities are 0 for all classes. Default: {IGNORED}, with a warning, if it is "
+            f"the largest label of an integer map that has labels other than 0 and {IGNORED}. "
+            "False, or a label that does not occur such as -1: none.",
+            f"Label of ignored pixels in COARSE; -1 for none. Default: {IGNORED}, if it is the "
+            f"largest label and COARSE has labels other than 0 and {IGNORED}.",
         ),
     ] = None
     alpha: Annotated[
         bool | None,
         About(
             "bool, optional",
-            "Whether the last channel is alpha, to be ignored. Default: only if there are 4 "
+            "Whether the last channel is alpha and is ignored. Default: True if there are 4 "
             "channels, or the file says so.",
-            "Whether the image's last channel is alpha, to be ignored. Default: as the file says, "
-            "or if there are 4 channels.",
+            "Whether the image's last channel is alpha and is ignored. Default: if the file says "
+            "so, or if there are 4 channels.",
         ),
     ] = None
     class_axis: Annotated[
@@ -356,8 +355,8 @@ class CallOptions(Options[None]):
         str,
         About(
             one_of(("auto", *BACKENDS)),
-            'Where it runs. An explicit name is final. "auto": "cuda" if there is a device, else '
-            '"cpu".',
+            'Where it runs. An explicit name is never replaced. "auto": "cuda" if there is a '
+            'device, else "cpu".',
             f"Where it runs: {any_of(('auto', *BACKENDS))}.",
         ),
     ] = "auto"
@@ -365,14 +364,13 @@ class CallOptions(Options[None]):
         float | None,
         About(
             "float, optional",
-            "Bytes of a CUDA device's memory that the call may take beside its input and output. "
-            "Default: 90 % of what is free when the call begins; where several processes share a "
-            "device, give each its part to be sure of it. An image in host memory that does not "
-            "fit is sent strip by strip, with the same result; if there still is not enough, "
-            'backend="auto" goes on with "cpu" and says so. One on the device is copied only if '
-            "it is not contiguous or has alpha.",
-            "Memory of a CUDA device to take: bytes, or such as 800M or 4G (2^30). Default: 90 % "
-            "of what is free.",
+            "Bytes of a CUDA device's memory that the call may use beside its input and output. "
+            "Default: 90 % of what is free when the call begins; set it if several processes share "
+            "a device. An image in host memory that does not fit is processed in strips, with the "
+            'same result; if memory is still too small, backend="auto" continues with "cpu" and '
+            "warns. An image on the device is copied only if it is not contiguous or has alpha.",
+            "Limit of CUDA device memory: bytes, or e.g. 800M or 4G (2^30). Default: 90 % of what "
+            "is free.",
             cli=str | None,
         ),
     ] = None

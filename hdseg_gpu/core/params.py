@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.options import Options
 
-# What float32 leaves of potentials: 8 roundings of the weights, right-hand sides and results.
+# Error of potentials from float32: 8 roundings of the weights, right-hand sides and results.
 ROUNDING = 5e-7
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params(Options[Never]):
-    """The options of one refinement, checked and complete: nothing is missing any more."""
+    """The options of one refinement, checked and complete: no field is None."""
 
     elements: NDArray[np.int8]  # (m, n, n), n odd and at most 9
 
@@ -32,13 +32,13 @@ class Params(Options[Never]):
 
 @dataclass(frozen=True)
 class Coarse:
-    """A coarse map, labels replaced by class indices 0..K-1 in ascending order of the labels."""
+    """A coarse map as class indices 0..K-1, in ascending order of the labels, or probabilities."""
 
     values: NDArray[Any]  # (K,) the label of each class
     classes: Classes | None  # (h, w) class indices, or None for probabilities
     probabilities: NDArray[np.float32] | None  # (K, h, w), summing to 1, or None for labels
-    ignored: NDArray[np.bool_] | None = None  # (h, w) where no class is: the label passes through
-    ignore_index: int | None = None  # that label; None if there is no such pixel
+    ignored: NDArray[np.bool_] | None = None  # (h, w) ignored pixels, which have no class
+    ignore_index: int | None = None  # their label; None if there are no such pixels
 
     @property
     def count(self) -> int:
@@ -53,15 +53,15 @@ class Coarse:
         return planes.shape[-2], planes.shape[-1]
 
     def scale_to(self, shape: tuple[int, int]) -> float:
-        """Return s = max(H / h, W / w), the pixels of `shape` for each of this map."""
+        """Return the scale max(H / h, W / w) of this map in an image of `shape`."""
         return max(shape[0] / self.shape[0], shape[1] / self.shape[1])
 
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """What only the whole picture can tell; a tile never computes these of its own."""
+    """Statistics of the whole image; never computed from a single tile."""
 
     sigma: float  # standard deviation of the edge features over the whole image
     edge_scale: float  # factor of the squared difference in the edge weight's exponent
     center: NDArray[np.float64]  # (C,) mean of each channel of the image
-    scale: float  # 1 by the standard deviation of all the image's values
+    scale: float  # 1 / standard deviation of all values of the image

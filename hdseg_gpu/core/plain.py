@@ -1,4 +1,4 @@
-"""Dataclasses from the plain values that JSON made of them, which need not be such."""
+"""Restores dataclasses from untrusted JSON values."""
 
 from dataclasses import fields
 from types import NoneType, UnionType
@@ -8,9 +8,9 @@ _T = TypeVar("_T")
 
 
 def restored(kind: type[_T], values: object) -> _T:
-    """Return what ``dataclasses.asdict`` and JSON have made plain values of.
+    """Return the dataclass `kind` from values that ``dataclasses.asdict`` and JSON produced.
 
-    Raises ValueError where names are missing or unknown, or a value has the wrong type.
+    Raises ValueError if names are missing or unknown, or a value has the wrong type.
     """
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
@@ -20,7 +20,7 @@ def restored(kind: type[_T], values: object) -> _T:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    """Return a value of JSON as what it was, ValueError if it was no such thing."""
+    """Return a JSON value converted to the type `hint`; raises ValueError if it is of another."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _any_of(parts, value)
@@ -32,7 +32,7 @@ def _typed(hint: Any, value: Any) -> Any:
         kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
         if len(kinds) == len(value):
             return tuple(_typed(k, v) for k, v in zip(kinds, value, strict=True))
-    if origin is dict and isinstance(value, dict):  # JSON's names are strings
+    if origin is dict and isinstance(value, dict):  # JSON keys are strings
         return {name: _typed(parts[1], v) for name, v in value.items()}
     raise ValueError(f"{value!r:.40} is no {hint}")
 

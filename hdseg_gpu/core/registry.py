@@ -1,7 +1,7 @@
-"""Solvers and backends by name: the one list of them, and where their code is.
+"""The registry of solvers and backends by name.
 
 Options, help texts and messages take the names from here. An entry is the address of a function,
-"module:function", imported when it is first asked for; another package may add its own.
+"module:function", imported on first use; other packages may add their own.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ SOLVERS = {
     "amg": "hdseg_gpu.solvers.amg:amg",
     "direct": "hdseg_gpu.solvers.direct:direct",
 }
-# A backend is a function (device) -> Ops that raises BackendUnavailable where it cannot run. Best
+# A backend is a function (device) -> Ops that raises BackendUnavailable if it cannot run. Best
 # first: "auto" takes the first that can.
 BACKENDS = {
     "cuda": "hdseg_gpu.backends.cuda:open_cuda",
     "cpu": "hdseg_gpu.backends.cpu:open_cpu",
     "reference": "hdseg_gpu.backends.reference:open_reference",
 }
-ON_DEVICE = {"cuda"}  # of them, those whose arrays are not in host memory
+ON_DEVICE = {"cuda"}  # backends whose arrays are not in host memory
 
 
 def function_at(address: str) -> Any:
-    """Return the function at "module:function"; its module is imported now."""
+    """Return the function at "module:function", after importing its module."""
     module, _, name = address.partition(":")
     return getattr(import_module(module), name)
 
@@ -39,16 +39,16 @@ def function_at(address: str) -> Any:
 def loaded(
     table: Mapping[str, str], option: str, name: str, missing: type[HdsegError] = HdsegError
 ) -> Any:
-    """Return the function that a name stands for.
+    """Return the function registered under a name.
 
-    table: SOLVERS or BACKENDS; option: what messages call it, "solver" or "backend".
+    table: SOLVERS or BACKENDS; option: its name in messages, "solver" or "backend".
 
     Raises
     ------
     InvalidInput
         The name is unknown.
     HdsegError
-        Its code, or a library that it needs, cannot be imported: the class `missing`.
+        Of class `missing`: its code, or a library that it needs, cannot be imported.
     """
     address = table[choice(option, name, tuple(table))]
     module, _, function = address.partition(":")

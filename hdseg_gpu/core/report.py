@@ -1,4 +1,4 @@
-"""What a refinement did: the report, and the stages that fill it."""
+"""The report of a refinement, and the stages that fill it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,23 +14,22 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What one call of ``refine`` did, with which settings, and how long it took.
+    """Settings, counts and times of one call of ``refine``.
 
-    ``solver`` is the solver that gave the answer: "multigrid", "cg", "amg", "direct", several
-    joined by "+" when some systems or components needed another, or "none" when there was nothing
-    to solve.
+    ``solver`` is the solver that was used: "multigrid", "cg", "amg", "direct", several joined by
+    "+" if some systems or components needed another, or "none" if there was nothing to solve.
     """
 
     shape: tuple[int, int]
     coarse_shape: tuple[int, int]
     labels: tuple[int | bool, ...]
-    ignore_index: int | None  # the label that passed through, if there was one
+    ignore_index: int | None  # the label of ignored pixels, if there were any
     method: str
     backend: str
     solver: str
     scale: float
-    passes: int  # of the last thinning, which the seeds come from
-    doubt: float | None  # of the coarse map near its boundaries, 0 to 1; None without evidence
+    passes: int  # of the last thinning, which gives the seeds
+    doubt: float | None  # in the coarse map near its boundaries, 0 to 1; None without evidence
     interpolation: str
     edges: str
     beta: float
@@ -39,20 +38,20 @@ class Report:
     unsure: float
     prune: bool
     majority: int
-    tolerance: float  # bound asked for on the error of the potentials
+    tolerance: float  # requested bound on the error of the potentials
     unknown_pixels: int
-    # Labels whose potentials lie so close together that the proven bound on their errors does not
-    # decide between them; None for "amg", which only estimates its error.
+    # Labels whose two largest potentials are closer than the proven bound on their errors; None
+    # for "amg", which only estimates its error.
     uncertified_pixels: int | None
-    refined_pixels: int  # handed by "multigrid" to the direct solver, for want of a proof
+    refined_pixels: int  # passed by "multigrid" to the direct solver, for lack of a tight bound
     systems: int  # linear systems with a matrix of their own
     right_hand_sides: int  # over all systems
     iterations: int  # of the conjugate gradients, the largest over systems and classes
-    error_estimate: float  # of the potentials, the largest over systems; a bound where certified
-    fallbacks: tuple[str, ...]  # one sentence for each time "auto" changed its mind
+    error_estimate: float  # of the potentials, the largest over systems; a bound if certified
+    fallbacks: tuple[str, ...]  # one sentence for each fallback of "auto"
     notes: tuple[str, ...]  # what was assumed, ignored or replaced
-    # Per stage, in order, and "total". A CUDA device works while the next stage begins: there the
-    # total is right, and some of a stage's time is told as that of a later one.
+    # Per stage, in order, and "total". CUDA devices work asynchronously: the total is right, but
+    # some of a stage's time is counted in a later one.
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,27 +61,27 @@ class Report:
 
 @dataclass(frozen=True)
 class FileReport(Report):
-    """What one call of ``refine_file`` did."""
+    """Settings, counts and times of one call of ``refine_file``."""
 
     tile: int  # side, pixels
     tiles: int
-    decided_tiles: int  # that have unknown pixels; of the others the image was not needed
+    decided_tiles: int  # with unknown pixels; the others did not need the image
     workers: int  # tiles at once
-    bytes_read: int  # of the image, as it is stored, by this process
-    peak_memory: int  # bytes that this process ever occupied; 0 where that cannot be told
+    bytes_read: int  # of the image as stored, by this process
+    peak_memory: int  # peak resident memory of this process in bytes; 0 where unavailable
     skipped: dict[str, str]  # where the image could not be read -> why
 
 
-# Sentences kept of those that each part of a picture may have.
+# Fallback sentences kept over all parts of an image.
 _MOST_FALLBACKS = 20
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What it took to decide a part of a picture; those of several parts add up."""
+    """Counts of solving a part of an image; tallies of several parts add up."""
 
     unknown_pixels: int = 0
-    uncertified_pixels: int | None = 0  # None where the solver proves nothing
+    uncertified_pixels: int | None = 0  # None if the solver does not bound its error
     refined_pixels: int = 0
     systems: int = 0
     right_hand_sides: int = 0
@@ -111,13 +110,13 @@ class Tally:
 
     @property
     def solver(self) -> str:
-        """Return the names of the solvers that gave the answer."""
+        """Return the names of the solvers used, joined by "+"."""
         return "+".join(self.solvers) or "none"
 
 
 @dataclass
 class Stages:
-    """Times the stages, tells a progress callback, and collects notes, once for each call."""
+    """Times the stages of one call, reports progress to a callback, and collects notes."""
 
     progress: Progress | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -141,18 +140,18 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
 
     def advance(self, name: str, fraction: float) -> None:
-        """Tell the callback that a fraction (0..1) of stage `name` is done, or what was before."""
+        """Report the fraction (0..1) done of stage `name`; it never decreases."""
         if self.progress is not None:
             self.reached[name] = max(fraction, self.reached.get(name, 0.0))
             self.progress(name, self.reached[name])
 
 
 def note_precision(tally: Tally, tolerance: float, stages: Stages) -> None:
-    """Say so where the tolerance could not be kept."""
+    """Add a note if the tolerance was not reached."""
     if tally.error > tolerance * (1 + 1e-9):
         stages.notes.append(
-            f"tol={tolerance:g} is less than float32 can promise for so many classes that "
-            f"meet: the proven bound is {tally.error:.1e}."
+            f"tol={tolerance:g} is below the precision of float32 where this many classes meet: "
+            f"the proven bound is {tally.error:.1e}."
         )
 
 
@@ -168,7 +167,7 @@ def report_of(
     tally: Tally,
     stages: Stages,
 ) -> Report:
-    """Return the report of a refinement; grid: the coarse map's size."""
+    """Return the report of a refinement; grid: shape of the coarse map."""
     return Report(
         shape=shape,
         coarse_shape=grid,

@@ -1,4 +1,4 @@
-"""From the options of a call to complete parameters: all checks of options are made here."""
+"""Completes the options of a call to parameters, with the checks that need the input."""
 
 from dataclasses import fields
 from numbers import Integral
@@ -25,11 +25,11 @@ from hdseg_gpu.core.windows import Shape
 
 
 def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stages) -> Params:
-    """Return the parameters for an image of `shape`; what is assumed or ignored is noted."""
+    """Return the parameters for an image of `shape`; assumptions are noted in `stages`."""
     found = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name for name, value in found.items() if value is not None}
     found |= {name: usual(name, options.method) for name in found if name not in given}
-    # What depends on the input, or on other options.
+    # Options that depend on the input or on other options.
     scale = _scale(network, shape, options.scale, options.passes, stages)
     found["scale"] = scale
     found["passes"] = pass_count(options.passes, scale, usual("passes", options.method))
@@ -40,18 +40,18 @@ def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stage
     )
     if network.probabilities is None:
         if "unsure" in given and found["unsure"] > 0:
-            stages.notes.append(f"unsure={found['unsure']:g} has no effect: labels came in.")
+            stages.notes.append(f"unsure={found['unsure']:g} has no effect: coarse holds labels.")
         found["unsure"] = 0.0
     if found["passes"] == 0:
         if "gamma" in given and found["gamma"] > 0:
             stages.notes.append(
-                f"gamma={found['gamma']:g} has no effect with passes=0: evidence decides the band "
-                "of thinning, and there is none."
+                f"gamma={found['gamma']:g} has no effect with passes=0: without thinning there is "
+                "no band for the evidence."
             )
         found["gamma"] = 0.0
     if network.count == 1:
         stages.notes.append(
-            f"The coarse map has one class only, {network.values[0]}: so has the result."
+            f"The coarse map has only one class, {network.values[0]}, and so has the result."
         )
     return Params(**found)
 
@@ -63,14 +63,14 @@ def _scale(
     passes: int | None,
     stages: Stages,
 ) -> float:
-    """Return image pixels per coarse pixel, s = max(H / h, W / w), or what the caller says."""
+    """Return image pixels per coarse pixel, max(H / h, W / w) unless the caller passes a scale."""
     h, w = coarse.shape
     require_smaller(coarse.shape, shape)
     if not same_aspect(coarse.shape, shape):
         raise InvalidInput(
-            f"coarse {coarse.shape} and image {shape} differ in aspect by more than one coarse "
-            f"pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns for each "
-            "coarse pixel; crop or resize the coarse map to the image's aspect."
+            f"coarse {coarse.shape} and image {shape} differ in aspect ratio by more than one "
+            f"coarse pixel: {shape[0] / h:.3f} image rows, but {shape[1] / w:.3f} image columns "
+            "per coarse pixel; crop or resize the coarse map to the image's aspect ratio."
         )
     if scale is None and coarse.shape != shape:
         return coarse.scale_to(shape)
@@ -78,7 +78,7 @@ def _scale(
 
 
 def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> float:
-    """Return the scale of a mask that has the image's size, where only the caller can know."""
+    """Return the scale of a mask of the image's size: as passed, or an assumption."""
     if scale is not None:
         return at_least("scale", scale, 1.0)
     if passes is None:
@@ -90,7 +90,7 @@ def scale_of_mask(scale: float | None, passes: int | None, stages: Stages) -> fl
 
 
 def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
-    """Return what the edge weights are taken from; None leaves it to whether there is a map."""
+    """Return the source of the edge weights; None is "boundary" if there is a boundary map."""
     if value is None:
         value = "intensity" if boundary is None else "boundary"
     rule = choice("edges", value, EDGE_RULES)
@@ -105,7 +105,7 @@ def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
 
 
 def _interpolation(value: str | None, coarse: Coarse, of_labels: str) -> str:
-    """Return how to enlarge the coarse map; only labels can take the nearest."""
+    """Return how to upsample the coarse map; "nearest" is for labels only."""
     if coarse.probabilities is None:
         valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
         return choice("interpolation", of_labels if value is None else value, valid)
@@ -113,7 +113,7 @@ def _interpolation(value: str | None, coarse: Coarse, of_labels: str) -> str:
 
 
 def element_set(value: str | ArrayLike) -> NDArray[np.int8]:
-    """Return a set by its name, or the caller's own: (m, n, n) of +1, 0 and -1."""
+    """Return a named element set, or a checked custom one: (m, n, n) of +1, 0 and -1."""
     if isinstance(value, str):
         value = structuring_elements(value)
     size = 2 * MAX_RADIUS + 1
@@ -141,7 +141,5 @@ def pass_count(passes: int | None, scale: float, passes_per_scale: float = PASSE
     if passes is None:
         return min(max(1, round(min(passes_per_scale * scale, MAX_INTEGER))), MAX_INTEGER)
     if isinstance(passes, bool) or not isinstance(passes, Integral) or passes < 0:
-        raise InvalidInput(
-            f"passes={shown(passes)} is not possible; pass an integer of at least 0."
-        )
+        raise InvalidInput(f"passes={shown(passes)} must be an integer of at least 0.")
     return min(int(passes), MAX_INTEGER)

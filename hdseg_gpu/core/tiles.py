@@ -1,16 +1,17 @@
-"""Tiles: integers only."""
+"""The division of an image into tiles."""
 
 from dataclasses import dataclass
 
 from hdseg_gpu.core.windows import Shape, Window, between
 
-# Pixels: the unit of solving, part of what results mean: changing it changes some.
+# Side in pixels of the unit that is solved together. Part of the definition of the labels:
+# changing it changes some of them.
 BLOCK = 2048
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """A picture divided into squares, numbered row by row; the last ones are cut off."""
+    """An image divided into squares, numbered row by row; the last ones are clipped."""
 
     shape: Shape
     tile: int  # side of the core windows
@@ -30,12 +31,12 @@ class TileGrid:
         return self.rows * self.columns
 
     def core(self, index: int) -> Window:
-        """Return the window that a tile decides: core windows partition the picture."""
+        """Return the core window of a tile; core windows partition the image."""
         top, left = (n * self.tile for n in divmod(index, self.columns))
         return between(top, left, top + self.tile, left + self.tile, self.shape)
 
     def meeting(self, window: Window) -> list[int]:
-        """Return the tiles whose core windows have pixels in a window."""
+        """Return the tiles whose core windows intersect a window."""
         rows = range(window.top // self.tile, -(-window.bottom // self.tile))
         columns = range(window.left // self.tile, -(-window.right // self.tile))
         return [i * self.columns + j for i in rows for j in columns]

@@ -1,4 +1,4 @@
-"""The door: the only place that checks input. Below it, shapes and dtypes are promises."""
+"""Validation of input arrays on entry; later code relies on their shapes and dtypes."""
 
 from math import inf, isfinite
 from numbers import Integral
@@ -23,7 +23,7 @@ _RGBA_CHANNELS = 4
 
 
 def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
-    """Return a NumPy array; arrays of a device stay as they are, they have the same methods."""
+    """Return a NumPy array; arrays on a device are returned as they are."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InvalidInput(
             f"{name} is a masked array, and the mask would be lost; pass {name}.filled(...)."
@@ -33,23 +33,23 @@ def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
         array: Any = value if on_device else np.asarray(value)
     except MemoryError:
         raise
-    except Exception as error:  # ragged lists, and what other libraries' arrays raise
+    except Exception as error:  # ragged lists, and whatever other libraries' arrays raise
         kind, reason = type(value).__name__, " ".join(f"{error}".split())
         raise InvalidInput(
-            f"{name} is not an array that NumPy can take ({kind}: {reason}); pass {expected}."
+            f"{name} is not an array ({kind}: {reason}); pass {expected}."
         ) from error
     if array.size == 0:
         raise InvalidInput(f"{name} is empty, shape {array.shape}; pass {expected}.")
     if array.dtype.kind == "b":
-        array = array.view(np.uint8) != 0  # Pillow's 1-bit pictures have bools made of 255
+        array = array.view(np.uint8) != 0  # bools of Pillow's 1-bit images have the byte 255
     found: NDArray[Any] = array
     return found
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array C-contiguous, aligned, and in the machine's byte order: as kernels read."""
+    """Return the array C-contiguous, aligned, and in native byte order, as kernels require."""
     native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
-    # A view into a file or a message may begin anywhere; what is on a device cannot.
+    # A view into a file or a message may be unaligned; arrays on a device are not.
     return np.require(native, requirements=["C", "A"]) if type(native) is np.ndarray else native
 
 
@@ -60,11 +60,11 @@ def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def axis_of(name: str, axis: int, ndim: int = 3) -> int:
-    """Return an axis of an array with so many dimensions."""
+    """Return `axis` if it is an axis of an array with `ndim` dimensions."""
     if (
         isinstance(axis, bool)
         or not isinstance(axis, Integral)
-        or not -ndim <= int(axis) < ndim  # int: negative numbers, also of unsigned types
+        or not -ndim <= int(axis) < ndim  # int: unsigned types cannot be compared with -ndim
     ):
         raise InvalidInput(
             f"{name}={shown(axis)} is not an axis of an array with {ndim} dimensions; "
@@ -74,7 +74,7 @@ def axis_of(name: str, axis: int, ndim: int = 3) -> int:
 
 
 def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -> None:
-    """Refuse floats whose extremes are NaN, for one is not finite, or too large for squares."""
+    """Raise InvalidInput if floats are not finite, or so large that their squares overflow."""
     if not (isfinite(lowest) and isfinite(highest)):
         index = _first_not_finite(values)
         if index is not None:
@@ -82,7 +82,7 @@ def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -
                 f"{name} holds NaN or infinity, first at index {index}; replace "
                 "such values (for example with numpy.nan_to_num) before the call."
             )
-        lowest, highest = values.min(), values.max()  # of a type with larger numbers than float64
+        lowest, highest = values.min(), values.max()  # of a type with a wider range than float64
     if max(-lowest, highest) > MAX_MAGNITUDE:
         raise InvalidInput(
             f"{name} has values from {lowest:g} to {highest:g}, whose squares overflow; "
@@ -91,7 +91,7 @@ def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -
 
 
 def _first_not_finite(array: NDArray[Any]) -> list[int] | None:
-    """Return the index of the first NaN or infinity; a mask is made of one part at a time."""
+    """Return the index of the first NaN or infinity, with a mask of one part at a time."""
     for i, part in enumerate(array):
         bad = ~(abs(part) < inf)
         if bad.any():
@@ -113,7 +113,7 @@ def image(
     stages: Stages,
     value_ops: Values = values,
 ) -> NDArray[Any]:
-    """Return the image as (H, W, C), an array of `value_ops`, without its alpha channel."""
+    """Return the image as (H, W, C) without its alpha channel, an array of the backend `ops`."""
     expected = "an image of shape (H, W) or (H, W, channels)"
     array = as_array("image", value, expected)
     _require_image_dtype("image", array)
@@ -129,7 +129,7 @@ def image(
     channels = array.shape[2]
     if channels > MAX_CHANNELS:
         raise InvalidInput(
-            f"image has {channels} channels on axis channel_axis={channel_axis}, shape "
+            f"image has {channels} channels on channel_axis={channel_axis}, shape "
             f"{shape}; at most {MAX_CHANNELS} are supported. Is channel_axis right?"
         )
     if has_alpha(channels, alpha, stages):
@@ -138,7 +138,7 @@ def image(
 
 
 def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
-    """Return whether the last channel is to be ignored."""
+    """Return whether the last channel is alpha and is ignored."""
     if alpha is not None:
         alpha = switch("alpha", alpha)
     if alpha is None and channels == _RGBA_CHANNELS:
@@ -149,7 +149,7 @@ def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
         alpha = True
     if alpha and channels == 1:
         raise InvalidInput(
-            "alpha=True leaves nothing of an image with 1 channel; pass alpha=False."
+            "alpha=True leaves no channel of an image with 1 channel; pass alpha=False."
         )
     return bool(alpha)
 
@@ -157,7 +157,7 @@ def has_alpha(channels: int, alpha: bool | None, stages: Stages) -> bool:
 def edge_strengths(boundary: ArrayLike, shape: Shape, value_ops: Values = values) -> NDArray[Any]:
     """Return a boundary map for an image of `shape` as (H, W, 1).
 
-    The values lie in [0, 1] after scaling of integers.
+    Floats must lie in [0, 1]; integers are scaled to it later.
     """
     array = as_array("boundary", boundary, f"a map of edge strengths of shape {shape}")
     if array.shape != shape:
@@ -179,7 +179,7 @@ def labels(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def label_array(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as ``labels`` does."""
+    """Return an array as a label map (h, w) of bools or integers."""
     if array.ndim != 2:
         raise InvalidInput(f"{name} has {array.ndim} dimensions, {array.shape}; pass {_LABELS}.")
     if array.dtype.kind == "f":
@@ -203,13 +203,12 @@ def binary_mask(value: ArrayLike) -> Mask:
 
 
 def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
-    """Return a mask of bits (H, ceil(width / 8)), the lowest bit of a byte leftmost."""
+    """Return a packed mask (H, ceil(width / 8)), the lowest bit of a byte leftmost."""
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         raise InvalidInput(
-            f"packed_width={shown(width)} is not possible; pass the mask's width in pixels, "
-            "at least 1."
+            f"packed_width={shown(width)} must be the mask's width in pixels, at least 1."
         )
-    width = int(width)  # of NumPy's they overflow
+    width = int(width)  # NumPy integers overflow
     array = labels("mask", value)
     if array.dtype.name != "uint8" or array.shape[1] != -(-width // 8):
         raise InvalidInput(
@@ -221,7 +220,7 @@ def packed_mask(value: ArrayLike, width: int) -> NDArray[np.uint8]:
 
 
 def require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
-    """Refuse a coarse map that is larger than the image."""
+    """Raise InvalidInput if the coarse map is larger than the image."""
     if coarse[0] > shape[0] or coarse[1] > shape[1]:
         raise InvalidInput(
             f"coarse is larger than the image: {coarse} against {shape}; "
@@ -230,7 +229,7 @@ def require_smaller(coarse: tuple[int, ...], shape: tuple[int, int]) -> None:
 
 
 def same_aspect(small: tuple[int, int], large: tuple[int, int]) -> bool:
-    """Return whether h x w is at most one pixel off the aspect of H x W.
+    """Return whether h x w is at most one pixel off the aspect ratio of H x W.
 
     That is |h - H w / W| <= 1 or |w - W h / H| <= 1, in integers.
     """

@@ -1,6 +1,6 @@
-"""What the values of an array are, in NumPy: the ops with which input is checked.
+"""The ops that check input, in NumPy.
 
-An ``Ops`` has the same for the arrays of its backend, and says what they return.
+An ``Ops`` has the same for the arrays of its backend, and documents them.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 xp = np
 
-# The types that stacks and labels may have; labels with a sign are as good as those without.
+# The dtypes of stacks. Labels may be signed or unsigned: they are viewed as unsigned.
 STACKS = ("uint8", "uint16", "float16", "float32", "float64")
-_TOGETHER = 1 << 18  # values that are worked on at a time
+_TOGETHER = 1 << 18  # values processed at a time
 
 
 class StackExtremes(NamedTuple):
-    """The least and the greatest value of a stack, and the same of the sums over its classes."""
+    """Minimum and maximum of a stack's values, and of its sums over the classes."""
 
     lowest: float
     highest: float
@@ -27,7 +27,7 @@ class StackExtremes(NamedTuple):
 
 
 class Values(Protocol):
-    """Who has the ops: this module, or an ``Ops``."""
+    """The interface of this module and of ``Ops``."""
 
     xp: Any
 
@@ -50,7 +50,7 @@ class Values(Protocol):
 
 
 def extremes(values: NDArray[Any]) -> tuple[Any, Any]:
-    """Return the least and the greatest value, NaN twice if one is not finite."""
+    """Return minimum and maximum, or NaN twice if a value is not finite."""
     lines = in_memory_order(values)
     lines = lines.reshape(-1) if lines.flags.c_contiguous else lines
     parts = [lines[rows] for rows in _parts(len(lines), values.size // len(lines))]
@@ -60,12 +60,12 @@ def extremes(values: NDArray[Any]) -> tuple[Any, Any]:
 
 
 def finite(lowest: Any, highest: Any) -> tuple[Any, Any]:
-    """Return two values, or NaN twice if one is not finite."""
+    """Return both values, or NaN twice if one is not finite."""
     return (lowest, highest) if isfinite(lowest) and isfinite(highest) else (nan, nan)
 
 
 def stack_extremes(stack: NDArray[Any]) -> StackExtremes:
-    """Return the extremes of values and of sums."""
+    """Return the extremes of the values and of the sums over classes."""
     found = []
     for _, values in _pixels(stack):
         total = values.sum(axis=0)
@@ -76,7 +76,7 @@ def stack_extremes(stack: NDArray[Any]) -> StackExtremes:
 
 
 def normalise(stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int) -> None:
-    """Write the probabilities of classes, computed in float64."""
+    """Write the class probabilities (K, pixels) to out[:, first:], computed in float64."""
     for begin, values in _pixels(stack):
         parts = np.exp(values - values.max(axis=0)) if softmax else values
         pixels = slice(first + begin, first + begin + parts.shape[1])
@@ -84,7 +84,7 @@ def normalise(stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], firs
 
 
 def occurring(labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
-    """Return which of the labels from `low` on occur."""
+    """Return which of the labels low .. low + span - 1 occur."""
     found = np.zeros(span, np.bool_)
     for index in _indices(labels, low):
         found[index] = True
@@ -92,7 +92,7 @@ def occurring(labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
 
 
 def recoded(labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]:
-    """Return the entries of a table."""
+    """Return table[labels - low]."""
     codes, begin = np.empty(labels.shape, table.dtype), 0
     for index in _indices(labels, low):
         codes.reshape(-1)[begin : begin + len(index)] = table[index]
@@ -101,22 +101,22 @@ def recoded(labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]
 
 
 def unsigned(labels: NDArray[Any], low: int) -> tuple[NDArray[Any], int]:
-    """Return labels in a row, without a sign, and `low` as one of them: differences stay, modulo.
+    """Return labels flattened and viewed as unsigned, and `low` modulo 2^bits likewise.
 
-    labels: integers or bools, contiguous.
+    Differences are the same modulo 2^bits. labels: integers or bools, contiguous.
     """
     flat = labels.reshape(-1)
     return flat.view(f"u{flat.dtype.itemsize}"), low % (1 << 8 * flat.dtype.itemsize)
 
 
 def in_memory_order(array: Any) -> Any:
-    """Return an array with its axes as they lie in memory: contiguous, if it has no gaps."""
+    """Return an array with its axes in memory order: contiguous if it has no gaps."""
     order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     return array.transpose(*order)
 
 
 def _pixels(stack: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield the values of some pixels, (K, pixels), and the first one of these."""
+    """Yield the index of the first of some pixels, and their values (K, pixels)."""
     outer, count, inner = stack.shape
     for rows in _parts(outer, count * inner):
         for columns in _parts(inner, count * (rows.stop - rows.start)):
@@ -125,13 +125,13 @@ def _pixels(stack: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float64]]]:
 
 
 def _indices(labels: NDArray[Any], low: int) -> Iterator[NDArray[np.int64]]:
-    """Yield labels - low, some at a time: as an index they take eight bytes each."""
+    """Yield labels - low, some at a time, because an index takes eight bytes."""
     flat, least = unsigned(labels, low)
     for part in _parts(len(flat), 1):
         yield (flat[part] - flat.dtype.type(least)).astype(np.int64)
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
-    """Yield so many things of a size, some at a time."""
+    """Yield slices of `count` items of `size` values each, about _TOGETHER values at a time."""
     step = max(1, _TOGETHER // size)
     return (slice(first, min(first + step, count)) for first in range(0, count, step))

@@ -1,4 +1,4 @@
-"""Parts of a picture: integers, and what cuts them out of arrays."""
+"""Windows: rectangles of pixels, and how to cut them out of arrays."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -8,7 +8,7 @@ Shape = tuple[int, int]
 
 
 class Window(NamedTuple):
-    """Rows top .. bottom - 1 and columns left .. right - 1 of a picture."""
+    """Rows top .. bottom - 1 and columns left .. right - 1 of an image."""
 
     top: int
     left: int
@@ -17,12 +17,12 @@ class Window(NamedTuple):
 
     @property
     def bottom(self) -> int:
-        """Return the row below the last one."""
+        """Return the last row + 1."""
         return self.top + self.height
 
     @property
     def right(self) -> int:
-        """Return the column after the last one."""
+        """Return the last column + 1."""
         return self.left + self.width
 
     @property
@@ -32,35 +32,35 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Return what cuts the window out of the picture's array."""
+        """Return the slices that cut the window out of the image's array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def padded(self, halo: int, shape: Shape) -> "Window":
-        """Return the window with a halo on all sides, as far as a picture of `shape` goes."""
+        """Return the window padded by a halo on all sides, clipped to an image of `shape`."""
         return between(self.top - halo, self.left - halo, self.bottom + halo, self.right + halo,
                        shape)  # fmt: skip
 
     def aligned(self, step: int, shape: Shape) -> "Window":
-        """Return the smallest window around it that begins and ends at multiples of `step`.
+        """Return the smallest enclosing window that begins and ends at multiples of `step`.
 
-        The picture's frame is an end, too.
+        It is clipped to an image of `shape`.
         """
         bottom, right = -(-self.bottom // step) * step, -(-self.right // step) * step
         return between(self.top // step * step, self.left // step * step, bottom, right, shape)
 
     def divided(self, side: int) -> "Iterator[Window]":
-        """Yield the squares that it is made of, row by row; the last ones are cut off."""
+        """Yield the squares of a side that partition it, row by row; the last are clipped."""
         for top in range(self.top, self.bottom, side):
             for left in range(self.left, self.right, side):
                 height, width = min(side, self.bottom - top), min(side, self.right - left)
                 yield Window(top, left, height, width)
 
     def relative_to(self, outer: "Window") -> "Window":
-        """Return where it lies in the array of a window around it."""
+        """Return the window relative to the origin of an enclosing window."""
         return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
 
     def intersection(self, other: "Window") -> "Window | None":
-        """Return what both share, None if nothing."""
+        """Return the intersection, None if it is empty."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         if bottom <= top or right <= left:
@@ -69,9 +69,9 @@ class Window(NamedTuple):
 
 
 def cut(xp: Any, array: Any, window: Window, outer: Window) -> Any:
-    """Return the contiguous array of a window from that of one around it, or that one if equal.
+    """Return the contiguous part of `array` in a window; `array` covers the window `outer`.
 
-    xp: the array's module. It may share memory with the whole.
+    xp: the array's module. The result may share memory with `array`.
     """
     if window == outer:
         return array
@@ -79,7 +79,7 @@ def cut(xp: Any, array: Any, window: Window, outer: Window) -> Any:
 
 
 def is_inside(window: Any, shape: Shape) -> bool:
-    """Return whether a window, of integers, has pixels and all of them are in a picture."""
+    """Return whether a value is a non-empty window of integers inside an image of `shape`."""
     if not isinstance(window, Window) or not all(isinstance(n, Integral) for n in window):
         return False
     top, left, height, width = window
@@ -90,35 +90,35 @@ def is_inside(window: Any, shape: Shape) -> bool:
 
 
 def whole(shape: Shape) -> Window:
-    """Return the window that is all of a picture."""
+    """Return the window of a whole image."""
     return Window(0, 0, *shape)
 
 
 def between(top: int, left: int, bottom: int, right: int, shape: Shape) -> Window:
-    """Return the window between two corners, as far as a picture of `shape` goes."""
+    """Return the window between two corners, clipped to an image of `shape`."""
     top, left = max(top, 0), max(left, 0)
     return Window(top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left)
 
 
 class GridMapping(NamedTuple):
-    """Where a part of a coarse map lies in the whole map, and a window in the whole picture.
+    """Position of a window in the whole image, and of a part of the coarse map in the whole map.
 
-    Row i of the picture (H, W) is at (i + 1/2) h / H - 1/2 of the coarse map (h, w), whatever part
-    of either is at hand.
+    Row i of the image (H, W) is at row (i + 1/2) h / H - 1/2 of the coarse map (h, w), whatever
+    the window and the part.
     """
 
-    shape: Shape  # (H, W) of the whole picture
-    window: Window  # of it, that is wanted
+    shape: Shape  # (H, W) of the whole image
+    window: Window  # requested window of the image
     grid: Shape  # (h, w) of the whole coarse map
-    part: Window  # of it, that is at hand
+    part: Window  # available part of the coarse map
 
 
-# Coarse pixels beside the nearest one that an interpolation looks at, one to spare.
+# Coarse pixels on each side of the nearest one that an interpolation reads, with one to spare.
 _TAPS = 3
 
 
 def placed(window: Window, shape: Shape, grid: Shape) -> GridMapping:
-    """Return the grid mapping of a window with the part of the coarse map that it needs."""
+    """Return the grid mapping of a window with the part of the coarse map it needs."""
     top, left, bottom, right = (
         edge * n // size
         for edge, n, size in (
@@ -133,5 +133,5 @@ def placed(window: Window, shape: Shape, grid: Shape) -> GridMapping:
 
 
 def all_of(shape: Shape, grid: Shape) -> GridMapping:
-    """Return the grid mapping of the whole coarse map in the whole picture."""
+    """Return the grid mapping of the whole coarse map in the whole image."""
     return GridMapping(shape, whole(shape), grid, whole(grid))

@@ -1,4 +1,4 @@
-"""Files: images and label maps are read, and results appear when they are complete."""
+"""Reading images and label maps, and writing results atomically."""
 
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.create import Output, create_labels, create_output

@@ -15,17 +15,17 @@ _MEMBER = "arr_0.npy"  # as numpy.savez calls an array without a name
 
 
 def write_npy(path: Path, labels: LabelSource, _place: Georeference | None = None) -> None:
-    """Write labels as ``np.save`` does, byte for byte, with a strip of them in memory."""
+    """Write labels as ``np.save`` does, byte for byte, with one strip in memory at a time."""
     with completed(path) as stream:
         _write(stream, labels)
 
 
 def write_npz(path: Path, labels: LabelSource, _place: Georeference | None = None) -> None:
-    """Write labels as the only array of a compressed .npz file, which needs no key to be read."""
+    """Write labels as the only array of a compressed .npz file, which is read without a key."""
     with (
         completed(path) as stream,
         ZipFile(stream, "w", ZIP_DEFLATED) as store,
-        # Before it is written, its size is not known to be below 2 GiB.
+        # zip64, because the compressed size may exceed 2 GiB and is not known in advance.
         store.open(_MEMBER, "w", force_zip64=True) as member,
     ):
         _write(member, labels)

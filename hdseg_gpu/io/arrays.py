@@ -20,9 +20,9 @@ _SUFFIX = ".npy"  # of the arrays in a .npz
 def read_array(
     path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
 ) -> NDArray[Any]:
-    """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`.
+    """Return the array of a .npy file, or the only array, or that named `key`, of a .npz file.
 
-    cost: what it will take besides.
+    cost: further bytes that the array will need.
     """
     budget = budget or budget_of(None)
     if path.suffix.lower() == _SUFFIX:
@@ -38,21 +38,21 @@ def read_array(
         ):
             found = _member(path, store, _chosen(path, store, key), budget, cost)
     if found.size == 0:
-        raise InvalidInput(f"{path} holds no pixels, its shape is {found.shape}.")
+        raise InvalidInput(f"{path} contains no pixels, its shape is {found.shape}.")
     return found
 
 
 def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
-    """Return the file of the zip that is the array asked for."""
+    """Return the member of the zip file that is the requested array."""
     files = {name.removesuffix(_SUFFIX): name for name in store.namelist()}
     names = list(files)
     if key is None and len(names) != 1:
         raise InvalidInput(
-            f"{path} holds {len(names)} arrays; choose one of {_listed(names)} as the key, "
-            "or save it alone."
+            f"{path} contains {len(names)} arrays; pass one of {_listed(names)} as the key, "
+            "or save only one."
         )
     if key is not None and key not in files:
-        raise InvalidInput(f"{path} holds no array {shown(key)}; choose one of {_listed(names)}.")
+        raise InvalidInput(f"{path} has no array {shown(key)}; choose one of {_listed(names)}.")
     return files[names[0] if key is None else key]
 
 
@@ -61,7 +61,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _member(path: Path, store: ZipFile, name: str, budget: Budget, cost: Cost) -> NDArray[Any]:
-    """Return an array of a .npz file: so many bytes as its header says, whatever is packed."""
+    """Return an array of a .npz file; only the bytes that its header announces are read."""
     with open_member(path, store, name) as stream:
         header = read_header(f"{path}: {name}", stream.read)
         _require(path, header, budget, cost)
@@ -76,13 +76,13 @@ def _member(path: Path, store: ZipFile, name: str, budget: Budget, cost: Cost) -
                 )
             target[done : done + len(piece)] = piece
             done += len(piece)
-        stream.read(1)  # at the end, the checksum is looked at
+        stream.read(1)  # reading the end verifies the checksum
     return values.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _require(path: Path, array: Header | Npy, budget: Budget, cost: Cost) -> None:
     budget.require(
         array.nbytes + cost(array.shape, array.dtype),
-        f"{path}: its array of the shape {array.shape} and type {array.dtype}",
+        f"{path}: its array of shape {array.shape} and dtype {array.dtype}",
         "save a smaller one",
     )

@@ -1,19 +1,19 @@
-"""The boxes that JPEG 2000 and JPEG XL files consist of."""
+"""Parsing the boxes of JPEG 2000 and JPEG XL files."""
 
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-Read = Callable[[int, int], bytes]  # some bytes from a position on, fewer where there are no more
-_MOST = 10_000  # that are looked at
+Read = Callable[[int, int], bytes]  # (position, count) -> bytes, fewer at the end of the file
+_MOST = 10_000  # boxes examined
 
 
 class Unclear(ValueError):
-    """A code that does not say how large its picture is."""
+    """A codestream that does not give the size of its image."""
 
 
 class Box(NamedTuple):
-    """What a box is, and where its content begins and ends."""
+    """The type of a box, and where its content begins and ends."""
 
     kind: bytes
     begin: int
@@ -31,7 +31,7 @@ def boxes(read: Read, begin: int, end: int) -> Iterator[Box]:
             return
         length, kind = struct.unpack_from(">I4s", head)
         start = 8
-        if length == 1 and len(head) == 16:  # it needs more than 32 bits
+        if length == 1 and len(head) == 16:  # 64-bit length
             (length,) = struct.unpack_from(">Q", head, 8)
             start = 16
         elif length == 0:  # up to the end

@@ -1,4 +1,4 @@
-"""The size of pictures that are stored within others, told before anything is decoded."""
+"""The size of images compressed within a TIFF, read from their headers before decoding."""
 
 import struct
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from hdseg_gpu.io.boxes import Unclear, boxes
 from hdseg_gpu.io.jp2_head import jp2_head
 from hdseg_gpu.io.jpeg_head import jpeg_head
 
-_JPEGXL = b"\xff\x0a"  # what its code begins with
+_JPEGXL = b"\xff\x0a"  # the first bytes of a codestream
 _MOST_SAMPLES = 65_535  # of a pixel
 
 
 class Coded(NamedTuple):
-    """Rows, columns and samples of a pixel; (0, 0) where the code does not say."""
+    """Rows, columns, and samples per pixel; (0, 0) if the codestream does not give its size."""
 
     rows: int
     columns: int
@@ -21,7 +21,7 @@ class Coded(NamedTuple):
 
 
 def of_jpeg(data: bytes) -> Coded:
-    """Return the size of a JPEG, (0, 0) of one that leaves it to its container."""
+    """Return the size of a JPEG, (0, 0) if only its container has it."""
     head = jpeg_head("it", _reader(data), len(data))
     return Coded(*head.shape, head.channels)
 
@@ -43,7 +43,7 @@ def of_png(data: bytes) -> Coded:
 
 
 def of_webp(data: bytes) -> Coded:
-    """Return the size of a WebP picture that is not animated."""
+    """Return the size of a WebP image that is not animated."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
         raise Unclear("it holds no WebP")
     kind = data[12:16]
@@ -60,7 +60,7 @@ def of_webp(data: bytes) -> Coded:
 
 
 def of_lerc(data: bytes) -> Coded:
-    """Return the size of a picture of Esri's, whose bands may follow one another."""
+    """Return the size of a LERC image, whose bands may be stored one after another."""
     at, rows, columns, samples = 0, 0, 0, 0
     while data[at : at + 6] == b"Lerc2 ":
         if len(data) < at + 38:
@@ -89,7 +89,7 @@ def of_jpegxl(data: bytes) -> Coded:
     rows, columns = _jpegxl_size(read)
     extra = 0
     if not read(1):  # not all default
-        if read(1):  # more is said of the picture
+        if read(1):  # extra fields
             read(3)
             if read(1) or read(1) or read(1):
                 raise Unclear("it has a preview or is animated")
@@ -100,11 +100,11 @@ def of_jpegxl(data: bytes) -> Coded:
             _number(read, (8, 0), (10, 0), (12, 0), (1, 6))
         read(1)
         extra = _number(read, (0, 0), (1, 0), (2, 4), (1, 12))
-    return Coded(rows, columns, 1 + extra)  # of grey or of colours: that is said elsewhere
+    return Coded(rows, columns, 1 + extra)  # at least: grey or colour is given elsewhere
 
 
 def _jpegxl_code(data: bytes) -> bytes:
-    """Return the beginning of the code, which may lie in a box, or in parts in several."""
+    """Return the beginning of the codestream, which may be in one box or split over several."""
     if data[:2] == _JPEGXL:
         return data[:66]
     if data[4:8] != b"JXL ":
@@ -113,7 +113,7 @@ def _jpegxl_code(data: bytes) -> bytes:
         if kind == b"jxlc":
             return data[begin : min(end, begin + 66)]
         if kind == b"jxlp":
-            if data[begin : begin + 4] not in (bytes(4), b"\x80\0\0\0"):  # the last one, alone
+            if data[begin : begin + 4] not in (bytes(4), b"\x80\0\0\0"):  # first, or first and last
                 break
             return data[begin + 4 : min(end, begin + 70)]
     raise Unclear("it holds no JPEG XL")
@@ -131,13 +131,13 @@ def _jpegxl_size(read: Callable[[int], int]) -> tuple[int, int]:
 
 
 def _number(read: Callable[[int], int], *choices: tuple[int, int]) -> int:
-    """Return a number of JPEG XL's: what is added, and how many bits follow, by two bits."""
+    """Return a JPEG XL integer: two bits choose the offset and the number of bits that follow."""
     add, bits = choices[read(2)]
     return add + read(bits)
 
 
 def _bits(data: bytes) -> Callable[[int], int]:
-    """Return a function that gives the next bits, the lowest first."""
+    """Return a function that reads the next bits, lowest first."""
     value, left = int.from_bytes(data, "little"), 8 * len(data)
 
     def read(count: int) -> int:

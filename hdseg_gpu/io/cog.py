@@ -1,4 +1,4 @@
-"""Label maps as cloud-optimised GeoTIFF: a pyramid, which GDAL brings into the order of a COG."""
+"""Writing label maps as cloud-optimised GeoTIFF: a pyramid that GDAL rearranges into a COG."""
 
 import zlib
 from pathlib import Path
@@ -18,7 +18,7 @@ _CACHE = 128  # MB, of GDAL
 
 
 def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
-    """Write labels without loss, with overviews of every second row and column."""
+    """Write labels losslessly, with overviews of every second row and column."""
     try:
         import rasterio
         import rasterio.shutil
@@ -43,7 +43,7 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
 
 
 class _Summed:
-    """Labels whose strips leave their check sums."""
+    """Labels that record the checksum of each strip read."""
 
     def __init__(self, labels: LabelSource) -> None:
         self.shape, self.dtype = labels.shape, labels.dtype
@@ -59,7 +59,7 @@ class _Summed:
 
 
 def _opened(path: Path, **options: Any) -> Any:
-    """Open a raster that may lie nowhere, which is no news."""
+    """Open a raster, without a warning if it has no georeference."""
     import rasterio
 
     with quiet():
@@ -67,7 +67,7 @@ def _opened(path: Path, **options: Any) -> Any:
 
 
 def _check(path: Path, sums: list[int]) -> None:
-    """Read the file, as GDAL does not say whether its last bytes found a place on the disk."""
+    """Read the file back, because GDAL does not report errors in writing its last bytes."""
     from rasterio.errors import RasterioError
     from rasterio.windows import Window as Part
 
@@ -78,11 +78,11 @@ def _check(path: Path, sums: list[int]) -> None:
                 rows = min(_TILE, found.height - i * _TILE)
                 values = found.read(1, window=Part(0, i * _TILE, found.width, rows))
                 if zlib.crc32(values.data) != expected:
-                    raise OSError("what was written is not what is read; is the disk full?")
+                    raise OSError("reading it back gives other labels; is the disk full?")
         for level in range(levels):
             with _opened(path, driver="GTiff", overview_level=level) as found:
                 for _, window in found.block_windows(1):
                     found.read(1, window=window)
     except RasterioError as error:
         reason = " ".join(str(error).split())
-        raise OSError(f"it cannot be read again: {reason}; is the disk full?") from error
+        raise OSError(f"it cannot be read back: {reason}; is the disk full?") from error

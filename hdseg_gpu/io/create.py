@@ -1,4 +1,4 @@
-"""Label maps of any size, in any format; they appear when they are complete."""
+"""Writing label maps of any size, in any format, atomically."""
 
 import shutil
 from pathlib import Path
@@ -30,8 +30,8 @@ _TILE = 1024
 def create_labels(
     path: Path, labels: LabelSource, georeference: Georeference | None, overwrite: bool
 ) -> None:
-    """Write labels to a file, or a folder, that gets its name when all is in it."""
-    # A folder of our own, where writers find none of their names taken.
+    """Write labels to a file, or a folder, that gets its name once it is complete."""
+    # A private folder, so that no name that a writer uses is taken.
     folder = temporary_for(path)
     with writing(path):
         try:
@@ -44,14 +44,14 @@ def create_labels(
 
 
 def write_as(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
-    """Write labels to a file that nobody else knows yet, in the format of its extension."""
+    """Write labels to a temporary file, in the format of its extension."""
     write = format_to_write(path).write
     assert write is not None
     loaded(write)(path, labels, georeference)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder and all that is in it."""
+    """Remove a file, or a folder with its content."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -61,8 +61,9 @@ def remove(path: Path) -> None:
 class Output:
     """A label map that is written tile by tile, in any order, by several threads.
 
-    Tiles are `tile` pixels wide and high, but for the last ones. They are kept beside the output
-    until it is closed; then it is written. In a with statement an error leaves nothing behind.
+    Tiles are `tile` pixels wide and high, except at the right and bottom. They are kept in a folder
+    beside the output; closing it writes the output. In a with statement an error leaves nothing
+    behind.
     """
 
     def __init__(
@@ -77,14 +78,14 @@ class Output:
             make_folder(folder)
 
     def write(self, window: Window, labels: NDArray[Any]) -> None:
-        """Write whole tiles: the window begins and ends where tiles do."""
+        """Write whole tiles: the window must begin and end at tile boundaries."""
         _require_inside(window, self)
         if not isinstance(labels, np.ndarray):
-            raise InvalidInput(f"labels={shown(labels)} are not an array of NumPy; pass one.")
+            raise InvalidInput(f"labels={shown(labels)} must be a NumPy array.")
         if labels.shape != window.shape or labels.dtype != self.dtype:
             raise InvalidInput(
-                f"labels {labels.shape} of {labels.dtype} are not what {window} of {self.path} "
-                f"takes: {window.shape} of {self.dtype}."
+                f"labels have shape {labels.shape} and dtype {labels.dtype}; {window} of "
+                f"{self.path} needs shape {window.shape} and dtype {self.dtype}."
             )
         grid = self._plane.grid
         for index in grid.meeting(window):
@@ -97,7 +98,7 @@ class Output:
                 self._plane.write(index, labels[core.relative_to(window).slices])
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Return labels; those of tiles that were not written are 0."""
+        """Return labels (height, width); tiles that were not written are 0."""
         _require_inside(window, self)
         found = np.zeros(window.shape, self.dtype)
         grid = self._plane.grid
@@ -108,14 +109,14 @@ class Output:
         return found
 
     def close(self) -> None:
-        """Write the file, under its own name."""
+        """Write the output file."""
         try:
             create_labels(self.path, self, self._georeference, self._overwrite)
         finally:
             self.discard()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove all tiles without writing the output."""
         remove(self._plane.folder)
 
     def __enter__(self) -> "Output":
@@ -138,7 +139,7 @@ def create_output(
     dtype: DTypeLike = np.uint8,
     overwrite: bool = False,
 ) -> Output:
-    """Return a label map to be written tile by tile; it appears when it is closed.
+    """Return a label map to be written tile by tile; the file is written when it is closed.
 
     Parameters
     ----------
@@ -146,18 +147,18 @@ def create_output(
         .tif, .tiff (a pyramid of tiles), .ome.tif (with OME metadata), .cog.tif (cloud-optimised,
         by rasterio), .zarr (OME-Zarr 0.5), .png, .npy, .npz.
     like : ImageSource, optional
-        Whose size, georeference and pixel size the labels have.
+        The image from which the labels take size, georeference and pixel size.
     shape : (H, W), optional
-        The size, without `like`.
+        The size, if `like` is not given.
     dtype : dtype
-        Of the labels.
+        Integer dtype of the labels.
     overwrite : bool
         Whether an existing file may be replaced.
 
     Raises
     ------
     InvalidInput
-        The output cannot be written there.
+        An argument is invalid, or the output cannot be written there.
     """
     target, overwrite = checks.path("path", path), checks.switch("overwrite", overwrite)
     target = check_output(target, overwrite=overwrite)
@@ -165,15 +166,15 @@ def create_output(
     if like is None:
         return Output(target, _size(target, shape, kind), kind, None, overwrite)
     if not isinstance(like, ImageSource):
-        raise InvalidInput(f"like={shown(like)} is no image; pass what open_image returns.")
+        raise InvalidInput(f"like={shown(like)} must be an ImageSource, as open_image returns.")
     return Output(target, like.shape, kind, like.georeference, overwrite)
 
 
 def _size(target: Path, shape: Any, dtype: np.dtype[Any]) -> Shape:
     if shape is None:
-        raise InvalidInput(f"output {target} needs shape=, or like= an image.")
+        raise InvalidInput(f"output {target} needs shape=, or like= with an image.")
     if not isinstance(shape, tuple | list) or len(shape) != 2:
-        raise InvalidInput(f"shape={shown(shape)} is not possible; pass (height, width).")
+        raise InvalidInput(f"shape={shown(shape)} must be (height, width), both at least 1.")
     height, width = (checks.integer("shape", n, 1) for n in shape)
     rows = min(_TILE, height)
     what = f"output {target}: writing {rows} rows of shape=({height}, {width})"
@@ -185,10 +186,10 @@ def _label_dtype(dtype: Any) -> np.dtype[Any]:
     found: np.dtype[Any]
     try:
         found = np.dtype(dtype)
-    except Exception:  # a wrong type, or what somebody's class raises
+    except Exception:  # a wrong type, or whatever a foreign class raises
         found = np.dtype(object)
     if found.kind not in "biu" or dtype is None:
-        raise InvalidInput(f"dtype={shown(dtype)} is none of labels; pass one of integers.")
+        raise InvalidInput(f"dtype={shown(dtype)} must be an integer dtype.")
     return found
 
 
@@ -196,5 +197,5 @@ def _require_inside(window: Any, output: Output) -> None:
     if not is_inside(window, output.shape):
         raise InvalidInput(
             f"{shown(window)} is not inside {output.path}, which has {output.shape[0]} rows and "
-            f"{output.shape[1]} columns; pass a Window of integers that is."
+            f"{output.shape[1]} columns; pass a Window of integers inside it."
         )

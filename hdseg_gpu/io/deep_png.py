@@ -1,4 +1,4 @@
-"""Colour PNGs of 16 bits a channel, by imagecodecs."""
+"""Colour PNGs with 16 bits per channel, by imagecodecs."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hdseg_gpu.io.stored import Stored
 
 
 def read_deep_png(path: Path, file: Stored) -> Picture:
-    """Return the pixels, uint16, grey with alpha, RGB or RGBA."""
+    """Return the pixels as uint16: grey with alpha, RGB or RGBA."""
     try:
         import imagecodecs
     except ImportError as error:

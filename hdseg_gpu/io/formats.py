@@ -1,8 +1,8 @@
-"""The file formats: what each can do, and which module reads and writes it.
+"""The registry of file formats: capabilities, and the module that reads and writes each.
 
-This is the only list of formats. The doors (``open_image``, ``read_*``, ``create_output``,
-``write_labels``), their error messages and the help of the command line are made from it, so a
-new format is a module and an entry here.
+This is the only list of formats. ``open_image``, ``read_*``, ``create_output``, ``write_labels``,
+their error messages and the help of the command line are generated from it, so a new format is one
+module and one entry here.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 
 from hdseg_gpu.core.registry import function_at
 
-# A function, or "module:function" in this folder, imported when it is first needed.
+# A function, or "module:function" in this folder, imported on first use.
 Function = str | Callable[..., Any]
 
 
@@ -23,35 +23,34 @@ class Format:
     Parameters
     ----------
     name : str
-        As messages and the command line call it.
+        Name in messages and on the command line.
     suffixes : tuple of str
-        Extensions, lower case. The longest one that a file's name ends in decides.
+        Extensions, lower case. The longest one that a file name ends in decides.
     read : function, optional
-        ``read(path, **options)`` returns an ``ImageSource``. None: it is only written.
+        ``read(path, **options)`` returns an ``ImageSource``. None: write-only.
     takes : tuple of str
-        The options that `read` has, of level, key, budget, as_labels, later and trust_vrt; see
-        ``io.open.open_within``. Callers who pass another one are told that it does not apply.
+        The options of `read`, among level, key, budget, as_labels, later and trust_vrt; see
+        ``io.open.open_within``. Any other option is refused.
     read_array : function, optional
         ``read_array(path, key, budget, cost)`` returns an array of any number of dimensions, so
         that a file may hold class probabilities on any axis.
     planes : bool
         Whether the channels of a coarse map are class probabilities.
     write : function, optional
-        ``write(path, labels, georeference)`` writes a ``LabelSource`` to a path where nothing is.
-        None: it is only read.
+        ``write(path, labels, georeference)`` writes a ``LabelSource`` to a path that does not
+        exist. None: read-only.
     most : int, optional
-        The largest label that the format holds, if it holds labels from 0 on. None: it holds all
-        integers.
+        The largest label, for formats that hold labels from 0 on. None: any integer.
     places : bool
         Whether the georeference is written.
     pyramid : bool
-        Whether reduced resolutions are written.
+        Whether pyramid levels are written.
     lossy : bool
-        Whether it changes pixels, so that labels do not survive.
+        Whether compression changes pixels and so labels.
     store : bool
-        Whether it is a Zarr store: a folder, or one that is zipped.
+        Whether it is a Zarr store: a folder or a zipped one.
     extra : str
-        The extra of the package that installs its library.
+        The extra of this package that installs its library.
 
     """
 
@@ -111,7 +110,7 @@ FORMATS: tuple[Format, ...] = (
 
 
 def loaded(function: Function) -> Callable[..., Any]:
-    """Return a format's function; its module is imported now."""
+    """Return a format's function, after importing its module."""
     if callable(function):
         return function
     found: Callable[..., Any] = function_at(f"hdseg_gpu.io.{function}")
@@ -119,22 +118,22 @@ def loaded(function: Function) -> Callable[..., Any]:
 
 
 def format_of(path: Path) -> Format | None:
-    """Return the format that a file's extension stands for, None if there is none."""
+    """Return the format of a file by its extension, None if the extension is unknown."""
     return _longest(path)[0]
 
 
 def suffix_of(path: Path) -> str:
-    """Return the extension that decides the format, as it is written; ".ome.tif" say."""
+    """Return the extension that decides the format, as written, such as ".ome.tif"."""
     found, length = _longest(path)
     return path.suffix if found is None else path.name[-length:]
 
 
 def _longest(path: Path) -> tuple[Format | None, int]:
-    """Return the format with the longest extension that a name has, and how long that is."""
+    """Return the format with the longest matching extension, and the length of that extension."""
     name, found, longest = path.name.lower(), None, 0
     for each in FORMATS:
         for suffix in each.suffixes:
-            # A name that is an extension alone has none.
+            # A name that consists only of an extension has none.
             if name.endswith(suffix) and longest < len(suffix) < len(name):
                 found, longest = each, len(suffix)
     return found, longest
@@ -151,11 +150,11 @@ def writable() -> list[Format]:
 
 
 def suffixes(formats: list[Format]) -> str:
-    """Return the extensions of some formats, for messages."""
+    """Return the extensions of formats, for messages."""
     return ", ".join(suffix for each in formats for suffix in each.suffixes)
 
 
 def names(formats: list[Format]) -> str:
-    """Return the names of some formats, for the help of the command line."""
+    """Return the names of formats, for the help of the command line."""
     *others, last = (each.name for each in formats)
     return f"{', '.join(others)} or {last}"

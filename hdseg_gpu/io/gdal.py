@@ -1,4 +1,4 @@
-"""How GDAL is run, wherever rasterio is used: on the file that is named, and on nothing else."""
+"""The environment in which GDAL runs: it opens the named file and nothing else."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,9 +8,9 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import MiB
 from hdseg_gpu.io.source import Georeference
 
-CACHE = 32 * MiB  # of decoded blocks; the default is a share of the machine's memory
-LIBRARY = 40 * MiB  # that rasterio and GDAL themselves take
-# GDAL opens what a file holds: a .jp2 with the text of a virtual mosaic reads other files.
+CACHE = 32 * MiB  # of decoded blocks; GDAL's default is a fraction of the machine's memory
+LIBRARY = 40 * MiB  # memory of rasterio and GDAL themselves
+# Without a driver GDAL goes by content: a .jp2 with the text of a virtual mosaic reads other files.
 _DRIVERS = {
     ".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG2000"),
     ".img": ("HFA",),
@@ -19,13 +19,13 @@ _DRIVERS = {
 }
 _OPTIONS = {
     "GDAL_CACHEMAX": CACHE,
-    # The picture, not what lies beside it: side files are opened by whatever they hold, too. Only
-    # the driver of .img asks for an .ovr and a .msk all the same.
+    # No sidecar files: GDAL would open them by content, too. The driver of .img still asks for an
+    # .ovr and a .msk.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": False,  # nor may anything be written there
+    "GDAL_PAM_ENABLED": False,  # nor are any written
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
-    # No network, whatever names a file holds: no extension is this one.
+    # No network, whatever names a file contains: no URL ends in this extension.
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing-is-fetched",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing-is-fetched",
     "GDAL_HTTP_TIMEOUT": 1,
@@ -35,7 +35,7 @@ _OPTIONS = {
 
 
 def environment(trusted: bool = False) -> Any:
-    """Return the context in which GDAL runs; `trusted` files may name others, anywhere."""
+    """Return the context in which GDAL runs; `trusted` files may name any other file or address."""
     import rasterio
 
     if trusted:
@@ -44,7 +44,7 @@ def environment(trusted: bool = False) -> Any:
 
 
 def driver_for(path: Path) -> str:
-    """Return the driver that opens a file of this extension, the first that there is."""
+    """Return the first available driver that opens a file of this extension."""
     suffix = path.suffix.lower()
     with environment() as env:
         known = env.drivers()
@@ -55,9 +55,9 @@ def driver_for(path: Path) -> str:
 
 
 def geotiff_at(where: Georeference) -> bytes | None:
-    """Return a GeoTIFF of one pixel in a place, whose tags say where that is.
+    """Return a one-pixel GeoTIFF whose tags hold the georeference.
 
-    None without rasterio, without a transform, or for a reference system that GDAL does not know.
+    None without rasterio, without a transform, or for a CRS unknown to GDAL.
     """
     if where.transform is None or find_spec("rasterio") is None:
         return None

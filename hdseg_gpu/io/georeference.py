@@ -1,4 +1,4 @@
-"""Where a picture lies: GeoTIFF tags without GDAL, and sizes of pixels."""
+"""Georeferences: GeoTIFF tags without GDAL, and pixel sizes."""
 
 import re
 from dataclasses import replace
@@ -12,17 +12,17 @@ from hdseg_gpu.io.source import Georeference, ImageSource
 SCALE, TIEPOINT, TRANSFORM, KEYS, NODATA = 33550, 33922, 34264, 34735, 42113
 TAGS = (SCALE, TIEPOINT, TRANSFORM, KEYS, 34736, 34737, NODATA)
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072  # geo keys
-_POINT = 2  # a tiepoint is a pixel's centre
+_POINT = 2  # a tiepoint is the centre of a pixel
 _USER_DEFINED = 32767
 _MICROMETRES = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 _PER_UNIT = {2: 25400.0, 3: 1e4}  # inch and centimetre of ResolutionUnit
-_LARGEST_PIXEL = 70.0  # micrometres; more is the resolution of a printer or a screen
+_LARGEST_PIXEL = 70.0  # micrometres; larger values are resolutions of printers or screens
 
 Transform = tuple[float, float, float, float, float, float]
 
 
 def georeference_of(page: Any, tiff: Any) -> Georeference | None:
-    """Return what a TIFF's first page says of its place and the size of its pixels."""
+    """Return the georeference and pixel size in a TIFF's first page."""
     tags = tags_of(page)
     keys = _keys(tags)
     size = _ome_size(tiff) or _aperio_size(page) or _resolution(page)
@@ -42,7 +42,7 @@ def tags_of(page: Any) -> dict[int, tuple[int, int, Any]]:
 
 
 def scaled(where: Georeference, rows: float, columns: float) -> Georeference:
-    """Return the same place for a level that has so many times fewer rows and columns."""
+    """Return the georeference of a level with `rows` and `columns` times fewer rows and columns."""
     tags, transform, size = dict(where.tags), where.transform, where.pixel_size
     if transform is not None:
         a, b, c, d, e, f = transform
@@ -64,14 +64,14 @@ def _centre(transform: Transform) -> tuple[float, float]:
 
 
 def _ascii(value: Any, count: int) -> Any:
-    """Return a tag's value; in a text, which a TIFF has in ASCII, question marks for other bytes.
+    """Return a tag's value; in strings, which are ASCII in a TIFF, other bytes become "?".
 
-    Texts are cut by the places of bytes, so these must stay.
+    Byte positions are kept, because geo keys refer to them.
     """
     if not isinstance(value, str) or value.isascii():
         return value
     codes = [value.encode(code, "replace") for code in ("utf-8", "cp1252")]  # as tifffile decodes
-    # The count has a null byte at the end, mostly.
+    # The count usually includes a null byte at the end.
     content = min(codes, key=lambda content: abs(count - 1 - len(content)))
     return bytes(byte if byte < 128 else ord("?") for byte in content).decode("ascii")
 
@@ -146,11 +146,11 @@ def _resolution(page: Any) -> tuple[float, float] | None:
 
 
 def check_same_place(image: ImageSource, coarse: ImageSource) -> None:
-    """Refuse a coarse map that says it lies elsewhere than the image."""
+    """Raise InvalidInput if the coarse map is georeferenced elsewhere than the image."""
     here, there = image.georeference, coarse.georeference
     if here is None or there is None or here.transform is None or there.transform is None:
         return
-    remedy = "warp it to the image's place, with gdalwarp say"
+    remedy = "warp it to the extent of the image, for example with gdalwarp"
     if here.crs is not None and there.crs is not None and here.crs != there.crs:
         raise InvalidInput(
             f"coarse {coarse.name} is in {there.crs} and image {image.name} in {here.crs}; "
@@ -167,11 +167,11 @@ def check_same_place(image: ImageSource, coarse: ImageSource) -> None:
     a, b, _, d, e, _ = there.transform
     pixel = abs(a) + abs(b), abs(d) + abs(e)
     if any(abs(mine[i] - other[i]) > pixel[i % 2] for i in range(4)):
-        raise InvalidInput(f"{spoken}: they must be the same to a coarse pixel; {remedy}.")
+        raise InvalidInput(f"{spoken}: they must agree to within a coarse pixel; {remedy}.")
 
 
 def _bounds(transform: Transform, source: ImageSource) -> tuple[float, float, float, float]:
-    """Return the smallest and largest x and y: left, bottom, right, top."""
+    """Return the bounds left, bottom, right, top in world coordinates."""
     a, b, c, d, e, f = transform
     rows, columns = source.shape
     corners = [(i, j) for i in (0, columns) for j in (0, rows)]

@@ -1,10 +1,9 @@
-"""What tells a picture's files from others under the same path, without reading all of them.
+"""The identity of an image's files: detects changed or replaced files without reading them whole.
 
-Within a machine nothing may differ: no size, no time, no byte that is sampled. The time of change
-(ctime) cannot be set, and moves on with whatever replaces, writes to, renames or links a file.
-Between machines it is not compared, as a copy on another disk has its own. Numbers of inodes and
-devices never are: some network file systems give them anew now and then, and a file in another's
-place has another ctime.
+On one machine nothing may differ: sizes, times, sampled bytes. The time of status change (ctime)
+cannot be set, and advances with every write, replacement, rename or link. Between machines it is
+not compared, because a copy on another disk has its own. Inode and device numbers are never
+compared: some network file systems reassign them, and a replaced file has another ctime anyway.
 """
 
 import os
@@ -29,53 +28,53 @@ from hdseg_gpu.io.array_source import ArraySource
 from hdseg_gpu.io.members import METADATA, Member, members_of
 from hdseg_gpu.io.paths import real_within
 
-_WHOLE = 1 << 20  # bytes of a file up to which all of them are in the sample
-_END = 1 << 16  # bytes at its beginning, and at its end, of a larger one
-_SPREAD, _BLOCK = 32, 1 << 14  # what else is read: so many blocks of so many bytes
-_SAMPLED = 64  # files, beside metadata
-_FEW = 64  # files that are looked at whenever the picture is read
-_SHARE = 20  # what has more is looked through again after so many times what that took
-_TICK = 20_000_000  # ns: what is changed twice within it may have the same time
+_WHOLE = 1 << 20  # bytes: files up to this size are sampled entirely
+_END = 1 << 16  # bytes sampled at the beginning and at the end of larger files
+_SPREAD, _BLOCK = 32, 1 << 14  # number and bytes of the blocks sampled in between
+_SAMPLED = 64  # sampled files, beside metadata
+_FEW = 64  # files checked at each read of the image
+_SHARE = 20  # a full check of more files is repeated after this many times its duration
+_TICK = 20_000_000  # ns: two changes within it may have the same time stamp
 _FULL = 1 << 128
-_STRIP = 16 << 20  # bytes of an array that are hashed together
+_STRIP = 16 << 20  # bytes of an array hashed at a time
 
 
 class Changed(Unfinished):
-    """A picture's files are not, or no longer, those that a run began with."""
+    """The files of an image are not, or no longer, those that the run began with."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What the files of a picture were at some time."""
+    """The state of an image's files at some time."""
 
     path: str
     host: str
     files: int
-    size: int  # bytes of all
-    modified: int  # ns since 1970, the latest
-    changed: int  # the same of ctime
-    listing: str  # of names, sizes, times of modification
-    stamps: str  # the same, and of times of change, in ns
-    sample: str  # of some of the content
+    size: int  # bytes of all files
+    modified: int  # latest mtime, ns since 1970
+    changed: int  # latest ctime
+    listing: str  # hash of names, sizes, mtimes
+    stamps: str  # hash of the same and of ctimes, in ns
+    sample: str  # hash of some of the content
 
     def plain(self) -> dict[str, Any]:
-        """Return what a later run compares, on whichever machine."""
+        """Return the plain values that a later run compares, on any machine."""
         found = asdict(self)
         del found["host"]
         return found
 
     def difference(self, now: "Identity") -> str:
-        """Return in words how other files differ from these, "" if they do not."""
+        """Return a description of how `now` differs, "" if it does not."""
         return difference(self.plain(), now.plain(), elsewhere=self.host != now.host)
 
 
 def identity_of(path: Path, key: str | None = None, *, trusted: bool = False) -> Identity:
-    """Return the identity of a picture's files; `key` is that of an array in a Zarr folder.
+    """Return the identity of an image's files; `key` names an array in a Zarr folder.
 
-    trusted: whether files that a virtual mosaic names may be opened wherever they are; otherwise
-    those outside of its folder count by their sizes and times alone.
+    trusted: whether files named by a virtual mosaic may be opened wherever they are; otherwise only
+    the sizes and times of those outside its folder count.
 
-    Raises InvalidInput if there is no such file, or it cannot be read.
+    Raises InvalidInput if the file does not exist or cannot be read.
     """
     try:
         return _looked_at(path, key, trusted)[0]
@@ -87,13 +86,13 @@ def identity_of(path: Path, key: str | None = None, *, trusted: bool = False) ->
         reason = error.strerror or str(error)
         raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
     except ValueError as error:  # a null byte
-        raise InvalidInput(f"{str(path)!r} cannot be the name of a file: {error}.") from error
+        raise InvalidInput(f"{str(path)!r} is not a valid file name: {error}.") from error
 
 
 def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool = False) -> str:
-    """Return in words what differs between two identities as `plain`, "" if nothing does.
+    """Return a description of the differences of two ``plain`` identities, "" if there are none.
 
-    elsewhere: whether they were taken on two machines.
+    elsewhere: whether they were taken on different machines.
     """
     differ = {name for name in now if before.get(name) != now[name]}
     found = []
@@ -113,12 +112,12 @@ def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool =
 
 
 class Watch:
-    """Says whether a picture's files are still those of an identity; several threads may ask."""
+    """Checks that an image's files are still those of an identity; thread-safe."""
 
     def __init__(
         self, path: Path, key: str | None, expected: Identity, *, trusted: bool = False
     ) -> None:
-        """Raise Changed if other files are there already."""
+        """Raise Changed if the files differ already."""
         self._path, self._key, self._expected, self._trusted = path, key, expected, trusted
         self._lock = Lock()
         self._look()
@@ -126,8 +125,8 @@ class Watch:
     def check(self, *, thoroughly: bool = False) -> None:
         """Raise Changed if the files have changed.
 
-        Few files are looked at each time. Of many, some are; all of them now and then, which takes
-        a twentieth of the time at most, and if it is to be `thoroughly`.
+        Few files are all checked each time. Of many, some are; all of them now and then, which
+        takes at most a twentieth of the time, and always if `thoroughly`.
         """
         with self._lock:
             due = self._many and perf_counter() - self._when > _SHARE * self._cost
@@ -141,16 +140,14 @@ class Watch:
         except OSError as error:
             reason = error.strerror or str(error)
             raise Changed(f"{error.filename or self._path}: {reason}; {_REMEDY}.") from error
-        except InvalidInput as error:  # a mosaic that no longer is one
+        except InvalidInput as error:  # such as a mosaic that is no longer valid
             raise Changed(
-                f"{self._path} is not what it was when the run began: {error} Otherwise {_REMEDY}."
+                f"{self._path} has changed since the run began: {error} Otherwise {_REMEDY}."
             ) from error
         differs = self._expected.difference(now)
         if differs:
-            raise Changed(
-                f"{self._path} is not what it was when the run began: {differs}; {_REMEDY}."
-            )
-        self._expected = now  # on this machine nothing may differ any more
+            raise Changed(f"{self._path} has changed since the run began: {differs}; {_REMEDY}.")
+        self._expected = now  # from now on nothing may differ, as on one machine
         self._many = now.files > _FEW
         folder = self._path.parent
         self._glance = {
@@ -161,13 +158,13 @@ class Watch:
         self._cost = self._when - began
 
 
-_REMEDY = "begin anew with --overwrite"
+_REMEDY = "start over with --overwrite"
 
 
 def _looked_at(
     path: Path, key: str | None, trusted: bool
 ) -> tuple[Identity, os.stat_result, list[Member]]:
-    """Return an identity, the path's own status, and those of some files that tell most."""
+    """Return the identity, the status of the path, and the status of a few important files."""
     for _ in range(3):
         main, sums, first = path.stat(), _Sums(), _First()
         for member in members_of(path, key, trusted=trusted):
@@ -175,7 +172,7 @@ def _looked_at(
             first.add(member)
         if not 0 <= time.time_ns() - sums.changed < _TICK:
             break
-        time.sleep(_TICK / 1e9)  # then whatever is changed from now on has another time
+        time.sleep(_TICK / 1e9)  # so that any later change has another time stamp
     found = first.found()
     identity = Identity(
         str(path.resolve()), _host(), sums.files, sums.size, sums.modified, sums.changed,
@@ -185,7 +182,7 @@ def _looked_at(
 
 
 class _Sums:
-    """What is told of all files, in whichever order they come; they may be a million."""
+    """Accumulates all files, which may be a million, independently of their order."""
 
     def __init__(self) -> None:
         self.files = self.size = self.modified = self.changed = self.listing = self.stamps = 0
@@ -196,7 +193,7 @@ class _Sums:
         self.size += status.st_size
         self.modified = max(self.modified, status.st_mtime_ns)
         self.changed = max(self.changed, status.st_ctime_ns)
-        # Microseconds: some network file systems know no finer times.
+        # Microseconds: some network file systems store no finer times.
         own = f"{name}\0{status.st_size} {status.st_mtime_ns // 1000}"
         self.listing = (self.listing + _number(own)) % _FULL
         own += f" {status.st_mtime_ns} {status.st_ctime_ns}"
@@ -208,7 +205,7 @@ def _number(text: str) -> int:
 
 
 class _First:
-    """The files that tell most: metadata, then any others, always the same."""
+    """Selects the files to sample: metadata first, then others; deterministic."""
 
     def __init__(self) -> None:
         self._metadata: list[Member] = []
@@ -233,9 +230,9 @@ def _sample(path: Path, found: list[Member], trusted: bool) -> str:
     """Return a hash of some of the files' content."""
     digest, root = sha256(), os.path.realpath(path.parent)
     for name, status in found:
-        # What a file names elsewhere, or a link leads to, is nothing that we were asked to open.
+        # Files elsewhere, named by a file or reached by a link, must not be opened unasked.
         asked = trusted or name == path.name or real_within(root, path.parent / name) is not None
-        if asked and stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+        if asked and stat.S_ISREG(status.st_mode):  # opening a pipe would block
             with (path.parent / name).open("rb", buffering=0) as stream:
                 for part in _parts(status.st_size):
                     digest.update(os.pread(stream.fileno(), len(part), part.start))
@@ -243,7 +240,7 @@ def _sample(path: Path, found: list[Member], trusted: bool) -> str:
 
 
 def _parts(size: int) -> Iterator[range]:
-    """Yield what is sampled of a file: its ends, and blocks in between."""
+    """Yield the byte ranges to sample: both ends, and blocks in between."""
     if size <= _WHOLE:
         yield range(size)
         return
@@ -268,7 +265,7 @@ def _numbers(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _host() -> str:
-    """Return what this machine, or container, is called, and when it was started."""
+    """Return the name of this machine or container, and its start time."""
     try:
         started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -278,7 +275,7 @@ def _host() -> str:
 
 def _at(nanoseconds: Any) -> str:
     if not isinstance(nanoseconds, int):
-        return "a time that is not known"
+        return "at an unknown time"
     seconds, rest = divmod(nanoseconds, 10**9)
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}.{rest:09d}"
 
@@ -286,7 +283,7 @@ def _at(nanoseconds: Any) -> str:
 def content_of(source: ArraySource, mapped: Path | None = None) -> str:
     """Return a hash of all values of an array.
 
-    mapped: the file that a memory map shows, of which the identity and some values are enough.
+    mapped: the file behind a memory map, whose identity and some values are enough.
     """
     digest = sha256(f"{source.shape} {source.channels} {source.dtype.str}".encode())
     height, width = source.shape

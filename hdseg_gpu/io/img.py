@@ -1,4 +1,4 @@
-"""The files of an .img: where its pixels may be beside it, which GDAL opens by their names."""
+"""Checks of .img files and of the files beside them that GDAL opens by name."""
 
 import os
 import stat
@@ -14,26 +14,26 @@ _SIDES = (".ige", ".rrd")  # pixels of a large one, and overviews
 _TAG = b"EHFA_HEADER_TAG\0"
 _MOST_ENTRIES = 1_000_000
 _CONVERT = "convert it to GeoTIFF"
-_TIFFS = (".ovr", ".msk")  # overviews and masks, which GDAL opens whatever they hold
+_TIFFS = (".ovr", ".msk")  # overviews and masks, which GDAL opens by content
 
 
 def sides_of(path: Path) -> list[Path]:
-    """Return where the other files of an .img are, if there are any."""
+    """Return the existing sidecar files of an .img."""
     return [*(path.with_suffix(side) for side in _SIDES), path.with_name(f"{path.name}.ovr")]
 
 
 def check_sides(path: Path, budget: Budget) -> int:
-    """Refuse what GDAL should not open beside an .img; return what decoding a tile of it takes.
+    """Refuse sidecar files that GDAL must not open; return the bytes that decoding a tile takes.
 
-    It would wait for a pipe: the header may say any name for the overviews, and to ask GDAL for the
-    names is to open the files.
+    GDAL would block on a pipe: the header may name any file for the overviews, and asking GDAL for
+    the names opens the files.
     """
     with os.scandir(path.parent) as entries:
         for entry in entries:
             if not entry.is_file() and not entry.is_dir() and _waits(entry):
                 raise InvalidInput(
-                    f"{path} cannot be read beside {entry.name}, which is a pipe or a device: its "
-                    "header may name that; move one of them to another folder."
+                    f"{path} cannot be read beside {entry.name}, a pipe or a device that its "
+                    "header may name; move one of them to another folder."
                 )
     need = 0
     for side in (path.with_name(path.name + end) for end in _TIFFS):
@@ -41,24 +41,24 @@ def check_sides(path: Path, budget: Budget) -> int:
             with Stored(side) as file:
                 if not is_picture(file) or file.start(2) not in (b"II", b"MM"):
                     raise InvalidInput(
-                        f"{path} cannot be read with {side.name} beside it, which is no TIFF; "
-                        "remove that."
+                        f"{path} cannot be read with {side.name} beside it, which is not a TIFF; "
+                        "remove it."
                     )
                 taken = need_of_source(file, budget)
             what = f"{path}: decoding a tile of {side.name}"
-            budget.require(taken, what, "save that with smaller tiles")
+            budget.require(taken, what, "save it with smaller tiles")
             need = max(need, taken)
     return need
 
 
 def check_entries(file: Stored) -> None:
-    """Refuse an .img with entries that say that they have more bytes than the file.
+    """Refuse an .img with entries that claim more bytes than the file has.
 
-    GDAL makes room for what they say before it reads. Their tree begins where the header says: each
-    has the places of the next and of its first child, of its data, and their length.
+    GDAL allocates what they claim before it reads. The header points to the root of their tree;
+    each entry has the offsets of the next, of its first child and of its data, and the data's size.
     """
     if file.some(0, len(_TAG)) != _TAG:
-        return  # GDAL says what is wrong
+        return  # GDAL reports what is wrong
     (header,) = _numbers(file, len(_TAG), 1)
     left, seen = [_numbers(file, header + 8, 1)[0]], {0}
     while left:
@@ -78,35 +78,34 @@ def check_entries(file: Stored) -> None:
 
 
 def _numbers(file: Stored, at: int, count: int) -> tuple[int, ...]:
-    """Return so many whole numbers, 0 where the file has ended."""
+    """Return `count` integers at an offset, 0 beyond the end of the file."""
     content = bytes(file.some(at, 4 * count)) if at < file.size else b""
     return struct.unpack(f"<{count}I", content.ljust(4 * count, b"\0"))
 
 
 def check_files(path: Path, names: list[str]) -> None:
-    """Refuse a raster whose header names what is no file, or not one of its own beside it."""
+    """Refuse a raster whose header names anything but its own files beside it."""
     folder = path.parent.resolve()
     ours = {path.resolve(), *(folder / p.name for p in sides_of(path))}
-    ours.add(folder / f"{path.name}.msk")  # whose pixels are not read
+    ours.add(folder / f"{path.name}.msk")  # its pixels are not read
     for name in names:
         other = Path(name).resolve()
         if other.parent != folder and other not in ours:
             raise InvalidInput(
-                f"{path} names the file {name}, which does not lie beside it; convert it to "
-                "GeoTIFF."
+                f"{path} names the file {name}, which is not beside it; convert it to GeoTIFF."
             )
-        if other not in ours:  # then nobody would notice that it changes
+        if other not in ours:  # its changes would go unnoticed
             raise InvalidInput(
-                f"{path} names the file {name}, which does not have its name; convert it to "
+                f"{path} names the file {name}, whose name differs from its own; convert it to "
                 "GeoTIFF."
             )
         Stored(other).close()
 
 
 def _waits(entry: os.DirEntry[str]) -> bool:
-    """Return whether opening it may wait for somebody; opening a socket fails."""
+    """Return whether opening it may block; opening a socket fails."""
     try:
         mode = entry.stat().st_mode
-    except OSError:  # a link to nothing
+    except OSError:  # a broken link
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 says of its tiles."""
+"""The tile sizes in the header of a JPEG 2000."""
 
 import struct
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from hdseg_gpu.io.stored import Stored
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC and SIZ
 _SIGNATURE = b"jP  "  # the first box
-_SAMPLE = 8  # bytes that OpenJPEG takes for a sample of a tile: a whole number, and wavelets of it
+_SAMPLE = 8  # bytes per sample of a tile in OpenJPEG: an integer, and its wavelet coefficient
 
 
 class Jp2Head(NamedTuple):
-    """The size of the picture and of its tiles, and its components."""
+    """The size of the image and of its tiles, and its components."""
 
     shape: Shape
     tile: Shape
     components: int
-    palette: bool  # decoders may make up to 255 components of one
-    block: int  # bytes of a tile as GDAL has it, also where that is larger than the picture
+    palette: bool  # with one, decoders may turn a component into up to 255
+    block: int  # bytes of a tile in GDAL, which may be larger than the image
 
     @property
     def decoding(self) -> int:
@@ -29,9 +29,9 @@ class Jp2Head(NamedTuple):
 
 
 def jp2_head(read: Read, size: int) -> Jp2Head:
-    """Return what the codestream says that decoders take; `read` gives some of `size` bytes.
+    """Return the header of the codestream; `read` returns some of the file's `size` bytes.
 
-    Raises ``Unclear`` where there is none.
+    Raises ``Unclear`` if there is none.
     """
     at, palette = _codestream(read, size)
     code = read(at, 43)
@@ -58,19 +58,19 @@ def _codestream(read: Read, size: int) -> tuple[int, bool]:
     palette = False
     if start[4:] == _SIGNATURE:
         for kind, begin, end in boxes(read, 0, size):
-            # GDAL takes JP2C for it, too.
+            # GDAL also accepts JP2C.
             if kind.lower() == b"jp2c":
                 if kind != b"jp2c":
                     break
                 return begin, palette
             if kind == b"jp2h":
                 palette |= any(inner.kind == b"pclr" for inner in boxes(read, begin, end))
-            palette |= kind == b"pclr"  # OpenJPEG takes it here, too
+            palette |= kind == b"pclr"  # OpenJPEG also accepts it here
     raise Unclear("it holds no JPEG 2000")
 
 
 def decoding_of(file: Stored) -> int:
-    """Return the bytes that a tile of a .jp2 takes."""
+    """Return the bytes that decoding a tile of a .jp2 takes."""
     try:
         return jp2_head(file.some, file.size).decoding
     except Unclear as error:

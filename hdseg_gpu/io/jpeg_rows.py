@@ -1,7 +1,7 @@
 """Decoding large JPEG files into a file, by imagecodecs.
 
-rasterio decodes strips, too, but its wheels come with another JPEG library than Pillow's, which
-interpolates colours differently: pixels would depend on how a picture is read.
+rasterio decodes strips, too, but its wheels contain another JPEG library than Pillow's, which
+interpolates colours differently: pixels would depend on how an image is read.
 """
 
 import tempfile
@@ -17,13 +17,13 @@ from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.png_jpeg import Head
 from hdseg_gpu.io.stored import Stored
 
-_LIBRARY = 16 << 20  # bytes that imagecodecs takes
+_LIBRARY = 16 << 20  # bytes of memory of imagecodecs
 
 
 def need_of(head: Head, size: int) -> int:
     """Return the bytes that decoding a file of `size` bytes takes: twice the pixels if progressive.
 
-    Its pixels and its code lie in files, whose pages are given back.
+    Pixels and compressed data are in mapped files, whose pages are released.
     """
     pixels = head.shape[0] * head.shape[1] * head.channels
     return head.coefficients + min(ROOM, pixels) + min(ROOM, size) + _LIBRARY
@@ -32,14 +32,14 @@ def need_of(head: Head, size: int) -> int:
 def decode_jpeg(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str) -> np.dtype[Any]:
     """Write all rows to `raw`, channels last, and return their dtype.
 
-    The code is copied to `folder` first, where nobody can cut it short while it is mapped. An
-    ``OSError`` is one of `raw` or of `folder`: those of `path` are ``InvalidInput``.
+    The file is copied to `folder` first, where nobody can truncate it while it is mapped. An
+    ``OSError`` is about `raw` or `folder`; errors of `path` are ``InvalidInput``.
     """
     import imagecodecs
 
     with decoding(path):
         if not jpeg_head(str(path), file.some, file.size).ended:
-            # The decoder would fill what is missing with grey, without a word.
+            # The decoder would silently fill the rest with grey.
             raise InvalidInput(f"{path} cannot be read, it is cut short: its end is missing.")
     shape = head.shape if head.channels == 1 else (*head.shape, head.channels)
     with tempfile.TemporaryFile(prefix="hdseg-", dir=folder) as copy:

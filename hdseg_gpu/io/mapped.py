@@ -1,4 +1,4 @@
-"""Files of ours in memory, for libraries that want all of a picture there."""
+"""Mapped temporary files, for libraries that need a whole image in memory."""
 
 import mmap
 import os
@@ -11,22 +11,22 @@ from hdseg_gpu.core.memory import MiB
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.stored import Stored
 
-ROOM = 64 * MiB  # that its pages take until they are given back, at most
+ROOM = 64 * MiB  # upper bound of the resident pages until they are released
 _PAUSE = 0.01  # seconds
 _BLOCK = 8 << 20
 
 
 class Mapped:
-    """A temporary file without a name, mapped: nobody but us can cut it short.
+    """An unnamed, mapped temporary file, which no other process can truncate.
 
-    While it is open a thread gives its pages back to the system, again and again, so that they do
-    not add up to this process's memory as a library goes through them. What was written to them is
-    in the file all the same; pages that are needed again come back from there.
+    While it is open a thread keeps releasing its pages, so that they do not add up in this
+    process's resident memory while a library goes through them. Written data stay in the file;
+    pages that are needed again are read back from it.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        """Let `file` have `size` bytes; an ``OSError`` says that there is no room for them."""
-        # A full disk met through a page kills the process.
+        """Allocate `size` bytes for `file`; raises ``OSError`` if there is no space."""
+        # A full disk hit through a mapped page would kill the process.
         os.posix_fallocate(file.fileno(), 0, size)
         self.memory = mmap.mmap(file.fileno(), size)
         self._done = Event()
@@ -39,7 +39,7 @@ class Mapped:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        """Give all pages back; the map itself goes with the last array on it."""
+        """Release all pages; the map itself is closed with the last array on it."""
         self._done.set()
         self._thread.join()
         self.memory.madvise(mmap.MADV_DONTNEED)
@@ -50,7 +50,7 @@ class Mapped:
 
 
 def copy_into(target: BinaryIO, path: Path, file: Stored) -> None:
-    """Copy all bytes of a file; an ``OSError`` is one of `target`."""
+    """Copy all bytes of a file; an ``OSError`` is about `target`."""
     for at in range(0, file.size, _BLOCK):
         with decoding(path):
             block = file.fetch(at, min(_BLOCK, file.size - at))

@@ -1,4 +1,4 @@
-"""Which files a picture consists of: one, all of a folder, or others beside it or named in it."""
+"""The files of an image: one, all of a folder, or others beside it or named in it."""
 
 import os
 import re
@@ -14,17 +14,17 @@ from hdseg_gpu.io.vrt import named_files
 
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _MOST = 10_000_000  # files and folders of a store
-_LONGEST = 64 << 20  # bytes of a file that names others, at most
+_LONGEST = 64 << 20  # upper bound of the bytes of a file that names others
 
-Member = tuple[str, os.stat_result]  # the name as seen from the picture's folder
+Member = tuple[str, os.stat_result]  # name relative to the image's folder, status
 
 
 def members_of(path: Path, key: str | None = None, *, trusted: bool = False) -> Iterator[Member]:
-    """Yield the files that hold a picture's pixels, and say what they mean, the main one first.
+    """Yield the files with an image's pixels and metadata, the main file first.
 
-    key: of an array in a Zarr folder, of which nothing else is looked at. Side files without pixels
-    (world files, statistics) do not count: programs that only look at a picture write them.
-    trusted: whether mosaics outside of its folder may be read, for what they name.
+    key: an array in a Zarr folder, of which nothing else is considered. Sidecar files without
+    pixels (world files, statistics) do not count: viewers write them. trusted: whether mosaics
+    outside the folder may be read for the files they name.
     """
     main = path.stat()
     if stat.S_ISDIR(main.st_mode):
@@ -35,19 +35,19 @@ def members_of(path: Path, key: str | None = None, *, trusted: bool = False) -> 
     for other in _beside(path, trusted):
         try:
             yield os.path.relpath(other, path.parent), other.stat()
-        except OSError:  # it may come, or go; then there is one file more, or less
+        except OSError:  # missing; if it appears later, the number of files changes
             continue
 
 
 def _in_store(path: Path, key: str | None) -> Iterator[Member]:
     if key is None or not (path / key).is_dir():
-        # Labels lie within the picture that they are for, and may be what is being written.
+        # Labels are stored inside the image's group, and may be the output being written.
         yield from _walked(path, path, path.name, ("labels",) if _is_picture(path) else ())
         return
     if real_within(os.path.realpath(path), path / key) is None:
         raise InvalidInput(f"{path}: the key {shown(key)} leads out of the folder; name another.")
     above = path
-    for part in Path(key).parts:  # whose metadata say what the array is
+    for part in Path(key).parts:  # metadata on the way belong to the array
         for name in METADATA:
             if (above / name).is_file():
                 yield os.path.relpath(above / name, path.parent), (above / name).stat()
@@ -60,11 +60,11 @@ def _is_picture(path: Path) -> bool:
 
 
 def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator[Member]:
-    """Yield what is in a folder of a store, each folder once.
+    """Yield the files in a folder of a store, each folder once.
 
-    Links to folders are followed only within the store, after all else: so what is found does not
-    depend on the order in which it is. They, and links that lead out, count as files themselves.
-    but: names in the folder that do not count.
+    Links to folders are followed only within the store, and after everything else, so that the
+    result does not depend on the order of entries. They, and links that lead out, count as files
+    themselves. but: names in the folder to leave out.
     """
     root, seen, count = os.path.realpath(store), set[tuple[int, int]](), 0
     folders, links = [(name, str(top))], list[tuple[str, str]]()
@@ -76,7 +76,7 @@ def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator
                 continue
             seen.add((status.st_dev, status.st_ino))
             entries = os.scandir(folder)
-        except FileNotFoundError:  # it came and went
+        except FileNotFoundError:  # removed in the meantime
             continue
         with entries:
             for entry in entries:
@@ -100,22 +100,22 @@ def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator
                         yield inner, entry.stat(follow_symlinks=whole)
                         if real is not None and not whole:
                             heappush(links, (inner, real))
-                except FileNotFoundError:  # a link to nothing, or what came and went
+                except FileNotFoundError:  # a broken link, or removed in the meantime
                     continue
 
 
 def _beside(path: Path, trusted: bool) -> list[Path]:
-    """Return the other files of a picture that is a file."""
+    """Return the other files of an image that is a file."""
     suffix = path.suffix.lower()
     if suffix == ".vrt":
-        folder = path.parent.resolve()  # as the names are
+        folder = path.parent.resolve()  # the names are resolved, too
         named = named_files(path, trusted=trusted)
         return [path.parent / os.path.relpath(other, folder) for other in named]
     if suffix == ".img":
         return sides_of(path)
     if suffix == ".mrxs" and path.with_suffix("").is_dir():
         return sorted(path.with_suffix("").iterdir())
-    if suffix == ".dcm":  # a slide's files are those of its series in the folder
+    if suffix == ".dcm":  # the files of a slide are those of its series in the folder
         return sorted(p for p in path.parent.glob("*.[dD][cC][mM]") if p.name != path.name)
     if suffix in (".vms", ".vmu"):
         values = re.findall(rb"^[^=\r\n]+=[ \t]*([^\r\n]+)", _content(path), re.MULTILINE)
@@ -125,7 +125,7 @@ def _beside(path: Path, trusted: bool) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    """Return what a file says, nothing if it is none: a pipe would not come to an end."""
+    """Return the content of a regular file, else nothing: a pipe would not end."""
     if not path.is_file():
         return b""
     with path.open("rb") as stream:

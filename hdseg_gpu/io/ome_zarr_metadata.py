@@ -1,4 +1,4 @@
-"""What the metadata of an OME-Zarr group say: axes, levels, size and place of the pixels."""
+"""The metadata of an OME-Zarr group: axes, levels, pixel size and georeference."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from hdseg_gpu.io.ome_zarr_writer import GEOREFERENCE_KEY
 from hdseg_gpu.io.paths import reason_of
 from hdseg_gpu.io.source import Georeference
 
-# The units of length that OME-Zarr knows and that somebody might use, in micrometres.
+# Common OME-Zarr units of length, in micrometres.
 _MICROMETRES = {
     "angstrom": 1e-4,
     "picometer": 1e-6,
@@ -24,20 +24,20 @@ _MICROMETRES = {
     "yard": 914400.0,
     "mile": 1609344000.0,
 }
-_EARLY_AXES = "tczyx"  # of versions before 0.3, which named none
+_EARLY_AXES = "tczyx"  # of versions before 0.3, which do not name axes
 
 
 @dataclass(frozen=True)
 class Multiscale:
-    """A picture at several resolutions."""
+    """An image at several resolutions."""
 
-    axes: tuple[str, ...]  # a letter each
+    axes: tuple[str, ...]  # one letter each
     units: tuple[str | None, ...]
     paths: tuple[str, ...]  # of the levels
-    scales: tuple[tuple[float, ...] | None, ...]  # of the levels, a number for each axis
+    scales: tuple[tuple[float, ...] | None, ...]  # of the levels, a number per axis
 
     def pixel_size(self, level: int) -> tuple[float, float] | None:
-        """Return the rows' and columns' distance in micrometres, None without a known unit."""
+        """Return the distance of rows and of columns in micrometres, None without a known unit."""
         scale = self.scales[level]
         at = self.axes.index("y"), self.axes.index("x")
         if scale is None or any(self.units[i] not in _MICROMETRES for i in at):
@@ -46,7 +46,7 @@ class Multiscale:
         return y, x
 
     def step(self, level: int) -> tuple[float, float] | None:
-        """Return how many rows and columns of level 0 one of this level stands for."""
+        """Return the rows and columns of level 0 per row and column of a level."""
         scale, first = self.scales[level], self.scales[0]
         if scale is None or first is None:
             return (1.0, 1.0) if level == 0 else None
@@ -55,9 +55,9 @@ class Multiscale:
 
 
 def multiscale(attributes: dict[str, Any], name: str) -> Multiscale | None:
-    """Return the first picture of a group, None where the group is not one.
+    """Return the first image of a group, None if the group has no such metadata.
 
-    Versions 0.4 and before have the metadata at the top, 0.5 below "ome".
+    Versions up to 0.4 have the metadata at the top level, 0.5 below "ome".
     """
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, dict) or "multiscales" not in ome:
@@ -66,7 +66,7 @@ def multiscale(attributes: dict[str, Any], name: str) -> Multiscale | None:
         return _parsed(ome["multiscales"][0])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(
-            f'{name}: the OME-Zarr metadata "multiscales" cannot be understood '
+            f'{name}: the OME-Zarr metadata "multiscales" are invalid '
             f"({reason_of(error)}); name one of its arrays as the key instead."
         ) from error
 
@@ -75,7 +75,7 @@ def _parsed(found: dict[str, Any]) -> Multiscale:
     axes = [{"name": a} if isinstance(a, str) else a for a in found.get("axes", _EARLY_AXES)]
     names = tuple(str(axis["name"]).lower() for axis in axes)
     if len(set(names)) != len(names) or not {"y", "x"} <= set(names):
-        raise ValueError(f"the axes are {list(names)}; y and x are needed, and each name once")
+        raise ValueError(f"the axes are {list(names)}; y, x and unique names are required")
     common = _scale(found.get("coordinateTransformations"), len(names))
     scales = []
     for dataset in found["datasets"]:
@@ -91,7 +91,7 @@ def _parsed(found: dict[str, Any]) -> Multiscale:
 
 
 def _scale(transformations: Any, ndim: int) -> tuple[float, ...] | None:
-    """Return the scale among the transformations, None where there is none that is usable."""
+    """Return the scale among the transformations, None if there is no valid one."""
     for each in transformations or ():
         if each.get("type") == "scale" and "scale" in each:
             scale = tuple(float(s) for s in each["scale"])
@@ -102,12 +102,12 @@ def _scale(transformations: Any, ndim: int) -> tuple[float, ...] | None:
 def georeference(
     attributes: dict[str, Any], picture: Multiscale, level: int
 ) -> Georeference | None:
-    """Return the size and the place of a level's pixels, None where neither is known."""
+    """Return the georeference and pixel size of a level, None if neither is known."""
     own = attributes.get(GEOREFERENCE_KEY)
     own = own if isinstance(own, dict) else {}
     crs, transform, step = own.get("crs"), own.get("transform"), picture.step(level)
     if transform is not None and step is not None and len(transform) == 6:
-        # A larger pixel begins at the same corner.
+        # Pixels of all levels start at the same corner.
         a, b, c, d, e, f = (float(t) for t in transform)
         transform = a * step[1], b * step[0], c, d * step[1], e * step[0], f
     else:

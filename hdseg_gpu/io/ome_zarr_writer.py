@@ -16,11 +16,11 @@ from hdseg_gpu.io.paths import take_name
 from hdseg_gpu.io.pyramid import level_shapes
 from hdseg_gpu.io.source import Georeference, LabelSource
 
-# The group's attribute that holds what OME-Zarr has no words for:
+# The group's attribute for the georeference, for which OME-Zarr has no field:
 # {"crs": str | None, "transform": [a, b, c, d, e, f] | None}, of level 0, as in ``Georeference``.
 GEOREFERENCE_KEY = "hdseg_gpu"
 
-_WRITERS = 2  # shards that are compressed at the same time
+_WRITERS = 2  # shards compressed at the same time
 
 
 def write_ome_zarr(
@@ -31,25 +31,25 @@ def write_ome_zarr(
     chunk: int = 512,
     shard: int = 4096,
 ) -> None:
-    """Write labels and their pyramid as a folder that appears only when it is complete.
+    """Write labels and their pyramid to a new folder.
 
     Every label is read once, shard by shard, row after row. Each level takes every second row and
-    column of the level before. What later shards of the smaller levels are made of is kept
-    compressed meanwhile, so memory is a few shards, and grows with the picture only as the
-    compressed labels do.
+    column of the level before. Parts of unfinished shards of the smaller levels are kept
+    compressed, so memory is a few shards, and grows with the image only as the compressed labels
+    do.
 
     Parameters
     ----------
     path : Path
-        The folder to make; it must not exist.
+        The folder to create; it must not exist.
     labels : LabelSource
-        Whole numbers; bools become 0 and 1.
+        Integers; bools become 0 and 1.
     georeference : Georeference, optional
-        The pixel size becomes scale and unit; CRS and transform, which OME-Zarr does not know, go
-        to the attribute ``hdseg_gpu``; TIFF tags are left out.
+        The pixel size becomes scale and unit; CRS and transform, for which OME-Zarr has no field,
+        go to the attribute ``hdseg_gpu``; TIFF tags are left out.
     chunk, shard : int
-        Sides of what is decoded together, and of what is one file: `shard` is even and a multiple
-        of `chunk`.
+        Sides of a chunk, which is decoded as a whole, and of a shard, which is one file: `shard` is
+        even and a multiple of `chunk`.
 
     """
     _check(path, labels, chunk, shard)
@@ -67,13 +67,13 @@ def write_ome_zarr(
 
 
 def _check(path: Path, labels: LabelSource, chunk: int, shard: int) -> None:
-    """Refuse what cannot be written before any label is read."""
+    """Raise InvalidInput, before any label is read, if the output cannot be written."""
     dtype = np.dtype(labels.dtype)
     if dtype.kind not in "bui":
-        raise InvalidInput(f"labels have the dtype {dtype}; labels are whole numbers.")
+        raise InvalidInput(f"labels have the dtype {dtype}; pass integers.")
     if min(chunk, shard) < 1 or shard % chunk or shard % 2:
         raise InvalidInput(
-            f"shard {shard} is no even number, or no multiple of chunk {chunk}; try shard=4096, "
+            f"shard={shard} must be even and a multiple of chunk={chunk}; try shard=4096, "
             "chunk=512."
         )
     if path.exists() or path.is_symlink():
@@ -89,7 +89,7 @@ def _check(path: Path, labels: LabelSource, chunk: int, shard: int) -> None:
 
 
 def _attributes(path: Path, levels: int, georeference: Georeference | None) -> dict[str, Any]:
-    """Return the attributes of the group: OME's metadata, and our own for what it has no place."""
+    """Return the attributes of the group: OME metadata, and our own for the georeference."""
     place = georeference or Georeference()
     size = place.pixel_size or (1.0, 1.0)
     axes: list[dict[str, str]] = [{"name": name, "type": "space"} for name in "yx"]
@@ -99,8 +99,8 @@ def _attributes(path: Path, levels: int, georeference: Georeference | None) -> d
     datasets = []
     for level in range(levels):
         step = 2**level
-        # Translations are of pixel centres. A pixel stands for step x step pixels of level 0: its
-        # centre lies between them, so that all levels cover the same area.
+        # Translations refer to pixel centres. A pixel covers step x step pixels of level 0 and is
+        # centred on them, so that all levels cover the same area.
         transformations = [
             {"type": "scale", "scale": [step * float(s) for s in size]},
             {"type": "translation", "translation": [(step - 1) / 2 * float(s) for s in size]},
@@ -138,13 +138,13 @@ def _create(
             shape=shape,
             dtype=dtype,
             chunks=(chunk, chunk),
-            # a level smaller than a shard is one file, no larger than it needs to be
+            # A level smaller than a shard is one file of the necessary size.
             shards=tuple(min(shard, -(-n // chunk) * chunk) for n in shape),
-            # with a checksum: a damaged chunk is an error, never other labels
+            # With a checksum: a damaged chunk is an error, never wrong labels.
             compressors=ZstdCodec(level=1, checksum=True),
             fill_value=0,
             dimension_names=("y", "x"),
-            # Looking for chunks of zeros takes longer than compressing them.
+            # Searching for chunks of zeros takes longer than compressing them.
             config={"write_empty_chunks": True},
         )
         for level, shape in enumerate(shapes)
@@ -167,7 +167,7 @@ class _Levels:
     """Takes the shards of level 0 and writes whole shards of every level."""
 
     def __init__(self, arrays: list[Any], shard: int, pool: ThreadPoolExecutor) -> None:
-        # Zarr's own, which has no types
+        # A dependency of Zarr, without type hints.
         from numcodecs import Zstd  # type: ignore[import-untyped, unused-ignore]
 
         self._arrays = arrays
@@ -175,7 +175,7 @@ class _Levels:
         self._pool = pool
         self._codec = Zstd(level=1)
         self._writing: deque[Future[None]] = deque()
-        # (level, row, column) of a shard to come: its quarters so far, compressed, with shapes
+        # (level, row, column) of an unfinished shard: its compressed quarters so far, with shapes
         self._quarters: dict[tuple[int, int, int], dict[Shape, tuple[bytes, Shape]]] = {}
 
     def add(self, level: int, row: int, column: int, labels: NDArray[Any]) -> None:
@@ -192,7 +192,7 @@ class _Levels:
             self.add(*key, self._joined(key))
 
     def _joined(self, key: tuple[int, int, int]) -> NDArray[Any]:
-        """Return the shard that its quarters make up, which are then forgotten."""
+        """Return the shard assembled from its quarters, and drop these."""
         level, row, column = key
         side, array = self._shard, self._arrays[level]
         at = between(row * side, column * side, (row + 1) * side, (column + 1) * side, array.shape)
@@ -204,9 +204,9 @@ class _Levels:
         return labels
 
     def _write(self, level: int, row: int, column: int, labels: NDArray[Any]) -> None:
-        """Begin to write; as many shards as there are writers are in memory beside the next."""
+        """Start writing; at most one shard per writer is in memory beside the next."""
         if not labels.any():
-            return  # a file that is not there reads as zeros
+            return  # a missing file reads as zeros
         while len(self._writing) >= _WRITERS:
             self._writing.popleft().result()
         top, left = row * self._shard, column * self._shard
@@ -214,6 +214,6 @@ class _Levels:
         self._writing.append(self._pool.submit(self._arrays[level].__setitem__, at, labels))
 
     def finish(self) -> None:
-        """Wait for what is being written."""
+        """Wait for all writers."""
         while self._writing:
             self._writing.popleft().result()

@@ -1,4 +1,4 @@
-"""Opening images of any size: windows are read as they are needed."""
+"""Opening images of any size, to be read window by window."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def open_image(
     max_memory: float | None = None,
     trust_vrt: bool = False,
 ) -> ImageSource:
-    """Return an image of which windows are read as they are needed.
+    """Return an image that is read window by window.
 
     Parameters
     ----------
@@ -28,28 +28,28 @@ def open_image(
         TIFF, BigTIFF, OME-TIFF, GeoTIFF, COG, SVS; other slides (OpenSlide) and rasters (rasterio);
         Zarr v2 and v3, OME-Zarr 0.4 and 0.5; PNG, JPEG; .npy, .npz; arrays of NumPy, CuPy, Zarr,
         Dask.
-        The extension decides what a file is read as, whatever it holds.
+        The extension alone decides the format a file is read as.
     level : int
-        Resolution level, 0 the finest.
+        Resolution level, 0 is the finest.
     key : str, optional
         Name of an array in a Zarr group or .npz file.
     max_memory : float, optional
-        Bytes that this process may occupy. What its header says that decoding takes is held against
-        it before anything is decoded. Default: half of what is free.
+        Limit of the resident memory of this process, in bytes. The memory that decoding needs is
+        known from the header and checked before anything is decoded. Default: half of what is free.
     trust_vrt : bool
         Whether a virtual mosaic (.vrt) may read any file and address that it names. Otherwise it
-        may name pictures in its own folder and below.
+        may name images in its own folder and below.
 
     Returns
     -------
     ImageSource
-        With `shape`, `channels`, `dtype`, `levels`, `georeference`, and `read(window)`; to be
-        closed, or used in a with statement.
+        With `shape`, `channels`, `dtype`, `levels`, `georeference`, and `read(window)`; close it,
+        or use it in a with statement.
 
     Raises
     ------
     InvalidInput
-        The image cannot be read; the message says why, and what to do.
+        The image cannot be read; the message gives the reason and the remedy.
     """
     budget = budget_of(checks.memory("max_memory", max_memory))
     trust_vrt = checks.switch("trust_vrt", trust_vrt)
@@ -66,14 +66,14 @@ def open_within(
     later: bool = False,
     as_labels: bool = False,
 ) -> ImageSource:
-    """Return an image as ``open_image`` does, within a budget of memory.
+    """Return an image as ``open_image`` does, within a memory budget.
 
     Parameters
     ----------
     later : bool
-        Whether a picture that has no random access is decoded when it is first read.
+        Whether an image without random access is decoded only at its first read.
     as_labels : bool
-        Whether the indices of a colour palette are left as they are; otherwise they become colours.
+        Whether palette indices are returned unchanged; otherwise they become colours.
 
     """
     level = checks.integer("level", level, 0)
@@ -83,15 +83,15 @@ def open_within(
 
         if level != 0 or key is not None:
             raise InvalidInput(
-                f"level={shown(level)} and key={shown(key)} are for files; the image is an array, "
-                "pass neither."
+                f"level={shown(level)} and key={shown(key)} are for files, but the image is an "
+                "array; pass neither."
             )
         return open_array(image, budget=budget)
     path = checks.path("image", image)
     chosen = format_to_read(path)
     check_key(path, chosen, key)
     if level != 0 and "level" not in chosen.takes:
-        raise InvalidInput(f"{path} has one resolution; level={shown(level)} is not there, pass 0.")
+        raise InvalidInput(f"{path} has one resolution; level={shown(level)} must be 0.")
     assert chosen.read is not None
     options = {
         "budget": budget, "level": level, "key": key, "trust_vrt": trust_vrt, "later": later,
@@ -103,9 +103,10 @@ def open_within(
 
 
 def check_key(path: Path, chosen: Format, key: str | None) -> None:
-    """Refuse the name of an array for a file that has no arrays with names."""
+    """Raise InvalidInput if a key is given for a format without named arrays."""
     if key is not None and "key" not in chosen.takes:
         keyed = names([each for each in readable() if "key" in each.takes])
         raise InvalidInput(
-            f"{path} holds no named arrays, as {keyed} do: there is no {shown(key)}; pass no key."
+            f"{path} has no named arrays, as {keyed} have: key={shown(key)} does not apply; pass "
+            "no key."
         )

@@ -1,8 +1,8 @@
-"""Folders and files that a run keeps for itself: never another's that lie under their names.
+"""Private folders and files of a run, safe against foreign ones under the same names.
 
-A name may be a link, a pipe or somebody's file. So folders are opened without following links and
-looked at before they are used, files are made where nothing is and then renamed, and what is read
-is a plain file of a bounded size.
+A name may be a link, a pipe or someone else's file. So folders are opened without following links
+and checked before use, files are created under a new name and then renamed, and only regular files
+of a bounded size are read.
 """
 
 import errno
@@ -15,15 +15,15 @@ from typing import BinaryIO
 from uuid import uuid4
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# Pipes are opened without waiting for whoever writes to them.
+# Non-blocking, so that opening a pipe does not wait for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH  # who else may write
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH  # others may write
 _REASON = "belongs to someone else, or others may write to it"
 
 
 class NotOurs(PermissionError):
-    """A folder or file that we must not use as ours; the text says why."""
+    """A folder or file that is not ours and must not be used; the text says why."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -31,7 +31,7 @@ class NotOurs(PermissionError):
 
 
 def make_folder(path: Path) -> bool:
-    """Make a folder for this user alone; return whether it was not there."""
+    """Create a folder with mode 0700 if it does not exist; return whether it was created."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -43,8 +43,8 @@ def make_folder(path: Path) -> bool:
 def own_folder(path: Path) -> Iterator[int]:
     """Return the descriptor of a folder of our own.
 
-    Raises NotOurs for links, for what is no folder, and where others own it or may write to it;
-    FileNotFoundError where nothing is.
+    Raises NotOurs if it is a link or no folder, or if others own it or may write to it;
+    FileNotFoundError if it does not exist.
     """
     try:
         folder = os.open(path, _FOLDER)
@@ -63,11 +63,11 @@ def own_folder(path: Path) -> Iterator[int]:
 
 
 def _is_ours(status: os.stat_result, beside: Path) -> bool:
-    """Return whether a folder is this user's, and nobody else may write to it."""
+    """Return whether a folder belongs to this user and nobody else may write to it."""
     found = status.st_uid, status.st_mode & _OTHERS
     if found == (os.geteuid(), 0):
         return True
-    # Some file systems do not tell: what we make there looks the same.
+    # Some file systems have no owners or modes: then a new file of ours looks the same.
     probe = beside / f".hdseg-{uuid4().hex[:12]}.probe"
     try:
         probe.mkdir(mode=0o700)
@@ -82,9 +82,9 @@ def _is_ours(status: os.stat_result, beside: Path) -> bool:
 
 @contextmanager
 def own_file(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
-    """Open a plain file in a folder of our own for reading, of at most so many bytes.
+    """Open a regular file of at most `most` bytes in a folder of our own for reading.
 
-    Raises NotOurs for links, pipes, files of others, files with a second name, and larger ones.
+    Raises NotOurs for links, pipes, files of others, hard-linked files, and larger ones.
     """
     with own_folder(path.parent) as folder:
         within = os.fstat(folder)
@@ -102,7 +102,7 @@ def own_file(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
 
 
 def check_plain(file: int, owner: int) -> None:
-    """Raise NotOurs for what is no plain file, is another's, or has a second name elsewhere."""
+    """Raise NotOurs unless it is a regular file of `owner` with a single hard link."""
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != owner or status.st_nlink > 1:
         raise NotOurs("is no plain file of our own")
@@ -110,9 +110,9 @@ def check_plain(file: int, owner: int) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that appears under its name when the body succeeds and it is on the disk.
+    """Write a file that gets its name when the body succeeds and the file is synced to disk.
 
-    It takes the place of what has that name. The folder must be our own.
+    It replaces an existing file. The folder must be our own.
     """
     with own_folder(path.parent) as folder:
         temporary = f".{path.name}.{uuid4().hex[:12]}"
@@ -130,6 +130,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when all of it is on the disk."""
+    """Write a file atomically."""
     with new_file(path) as stream:
         stream.write(content)

@@ -1,4 +1,4 @@
-"""Reading windows part by part, where a library returns more than what was asked for."""
+"""Reading windows in parts, for libraries that decode more than what is requested."""
 
 from collections.abc import Iterator
 from math import isqrt
@@ -9,9 +9,9 @@ AT_ONCE = 8 << 20  # bytes of pixels
 
 
 def parts_of(window: Window, storage: Shape, pixel: int) -> Iterator[Window]:
-    """Yield the parts of a window, each of whole tiles of `storage` and some 8 MiB at most.
+    """Yield the parts of a window, each of whole tiles of `storage` and at most about 8 MiB.
 
-    pixel : bytes of one.
+    pixel : bytes per pixel.
     """
     high, wide = _step(storage, pixel)
     for top, bottom in _cuts(window.top, window.bottom, high):
@@ -20,13 +20,13 @@ def parts_of(window: Window, storage: Shape, pixel: int) -> Iterator[Window]:
 
 
 def part_bytes(storage: Shape, pixel: int) -> int:
-    """Return the bytes of a part at most: those of a tile, if it is larger."""
+    """Return an upper bound of a part's bytes: a tile's, if that is larger than 8 MiB."""
     high, wide = _step(storage, pixel)
     return high * wide * pixel
 
 
 def _step(storage: Shape, pixel: int) -> Shape:
-    """Return so many rows and columns of tiles that a part is about as high as it is wide."""
+    """Return the rows and columns of tiles in a part, so that it is about square."""
     side = isqrt(max(1, AT_ONCE // pixel))
     high = max(1, side // storage[0]) * storage[0]
     wide = max(1, AT_ONCE // pixel // high // storage[1]) * storage[1]

@@ -1,4 +1,4 @@
-"""What can be said of a file by its path, and the two guards around its contents."""
+"""Checks of paths, guards around reading and writing, and atomic renaming."""
 
 import ctypes
 import errno
@@ -18,22 +18,22 @@ from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, Refineme
 from hdseg_gpu.core.locks import RLock
 from hdseg_gpu.io import formats
 
-_SYNCS = 8  # at once
+_SYNCS = 8  # concurrent fsync calls
 _HERE, _NOREPLACE, _EXCHANGE = -100, 1, 2  # AT_FDCWD and so on, of renameat2
-# What file systems without hard links say.
+# Errors of file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 _LONGEST = 300  # characters of a library's error
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether a path is that of a Zarr store: a folder, or zipped."""
+    """Return whether a path names a Zarr store: a folder, or zipped."""
     found = formats.format_of(path)
     return found is not None and found.store
 
 
 def real_within(root: str, path: str | os.PathLike[str]) -> str | None:
-    """Return where a path leads, None if that is not in `root`, which is a real path."""
+    """Return the real path of `path`, None if it is outside `root`, which is a real path."""
     real = os.path.realpath(path)
     return real if real.startswith(root.rstrip(os.sep) + os.sep) else None
 
@@ -42,7 +42,7 @@ def format_to_read(path: Path) -> formats.Format:
     """Return the format of a file that exists and can be read."""
     found = formats.format_of(path)
     if found is not None and found.store:
-        return found  # a folder or a file; its reader says what is wrong
+        return found  # a folder or a file; its reader reports what is wrong
     if not exists(path):
         raise InvalidInput(f"{path} does not exist.")
     if not path.is_file():
@@ -56,7 +56,7 @@ def format_to_read(path: Path) -> formats.Format:
 
 
 def format_to_write(path: Path) -> formats.Format:
-    """Return the format that labels are written in under this name."""
+    """Return the format of an output by its extension."""
     found = formats.format_of(path)
     if found is None or found.write is None:
         lossy = f" ({found.name} would change the labels)" if found and found.lossy else ""
@@ -68,11 +68,11 @@ def format_to_write(path: Path) -> formats.Format:
 
 
 def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> Path:
-    """Refuse, before any work is done, an output that could not or should not be written.
+    """Raise InvalidInput, before any work is done, if an output cannot or must not be written.
 
-    Returns where it is written: the same path, or with `overwrite` where a link there leads to.
+    Returns the path to write: the same, or with `overwrite` the target of a link.
     """
-    there = exists(path, "output ") or path.is_symlink()  # a link to nothing is something, too
+    there = exists(path, "output ") or path.is_symlink()  # a broken link exists, too
     target = followed(path) if overwrite else path
     format_to_write(path)
     if formats.suffix_of(path).lower() != formats.suffix_of(target).lower():
@@ -84,10 +84,10 @@ def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         raise InvalidInput(f"output folder {target.parent} does not exist; create it first.")
     if target.is_dir() and not (is_zarr(target) and _is_store(target)):
         what = "a folder, but no Zarr store" if is_zarr(target) else "a folder"
-        raise InvalidInput(f"output {path} is {what}; name a file in it, or another.")
+        raise InvalidInput(f"output {path} is {what}; name a file in it, or another file.")
     for source in inputs:
         if there and exists(source) and path.exists() and path.samefile(source):
-            raise InvalidInput(f"output {path} is an input too; name another file.")
+            raise InvalidInput(f"output {path} is also an input; name another file.")
     if there and not overwrite:
         raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
     if there:
@@ -98,32 +98,34 @@ def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
 
 
 def followed(path: Path) -> Path:
-    """Return where a link leads, so that the file it stands for is replaced and not the link.
+    """Return the target of a link, so that the target is replaced and not the link.
 
-    Links of others are refused: they would choose which of our files is replaced.
+    Links of other users are refused: they could choose which of our files is replaced.
     """
     if not path.is_symlink():
         return path
     if path.lstat().st_uid not in (os.geteuid(), 0):
-        raise InvalidInput(f"output {path} is somebody else's link; remove it, or name another.")
+        raise InvalidInput(
+            f"output {path} is a link of another user; remove it, or name another file."
+        )
     try:
         return path.resolve()
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular links, before 3.13
         raise InvalidInput(f"output {path} is a link in a circle of links; remove it.") from error
 
 
 def _check_replaceable(path: Path, target: Path) -> None:
-    """Refuse to replace what could not be replaced after all the work."""
+    """Raise InvalidInput, before any work is done, if the output cannot be replaced."""
     try:
         status = target.lstat()
-    except FileNotFoundError:  # where a link leads to; it can be made
+    except FileNotFoundError:  # the target of a broken link; it can be created
         return
     folder = stat.S_ISDIR(status.st_mode)
     if not folder and not stat.S_ISREG(status.st_mode):
-        raise InvalidInput(f"output {path} is no file; remove it, or name another.")
+        raise InvalidInput(f"output {path} is no file; remove it, or name another file.")
     if is_zarr(target) and not folder:
         raise InvalidInput(
-            f"output {path} is a file, and a Zarr store is a folder; remove it, or name another."
+            f"output {path} is a file, but a Zarr store is a folder; remove it, or name another."
         )
     parent, user = target.parent.stat(), os.geteuid()
     kept = parent.st_mode & stat.S_ISVTX and user not in (0, status.st_uid, parent.st_uid)
@@ -132,27 +134,26 @@ def _check_replaceable(path: Path, target: Path) -> None:
 
 
 def exists(path: Path, what: str = "") -> bool:
-    """Return whether there is something; what: "output " say, before the name in messages."""
+    """Return whether a path exists; what: prefix of the name in messages, such as "output "."""
     try:
         return path.exists()
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
+    except OSError as error:  # a name that is too long, a folder without permission
         raise InvalidInput(f"{what}{path} cannot be a file: {error.strerror}.") from error
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises in the body into one line that names the file."""
+    """Turn any exception of a decoder in the body into one line that names the file."""
     try:
         yield
     except (InvalidInput, RefinementWarning):
         raise
     except MemoryError as error:
         raise InvalidInput(
-            f"{path} cannot be read, there is not enough memory for what it says to hold: "
-            f"{reason_of(error)}"
+            f"{path} cannot be read, there is not enough memory for its content: {reason_of(error)}"
         ) from error
-    except BaseException as error:  # decoders pass on anything, from zlib.error to TokenError
-        # Libraries in Rust panic with what is no Exception; Ctrl-C is none either.
+    except BaseException as error:  # decoders raise anything, from zlib.error to TokenError
+        # Panics of Rust libraries are no Exceptions; neither is KeyboardInterrupt.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         reason = reason_of(error)
@@ -166,17 +167,17 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an error says, in a part of a line: some quote all of a file."""
+    """Return the text of an error on one line, shortened: some quote a whole file."""
     reason = " ".join(f"{type(error).__name__}: {error}"[: 2 * _LONGEST].split())
     return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} ..."
 
 
-_warnings = RLock()  # what warnings.catch_warnings changes belongs to all threads
+_warnings = RLock()  # warnings.catch_warnings changes global state
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to ourselves what libraries warn of in the body: others cannot do anything about it."""
+    """Suppress warnings of libraries in the body: callers cannot act on them."""
     with _warnings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -184,9 +185,9 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def completed(path: Path, overwrite: bool = True) -> Iterator[Any]:
-    """Open a temporary file beside `path` that takes its name only when the body succeeds.
+    """Open a temporary file beside `path` that is renamed to it when the body succeeds.
 
-    Without `overwrite`, a file that has come to that name in the meantime stays.
+    Without `overwrite`, a file that has appeared under that name in the meantime is kept.
     """
     target = followed(path) if overwrite else path
     temporary = temporary_for(target)
@@ -202,9 +203,10 @@ def completed(path: Path, overwrite: bool = True) -> Iterator[Any]:
 
 
 class Seen:
-    """A stream to write to of which libraries cannot take the descriptor.
+    """An output stream that hides its file descriptor from libraries.
 
-    What is written to that beside Python fails unseen: on a full disk NumPy loses a file's end.
+    Writes to the descriptor that bypass Python fail silently: on a full disk NumPy loses the end of
+    a file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -212,25 +214,25 @@ class Seen:
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int = -1) -> bytes:
-        """Raise: it is there for those that take it for a sign of a stream."""
+        """Raise UnsupportedOperation; some libraries require the method of a stream."""
         raise UnsupportedOperation(f"read({size}) of an output")
 
     def seekable(self) -> bool:
-        """Return whether positions can be chosen."""
+        """Return whether the stream is seekable."""
         return True
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say which output it was whose writing failed, and why."""
+    """Turn an OSError in the body into NotWritten, which names the output and the reason."""
     try:
         yield
-    except NotWritten as error:  # of a part of it
+    except NotWritten as error:  # from a part of the output
         raise _not_written(path, error.reason, error) from error
     except (HdsegError, ConnectionError, TimeoutError):
         raise
     except OSError as error:
-        # Not all libraries say which error it was.
+        # Not all libraries set strerror.
         reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         raise _not_written(path, reason, error) from error
 
@@ -240,15 +242,15 @@ def _not_written(path: Path, reason: str, error: OSError) -> NotWritten:
 
 
 def temporary_for(path: Path, suffix: str = ".part") -> Path:
-    """Return a name beside a path that nothing has."""
+    """Return an unused path in the same folder."""
     return path.with_name(f".hdseg-{uuid4().hex[:12]}{suffix}")
 
 
 def take_name(temporary: Path, path: Path, overwrite: bool) -> None:
-    """Give a complete file, or folder, its name; without `overwrite` only if that is free.
+    """Rename a complete file, or folder, to `path`; without `overwrite` only if that is free.
 
-    All of it is on the disk before, and its name when this returns: after a power cut either is
-    there, never a name of nothing.
+    The content is synced before, and the name when this returns: after a power failure the name
+    never stands for incomplete content.
     """
     synced(temporary)
     if overwrite and path.is_dir() and not path.is_symlink():
@@ -257,7 +259,7 @@ def take_name(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
     elif temporary.is_dir():
         try:
-            temporary.rename(path)  # fails where there is anything but an empty folder
+            temporary.rename(path)  # fails if anything but an empty folder exists there
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise InvalidInput(_appeared(path)) from error
@@ -268,7 +270,7 @@ def take_name(temporary: Path, path: Path, overwrite: bool) -> None:
 
 
 def synced(path: Path) -> None:
-    """Force a file to the disk, or a folder with all that is in it."""
+    """Sync a file to disk, or a folder with its content."""
     if not path.is_dir():
         _sync(path)
         return
@@ -276,7 +278,7 @@ def synced(path: Path) -> None:
     for folder, _, names in os.walk(path):
         folders.append(Path(folder))
         files += [Path(folder) / name for name in names]
-    # Disks take many requests at once.
+    # Disks handle many requests at once.
     with ThreadPoolExecutor(_SYNCS) as pool:
         list(pool.map(_sync, files))
     for inner in reversed(folders):
@@ -284,7 +286,7 @@ def synced(path: Path) -> None:
 
 
 def synced_folder(path: Path | int) -> None:
-    """Force the names in a folder to the disk, where the file system can."""
+    """Sync the entries of a folder to disk, if the file system supports it."""
     try:
         _sync(path)
     except OSError as error:
@@ -302,7 +304,7 @@ def _sync(path: Path | int) -> None:
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:
-    """Put a folder in the place of another, which is removed."""
+    """Replace a folder by another, and remove the old one."""
     if not temporary.is_dir():
         raise InvalidInput(_appeared(path))
     if exchanged(temporary, path):
@@ -321,12 +323,12 @@ def _replace_folder(temporary: Path, path: Path) -> None:
 
 
 def exchanged(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; return whether the system can."""
+    """Exchange two names atomically; return whether the system supports it."""
     return renamed(one, other, _EXCHANGE)
 
 
 def renamed(one: Path, other: Path, how: int) -> bool:
-    """Rename as ``renameat2`` does; return whether the system can, and has."""
+    """Rename by ``renameat2``; return False if the system does not support it."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
@@ -336,7 +338,7 @@ def renamed(one: Path, other: Path, how: int) -> bool:
 
 def _appeared(path: Path) -> str:
     return (
-        f"output {path} has appeared in the meantime and is left as it is; name another file, "
+        f"output {path} has appeared in the meantime and was not changed; name another file, "
         "or pass --overwrite."
     )
 
@@ -351,7 +353,7 @@ def _is_store(path: Path) -> bool:
 
 def _take_free_name(temporary: Path, path: Path) -> None:
     try:
-        os.link(temporary, path)  # unlike a rename, it fails where the name is taken
+        os.link(temporary, path)  # unlike a rename, fails if the name is taken
     except FileExistsError as error:
         raise InvalidInput(_appeared(path)) from error
     except OSError as error:

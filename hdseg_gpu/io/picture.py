@@ -1,4 +1,4 @@
-"""What every reader of images returns."""
+"""The pixels of an image file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels, channels last, and whether the file says that the last channel is alpha."""
+    """Pixels, channels last, and whether the last channel is alpha according to the file."""
 
     pixels: NDArray[Any]  # (H, W) or (H, W, C)
-    alpha: bool | None  # None: the file cannot tell
+    alpha: bool | None  # None: not known from the file

@@ -1,4 +1,4 @@
-"""Windows of PNG and JPEG pictures, which offer no random access of their own."""
+"""Windows of PNG and JPEG images, which have no random access."""
 
 import os
 import sys
@@ -29,8 +29,8 @@ from hdseg_gpu.io.png_jpeg import (
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.io.stored import Stored
 
-_KEPT_PIXELS = 1 << 26  # up to here, a picture is held in memory,
-_KEPT_SHARE = 4  # if it takes no more than this fraction of what is left of the budget
+_KEPT_PIXELS = 1 << 26  # an image of up to this size is held in memory,
+_KEPT_SHARE = 4  # if it takes at most 1 / this of what is left of the budget
 _REMEDY = "save it as a tiled TIFF"
 
 
@@ -42,15 +42,15 @@ def open_picture(
     later: bool = False,
     as_labels: bool = False,
 ) -> ImageSource:
-    """Return a PNG or JPEG of which windows can be read.
+    """Return a PNG or JPEG as a source of windows.
 
-    Up to 64 megapixels are held in memory, if that takes a quarter of what the budget leaves at
-    most. A larger picture is decoded once, row by row, into a raw file without a name in
-    `workspace` (or the folder for temporary files): its room is given back in ``close``, however
-    the process ends. What fits neither way is refused before anything is decoded.
+    Up to 64 megapixels are held in memory, if that takes at most a quarter of what the budget
+    leaves. A larger image is decoded once, row by row, into an unnamed raw file in `workspace` (or
+    the folder for temporary files), whose space is released by ``close`` or the end of the process.
+    An image that fits neither way is refused before anything is decoded.
 
-    later: whether it is decoded when it is first read. as_labels: whether the indices of a colour
-    palette are left as they are.
+    later: whether it is decoded only at the first read. as_labels: whether palette indices are
+    returned unchanged.
     """
     if later:
         return PictureLater(path, budget or budget_of(None), as_labels)
@@ -62,7 +62,7 @@ def open_picture(
 
 
 class PictureLater(ImageSource):
-    """A picture that is decoded when it is first read; its header has been held to the budget."""
+    """An image decoded at its first read; its header has been checked against the budget."""
 
     def __init__(self, path: Path, budget: Budget, as_labels: bool = False) -> None:
         with decoding(path), ExitStack() as stack:
@@ -110,13 +110,13 @@ class PictureLater(ImageSource):
         return found
 
     def _let_go(self) -> None:
-        """Close the file: what was decoded lies elsewhere."""
+        """Close the file; the decoded pixels are elsewhere."""
         if self._waiting is not None:
             self._waiting[0].close()
             self._waiting = None
 
     def close(self) -> None:
-        """Give the file and what was decoded back."""
+        """Close the file and release the decoded pixels."""
         with self._lock:
             self._let_go()
             if self._decoded is not None:
@@ -124,7 +124,7 @@ class PictureLater(ImageSource):
 
 
 def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
-    """Return whether a picture is held in memory; refuse one that fits in no way."""
+    """Return whether an image is held in memory; raise InvalidInput if it fits neither way."""
     what = described(path, head)
     small = head.shape[0] * head.shape[1] <= _KEPT_PIXELS
     if small and head.peak <= budget.left // _KEPT_SHARE:
@@ -138,7 +138,7 @@ def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
     budget.require(head.peak, what, remedy)
     if not small:
         warnings.warn(
-            f"{path} is held in memory whole, {head.shape[0]} x {head.shape[1]} pixels; "
+            f"{path} is held in memory as a whole, {head.shape[0]} x {head.shape[1]} pixels; "
             f"{remedy} to read it in parts.",
             RefinementWarning,
             stacklevel=3,
@@ -155,27 +155,27 @@ def _decoded(
 
 
 def _missing(head: Head) -> str | None:
-    """Return the extra without which a picture cannot be decoded row by row."""
+    """Return the missing extra that is needed to decode an image row by row, if any."""
     library, extra = ("rasterio", "geo") if head.png else ("imagecodecs", "io")
-    # To import it only to see would take 20 MiB of the budget.
+    # Importing it just to check would take 20 MiB of the budget.
     there = sys.modules[library] if library in sys.modules else find_spec(library)
     return extra if there is None else None
 
 
 class _Facts(NamedTuple):
-    """What a picture is once it is decoded, by its header."""
+    """Properties of the decoded image, from its header."""
 
     channels: int
     dtype: np.dtype[Any]
     alpha: bool
-    table: NDArray[Any] | None  # what stored samples mean
-    inks: bool  # whether they are cyan, magenta, yellow and black
+    table: NDArray[Any] | None  # stored sample -> value
+    inks: bool  # whether channels are cyan, magenta, yellow and black
 
 
 def _stored_as(head: Head, as_labels: bool) -> _Facts:
     table = None if head.palette is None else palette_table(head.palette)
     if as_labels and table is not None and table.ndim == 2:
-        table = None  # the indices
+        table = None  # indices are labels
     if head.png and head.depth < 8 and head.palette is None:
         table = _grey_table(head.depth)
     inks = not head.png and head.channels == 4
@@ -186,7 +186,7 @@ def _stored_as(head: Head, as_labels: bool) -> _Facts:
 
 
 class _Kept(ImageSource):
-    """A picture in memory."""
+    """An image in memory."""
 
     def __init__(self, path: Path, file: Stored, head: Head, as_labels: bool) -> None:
         picture = decoded(path, file, head, as_labels)
@@ -205,12 +205,12 @@ class _Kept(ImageSource):
         return self._pixels[window.slices].copy()
 
     def take(self) -> NDArray[Any]:
-        """Return all pixels, which are the caller's from now on."""
+        """Return all pixels and hand over the array."""
         return self._pixels
 
 
 class _Transcoded(ImageSource):
-    """A picture whose decoded rows lie in a file, one after the other."""
+    """An image whose decoded rows are in a temporary file, one after another."""
 
     def __init__(
         self, path: Path, size: int, head: Head, raw: BinaryIO, dtype: np.dtype[Any],
@@ -221,13 +221,13 @@ class _Transcoded(ImageSource):
         self._samples, self._table, self._inks = head.channels, stored.table, stored.inks
         self.name, self.shape = str(path), head.shape
         self.channels, self.dtype, self.alpha = stored.channels, stored.dtype, stored.alpha
-        self.storage = (1, 1)  # nothing is decoded any more
+        self.storage = (1, 1)  # already decoded
         self.levels = (head.shape,)
         self.bytes_read = size
         self.decoding = 3 * head.shape[1] * head.channels * dtype.itemsize  # a row
 
     def _read(self, window: Window) -> NDArray[Any]:
-        # Not mapped: around each page that is touched, the system would map some of its neighbours.
+        # Not mapped: for each page touched, the system would also map neighbouring pages.
         pixels = np.empty((*window.shape, self.channels), self.dtype)
         stored = np.empty((window.width, self._samples), self._stored)
         alike = self._table is None and not self._inks
@@ -237,7 +237,9 @@ class _Transcoded(ImageSource):
             start = ((window.top + row) * self.shape[1] + window.left) * size
             target = values.reshape(-1).view(np.uint8)
             if os.preadv(self._raw.fileno(), [target.data], start) != target.size:
-                raise InvalidInput(f"{self.name}: the temporary file of its pixels is cut short.")
+                raise InvalidInput(
+                    f"{self.name}: the temporary file of its pixels is cut short; open it again."
+                )
             if self._table is not None:
                 pixels[row] = self._table[values].reshape(pixels[row].shape)
             elif self._inks:
@@ -249,7 +251,7 @@ class _Transcoded(ImageSource):
 
 
 def _colours(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the colours of CMYK, which JPEGs hold inverted, as Pillow converts it."""
+    """Return RGB from CMYK, which JPEGs store inverted, as Pillow converts it."""
     from PIL import Image
 
     row = Image.fromarray(~inks[None], "CMYK").convert("RGB")
@@ -258,7 +260,7 @@ def _colours(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _grey_table(depth: int) -> NDArray[Any]:
-    """Return what samples of less than 8 bits mean: those of one bit are bools, as for Pillow."""
+    """Return the values of samples of less than 8 bits; one bit becomes bool, as in Pillow."""
     table = np.arange(256) % (1 << depth)
     return table.astype(bool) if depth == 1 else (table * (255 // ((1 << depth) - 1))).astype("u1")
 
@@ -275,11 +277,11 @@ def _transcode(
         return _Transcoded(path, file.size, head, raw, dtype, as_labels)
     except BaseException as error:
         if raw is not None:
-            with suppress(OSError):  # on a full disk, what is still to be written
+            with suppress(OSError):  # on a full disk, from flushing the rest
                 raw.close()
         if isinstance(error, OSError):
             raise InvalidInput(
-                f"{path} needs a temporary file for its pixels, and {folder} does not take it: "
-                f"{error.strerror}; name another workspace."
+                f"{path} needs a temporary file for its pixels, which cannot be written in "
+                f"{folder}: {error.strerror}; name another workspace."
             ) from error
         raise

@@ -1,10 +1,10 @@
-"""Whole-picture arrays on disk: one file a tile, that is there completely or not at all.
+"""Whole-image arrays on disk: one file per tile, each written atomically.
 
-A tile is written under another name, forced to the disk and renamed; so whoever finds it finds all
-of it, after a power cut too, and it does not matter how often or by how many it is written.
+A tile is written under another name, synced to disk and renamed. So it is always complete, even
+after a power failure, and may be written several times or by several processes.
 
-What is read is not trusted: check sums hold the run's key and the place of the tile, sizes must be
-those that follow from the shape, nothing is unpacked beyond them, and values must be possible.
+Files are not trusted: checksums include the run's key and the position of the tile, sizes must
+follow from the shape, decompression is bounded by them, and values must be valid.
 """
 
 import os
@@ -27,35 +27,35 @@ from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.own import make_folder, own_file, own_folder, write_whole
 
 _MAGIC = b"hdseg3\n\0"
-_ROWS = 512  # that are compressed together: who needs a strip unpacks no more
+_ROWS = 512  # compressed together, so that a strip is read alone
 _HEAD = struct.Struct("<8sqqq")  # magic, height, width, strips
-_STRIP = struct.Struct("<qqI")  # offset, bytes, check sum
-_CHECK = struct.Struct("<I")  # of all that is before it: the head, and what is told of each strip
-_LEVEL = 1  # class maps are mostly constant; higher levels take longer for nearly nothing
+_STRIP = struct.Struct("<qqI")  # offset, bytes, checksum
+_CHECK = struct.Struct("<I")  # checksum of the header and of the table of strips
+_LEVEL = 1  # class maps are mostly constant; higher levels take longer and gain almost nothing
 
 
 class DamagedTile(Unfinished):
-    """A file of a plane is not what was written; a run that is resumed makes it anew."""
+    """A file of a plane is damaged; a resumed run computes it again."""
 
     def __init__(self, path: Path | str) -> None:
-        super().__init__(f"{path} is damaged; continue with --resume, which makes it anew.")
+        super().__init__(f"{path} is damaged; continue with --resume, which computes it again.")
         self.path = path
 
     def __reduce__(self) -> tuple[type, tuple[Path | str]]:
-        """Travel from the worker that met it."""
+        """Allow the error to be pickled by a worker."""
         return DamagedTile, (self.path,)
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values that a plane can have: from `least` to `most`, and `wall`."""
+    """The valid values of a plane: from `least` to `most`, and `wall`."""
 
     least: int
     most: int
     wall: int | None = None
 
     def include(self, values: NDArray[Any]) -> bool:
-        """Return whether all values are among them."""
+        """Return whether all values are valid."""
         if values.min() < self.least:
             return False
         if self.wall is not None and values.max() > self.most:
@@ -72,12 +72,12 @@ class Plane:
     tile: int
     dtype: str
     bits: bool = False
-    values: Values | None = None  # that there can be
-    key: str = ""  # of the run; tiles of another run are damaged
+    values: Values | None = None  # valid values; None: any
+    key: str = ""  # of the run; tiles of another run count as damaged
 
     @cached_property
     def grid(self) -> TileGrid:
-        """Return its tiles."""
+        """Return the grid of its tiles."""
         return TileGrid(self.shape, self.tile)
 
     def path(self, index: int) -> Path:
@@ -85,7 +85,7 @@ class Plane:
         return self.folder / f"{index:08d}"
 
     def write(self, index: int, values: NDArray[Any]) -> None:
-        """Keep a tile, (height, width) of its core window."""
+        """Write a tile, (height, width) of its core window."""
         strips = []
         for top in range(0, len(values), _ROWS):
             rows: NDArray[Any] = np.ascontiguousarray(values[top : top + _ROWS])
@@ -101,7 +101,7 @@ class Plane:
         write_whole(self.path(index), b"".join(parts + strips))
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Return a window; all of its tiles must be there."""
+        """Return a window; all of its tiles must exist."""
         found = np.empty(window.shape, np.bool_ if self.bits else self.dtype)
         for index in self.grid.meeting(window):
             core = self.grid.core(index)
@@ -111,7 +111,7 @@ class Plane:
         return found
 
     def is_whole(self, index: int) -> bool:
-        """Return whether a tile is there and undamaged."""
+        """Return whether a tile exists and is undamaged."""
         try:
             self._packed(index, self.grid.core(index), 0, None)
         except DamagedTile:
@@ -119,7 +119,7 @@ class Plane:
         return True
 
     def forget_all_but(self, indices: Collection[int]) -> None:
-        """Remove the tiles that others, or earlier runs, have left here."""
+        """Remove all other tiles, left by earlier runs or other processes."""
         keep = {self.path(index).name for index in indices}
         with suppress(FileNotFoundError), own_folder(self.folder) as folder:
             for name in os.listdir(folder):
@@ -127,7 +127,7 @@ class Plane:
                     os.unlink(name, dir_fd=folder)
 
     def _seal(self, index: int) -> int:
-        """Return what the check sum of a tile begins with: it is right in this place alone."""
+        """Return the initial value of a tile's checksum, which ties it to run, plane and index."""
         return zlib.crc32(f"{self.key} {self.folder.name} {index}".encode())
 
     def _part(self, index: int, core: Window, wanted: Window) -> NDArray[Any]:
@@ -149,13 +149,13 @@ class Plane:
             values = values.view(self.dtype).reshape(-1, core.width)
             if self.values is None or self.values.include(values):
                 return values
-        # Its check sums are right: only without it does a run that is resumed make it anew.
+        # Its checksums are right, so only removing it makes a resumed run compute it again.
         with suppress(OSError):
             self.path(index).unlink()
         raise DamagedTile(self.path(index))
 
     def _size(self, core: Window, strip: int) -> int:
-        """Return the bytes of a strip, unpacked."""
+        """Return the bytes of a decompressed strip."""
         rows = min(_ROWS, core.height - strip * _ROWS)
         return rows * (-(-core.width // 8) if self.bits else self._item * core.width)
 
@@ -164,7 +164,7 @@ class Plane:
         return np.dtype(self.dtype).itemsize
 
     def _packed(self, index: int, core: Window, first: int, end: int | None) -> list[bytes]:
-        """Return some strips as they are stored, all of which are what was written."""
+        """Return some compressed strips, whose checksums have been verified."""
         path, count = self.path(index), -(-core.height // _ROWS)
         most = sum(_longest(self._size(core, i)) for i in range(count))
         try:
@@ -182,7 +182,7 @@ class Plane:
     def _table(
         self, stream: BinaryIO, index: int, core: Window, count: int
     ) -> list[tuple[int, int, int]]:
-        """Return offset, length and check sum of all strips; ValueError if they cannot be so."""
+        """Return offset, length and checksum of all strips; raises ValueError if inconsistent."""
         head = stream.read(_HEAD.size + count * _STRIP.size)
         if stream.read(_CHECK.size) != _CHECK.pack(zlib.crc32(head, self._seal(index))):
             raise ValueError
@@ -203,12 +203,12 @@ def _begin(strips: int) -> int:
 
 
 def _longest(size: int) -> int:
-    """Return the most bytes that zlib makes of so many (its compressBound)."""
+    """Return the upper bound of zlib's output for `size` bytes (compressBound)."""
     return size + (size >> 12) + (size >> 14) + (size >> 25) + 13
 
 
 def _unpacked(packed: bytes, size: int) -> bytes | None:
-    """Return exactly so many bytes, None if there are fewer or more, or others behind them."""
+    """Return exactly `size` decompressed bytes, None if there are fewer, more, or trailing data."""
     press = zlib.decompressobj()
     try:
         found = press.decompress(packed, size + 1)

@@ -1,4 +1,4 @@
-"""What a PNG says of itself before its pixels."""
+"""The header of a PNG."""
 
 import struct
 from typing import NamedTuple, NoReturn
@@ -8,24 +8,24 @@ from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.io.stored import Stored
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST_CHUNKS = 10_000  # that hold no pixels
-_LEAST_PIXELS = 1024  # bytes of a chunk of pixels on average, where there are many; libpng: 8192
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
+_MOST_CHUNKS = 10_000  # without pixels
+_LEAST_PIXELS = 1024  # mean bytes of a pixel chunk, if there are many; libpng writes 8192
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 
 
 class PngHead(NamedTuple):
-    """The header, the palette, and how long the longest chunk is that holds no pixels."""
+    """The header, the palette, and the length of the longest chunk without pixels."""
 
     shape: Shape
-    depth: int  # bits of a sample
+    depth: int  # bits per sample
     palette: bytes | None  # red, green, blue of each index
-    channels: int  # as stored: indices of a palette are one
+    channels: int  # as stored: palette indices are one
     interlaced: bool
     aside: int
 
 
 def png_head(file: Stored) -> PngHead:
-    """Return what is known before anything is decoded."""
+    """Return the header of an open PNG, without decoding pixels."""
     start = file.start(33)
     if start[:8] != _SIGNATURE:
         raise InvalidInput(f"{file.name} cannot be read, it may be damaged: it holds no PNG.")
@@ -44,9 +44,9 @@ def png_head(file: Stored) -> PngHead:
 
 
 def _aside(file: Stored) -> tuple[bytes | None, int]:
-    """Return the palette, and the bytes of the longest chunk that holds no pixels.
+    """Return the palette, and the bytes of the longest chunk without pixels.
 
-    Those behind the pixels count: Pillow keeps them, too.
+    Chunks after the pixels count, because Pillow keeps them, too.
     """
     colours, longest, at, others, pixels = None, 0, 8, 0, 0
     most_pixels = _MOST_CHUNKS + file.size // _LEAST_PIXELS
@@ -58,7 +58,7 @@ def _aside(file: Stored) -> tuple[bytes | None, int]:
         if kind == b"IEND":
             break
         if not kind.isalpha():
-            if pixels:  # what follows the picture, which decoders leave alone
+            if pixels:  # data after the image, which decoders ignore
                 break
             raise InvalidInput(
                 f"{file.name} cannot be read, it may be damaged: at byte {at} there is no chunk."
@@ -66,11 +66,11 @@ def _aside(file: Stored) -> tuple[bytes | None, int]:
         if kind == b"IDAT":
             pixels += 1
             if pixels > most_pixels:
-                _refuse(file, f"{most_pixels} chunks of pixels, which are nearly empty")
+                _refuse(file, f"{most_pixels} nearly empty chunks of pixels")
         else:
             others += 1
             if others > _MOST_CHUNKS:
-                _refuse(file, f"{_MOST_CHUNKS} chunks that hold no pixels")
+                _refuse(file, f"{_MOST_CHUNKS} chunks without pixels")
             if kind == b"PLTE" and not pixels:
                 colours = file.some(at + 8, min(length, 768))
             longest = max(longest, min(length, file.size - at))
@@ -79,4 +79,4 @@ def _aside(file: Stored) -> tuple[bytes | None, int]:
 
 
 def _refuse(file: Stored, what: str) -> NoReturn:
-    raise InvalidInput(f"{file.name} cannot be read: it has more than {what}; save it anew.")
+    raise InvalidInput(f"{file.name} cannot be read: it has more than {what}; re-save it.")

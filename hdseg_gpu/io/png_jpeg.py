@@ -21,50 +21,50 @@ from hdseg_gpu.io.png_head import png_head
 from hdseg_gpu.io.stored import Stored
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-# Pillow opens what a file holds, and some formats start other programs. So it is told which, by
-# the name of the format that the extension stands for.
+# Pillow goes by content, and some of its formats start other programs. So it is restricted to the
+# format of the extension.
 _DECODERS = {"PNG": ("PNG",), "JPEG": ("JPEG", "MPO")}
-_OTHERS = (  # by what they begin with
+_OTHERS = (  # by their first bytes
     (b"\x89PNG", "a PNG"), (b"\xff\xd8\xff", "a JPEG"), (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"),
     (b"II+\0", "a BigTIFF"), (b"MM\0+", "a BigTIFF"), (b"GIF8", "a GIF"), (b"BM", "a BMP"),
     (b"%!", "PostScript"), (b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip file"), (b"<", "XML"),
     (b"RIFF", "a WebP or another RIFF file"), (b"\x93NUMPY", "a NumPy array"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
 )  # fmt: skip
-_STRIP = 1 << 20  # pixels that are copied at once
-_READ = 6 << 20  # bytes that Pillow and its decoders take beside the pixels
+_STRIP = 1 << 20  # pixels copied at a time
+_READ = 6 << 20  # bytes of memory of Pillow and its decoders beside the pixels
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is known before decoding."""
+    """Properties of an image known before decoding."""
 
     shape: Shape
     png: bool
-    depth: int  # bits of a sample
-    channels: int  # as stored: indices of a palette are one
+    depth: int  # bits per sample
+    channels: int  # as stored: palette indices are one
     palette: bytes | None  # red, green, blue of each index
-    complete_at_end: bool  # interlaced, or progressive
-    coefficients: int  # bytes that a progressive JPEG takes while it is decoded
-    aside: int  # bytes of what is no pixels, such as profiles
+    complete_at_end: bool  # interlaced or progressive
+    coefficients: int  # bytes held while a progressive JPEG is decoded
+    aside: int  # bytes of other data, such as profiles
 
     @property
     def deep(self) -> bool:
-        """Return whether Pillow would cut its samples down to 8 bits."""
+        """Return whether Pillow would reduce its samples to 8 bits."""
         return self.png and self.depth == 16 and self.channels > 1
 
     @property
     def decoded(self) -> int:
-        """Return the bytes of a pixel as it is returned: of colours, if there is a palette."""
+        """Return the bytes per pixel of the result: colours if there is a palette."""
         if self.palette is not None or (self.channels == 4 and not self.png):
             return 3
         return self.channels * max(1, self.depth // 8)
 
     @property
     def peak(self) -> int:
-        """Return the bytes that are taken at most until all pixels are returned."""
+        """Return an upper bound of the bytes needed to decode all pixels."""
         if self.deep:
-            within = 0  # decoded straight to where they are returned
+            within = 0  # decoded directly into the result
         elif self.channels == 1:
             within = max(1, self.depth // 8)
         else:
@@ -74,7 +74,7 @@ class Head:
 
 
 def read_head(path: Path, file: Stored) -> Head:
-    """Return what a file says before its pixels; one of another format is refused."""
+    """Return the header of a file; raises InvalidInput if it is of another format."""
     start = file.start(16)
     if _kind(path) == "PNG":
         _check_format(path, start, start.startswith(b"\x89PNG"), "PNG")
@@ -86,7 +86,7 @@ def read_head(path: Path, file: Stored) -> Head:
     jpeg = jpeg_head(str(path), file.some, file.size)
     if 0 in jpeg.shape or jpeg.channels == 0:
         raise InvalidInput(
-            f"{path} cannot be read, it may be damaged or cut short: its header names no size."
+            f"{path} cannot be read, it may be damaged or cut short: its header has no size."
         )
     return Head(
         jpeg.shape, False, jpeg.depth, jpeg.channels, None, jpeg.progressive, jpeg.coefficients,
@@ -95,7 +95,7 @@ def read_head(path: Path, file: Stored) -> Head:
 
 
 def _kind(path: Path) -> str:
-    """Return the name of the format that a file's extension stands for."""
+    """Return the name of the format of a file's extension."""
     found = format_of(path)
     return "" if found is None else found.name
 
@@ -106,13 +106,13 @@ def _check_format(path: Path, start: bytes, known: bool, kind: str) -> None:
     looks = next((name for magic, name in _OTHERS if start.startswith(magic)), None)
     raise InvalidInput(
         f"{path} cannot be read, it may be damaged or cut short: it holds no {kind}"
-        + (f", but looks like {looks}; give it the extension of what it is." if looks else ".")
+        + (f", but looks like {looks}; give it the matching extension." if looks else ".")
     )
 
 
 @contextmanager
 def opened(path: Path, file: Stored) -> Iterator[Any]:
-    """Open a picture by Pillow, in the format of its extension; its pixels are not decoded yet."""
+    """Open an image with Pillow, in the format of its extension, without decoding pixels yet."""
     from PIL import Image
 
     with decoding(path), file.stream() as stream:
@@ -127,10 +127,10 @@ _guard = RLock()
 
 @contextmanager
 def _any_size() -> Iterator[None]:
-    """Lift Pillow's guard against large pictures, which are the purpose here.
+    """Disable Pillow's limit on the size of images, since large images are the purpose here.
 
-    It belongs to all threads: without the lock, one would take another's lifted guard for the
-    user's, and restore that.
+    The limit is global: without the lock, one thread could take another's disabled limit for the
+    user's setting, and restore that.
     """
     from PIL import Image
 
@@ -143,7 +143,7 @@ def _any_size() -> Iterator[None]:
 
 
 def described(path: Path, head: Head) -> str:
-    """Return what takes the memory, for messages."""
+    """Return the operation that needs the memory, for messages."""
     return f"{path}: decoding {head.shape[0]} x {head.shape[1]} pixels"
 
 
@@ -161,7 +161,7 @@ def decoded(path: Path, file: Stored, head: Head, as_labels: bool = False) -> Pi
 
 
 def _taken(picture: Any, head: Head, as_labels: bool) -> Picture:
-    """Return the pixels of Pillow's picture, copied strip by strip."""
+    """Return the pixels of a Pillow image, copied strip by strip."""
     mode = picture.mode
     if mode == "P" and head.palette is not None:
         table = palette_table(head.palette)
@@ -176,7 +176,7 @@ def _taken(picture: Any, head: Head, as_labels: bool) -> Picture:
 
 
 def _copied(picture: Any, mode: str | None, table: NDArray[Any] | None) -> NDArray[Any]:
-    """Return an array of a picture's pixels, converted or looked up on the way."""
+    """Return an array of an image's pixels, converted to `mode` or looked up in `table`."""
     pixels: NDArray[Any] | None = None
     step = max(1, _STRIP // picture.width)
     for top in range(0, picture.height, step):
@@ -194,15 +194,15 @@ def _copied(picture: Any, mode: str | None, table: NDArray[Any] | None) -> NDArr
 
 
 def warn_if_turned(path: Path, file: Stored) -> None:
-    """Say that a wish to be turned is not followed."""
+    """Warn that the EXIF orientation is ignored."""
     from PIL import Image
 
-    # PNG's own method would decode the picture first.
+    # The method of PNG images would decode the image first.
     with opened(path, file) as picture, quiet():
         turned = Image.Image.getexif(picture).get(_ORIENTATION, 1)
     if turned != 1:
         warnings.warn(
-            f"{path} asks to be turned (EXIF orientation {turned}); its pixels are used "
+            f"{path} has EXIF orientation {turned}, which is ignored; its pixels are used "
             "as they are stored.",
             RefinementWarning,
             stacklevel=3,
@@ -210,10 +210,10 @@ def warn_if_turned(path: Path, file: Stored) -> None:
 
 
 def palette_table(palette: bytes) -> NDArray[np.uint8]:
-    """Return 256 grey values where the palette is all grey, else 256 colours.
+    """Return 256 grey values if the whole palette is grey, else 256 colours.
 
-    The whole palette decides, not the colours in use: in that of PASCAL VOC class 7 is a grey, and
-    a picture of background and buses is not a grey picture.
+    The whole palette decides, not the colours in use: in the palette of PASCAL VOC class 7 is grey,
+    but an image of background and class 7 is not a grey image.
     """
     table = np.zeros((256, 3), np.uint8)
     colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)

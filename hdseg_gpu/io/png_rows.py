@@ -13,15 +13,15 @@ from hdseg_gpu.io.png_jpeg import Head
 from hdseg_gpu.io.stored import Stored
 
 _STRIP_BYTES = 4 << 20  # decoded at once
-_INTERLACED = 100_000_000  # pixels of an interlaced picture that GDAL holds at most
+_INTERLACED = 100_000_000  # largest interlaced image, in pixels, that GDAL accepts
 
 
 def need_of(head: Head) -> int:
-    """Return the bytes of memory that decoding takes at most."""
+    """Return an upper bound of the memory that decoding takes, in bytes."""
     height, width = head.shape
     pixel = head.channels * max(1, head.depth // 8)
     lines = max(1, min(height, _INTERLACED // width)) if head.complete_at_end else 2
-    strip = 2 * max(_STRIP_BYTES, width * pixel)  # as it is decoded, and channels last
+    strip = 2 * max(_STRIP_BYTES, width * pixel)  # as decoded, and with channels last
     library = 0 if "rasterio" in sys.modules else LIBRARY
     return lines * width * pixel + strip + CACHE + library + 3 * head.aside
 
@@ -29,13 +29,13 @@ def need_of(head: Head) -> int:
 def decode_png(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str) -> np.dtype[Any]:
     """Write all rows to `raw`, channels last, and return their dtype.
 
-    An ``OSError`` is one of `raw`: those of `path` are ``InvalidInput``. GDAL opens `path` by its
-    name, and nothing is put into `folder`.
+    An ``OSError`` is about `raw`; errors of `path` are ``InvalidInput``. GDAL opens `path` by its
+    name, and `folder` is not used.
     """
     import rasterio
 
     with environment():
-        with decoding(path), quiet():  # that it lies nowhere
+        with decoding(path), quiet():  # warnings about a missing georeference
             dataset = rasterio.open(path, driver=driver_for(path))
         with dataset:
             found = (dataset.height, dataset.width, dataset.count)
@@ -50,7 +50,7 @@ def decode_png(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str)
 
 
 def _copy(path: Path, dataset: Any, raw: BinaryIO, pixel: int) -> None:
-    """Go from the top down: a row above would be decoded from the beginning again."""
+    """Copy rows from the top down; going back would decode from the beginning again."""
     height, width = dataset.shape
     step = max(1, _STRIP_BYTES // (width * pixel))
     for top in range(0, height, step):

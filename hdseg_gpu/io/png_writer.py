@@ -15,16 +15,16 @@ from hdseg_gpu.io.pyramid import strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
 _ROWS = 512  # fetched, filtered and compressed at once
-_LONGEST = (1 << 31) - 1  # of what a PNG may count: rows, columns, bytes of a chunk
+_LONGEST = (1 << 31) - 1  # largest number of rows, columns, and bytes of a chunk in a PNG
 _UP = 2  # the filter that subtracts the row above
 _STORED: dict[int, Any] = {1: np.bool_, 8: np.uint8, 16: np.dtype(">u2")}
 
 
 def write_png_stream(path: Path, labels: LabelSource, _place: Georeference | None = None) -> None:
-    """Write labels as a grey PNG, with a strip of them in memory.
+    """Write labels as a grey PNG, with one strip in memory at a time.
 
-    bool takes 1 bit a pixel, uint8 8 and uint16 16. Other integers take 8 where `labels` says in
-    an attribute ``largest`` (or its dtype does) that they suffice, else 16.
+    bool takes 1 bit per pixel, uint8 8 and uint16 16. Other integers take 8 if the attribute
+    ``largest`` of `labels` or their dtype shows that 8 suffice, else 16.
     """
     height, width = labels.shape
     if max(height, width) > _LONGEST:
@@ -42,7 +42,7 @@ def write_png_stream(path: Path, labels: LabelSource, _place: Georeference | Non
 
 
 def _depth(labels: LabelSource) -> int:
-    """Return the bits that a pixel takes."""
+    """Return the bits per pixel."""
     if labels.dtype.kind == "b":
         return 1
     if labels.dtype == np.uint16:
@@ -52,10 +52,10 @@ def _depth(labels: LabelSource) -> int:
 
 
 def _filtered(path: Path, labels: LabelSource, bits: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield strips of rows as they are compressed: each begins with its filter.
+    """Yield strips of filtered rows; each row begins with its filter type.
 
-    The row above is subtracted, which leaves zeros but on boundaries. Left as they are, labels of
-    two bytes would not repeat from byte to byte; for those of one byte it makes little difference.
+    The row above is subtracted, which leaves zeros except at boundaries. Unfiltered two-byte labels
+    would not repeat from byte to byte; for one-byte labels the filter makes little difference.
     """
     above: Any = 0
     for rows in strips(labels, _ROWS):
@@ -69,12 +69,12 @@ def _filtered(path: Path, labels: LabelSource, bits: int) -> Iterator[NDArray[np
 
 
 def _fitting(path: Path, rows: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Return the labels in the dtype that is stored, which must not change them."""
+    """Return the labels in the stored dtype; raises InvalidInput if that would change them."""
     if rows.dtype.kind == "i" or rows.dtype.itemsize * 8 > max(bits, 8):
         lowest, highest = int(rows.min()), int(rows.max())
         if lowest < 0 or highest >> bits:
             raise InvalidInput(
-                f"output {path}: this PNG holds labels from 0 to {(1 << bits) - 1}, these go from "
+                f"output {path}: this PNG holds labels from 0 to {(1 << bits) - 1}, but these are "
                 f"{lowest} to {highest}; write .tif or .npy."
             )
     return np.ascontiguousarray(rows, _STORED[bits])
@@ -87,8 +87,8 @@ def _bytes_of(rows: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 def _compressed(strips: Iterator[NDArray[np.uint8]]) -> Iterator[bytes]:
     """Yield the parts of one zlib stream.
 
-    On label maps, to look for runs of equal bytes alone is two to four times faster than the
-    usual search, and the file is about as small.
+    On label maps, searching only for runs of equal bytes is two to four times faster than the
+    default search, and the file is about as small.
     """
     press = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     for strip in strips:

@@ -1,4 +1,4 @@
-"""Reading pictures, label maps and coarse maps whole, in any format."""
+"""Reading whole images, label maps and coarse maps, in any format."""
 
 import os
 import warnings
@@ -19,11 +19,11 @@ from hdseg_gpu.io.paths import format_to_read
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.source import ImageSource
 
-_TURNED = 4  # bytes of a value, to bring the classes from the last axis to the first
+_TURNED = 4  # bytes per value to move the classes from the last axis to the first
 
 
 def read_image(path: Path, key: str | None = None, budget: Budget | None = None) -> Picture:
-    """Return an image file's pixels as stored; a palette's colours."""
+    """Return the pixels of an image file as stored, or the colours of its palette."""
     budget = budget or budget_of(None)
     with open_within(budget, path, key=key, later=True) as source:
         return Picture(_taken(source, budget, nothing), source.alpha)
@@ -32,9 +32,9 @@ def read_image(path: Path, key: str | None = None, budget: Budget | None = None)
 def read_labels(
     path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
 ) -> NDArray[Any]:
-    """Return a label map (h, w). A colour palette's indices are labels; a grey one is grey.
+    """Return a label map (h, w); labels are the indices of a colour palette, or grey values.
 
-    cost: what it will take besides.
+    cost: further bytes that the array will need.
     """
     return _one_channel(path, _read(path, key, budget or budget_of(None), cost, None))
 
@@ -48,7 +48,7 @@ def read_coarse(
 ) -> NDArray[Any]:
     """Return labels (h, w), or probabilities with three dimensions (.npy, .npz, Zarr).
 
-    image: what it must cover the same ground as, if both say where they lie.
+    image: if both are georeferenced, their extents must agree.
     """
     found = _read(path, key, budget or budget_of(None), cost, image)
     chosen = format_to_read(path)
@@ -64,14 +64,16 @@ def read_coarse_placed(
     budget: Budget | None = None,
     class_axis: int = 0,
 ) -> NDArray[Any]:
-    """Return a coarse map from a file or array; one that lies elsewhere than the image is refused.
+    """Return a coarse map from a file or array; its extent must be that of the image.
 
-    Its size, and the memory that it will take, are held against the image and the budget before it
-    is read.
+    Its size and the memory it will need are checked against the image and the budget before it is
+    read.
     """
     if not isinstance(coarse, str | os.PathLike):
         if key is not None:
-            raise InvalidInput(f"key={shown(key)} is for files; the coarse map is an array.")
+            raise InvalidInput(
+                f"key={shown(key)} is for files, but the coarse map is an array; leave it out."
+            )
         found: NDArray[Any] = coarse
         return found
     cost = partial(coarse_cost, image.shape, class_axis)
@@ -81,7 +83,7 @@ def read_coarse_placed(
 def _read(
     path: Path, key: str | None, budget: Budget, cost: Cost, image: ImageSource | None
 ) -> NDArray[Any]:
-    """Return (H, W), planes (C, H, W) of formats that have them, (H, W, C), or an array."""
+    """Return (H, W), (H, W, C), planes (C, H, W) of formats with `planes`, or any array."""
     chosen = format_to_read(path)
     check_key(path, chosen, key)
     if chosen.read_array is not None:
@@ -104,7 +106,7 @@ def _read(
 def _taken(
     source: ImageSource, budget: Budget, cost: Cost, *, planes: bool = False
 ) -> NDArray[Any]:
-    """Return all pixels, with the channels last, or first as `planes`; one channel has no axis."""
+    """Return all pixels, channels last, or first with `planes`; without axis for one channel."""
     one = source.channels == 1
     turned = 0 if one or not planes else _TURNED
     shape = source.shape if one or not planes else (source.channels, *source.shape)
@@ -114,7 +116,7 @@ def _taken(
         + source.decoding
         + cost(shape, source.dtype),
         f"{source.name}: reading {height} x {width} pixels",
-        "pass a smaller one",
+        "pass a smaller file",
     )
     pixels = source.take()
     if one:
@@ -125,7 +127,7 @@ def _taken(
 def _one_channel(path: Path, labels: NDArray[Any]) -> NDArray[Any]:
     if labels.ndim != 2:
         raise InvalidInput(
-            f"{path}: a label map has one channel, this file has shape {labels.shape}; "
-            "save the labels as a grey or palette picture, or as .npy."
+            f"{path}: a label map has one channel, but this file has shape {labels.shape}; "
+            "save the labels as a grey or palette image, or as .npy."
         )
     return labels

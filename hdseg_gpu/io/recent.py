@@ -1,4 +1,4 @@
-"""What was decoded last, in bounded memory."""
+"""A bounded cache of decoded arrays."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from hdseg_gpu.core.locks import Lock
 
 
 class Recent:
-    """The arrays used last, as many as fit into `limit` bytes; several threads may ask at once."""
+    """A thread-safe LRU cache of arrays, of at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -19,7 +19,7 @@ class Recent:
         self._lock = Lock()
 
     def get(self, key: int, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return the array of that key; two threads that both miss it both make it."""
+        """Return the array of a key, made if missing; threads may make it concurrently."""
         with self._lock:
             found = self._arrays.get(key)
             if found is not None:
@@ -36,7 +36,7 @@ class Recent:
         return made
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Empty the cache."""
         with self._lock:
             self._arrays.clear()
             self._held = 0

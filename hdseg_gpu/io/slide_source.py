@@ -1,4 +1,4 @@
-"""Windows of whole slides of all vendors, by OpenSlide."""
+"""Windows of whole-slide images of all vendors, by OpenSlide."""
 
 import os
 import re
@@ -18,17 +18,17 @@ from hdseg_gpu.io.source import Georeference, ImageSource
 from hdseg_gpu.io.stored import Stored, read_within
 from hdseg_gpu.io.tiff_source import open_tiff
 
-_STORAGE = (256, 256)  # where a slide does not say
+_STORAGE = (256, 256)  # if a slide does not give its tile size
 _CACHE = 32 * MiB  # of decoded tiles, in OpenSlide
-_PIXEL = 4  # bytes of OpenSlide's
-# OpenSlide goes by what a file holds: whose slides each extension is for.
+_PIXEL = 4  # bytes per pixel in OpenSlide
+# Vendors allowed for each extension, because OpenSlide goes by content.
 _VENDORS = {
     ".svs": ("aperio", "generic-tiff"), ".ndpi": ("hamamatsu",), ".vms": ("hamamatsu",),
     ".vmu": ("hamamatsu",), ".mrxs": ("mirax",), ".scn": ("leica",), ".bif": ("ventana",),
     ".svslide": ("sakura",), ".dcm": ("dicom",),
 }  # fmt: skip
 _TIFFS = ("generic-tiff", "aperio", "philips", "trestle", "ventana", "leica")
-_INDEX = 16 * MiB  # bytes of a text that names a slide's files, at most
+_INDEX = 16 * MiB  # upper bound of the bytes of an index that names a slide's files
 _NAMED = re.compile(
     r"^\s*(?:INDEXFILE|FILE_\d+|(?:Image|Map|Optimisation)File(?:\([^)]*\))?|MacroImage)\s*="
     r"[ \t]*(.*?)\s*$",
@@ -39,15 +39,14 @@ _NAMED = re.compile(
 def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> ImageSource:
     """Open one resolution of a slide.
 
-    Of some vendors a slide is several files: those of .mrxs, .vms and .vmu are named by an index,
-    and must lie beside it; those of .dcm are all of the same series in the folder.
+    Slides of some vendors are several files: those of .mrxs, .vms and .vmu are named by an index,
+    and must be beside it; those of .dcm are all files of the same series in the folder.
     """
     try:
         import openslide
-    except (ImportError, OSError) as error:  # OSError: the C library is not there
+    except (ImportError, OSError) as error:  # OSError: the C library is missing
         raise InvalidInput(
-            f"{path}: slides of this kind are read by OpenSlide; run "
-            "`pip install 'hdseg_gpu[wsi]'`."
+            f"{path}: this format is read by OpenSlide; run `pip install 'hdseg_gpu[wsi]'`."
         ) from error
     _check_files(path)
     with decoding(path):
@@ -56,8 +55,8 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
         if vendor not in expected:
             raise InvalidInput(
                 f"{path} is no slide that OpenSlide can read as {path.suffix}: it looks like "
-                f"{vendor or 'none'}, expected {' or '.join(expected)}; give it the extension of "
-                "what it is."
+                f"{vendor or 'none'}, expected {' or '.join(expected)}; give it the matching "
+                "extension."
             )
     try:
         slide = _opened(path)
@@ -77,7 +76,7 @@ def open_slide(path: Path, level: int = 0, budget: Budget | None = None) -> Imag
 
 
 def open_aperio(path: Path, level: int = 0, budget: Budget | None = None) -> ImageSource:
-    """Open one resolution of a slide of Aperio: a TIFF, and read as such if it can be."""
+    """Open one resolution of an Aperio slide, as a TIFF if possible, else by OpenSlide."""
     try:
         return open_tiff(path, level, budget=budget)
     except InvalidInput:
@@ -94,7 +93,7 @@ def _opened(path: Path) -> Any:
 
 
 def _check_files(path: Path) -> None:
-    """Refuse a slide that would have other files opened than those beside it, or a pipe."""
+    """Raise InvalidInput for a slide that would open a pipe, or files not beside it."""
     Stored(path).close()
     suffix = path.suffix.lower()
     if suffix in (".vms", ".vmu"):
@@ -107,8 +106,8 @@ def _check_files(path: Path) -> None:
         for each in path.parent.iterdir():
             if each.exists() and not (each.is_file() or each.is_dir()):
                 raise InvalidInput(
-                    f"{path} cannot be opened: its folder holds {each.name}, which is no file; "
-                    "OpenSlide looks at all of them, so put the slide into a folder of its own."
+                    f"{path} cannot be opened: its folder contains {each.name}, which is no file; "
+                    "OpenSlide examines the whole folder, so put the slide into one of its own."
                 )
 
 
@@ -119,14 +118,14 @@ def _check_named(path: Path, index: Path, folder: Path) -> None:
         if "/" in name or (place.exists() and not place.is_file()):
             raise InvalidInput(
                 f"{path} names {name[:200]!r}, which is no file beside it; the files of a slide "
-                f"must lie in {folder}."
+                f"must be in {folder}."
             )
         if place.resolve().parent != folder.resolve():
             raise InvalidInput(f"{path} names {name!r}, a link that leads out of {folder}.")
 
 
 class SlideSource(ImageSource):
-    """A resolution of a slide, RGB; what was not scanned is white."""
+    """A resolution of a slide, RGB; areas that were not scanned are white."""
 
     def __init__(
         self, path: Path, slide: Any, levels: tuple[Shape, ...], level: int, budget: Budget
@@ -138,7 +137,7 @@ class SlideSource(ImageSource):
         rows, columns = (int(slide.properties.get(side, 0)) for side in sides)
         self.storage = (rows or _STORAGE[0], columns or _STORAGE[1])
         self.held = _CACHE
-        # As OpenSlide has a tile, as it is decoded, and parts of a window as two libraries have it.
+        # A tile in OpenSlide, a tile while it is decoded, and parts of a window in both libraries.
         tile = self.storage[0] * self.storage[1] * _PIXEL
         self.decoding = 2 * tile + 3 * part_bytes(_STORAGE, _PIXEL)
         budget.require(
@@ -147,28 +146,28 @@ class SlideSource(ImageSource):
             "convert it to a TIFF with smaller tiles",
         )
         self._slide, self._level = slide, level  # None: closed
-        self._factor = float(slide.level_downsamples[level])  # an error, after one in reading
+        self._factor = float(slide.level_downsamples[level])  # raises after a failed read
         self._process = os.getpid()
         self._lock = Lock()
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
-        """Return the colours of a window. OpenSlide lets several threads read at once."""
+        """Return the colours of a window. OpenSlide is thread-safe."""
         pixels = np.empty((*window.shape, 3), np.uint8)
         for part in parts_of(window, _STORAGE, _PIXEL):
             region = self._region(part)
             pixels[part.relative_to(window).slices] = _on_white(np.asarray(region))
             with self._lock:
-                self.bytes_read += region.width * region.height * 3  # decoded ones
+                self.bytes_read += region.width * region.height * 3  # decoded
         return pixels
 
     def _region(self, window: Window) -> Any:
         slide = self._own()
-        # OpenSlide wants the corner in pixels of the finest level, and divides it by one number for
-        # rows and columns. Where that is no whole number it blends neighbouring pixels a little.
+        # OpenSlide takes the corner in pixels of the finest level, and divides it by one factor for
+        # rows and columns. If that is not an integer it blends neighbouring pixels slightly.
         corner = round(window.left * self._factor), round(window.top * self._factor)
         try:
             return slide.read_region(corner, self._level, (window.width, window.height))
-        except Exception as error:  # OpenSlide's, and those of its Python
+        except Exception as error:  # of OpenSlide and of its Python wrapper
             raise InvalidInput(
                 f"{self.name}: rows {window.top} to {window.bottom - 1}, columns {window.left} to "
                 f"{window.right - 1} cannot be read, the file may be damaged or cut short: "
@@ -176,17 +175,17 @@ class SlideSource(ImageSource):
             ) from error
 
     def _own(self) -> Any:
-        """Return the slide; a forked child opens it anew, as both would share files' positions."""
+        """Return the slide; a forked child opens its own, since both would share file positions."""
         with self._lock:
             if self._slide is None:
                 raise InvalidInput(f"{self.name} is closed; open it again to read it.")
             if self._process != os.getpid():
-                self._parents = self._slide  # whose locks may be held: it is not even closed
+                self._parents = self._slide  # its locks may be held, so it is never closed
                 self._slide, self._process = _opened(Path(self.name)), os.getpid()
             return self._slide
 
     def close(self) -> None:
-        """Close the slide; no thread may be reading."""
+        """Close the slide; no thread may be reading it."""
         with self._lock:
             slide, self._slide = self._slide, None
         if slide is not None:
@@ -194,7 +193,7 @@ class SlideSource(ImageSource):
 
 
 def _on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return RGB of RGBA whose colours are not multiplied by alpha."""
+    """Return RGB on white, from RGBA with colours not premultiplied by alpha."""
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     if (alpha == 255).all():
         return np.ascontiguousarray(colours)
@@ -203,16 +202,16 @@ def _on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check_aspect(path: Path, full: Shape, here: Shape, level: int) -> None:
-    """Refuse a level that shows something else: OpenSlide places its pixels by the first level."""
+    """Refuse a level with another aspect: OpenSlide positions its pixels by the first level."""
     if abs(here[1] * full[0] - here[0] * full[1]) > 2 * sum(full):  # pixels are whole, or rounded
         raise InvalidInput(
-            f"{path} may be damaged: level {level} has {here[0]} x {here[1]} pixels, which is "
-            f"another aspect than {full[0]} x {full[1]}; pass another level."
+            f"{path} may be damaged: level {level} has {here[0]} x {here[1]} pixels, another "
+            f"aspect ratio than {full[0]} x {full[1]}; pass another level."
         )
 
 
 def _place(properties: Any, levels: tuple[Shape, ...], level: int) -> Georeference | None:
-    """Return the size of a pixel, which slides give in micrometres for the finest level."""
+    """Return the pixel size; slides give it in micrometres for the finest level."""
     try:
         finest = [float(properties[f"openslide.mpp-{axis}"]) for axis in "yx"]
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""What every reader of large images offers, and what writers ask for."""
+"""The interfaces of readers of large images and of the labels that writers pull."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from hdseg_gpu.core.windows import Shape, Window, is_inside, whole
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where a picture lies, and how large its pixels are: what an output takes over from its image.
+    """Georeference and pixel size of an image, which its output inherits.
 
     transform maps (column, row) of a pixel's corner to world coordinates:
     x = a column + b row + c, y = d column + e row + f.
@@ -27,44 +27,43 @@ class Georeference:
 
 
 class ImageSource(ABC):
-    """A picture of which windows are read as they are needed; several threads may read at once."""
+    """An image that is read window by window; thread-safe."""
 
-    name: str  # the path, or what the array is
+    name: str  # the path, or a description of the array
     shape: Shape
     channels: int
     dtype: np.dtype[Any]
-    alpha: bool | None = None  # whether the last channel is alpha; None: it cannot be told
-    storage: Shape  # rows and columns that are stored, and decoded, together
-    levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
+    alpha: bool | None = None  # whether the last channel is alpha; None: unknown
+    storage: Shape  # rows and columns of a tile, strip or chunk, which is decoded as a whole
+    levels: tuple[Shape, ...] = ()  # shapes of all resolutions, including this one
     georeference: Georeference | None = None
     bytes_read: int = 0  # stored bytes fetched so far
-    held: int = 0  # bytes that it may come to keep, beside those that it has when it is opened
-    decoding: int = 0  # bytes that one read takes beside what it returns, at most
+    held: int = 0  # bytes that caches may grow by after opening
+    decoding: int = 0  # upper bound of the temporary bytes of one read
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C), C-contiguous, in the dtype and channel order of the file.
 
-        A damaged tile is ``InvalidInput`` that names the file and the tile's rows and columns; so
-        is a window that is not all inside the picture.
+        Raises ``InvalidInput`` for a damaged tile, with the file and the tile's rows and columns,
+        and for a window that is not inside the image.
         """
         if not is_inside(window, self.shape):
             raise InvalidInput(
-                f"{self.name}: {shown(window)} is not inside the picture of {self.shape[0]} rows "
-                f"and {self.shape[1]} columns; pass a Window of integers with at least one pixel, "
-                "all of it inside."
+                f"{self.name}: {shown(window)} is not inside the image of {self.shape[0]} rows "
+                f"and {self.shape[1]} columns; pass a non-empty Window of integers inside it."
             )
         return self._read(window)
 
     @abstractmethod
     def _read(self, window: Window) -> NDArray[Any]:
-        """Return the same of a window that has been checked."""
+        """Return (height, width, C) of a valid window."""
 
     def take(self) -> NDArray[Any]:
-        """Return all pixels (H, W, C); those that are in memory are handed over, not copied."""
+        """Return all pixels (H, W, C); pixels in memory are handed over, not copied."""
         return self.read(whole(self.shape))
 
     def close(self) -> None:  # noqa: B027  (most have nothing to close)
-        """Give files back."""
+        """Close files."""
 
     def __enter__(self) -> "ImageSource":
         return self
@@ -74,7 +73,7 @@ class ImageSource(ABC):
 
 
 class LabelSource(Protocol):
-    """Labels that a writer fetches window by window, in the order that it needs them."""
+    """Labels that a writer pulls window by window, in the order it needs."""
 
     @property
     def shape(self) -> Shape:
@@ -82,7 +81,7 @@ class LabelSource(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return the labels' dtype."""
+        """Return the dtype of the labels."""
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return (height, width)."""

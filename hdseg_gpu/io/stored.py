@@ -1,4 +1,4 @@
-"""The bytes of a file, fetched by position: without a map, one that is cut short does no harm."""
+"""Reading the bytes of a file by position; unlike with a memory map, truncation is an error."""
 
 import os
 import stat
@@ -11,17 +11,17 @@ from hdseg_gpu.core.locks import Lock
 
 
 class Short(Exception):
-    """Bytes that should be in the file are not."""
+    """The file ends before bytes that it should contain."""
 
 
 class Stored:
-    """A regular file, opened once: what is fetched later is from that file, whatever its name is.
+    """A regular file, opened once: later reads are from that file even if it is renamed.
 
-    Several threads may fetch at once: the file's position, which they share, is not used.
+    Thread-safe: the shared file position is not used.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open without waiting: opening a named pipe would wait for its writer."""
+        """Open in non-blocking mode: opening a named pipe would wait for its writer."""
         self.name = str(path)
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -37,11 +37,11 @@ class Stored:
 
     @property
     def closed(self) -> bool:
-        """Return whether it can no longer be read."""
+        """Return whether the file is closed."""
         return self._file < 0
 
     def fetch(self, offset: int, count: int) -> bytearray:
-        """Return `count` bytes from `offset` on."""
+        """Return exactly `count` bytes from `offset` on; raises Short if there are fewer."""
         if not 0 <= offset <= offset + count <= self.size:
             raise Short(f"its bytes end at {offset + count}, the file at {self.size}")
         found = bytearray(count)
@@ -49,13 +49,13 @@ class Stored:
         return found
 
     def fetch_into(self, offset: int, target: memoryview) -> None:
-        """Fill a buffer of bytes with what lies from `offset` on."""
+        """Fill a buffer with the bytes from `offset` on; raises Short if there are fewer."""
         done = 0
-        while done < len(target):  # the system hands out 2 GiB at most
+        while done < len(target):  # the system returns at most 2 GiB at a time
             count = os.preadv(self._file, [target[done:]], offset + done)
             if not count:
                 raise Short(
-                    f"the file ends at {offset + done} now, and was longer when it was opened"
+                    f"the file now ends at {offset + done}, but was longer when it was opened"
                     if offset + len(target) <= self.size
                     else f"its bytes end at {offset + len(target)}, the file at {self.size}"
                 )
@@ -69,11 +69,11 @@ class Stored:
         return os.fstat(self._file).st_size < self.size
 
     def start(self, count: int) -> bytes:
-        """Return the first bytes, fewer where there are no more."""
+        """Return the first `count` bytes, or fewer if the file is shorter."""
         return self.some(0, count)
 
     def some(self, offset: int, count: int) -> bytes:
-        """Return bytes from `offset` on, fewer where there are no more."""
+        """Return up to `count` bytes from `offset` on."""
         return os.pread(self._file, count, offset)
 
     def stream(self) -> BinaryIO:
@@ -84,7 +84,7 @@ class Stored:
         return stream
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)
@@ -101,7 +101,7 @@ class Stored:
 
 
 class _Stream(BufferedReader):
-    """A stream that asks for no more room than the file has bytes, whatever a header says."""
+    """A stream that never allocates more than the file's size, whatever a header says."""
 
     size = 0
 
@@ -111,8 +111,8 @@ class _Stream(BufferedReader):
 
 
 def read_within(path: Path, most: int) -> bytes:
-    """Return a file's bytes, if it has no more than `most`."""
+    """Return the bytes of a file; raises InvalidInput if it has more than `most`."""
     with Stored(path) as file:
         if file.size > most:
-            raise InvalidInput(f"{path} has {file.size} bytes; {most} are read at most.")
+            raise InvalidInput(f"{path} has {file.size} bytes; at most {most} are read.")
         return bytes(file.fetch(0, file.size))

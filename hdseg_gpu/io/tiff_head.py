@@ -1,6 +1,6 @@
-"""The directories of a TIFF, looked through before a library reads them.
+"""The directories of a TIFF, checked before a library reads them.
 
-Tables of a billion entries, chains of a million pages and chains in circles are cheap to write.
+A small malicious file can have tables of a billion entries, a million pages, or circular chains.
 """
 
 import struct
@@ -10,51 +10,51 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.io.stored import Stored
 
-MOST_PAGES = 1000  # that are looked at
-_MOST_TAGS = 4096  # of a page
-_MOST_IN_ALL = 200_000  # tags: pages may share theirs, so that a small file has any number
+MOST_PAGES = 1000  # pages examined
+_MOST_TAGS = 4096  # per page
+_MOST_IN_ALL = 200_000  # tags: pages may share them, so that a small file has any number
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
-# Of one number; signed ones count as well, as libtiff takes them.
+# Tags of one number; signed types count as well, because libtiff accepts them.
 _FORMS = {1: "B", 3: "H", 4: "I", 6: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 _SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE, _CHILDREN = 254, 256, 257, 277, 322, 330
 _BITS, _ROWS, _PLANES, _TILE_ROWS = 258, 278, 284, 323
 _ASKED = {_SUBFILE, _WIDTH, _HEIGHT, _SAMPLES, _TILE, _BITS, _ROWS, _PLANES, _TILE_ROWS}
-_MOST_BITS = 64  # of a sample, where that is not to be found
-# What is read of a page, whole: sizes of samples, texts, tables of segments, JPEG's tables, colours
-# and georeferences.
+_MOST_BITS = 64  # per sample, if not given
+# Tags that are read whole: bits per sample, strings, tables of segments, JPEG tables, palettes and
+# georeferences.
 _READ = {258, 270, 273, 277, 279, 282, 283, 292, 305, 320, 324, 325, 330, 338, 339, 347, 513, 514,
          530, 33550, 33628, 33922, 34264, 34735, 34736, 34737, 42113, 50674, 50838,
          50839}  # fmt: skip
-# Bytes of memory for a character, of which XML may be made, and for a number.
+# Bytes of memory per character, which may be parsed as XML, and per number.
 _TEXT, _VALUE = 24, 48
 
 
 class Directory(NamedTuple):
-    """A page, as far as it must be known to choose those that are read."""
+    """The properties of a page that decide whether and how it is read."""
 
     offset: int
     height: int
     width: int
     samples: int
     tiled: bool
-    reduced: bool  # it says that it is a smaller version of another one
-    mask: bool  # it says what is valid in another one
-    children: tuple[int, ...]  # offsets of pages that belong to it
+    reduced: bool  # a reduced-resolution version of another page
+    mask: bool  # a transparency mask of another page
+    children: tuple[int, ...]  # offsets of its SubIFDs
     memory: int  # bytes that reading it takes
-    segment: int  # bytes of a tile or strip that is decoded, at most
+    segment: int  # upper bound of the bytes of a decoded tile or strip
 
 
 class TiffHead(NamedTuple):
     """The pages of a file."""
 
     pages: list[Directory]
-    children: list[Directory]  # of the first one
-    more: bool  # there are more than are looked at, or they go in circles
+    children: list[Directory]  # of the first page
+    more: bool  # there are more than are examined, or the chain is circular
 
 
 def tiff_head(file: Stored, budget: Budget) -> TiffHead:
-    """Return the pages of a TIFF; its first one must be there, and fit into memory."""
+    """Return the pages of a TIFF; the first must exist, and its tables must fit into memory."""
     reader = _Reader(file)
     pages: list[Directory] = []
     seen: set[int] = set()
@@ -94,11 +94,11 @@ def _segment(values: dict[int, int]) -> int:
     else:
         pixels = width * min(height, values.get(_ROWS, height))
     samples = 1 if values.get(_PLANES, 1) == 2 else values.get(_SAMPLES, 1)
-    return pixels * samples * max(1, -(-values.get(_BITS, 1) // 8))  # a byte at least
+    return pixels * samples * max(1, -(-values.get(_BITS, 1) // 8))  # at least a byte per sample
 
 
 class _Reader:
-    """Where and how wide everything is, in the two forms of TIFF."""
+    """Reader of directories, in classic TIFF and BigTIFF."""
 
     def __init__(self, file: Stored) -> None:
         start = file.start(16)
@@ -115,7 +115,7 @@ class _Reader:
         (self.first,) = struct.unpack_from(self._word, start, 8 if self._big else 4)
 
     def directory(self, at: int) -> tuple[Directory, int]:
-        """Return a page and where the next one is."""
+        """Return a page, and the offset of the next one."""
         head = struct.calcsize(self._count)
         word = struct.calcsize(self._word)
         (count,) = struct.unpack(self._count, self._some(at, head))
@@ -135,7 +135,7 @@ class _Reader:
             size = _SIZES.get(kind, 0) * number
             if code in _READ and size <= self._file.size:  # others are not read
                 memory += number * (_TEXT if kind in (2, 7) else _VALUE)
-            if code in values:  # libraries believe the first one
+            if code in values:  # libraries use the first one
                 continue
             if code in _ASKED and number == 1:
                 values[code] = self._value(kind, entry[4 + word :])
@@ -155,7 +155,7 @@ class _Reader:
     def _some(self, at: int, count: int) -> bytes:
         found = self._file.some(at, count) if 8 <= at < self._file.size else b""
         if len(found) < count:
-            raise ValueError(f"it is cut short: a page at {at} is not there")
+            raise ValueError(f"it is cut short: there is no page at {at}")
         return found
 
     def _value(self, kind: int, field: bytes) -> int:
@@ -165,7 +165,7 @@ class _Reader:
         return int(struct.unpack_from(f"{self._order}{form}", field)[0])
 
     def _numbers(self, kind: int, count: int, field: bytes, size: int) -> tuple[int, ...]:
-        """Return the numbers of a tag, which lie in its field if there is room."""
+        """Return the numbers of a tag, which are stored in its field if they fit."""
         form = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
         if form is None:
             return ()

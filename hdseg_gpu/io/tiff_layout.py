@@ -1,4 +1,4 @@
-"""Where a TIFF page's pixels are in its file."""
+"""The layout of a TIFF page's pixels in the file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,43 +12,43 @@ from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape, Window, between
 
 _COMPLEX_INTEGERS = 5  # of SampleFormat: NumPy has no such type
-_MOST_SAMPLES = 65_535  # of a pixel: their number has 16 bits
+_MOST_SAMPLES = 65_535  # per pixel: the count has 16 bits
 
 
 class Segment(NamedTuple):
-    """A tile, or a strip: what is compressed on its own."""
+    """A tile or a strip, the unit of compression."""
 
-    number: int  # in the tables of offsets and sizes
-    channel: int  # the first one that it holds
-    window: Window  # of the picture; a tile's padding is outside
+    number: int  # index in the tables of offsets and sizes
+    channel: int  # its first channel
+    window: Window  # of the image; without the padding of a tile
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a page is cut into segments, and where these are."""
+    """The division of a page into segments, and their positions in the file."""
 
     shape: Shape
-    segment: Shape  # rows and columns of one
-    samples: int  # channels in one
-    planes: int  # 1, or one for each channel
+    segment: Shape  # rows and columns of a segment
+    samples: int  # channels of a segment
+    planes: int  # 1, or one per channel
     noun: str  # "tile" or "strip"
-    # The type of pixels that are stored as they are, row after row; None where they are encoded.
+    # The dtype of uncompressed pixels, stored row after row; None if they are encoded.
     plain: np.dtype[Any] | None
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
     @property
     def channels(self) -> int:
-        """Return how many there are in all."""
+        """Return the number of channels of the page."""
         return self.planes * self.samples
 
     @property
     def row_bytes(self) -> int:
-        """Return the length of a segment's row that is stored as it is."""
+        """Return the bytes of an uncompressed row of a segment."""
         return 0 if self.plain is None else self.segment[1] * self.samples * self.plain.itemsize
 
     def crossing(self, window: Window) -> Iterator[Segment]:
-        """Yield all segments that a window meets."""
+        """Yield all segments that intersect a window."""
         high, wide = self.segment
         down, across = -(-self.shape[0] // high), -(-self.shape[1] // wide)
         for plane in range(self.planes):
@@ -59,26 +59,26 @@ class Layout:
 
 
 def layout_of(page: Any, path: Path) -> Layout:
-    """Return the layout of tifffile's page."""
+    """Return the layout of a page of tifffile."""
     if page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or 0 in page.shape:
         raise InvalidInput(
-            f"{path}: the page has the axes {page.axes}, the shape {str(page.shape)[:100]} and the "
-            f"type {page.dtype}; expected a picture with the axes YX, YXS or SYX."
+            f"{path}: the page has axes {page.axes}, shape {str(page.shape)[:100]} and dtype "
+            f"{page.dtype}; expected an image with axes YX, YXS or SYX."
         )
     if page.dtype.kind not in "buif":
         raise InvalidInput(
-            f"{path} holds {page.dtype}; convert it to whole numbers or floats first."
+            f"{path} has dtype {page.dtype}; convert it to integers or floats first."
         )
     planes, _, height, width, samples = (int(n) for n in page.shaped)
-    if min(planes, height, width, samples) < 1:  # a width that is a fraction
+    if min(planes, height, width, samples) < 1:  # such as a fractional width
         raise InvalidInput(
             f"{path} cannot be read, it may be damaged: it has {height} x {width} pixels of "
             f"{planes * samples} channels."
         )
     if planes * samples > _MOST_SAMPLES:
         raise InvalidInput(
-            f"{path} cannot be read, it may be damaged: it has {planes * samples} channels, and a "
-            f"TIFF has {_MOST_SAMPLES} at most."
+            f"{path} cannot be read, it may be damaged: it has {planes * samples} channels, but a "
+            f"TIFF has at most {_MOST_SAMPLES}."
         )
     segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
     if min(int(n) for n in segment) < 1:
@@ -100,7 +100,7 @@ def layout_of(page: Any, path: Path) -> Layout:
 
 
 def _plain_type(page: Any) -> np.dtype[Any] | None:
-    """Return the stored type of pixels that need no decoding, in the file's byte order."""
+    """Return the dtype of uncompressed pixels, in the file's byte order."""
     plain = (
         page.compression == 1
         and page.predictor == 1
@@ -113,7 +113,7 @@ def _plain_type(page: Any) -> np.dtype[Any] | None:
 
 
 def _joined(layout: Layout) -> Layout:
-    """Return one strip for each plane where strips follow each other without a gap."""
+    """Return a layout with one strip per plane if strips are contiguous in the file."""
     down = -(-layout.shape[0] // layout.segment[0])
     if layout.sizes.size != down * layout.planes or layout.offsets.size != layout.sizes.size:
         return layout

@@ -1,4 +1,4 @@
-"""What tifffile says of a page, beside where its pixels are: levels, colours, more pages."""
+"""Properties of a TIFF page beside its layout: levels, palette, alpha, further pages."""
 
 import re
 from pathlib import Path
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.tiff_head import Directory, TiffHead
 
-_LEAST_STEP = 1.2  # of one resolution to the next
+_LEAST_STEP = 1.2  # smallest factor between resolutions
 _IMAGES = re.compile(r"^ImageJ=[\s\S]{0,500}?^images=(\d+)", re.MULTILINE)
 _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
 _SIZE = re.compile(r"\bSize([CZT])\s*=\s*[\"'](\d+)[\"']")
 _SHAPE = re.compile(r'^\{"shape": \[([0-9, ]+)\]')
-_SLIDE = "Aperio"  # its files come with pictures of the slide and its label, which nobody misses
+_SLIDE = "Aperio"  # its files also contain photos of the slide and its label, left out silently
 
 
 def levels_of(head: TiffHead) -> list[Directory]:
     """Return the first page and its reduced resolutions, each smaller than the one before.
 
-    They belong to the first page, or follow it: in the shape of the first one, cut up alike.
+    These are SubIFDs of the first page, or pages after it with its aspect ratio and layout.
     """
     first = head.pages[0]
     levels = [first]
@@ -38,13 +38,13 @@ def _is_level(page: Directory, first: Directory, last: Directory) -> bool:
         return False
     if not 0 < page.width * _LEAST_STEP <= last.width:
         return False
-    # Each is rounded to whole pixels on its own.
+    # Each side is rounded to whole pixels separately.
     apart = abs(page.width * first.height - page.height * first.width)
     return apart <= first.height + first.width
 
 
 def has_more_pages(head: TiffHead, levels: list[Directory], page: Any) -> bool:
-    """Return whether a file holds more than its first page and what is made of that."""
+    """Return whether a file has pages beside the first and its reduced versions and mask."""
     description = page.description if isinstance(page.description, str) else ""
     if description.startswith(_SLIDE):
         return False
@@ -54,7 +54,7 @@ def has_more_pages(head: TiffHead, levels: list[Directory], page: Any) -> bool:
 
 
 def _planes(description: str, page: Any) -> int:
-    """Return how many planes the text of the first page says there are, wherever they are."""
+    """Return the number of planes according to the description of the first page."""
     images = _IMAGES.match(description)
     if images is not None:
         return int(images[1][:9])
@@ -73,7 +73,7 @@ def _planes(description: str, page: Any) -> int:
 
 
 def palette(page: Any, path: Path) -> NDArray[np.uint8] | None:
-    """Return a page's colours (2^depth, 3), None where its pixels are no indices."""
+    """Return a page's palette (2^depth, 3), None if it has none."""
     import tifffile
 
     if page.photometric != tifffile.PHOTOMETRIC.PALETTE:
@@ -82,15 +82,15 @@ def palette(page: Any, path: Path) -> NDArray[np.uint8] | None:
     table = np.zeros((0, 3), np.uint16) if found is None else np.asarray(found, np.uint16)
     if table.ndim != 2 or table.shape[0] != 3 or page.dtype.kind != "u" or page.bitspersample > 16:
         raise InvalidInput(
-            f"{path} cannot be read, it may be damaged: its pixels are indices of colours, and its "
-            f"palette has the shape {table.shape}; save it as grey or RGB."
+            f"{path} cannot be read, it may be damaged: its pixels are palette indices, but the "
+            f"palette has shape {table.shape}; save it as grey or RGB."
         )
-    # colours of 16 bits, (3, 2^depth); a short palette's others are black
+    # 16-bit colours, (3, 2^depth); missing entries are black.
     colours = np.zeros((1 << 8 * page.dtype.itemsize, 3), np.uint8)
     colours[: table.shape[1]] = (table >> 8).astype(np.uint8).T[: len(colours)]
     return colours
 
 
 def has_alpha(page: Any) -> bool:
-    """Return whether a page has alpha: 1 associated, 2 not; 0 is data of another kind."""
+    """Return whether a page has alpha: extra samples 1 (associated) or 2; 0 is other data."""
     return any(int(e) in (1, 2) for e in page.extrasamples)

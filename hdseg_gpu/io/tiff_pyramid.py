@@ -18,8 +18,8 @@ from hdseg_gpu.io.georeference import KEYS, NODATA, tags_of
 from hdseg_gpu.io.pyramid import Spool, level_shapes, strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
-_LEVEL = 4  # of deflate: 6 takes twice as long for 5 % less
-_CLASSIC = 2 << 30  # bytes of labels that a classic TIFF holds surely
+_LEVEL = 4  # of deflate: 6 takes twice as long for 5 % smaller files
+_CLASSIC = 2 << 30  # bytes of labels that certainly fit into a classic TIFF
 _PER_CENTIMETRE = 1e4  # micrometres
 
 
@@ -36,10 +36,10 @@ def write_pyramid(
     ome: bool = False,
     tile: int = 512,
 ) -> None:
-    """Write labels, losslessly compressed, with levels half as large each.
+    """Write labels, losslessly compressed, with pyramid levels that halve the size each.
 
-    With `ome` the levels are SubIFDs and the size of pixels is in OME-XML; else they are overviews
-    as GDAL has them, and GeoTIFF tags are kept.
+    With `ome` the levels are SubIFDs and the pixel size is in OME-XML; otherwise they are GDAL
+    overviews, and GeoTIFF tags are kept.
     """
     import tifffile
 
@@ -64,7 +64,7 @@ def write_pyramid(
             **_about(georeference, ome),
         )
         for level in levels:
-            # The GeoTIFF tags belong to the full size alone.
+            # GeoTIFF tags only at full resolution.
             writer.write(
                 _encoded(strips(level, tile), dtype, tile, pool),
                 shape=level.shape, subfiletype=1, metadata=None, **common,
@@ -72,7 +72,7 @@ def write_pyramid(
 
 
 def _about(where: Georeference | None, ome: bool) -> dict[str, Any]:
-    """Return the arguments that say where the picture lies and how large its pixels are."""
+    """Return tifffile's arguments for georeference and pixel size."""
     found: dict[str, Any] = {"metadata": {"axes": "YX"} if ome else None}
     if where is None:
         return found
@@ -96,7 +96,7 @@ def _about(where: Georeference | None, ome: bool) -> dict[str, Any]:
 
 
 def _made_tags(where: Georeference) -> dict[int, tuple[int, int, Any]]:
-    """Return the GeoTIFF tags of a place that does not come from a TIFF."""
+    """Return GeoTIFF tags for a georeference that does not come from a TIFF."""
     import tifffile
 
     content = geotiff_at(where)
@@ -107,7 +107,7 @@ def _made_tags(where: Georeference) -> dict[int, tuple[int, int, Any]]:
 
 
 def _spooling(labels: LabelSource, levels: list[Spool], rows: int) -> Iterator[NDArray[Any]]:
-    """Yield strips of the labels, and put what is left of them into the levels."""
+    """Yield strips of the labels, and append their reductions to the levels."""
     for strip in strips(labels, rows):
         yield strip
         smaller = strip
@@ -118,7 +118,7 @@ def _spooling(labels: LabelSource, levels: list[Spool], rows: int) -> Iterator[N
 def _encoded(
     rows: Iterator[NDArray[Any]], dtype: np.dtype[Any], tile: int, pool: ThreadPoolExecutor
 ) -> Iterator[bytes]:
-    """Yield the compressed tiles of strips, row by row; some strips ahead are under way."""
+    """Yield the compressed tiles of strips, row by row, compressing some strips ahead."""
     constant: dict[Any, bytes] = {}
     waiting: deque[Future[bytes]] = deque()
     for strip in rows:

@@ -1,4 +1,4 @@
-"""Windows of the TIFF family, GeoTIFF, OME-TIFF and slides among them, by tifffile."""
+"""Windows of TIFF files, including GeoTIFF, OME-TIFF and slides, by tifffile."""
 
 import sys
 import warnings
@@ -31,15 +31,15 @@ from hdseg_gpu.io.unpack import (
     inflated,
 )
 
-_REMEMBERED = 64 << 20  # bytes of decoded segments, if the budget has eight times as many left
-_BLOCK = 8 << 20  # bytes fetched at once of pixels that are stored as they are
-# Rows are fetched whole, and columns that nobody asked for thrown away, where this is not more than
-# so many times what was asked for, or the row is not longer than a page of memory.
+_REMEMBERED = 64 << 20  # bytes of cached decoded segments, if eight times as many are left
+_BLOCK = 8 << 20  # bytes of uncompressed pixels fetched at once
+# Rows are fetched whole and cropped if they have at most this many times the requested bytes, or
+# are not longer than a memory page.
 _WASTE, _SHORT_ROW = 4, 4096
 _DEFLATE, _LZMA, _LERC = (8, 32946, 50013), 34925, 34887
-_LERC_PARAMETERS = 50674  # version, and how LERC is packed once more: not, by deflate or Zstandard
-# Codes of Compression: what holds pictures of its own size, and the bytes that their decoders take
-# for a sample beside the result.
+_LERC_PARAMETERS = 50674  # version, and additional compression: none, deflate or Zstandard
+# Codes of Compression with a size in their own header, and the bytes per sample that their decoders
+# take beside the result.
 _JPEG, _JPEG2000 = (codestreams.of_jpeg, 3), (codestreams.of_jpeg2000, 12)
 _CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
     **dict.fromkeys((6, 7, 33007, 34892), _JPEG),
@@ -48,9 +48,9 @@ _CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
     **dict.fromkeys((34927, 50001), (codestreams.of_webp, 6)),
     _LERC: (codestreams.of_lerc, 8), 34933: (codestreams.of_png, 2),
 }  # fmt: skip
-# Those that are told how much they may yield.
+# Decoders that accept a limit on their output.
 _TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
-# What tifffile would look for in other pages or beside the file.
+# Data that tifffile would look for in other pages or beside the file.
 _KINDS = ("lsm", "scanimage", "ndpi", "micromanager", "mmstack", "ndtiff", "stk")
 
 
@@ -59,8 +59,8 @@ def open_tiff(
 ) -> ImageSource:
     """Open the first page of a file, or one of its reduced resolutions.
 
-    `as_labels` leaves a palette's indices as they are; otherwise they become colours. Other files
-    are never opened, whatever an OME-TIFF names.
+    as_labels: whether palette indices are returned unchanged; otherwise they become colours. Other
+    files, such as those named in an OME-TIFF, are never opened.
     """
     import tifffile
 
@@ -89,7 +89,7 @@ def open_tiff(
                     page = tifffile.TiffPage(tiff, index=level)
                 elif has_more_pages(head, levels, first):
                     warnings.warn(
-                        f"{path} has more than one page: only the first one is read.",
+                        f"{path} has more than one page; only the first is read.",
                         RefinementWarning,
                         stacklevel=2,
                     )
@@ -129,7 +129,7 @@ class TiffSource(ImageSource):
         self._layout = layout = layout_of(page, path)
         self._colours = None if as_labels else palette(page, path)
         self.shape = layout.shape
-        # Of a tag that is there twice, tifffile may believe the other one.
+        # If a tag occurs twice, tifffile may use the other one.
         self.levels = tuple(self.shape if i == level else s for i, s in enumerate(levels))
         self.channels = layout.channels if self._colours is None else 3
         self._stored = np.dtype(page.dtype)
@@ -143,7 +143,7 @@ class TiffSource(ImageSource):
         self._compression = int(page.compression)
         if self._compression not in _TOLD and self._compression not in _CODED:
             raise InvalidInput(
-                f"{path} is compressed by the method {page.compression!r}, which is not read; save "
+                f"{path} is compressed with {page.compression!r}, which is not supported; save "
                 "it with deflate, LZW, Zstandard, LZMA, JPEG, JPEG 2000, JPEG XL, WebP or LERC."
             )
         self._packed = _lerc_packing(page, path) if self._compression == _LERC else 0
@@ -164,7 +164,7 @@ class TiffSource(ImageSource):
         return self._file.bytes_read
 
     def _needed(self, size: int) -> int:
-        """Return the bytes that reading a segment takes; no more than the file has is fetched."""
+        """Return the bytes that reading a segment takes; at most the file's size is fetched."""
         layout = self._layout
         item = self._stored.itemsize
         if layout.plain is not None:
@@ -174,13 +174,13 @@ class TiffSource(ImageSource):
         coded = _CODED.get(self._compression)
         each = 3 * item if coded is None else coded[1] + 2 * item
         if self._compression == _LZMA:
-            each += item  # its dictionary holds what it has unpacked
+            each += item  # its dictionary holds the decompressed data
         unpacked = self._lerc_room if self._packed else 0
         return 2 * (encoded + unpacked) + int(samples * each)
 
     @property
     def _lerc_room(self) -> int:
-        """Return the bytes that a segment's LERC has at most: values as they are, and masks."""
+        """Return an upper bound of a segment's bytes in LERC: raw values and masks."""
         layout = self._layout
         values = layout.segment[0] * layout.segment[1] * layout.samples
         return values * int(self._stored.itemsize) + values // 4 + 128 * layout.samples + 1024
@@ -200,16 +200,16 @@ class TiffSource(ImageSource):
         return pixels if self._colours is None else self._colours[pixels[..., 0]]
 
     def close(self) -> None:
-        """Close the file; windows can no longer be read."""
+        """Close the file."""
         self._file.close()
         self._recent.clear()
 
     @contextmanager
     def _naming(self, segment: Segment) -> Iterator[None]:
-        """Turn whatever goes wrong in the body into one line that names the segment."""
+        """Turn any exception in the body into one line that names the segment."""
         try:
             yield
-        except Exception as error:  # decoders pass on anything, from zlib.error to TokenError
+        except Exception as error:  # decoders raise anything, from zlib.error to TokenError
             if self._file.closed:
                 raise InvalidInput(f"{self.name} is closed; open it again to read it.") from error
             reason = f"{error}" if isinstance(error, Short | TooLong) else reason_of(error)
@@ -226,18 +226,18 @@ class TiffSource(ImageSource):
             ) from error
 
     def _fill(self, target: NDArray[Any], segment: Segment, part: Window) -> None:
-        """Write the part of a segment, seen from its corner, to `target`."""
+        """Write a part of a segment, relative to its corner, to `target`."""
         layout, index = self._layout, segment.number
         if index >= min(layout.offsets.size, layout.sizes.size):
             raise Short(f"the tables of the file end before number {index}")
-        if layout.sizes[index] == 0 or layout.offsets[index] == 0:  # sparse: it was never written
+        if layout.sizes[index] == 0 or layout.offsets[index] == 0:  # sparse: never written
             target[...] = self._nodata
         elif layout.plain is not None:
             self._fill_plain(target, index, part)
         else:
             decoded = self._recent.get(index, lambda: self._decoded(index))
             if decoded.shape[0] < part.bottom or decoded.shape[1] < part.right:
-                raise Short(f"it holds {decoded.shape[0]} x {decoded.shape[1]} pixels only")
+                raise Short(f"it has only {decoded.shape[0]} x {decoded.shape[1]} pixels")
             target[...] = decoded[part.slices]
 
     def _decoded(self, index: int) -> NDArray[Any]:
@@ -253,14 +253,14 @@ class TiffSource(ImageSource):
         if self._stored == np.bool_:
             pixels = pixels.astype(np.bool_, copy=False)  # fax decoders return 0 and 1
         elif pixels.dtype != self._stored:
-            raise Short(f"it holds {pixels.dtype}, not {self._stored}")
+            raise Short(f"it has dtype {pixels.dtype}, not {self._stored}")
         found: NDArray[Any] = pixels[0]
         return found
 
     def _check_size(self, data: bytes) -> None:
-        """Refuse a segment that would be decoded to more than its place has, before it is.
+        """Raise, before decoding, if a segment would decode to more pixels than it should have.
 
-        Libraries are told how much the others may yield; those that tifffile falls back to are not.
+        Other decoders get a limit on their output, except those that tifffile falls back to.
         """
         rows, columns = self._layout.segment
         most = rows * columns * self._layout.samples
@@ -268,11 +268,11 @@ class TiffSource(ImageSource):
         if coded is not None:
             found = coded[0](data)
             if found.rows * found.columns > rows * columns or (
-                found.samples > self._layout.samples + 1  # an alpha that is all opaque
+                found.samples > self._layout.samples + 1  # one more: an opaque alpha
             ):
                 raise Short(
-                    f"it holds {found.rows} x {found.columns} pixels of {found.samples} samples, "
-                    f"its place has {rows} x {columns} of {self._layout.samples}"
+                    f"it has {found.rows} x {found.columns} pixels of {found.samples} samples "
+                    f"instead of {rows} x {columns} of {self._layout.samples}"
                 )
         elif self._compression == _LZMA:
             check_lzma(data, self._dictionary)
@@ -284,7 +284,7 @@ class TiffSource(ImageSource):
                 inflated(data, limit, 15)
 
     def _fill_plain(self, target: NDArray[Any], index: int, part: Window) -> None:
-        """Write rows that are stored as they are, some at a time."""
+        """Copy uncompressed rows to `target`, some at a time."""
         layout = self._layout
         stored, row_bytes = layout.plain, layout.row_bytes
         assert stored is not None
@@ -296,7 +296,7 @@ class TiffSource(ImageSource):
         length = row_bytes if whole_rows else wanted
         end = (part.bottom - 1) * row_bytes + start + length
         if end > layout.sizes[index]:
-            raise Short(f"it has {layout.sizes[index]} bytes, its pixels need {end}")
+            raise Short(f"it has {layout.sizes[index]} bytes, but its pixels need {end}")
         for top in range(part.top, part.bottom, step):
             rows = min(step, part.bottom - top)
             offset = int(layout.offsets[index]) + top * row_bytes + start
@@ -308,7 +308,7 @@ class TiffSource(ImageSource):
 
 
 def _lerc_packing(page: Any, path: Path) -> int:
-    """Return how LERC is packed once more: 0 not, 1 by deflate, 2 by Zstandard."""
+    """Return the additional compression of LERC: 0 none, 1 deflate, 2 Zstandard."""
     found = page.tags.valueof(_LERC_PARAMETERS)
     if found is None:
         return 0

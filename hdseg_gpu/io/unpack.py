@@ -1,4 +1,4 @@
-"""Decompression that never yields more than was announced."""
+"""Decompression with a limit on its output."""
 
 import bz2
 import lzma
@@ -8,35 +8,35 @@ from collections.abc import Callable
 from typing import Any
 
 RAW = lzma.FORMAT_RAW
-# Bytes that LZMA's dictionary may have. No more of it is touched than is unpacked.
+# Largest dictionary of LZMA, in bytes. Only as much of it as is decompressed becomes resident.
 LZMA_MEMORY = 256 << 20
-_HEADER = 4096  # bytes in which LZMA says how large its dictionary is
-_MOST_PARTS = 1000  # streams one after the other, each of which may be empty
+_HEADER = 4096  # bytes within which LZMA gives its dictionary size
+_MOST_PARTS = 1000  # concatenated streams, each of which may be empty
 _ZSTD = 0xFD2FB528
-_SKIPPED = range(0x184D2A50, 0x184D2A60)  # frames that hold no data
+_SKIPPED = range(0x184D2A50, 0x184D2A60)  # magic numbers of skippable frames
 
 
 class TooLong(ValueError):
-    """Data that unpack to more than they should."""
+    """Data that decompress to more bytes than allowed."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"it unpacks to more than the {limit} bytes that it must have")
+        super().__init__(f"it decompresses to more than the {limit} bytes it should have")
 
 
 def inflated(data: Any, limit: int, wbits: int) -> bytes:
-    """Return what zlib (15) or gzip (31) have compressed."""
+    """Return decompressed zlib (wbits 15) or gzip (31) data."""
     return _all(lambda: zlib.decompressobj(wbits), data, limit)
 
 
 def from_bz2(data: Any, limit: int) -> bytes:
-    """Return what bzip2 has compressed."""
+    """Return decompressed bzip2 data."""
     return _all(bz2.BZ2Decompressor, data, limit)
 
 
 def from_lzma(data: Any, limit: int, filters: Any = None, *, memory: int = LZMA_MEMORY) -> bytes:
-    """Return what LZMA has compressed; `filters` say how, where there is no container.
+    """Return decompressed LZMA data; `filters` describe raw streams without a container.
 
-    `memory` bounds the dictionary.
+    memory: largest dictionary in bytes.
     """
     if filters is None:
         check_lzma(data, memory)
@@ -48,7 +48,7 @@ def from_lzma(data: Any, limit: int, filters: Any = None, *, memory: int = LZMA_
 
 
 def check_lzma(data: Any, memory: int) -> None:
-    """Refuse what has a dictionary of more bytes, by its header."""
+    """Raise ValueError if the header asks for a dictionary of more than `memory` bytes."""
     try:
         lzma.LZMADecompressor(lzma.FORMAT_AUTO, memory).decompress(bytes(data[:_HEADER]), 1)
     except lzma.LZMAError as error:
@@ -58,23 +58,23 @@ def check_lzma(data: Any, memory: int) -> None:
 
 
 def from_zstd(data: bytes, limit: int) -> bytes:
-    """Return what Zstandard has compressed."""
-    import imagecodecs  # Python itself knows it from 3.14 on
+    """Return decompressed Zstandard data."""
+    import imagecodecs  # in the standard library only from Python 3.14 on
 
     check_zstd(data, limit)
-    # Not all frames say how long they are, so there is room for as much as may be.
+    # Not all frames give their size, so the limit is allocated.
     return bytes(imagecodecs.zstd_decode(data, out=limit))
 
 
 def _all(make: Callable[[], Any], data: Any, limit: int) -> bytes:
-    """Unpack one stream after the other, up to the limit."""
+    """Decompress concatenated streams, up to the limit."""
     rest, found, parts = bytes(data), b"", 0
     while rest:
         stream, parts = make(), parts + 1
         if parts > _MOST_PARTS:
             raise ValueError(f"it is compressed in more than {_MOST_PARTS} parts")
         room = limit + 1 - len(found)
-        if hasattr(stream, "unconsumed_tail"):  # zlib's way
+        if hasattr(stream, "unconsumed_tail"):  # zlib
             piece = stream.decompress(rest, room)
         else:
             piece = stream.decompress(rest, max_length=room)
@@ -90,7 +90,7 @@ def _all(make: Callable[[], Any], data: Any, limit: int) -> bytes:
 
 
 def zstd_size(data: bytes) -> int | None:
-    """Return how many bytes a frame of Zstandard unpacks to, None where it does not say."""
+    """Return the decompressed size of a Zstandard frame, None if its header has none."""
     if len(data) < 6:
         raise ValueError("the compressed data end too early")
     (magic,) = struct.unpack_from("<I", data)
@@ -109,7 +109,7 @@ def zstd_size(data: bytes) -> int | None:
 
 
 def check_zstd(data: bytes, limit: int) -> bool:
-    """Refuse a frame that says it has more; return whether it says anything."""
+    """Raise TooLong if a frame's header exceeds the limit; return whether it has a size."""
     size = zstd_size(data)
     if size is not None and size > limit:
         raise TooLong(limit)
@@ -117,7 +117,7 @@ def check_zstd(data: bytes, limit: int) -> bool:
 
 
 def check_blosc(data: bytes, limit: int) -> None:
-    """Refuse what Blosc would unpack to more."""
+    """Raise TooLong if Blosc data decompress to more."""
     if len(data) < 16:
         raise ValueError("the compressed data end too early")
     size, _, packed = struct.unpack_from("<III", data, 4)
@@ -128,7 +128,7 @@ def check_blosc(data: bytes, limit: int) -> None:
 
 
 def check_lz4(data: bytes, limit: int) -> None:
-    """Refuse what LZ4, with numcodecs' count in front, would unpack to more."""
+    """Raise TooLong if LZ4 data, with numcodecs' size prefix, decompress to more."""
     if len(data) < 4:
         raise ValueError("the compressed data end too early")
     if not 0 <= struct.unpack_from("<i", data)[0] <= limit:

@@ -1,8 +1,8 @@
-"""Virtual mosaics (.vrt) that are not trusted: what they may say, and which files they may name.
+"""Untrusted virtual mosaics (.vrt): allowed elements, and the files they may name.
 
-GDAL never sees such a file. It gets a text made anew of the elements and attributes known here,
-with the full paths of sources that have been looked at; so it cannot understand the file in another
-way, and nothing changes in between.
+GDAL never sees such a file. It gets a new text generated from the elements and attributes allowed
+here, with the full paths of checked sources; so it cannot interpret the file in another way, and
+nothing can change in between.
 """
 
 import re
@@ -18,15 +18,15 @@ from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.io.source_need import is_picture, need_of_source
 from hdseg_gpu.io.stored import Stored, read_within
 
-_LONGEST = 32 << 20  # bytes of a mosaic's text with those in it, as it is read and made anew
-_TREE = 30  # bytes of GDAL's memory for each byte of text
+_LONGEST = 32 << 20  # bytes of a mosaic's text including nested mosaics, as read and as generated
+_TREE = 30  # bytes of GDAL's memory per byte of text
 _DEEPEST = 8  # mosaics within mosaics
 _INNER = 100  # elements within elements
 _MOST = 100_000  # sources
 _SHOWN = 200  # characters of a name in messages
-_REMEDY = "make a GeoTIFF of it, with gdal_translate say"
+_REMEDY = "convert it to GeoTIFF, for example with gdal_translate"
 _PLACE = ("xOff", "yOff", "xSize", "ySize")
-# What each element may have as attributes. Nothing here reads anything but SourceFilename.
+# Allowed attributes of each element. Only SourceFilename names a file.
 _KNOWN: dict[str, tuple[str, ...]] = {
     "VRTDataset": ("rasterXSize", "rasterYSize", "subClass"),
     "SRS": ("dataAxisToSRSAxisMapping", "coordinateEpoch"),
@@ -42,29 +42,29 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "LUT": (), "Exponent": (), "SrcMin": (), "SrcMax": (), "DstMin": (), "DstMax": (),
     "ColorTableComponent": (), "UseMaskBand": (), "Clamp": (),
 }  # fmt: skip
-_LEFT_OUT = ("Metadata", "Histograms", "GCPList")  # of no use here
+_LEFT_OUT = ("Metadata", "Histograms", "GCPList")  # not needed
 _DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-_CLASSES = ("VRTDataset", "VRTSourcedRasterBand")  # those that only copy pixels
+_CLASSES = ("VRTDataset", "VRTSourcedRasterBand")  # classes that only copy pixels
 
 
 class Mosaic(NamedTuple):
-    """What GDAL is told instead of a file."""
+    """The text that GDAL gets instead of a file, and its memory need."""
 
     text: str
-    decoding: int  # bytes that decoding a tile of a source takes, the largest one
+    decoding: int  # bytes to decode a tile of a source, the maximum over sources
 
 
 @dataclass
 class _Checked:
-    """What is known of the files of one mosaic."""
+    """State while the files of one mosaic are checked."""
 
-    path: Path  # that was asked for
-    root: Path  # the folder that everything must be in
+    path: Path  # the requested mosaic
+    root: Path  # the folder that must contain all files
     budget: Budget
     sources: int = 0
-    bytes: int = 0  # of all texts made
+    bytes: int = 0  # of all generated texts
     decoding: int = 0
-    # What stands for a file in the new text, and its length there.
+    # File -> its replacement in the new text, and the replacement's length there.
     known: dict[Path, tuple[str, int]] = field(default_factory=dict)
 
     def grow(self, count: int) -> None:
@@ -75,28 +75,28 @@ class _Checked:
 
 
 def checked_mosaic(path: Path, budget: Budget) -> Mosaic:
-    """Return a mosaic that names only pictures in its own folder and below.
+    """Return a mosaic that names only images in its own folder and below.
 
-    Links are followed: they must lead there, too. Raises ``InvalidInput`` for what else it says,
-    and for sources whose tiles do not fit into the budget.
+    Links are followed, but must not lead out. Raises ``InvalidInput`` for anything that is not
+    allowed, and for sources whose tiles do not fit into the budget.
     """
     state = _Checked(path, path.parent.resolve(), budget)
     return Mosaic(_text_of(state, path, 0), state.decoding)
 
 
 def named_files(path: Path, *, trusted: bool = False) -> list[Path]:
-    """Return the files that a mosaic names, and those of the mosaics among them.
+    """Return the files that a mosaic names, including those of nested mosaics.
 
-    One that is not trusted has no mosaics opened but those in its folder and below.
+    If it is not trusted, nested mosaics outside its folder are not opened.
 
-    Links are followed, and what is no local file is left out. Raises ``InvalidInput`` for a mosaic
-    that is no XML, or beyond the limits.
+    Links are followed, and names that are no local files are left out. Raises ``InvalidInput`` for
+    a mosaic that is no XML or exceeds the limits.
     """
     found: dict[Path, None] = {path.resolve(): None}  # in their order
     names = size = 0
     root = path.parent.resolve()
     left = [(path, root, 0)]
-    for mosaic, folder, depth in left:  # which grows
+    for mosaic, folder, depth in left:  # grows while iterating
         if depth > _DEEPEST:
             _too_large(path, f"it has mosaics within mosaics, more than {_DEEPEST}")
         text = read_within(mosaic, _LONGEST)
@@ -117,9 +117,9 @@ def named_files(path: Path, *, trusted: bool = False) -> list[Path]:
 
 
 class _Names:
-    """Called with the parts of a mosaic: keeps the names of files, and whether they are relative.
+    """Handler of XML events: collects the names of files, and whether they are relative.
 
-    As for GDAL, whose mosaics may say much else, the case of letters does not matter.
+    Elements and attributes are case-insensitive, as in GDAL; all others are ignored.
     """
 
     def __init__(self, path: Path, most: int) -> None:
@@ -148,14 +148,14 @@ class _Names:
 
 
 class _Making:
-    """Called with the parts of a mosaic that is not trusted: writes its text anew."""
+    """Handler of XML events: generates the new text of an untrusted mosaic."""
 
     def __init__(self, state: _Checked, path: Path, depth: int) -> None:
         self.made = bytearray()
         self._state, self._folder, self._depth = state, path.parent.resolve(), depth
         self._inner = 0
-        self._without = 0  # elements that are left out and not closed yet
-        self._name: list[str] | None = None  # of a source
+        self._without = 0  # open elements that are left out
+        self._name: list[str] | None = None  # text of a source's name
         self._relative = False
 
     def doctype(self, *_: object) -> None:
@@ -187,15 +187,15 @@ class _Making:
         self._write(f"<{tag}{told}>")
 
     def _check_place(self, tag: str, attributes: dict[str, str]) -> None:
-        """Refuse a rectangle that is none: GDAL would leave what it lies in as memory was."""
+        """Refuse an invalid rectangle: GDAL would leave the memory around it uninitialised."""
         for name in _PLACE:
             text = attributes.get(name, "")
             number = _number(text)
             if not isfinite(number) or (name.endswith("Size") and number <= 0):
                 told = f'{name}="{text[:_SHOWN]}"' if text else f"no {name}"
                 raise InvalidInput(
-                    f"{self._state.path}: <{tag}> has {told}; make the mosaic anew, with "
-                    "gdalbuildvrt say."
+                    f"{self._state.path}: <{tag}> has {told}; rebuild the mosaic, for example "
+                    "with gdalbuildvrt."
                 )
 
     def data(self, text: str) -> None:
@@ -226,7 +226,7 @@ class _Making:
 
 
 def _parse(path: Path, text: bytes, reader: _Names | _Making) -> None:
-    """Go through a mosaic without building a tree of it."""
+    """Parse a mosaic by events, without building a tree."""
     target: Any = reader
     parser = ElementTree.XMLParser(target=target)
     try:
@@ -253,7 +253,7 @@ def _text_of(state: _Checked, path: Path, depth: int) -> str:
 def _source(
     state: _Checked, name: str, relative: bool, folder: Path, depth: int
 ) -> tuple[str, int]:
-    """Return the path of a source, or the text of a mosaic that is one, and its length there."""
+    """Return the path of a source, or the text of a nested mosaic, and its length in the text."""
     state.sources += 1
     if state.sources > _MOST:
         _too_large(state.path, f"it names more than {_MOST} sources")
@@ -271,29 +271,29 @@ def _source(
 
 
 def _stand_in(state: _Checked, path: Path, depth: int) -> str:
-    """Return what GDAL is told instead of a file: a mosaic's text, else its path."""
+    """Return the replacement of a file for GDAL: the text of a mosaic, else its path."""
     if not path.is_file():
         _refuse(state.path, f"it names {path}, which is no file")
     if _is_mosaic(path):
         return _text_of(state, path, depth + 1)
     with Stored(path) as file:
         if not is_picture(file):
-            what = "is no TIFF, PNG, JPEG or JPEG 2000, or something else as well"
+            what = "is not, or not only, a TIFF, PNG, JPEG or JPEG 2000"
             _refuse(state.path, f"it names {path}, which {what}")
         need = need_of_source(file, state.budget)
     what = f"{state.path}: decoding a tile of {path}"
-    state.budget.require(need, what, "save that with smaller tiles")
+    state.budget.require(need, what, "save it with smaller tiles")
     state.decoding = max(state.decoding, need)
     return str(path)
 
 
 def _number(text: str) -> float:
-    """Return a number as GDAL reads it, NaN where it is none."""
+    """Return a number as GDAL parses it, NaN if it is none."""
     return float(text) if _DECIMAL.fullmatch(text) else nan
 
 
 def _is_mosaic(path: Path) -> bool:
-    """Return whether the extension says so, which decides what a file is read as."""
+    """Return whether a file is a mosaic by its extension, which decides the format."""
     return path.suffix.lower() == ".vrt"
 
 
@@ -302,10 +302,10 @@ def _is_relative(attributes: dict[str, str]) -> bool:
 
 
 def _place(folder: Path, name: str, relative: bool) -> Path | None:
-    """Return the file of a name, links followed; None where there is none."""
+    """Return the real path of a named file; None if it does not exist."""
     try:
         return ((folder if relative else Path()) / name).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before 3.13
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: circular links, before 3.13
         return None
 
 
@@ -315,7 +315,6 @@ def _too_large(path: Path, reason: str) -> NoReturn:
 
 def _refuse(path: Path, reason: str) -> NoReturn:
     raise InvalidInput(
-        f"{path}: {reason}; a mosaic may name the pictures in its folder and below, and say "
-        "how they are placed. Pass trust_vrt=True (--trust-vrt) if you trust it to read any file "
-        "and address."
+        f"{path}: {reason}; a mosaic may only name and place images in its folder and below. "
+        "Pass trust_vrt=True (--trust-vrt) if you trust it to read any file and address."
     )

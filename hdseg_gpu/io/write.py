@@ -1,4 +1,4 @@
-"""Writing label maps and pictures that are in memory; complete or not at all."""
+"""Writing label maps and images in memory, atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class ArrayLabels:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return the labels' dtype."""
+        """Return the dtype of the labels."""
         return self._labels.dtype
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -40,18 +40,18 @@ class ArrayLabels:
 
 
 def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) -> None:
-    """Refuse labels that the format of `path` cannot hold."""
+    """Raise InvalidInput if the format of `path` cannot hold the labels."""
     chosen = format_of(path)
     if chosen is None or chosen.most is None or 0 <= lowest <= highest <= chosen.most:
         return
     raise InvalidInput(
-        f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, these ({dtype}) go "
-        f"from {lowest} to {highest}; write .tif or .npy."
+        f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, but these ({dtype}) "
+        f"are {lowest} to {highest}; write .tif or .npy."
     )
 
 
 def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:
-    """Say so where an image lies somewhere, and the format of its labels cannot hold where."""
+    """Add a note if the image is georeferenced but the output format cannot store that."""
     chosen, where = format_of(path), image.georeference
     if where is not None and where.transform is not None and chosen and not chosen.places:
         stages.notes.append(
@@ -67,7 +67,7 @@ def write_labels(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Write a label map (H, W) without loss, in its own dtype (PNG: the smallest that fits)."""
+    """Write a label map (H, W) losslessly, in its own dtype (PNG: the smallest that fits)."""
     source = ArrayLabels(labels)
     check_labels(path, labels.dtype, int(labels.min()), source.largest)
     target = followed(path) if overwrite else path

@@ -1,8 +1,8 @@
-"""The codecs of Zarr arrays that are read, each with a bound on what it is given and yields.
+"""The supported codecs of Zarr arrays, each with bounds on its input and output.
 
-What a chunk has at each step of its way back from the store follows from its shape, its type and
-the metadata, so it is known before anything is decoded. This module is imported late, as it needs
-zarr and numcodecs.
+The size of a chunk after each decoding step follows from its shape, dtype and the metadata, so it
+is known before anything is decoded. This module is imported late, because it needs zarr and
+numcodecs.
 """
 
 import asyncio
@@ -20,31 +20,31 @@ from zarr.codecs import ShardingCodec
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.io import unpack
 
-_PREFIX = "numcodecs."  # of Zarr 3's names
+_PREFIX = "numcodecs."  # of names in Zarr 3
 _PACKED = ("zlib", "gzip", "bz2", "lzma", "zstd", "blosc", "lz4")
-_SUMS = ("crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3")  # of 4 bytes
-_TYPED = ("delta", "fixedscaleoffset", "quantize", "astype")  # from one type to another
-_SAME = ("shuffle", "bitround", "bytes", "endian", "transpose")  # of as many bytes
+_SUMS = ("crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3")  # checksums of 4 bytes
+_TYPED = ("delta", "fixedscaleoffset", "quantize", "astype")  # change the dtype
+_SAME = ("shuffle", "bitround", "bytes", "endian", "transpose")  # keep the number of bytes
 _READ = (*_PACKED, "shuffle", *_SUMS, *_TYPED, "packbits", "bitround", "sharding_indexed",
          "transpose")  # fmt: skip
 _WIDEST = 16  # bytes of a number
 _BYTES = np.dtype(np.uint8)
-_INDEX = 64  # bytes of memory for each chunk that a shard's index names
+_INDEX = 64  # bytes of memory per chunk in a shard's index
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """An array, and what its chunks need, in bytes."""
+    """An array, and the bytes that its chunks need."""
 
     array: Any
-    stored: int  # as it is stored, at most
-    decoding: int  # while it is decoded, with what it is before and after
+    stored: int  # upper bound of a stored chunk
+    decoding: int  # while a chunk is decoded, including input and output
 
 
 def bounded(name: str, array: Any, memory: int) -> Bounded:
-    """Return the array with codecs that yield no more than a chunk; others are refused.
+    """Return the array with codecs whose output is bounded by a chunk; others are refused.
 
-    memory: bytes that the dictionary of LZMA may have.
+    memory: largest dictionary of LZMA in bytes.
     """
     metadata = array.metadata
     if metadata.zarr_format == 2:
@@ -56,29 +56,29 @@ def bounded(name: str, array: Any, memory: int) -> Bounded:
         chain = _Chain(name, array.dtype, prod(metadata.chunk_grid.chunk_shape), memory)
         changed = replace(metadata, codecs=chain.codecs3(metadata.codecs))
         if len(metadata.codecs) == 1 and chain.inner is not None:
-            chain = chain.inner  # a shard's chunks are read one by one
+            chain = chain.inner  # the chunks of a shard are read one by one
     wrapped = zarr.Array(zarr.AsyncArray(changed, array.store_path))
     return Bounded(wrapped, chain.size, chain.decoding)
 
 
 class _Chain:
-    """What becomes of a chunk, codec by codec, on its way into the store."""
+    """Tracks size and dtype of a chunk through the codecs, in encoding order."""
 
     def __init__(self, name: str, dtype: Any, count: int, memory: int) -> None:
         self.dtype = np.dtype(dtype)
-        self.size = count * self.dtype.itemsize  # bytes, at most
+        self.size = count * self.dtype.itemsize  # upper bound in bytes
         self.decoding = self.size  # bytes of all steps together
         self.inner: _Chain | None = None  # of the chunks in a shard
         self._name, self._kinds, self._memory = name, set[str](), memory
 
     def codec2(self, codec: Any) -> "_Bounded2":
-        """Go on by a codec of Zarr 2, which is returned within its bounds."""
+        """Apply a codec of Zarr 2, and return it wrapped with its bounds."""
         yields = self.size
         self._step(codec.get_config())
         return _Bounded2(codec, self.size, yields, self._memory)
 
     def codecs3(self, codecs: Iterable[Any]) -> tuple[Any, ...]:
-        """Go on by some of Zarr 3."""
+        """Apply codecs of Zarr 3, and return them wrapped with their bounds."""
         return tuple(self._codec3(codec) for codec in codecs)
 
     def _codec3(self, codec: Any) -> Any:
@@ -93,7 +93,7 @@ class _Chain:
         return _Typed3(codec, self.size) if kind in (*_TYPED, "packbits") else codec
 
     def _sharded(self, codec: Any) -> Any:
-        """Go on by a shard: so many chunks, and the index of where they are."""
+        """Apply sharding: chunks, and the index of their offsets."""
         self._check_kind("sharding_indexed")
         count = prod(codec.chunk_shape)
         if count < 1:
@@ -116,11 +116,11 @@ class _Chain:
         )
 
     def _step(self, config: dict[str, Any]) -> None:
-        """Go on by a codec that is known, with options that are."""
+        """Apply a supported codec with supported options."""
         kind = str(config.get("id"))
         self._check_kind(kind)
         if kind in _PACKED:
-            if kind == "lzma":  # its dictionary keeps what has been unpacked
+            if kind == "lzma":  # its dictionary holds the decompressed data
                 self.decoding += self.size
             self._becomes(_room(self.size), _BYTES)
         elif kind in _SUMS:
@@ -150,7 +150,7 @@ class _Chain:
             _refuse(self._name, f"{kind} of the type {before} where it is {self.dtype}")
         count = self.size // before.itemsize
         if kind == "fixedscaleoffset":
-            for option in ("scale", "offset"):  # of arrays many more values would come
+            for option in ("scale", "offset"):  # arrays would broadcast to many more values
                 if type(config.get(option)) not in (int, float):
                     _refuse(self._name, f"{kind} with the {option} {shown(config.get(option))}")
             self.decoding += 2 * count * max(8, after.itemsize)  # as floats
@@ -168,25 +168,25 @@ class _Chain:
 
 
 def _room(size: int) -> int:
-    """Return the bytes of packed data: what cannot be packed grows."""
+    """Return an upper bound of compressed data: incompressible data grow."""
     return size + size // 8 + 1024
 
 
 def _check_given(size: int, limit: int) -> None:
     if size > limit:
-        raise ValueError(f"it has {size} bytes, and what it must hold takes {limit} at most")
+        raise ValueError(f"it has {size} bytes, but its content takes at most {limit}")
 
 
 def _refuse(name: str, kind: str) -> NoReturn:
     raise InvalidInput(
-        f"{name} is stored by the codec {shown(kind)}, which is not read; the codecs that are, "
-        f"each once: {', '.join(_READ)}. Save it with one of these, or pass the opened zarr.Array "
+        f"{name} uses the codec {shown(kind)}, which is not supported; supported codecs, each "
+        f"once: {', '.join(_READ)}. Save it with one of these, or pass the open zarr.Array "
         "if you trust the store."
     )
 
 
 def _unpacked(kind: str, codec: Any, data: bytes, limit: int, memory: int) -> Any:
-    """Return what a codec unpacks, `limit` bytes at most, by a dictionary of `memory` at most."""
+    """Return at most `limit` decompressed bytes, with a dictionary of at most `memory` bytes."""
     if kind in ("zlib", "gzip"):
         return unpack.inflated(data, limit, 15 if kind == "zlib" else 31)
     if kind == "bz2":
@@ -206,19 +206,19 @@ def _unpacked(kind: str, codec: Any, data: bytes, limit: int, memory: int) -> An
 
 
 class _Bounded2(Numcodec):  # type: ignore[misc]
-    """A codec of Zarr 2, which is given and yields so many bytes at most."""
+    """A codec of Zarr 2 with bounds on the bytes of its input and output."""
 
-    codec_id = "bounded"  # Zarr asks the class for one
+    codec_id = "bounded"  # required by Zarr
 
     def __init__(self, codec: Any, given: int, yields: int, memory: int) -> None:
         self._codec, self._given, self._yields, self._memory = codec, given, yields, memory
 
     def encode(self, buf: Any) -> Any:
-        """Return what the codec itself does."""
+        """Return the codec's encoding."""
         return self._codec.encode(buf)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return what the codec does of data that are not too long."""
+        """Return the codec's decoding, after checking the length of the input."""
         _check_given(memoryview(buf).nbytes, self._given)
         if self._codec.codec_id in _PACKED:
             kind, limit = self._codec.codec_id, self._yields
@@ -226,43 +226,43 @@ class _Bounded2(Numcodec):  # type: ignore[misc]
         return self._codec.decode(buf)
 
     def get_config(self) -> dict[str, Any]:
-        """Return that of the codec."""
+        """Return the configuration of the codec."""
         config: dict[str, Any] = self._codec.get_config()
         return config
 
 
 class _Around:
-    """What a codec of Zarr 3 around another one leaves to it."""
+    """Methods that a wrapper of a Zarr 3 codec delegates to it."""
 
     codec: Any
     is_fixed_size = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return that of the codec."""
+        """Return the metadata of the codec."""
         told: dict[str, Any] = self.codec.to_dict()
         return told
 
     def evolve_from_array_spec(self, array_spec: Any) -> Any:
-        """Return the same around the codec for an array."""
+        """Return the wrapper of the codec for an array."""
         return replace(self, codec=self.codec.evolve_from_array_spec(array_spec))  # type: ignore[type-var]
 
     def resolve_metadata(self, chunk_spec: Any) -> Any:
-        """Return what the codec makes of a chunk."""
+        """Return the chunk specification after the codec."""
         return self.codec.resolve_metadata(chunk_spec)
 
     def validate(self, **about: Any) -> None:
-        """Let the codec do it."""
+        """Delegate to the codec."""
         self.codec.validate(**about)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
-        """Return that of the codec."""
+        """Return the encoded size of the codec."""
         size: int = self.codec.compute_encoded_size(input_byte_length, chunk_spec)
         return size
 
 
 @dataclass(frozen=True)
 class _Bounded3(_Around, BytesBytesCodec):  # type: ignore[misc]
-    """A codec of Zarr 3 that packs."""
+    """A compressor of Zarr 3 with bounds."""
 
     codec: Any
     kind: str
@@ -282,7 +282,7 @@ class _Bounded3(_Around, BytesBytesCodec):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Typed3(_Around, ArrayArrayCodec):  # type: ignore[misc]
-    """One that goes from one type to another."""
+    """A codec of Zarr 3 that changes the dtype, with bounds."""
 
     codec: Any
     given: int
@@ -295,7 +295,7 @@ class _Typed3(_Around, ArrayArrayCodec):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Index3(_Around, ArrayBytesCodec):  # type: ignore[misc]
-    """The index of a shard, which names no chunk that is longer than it can be."""
+    """The index of a shard; refuses chunks longer than their upper bound."""
 
     codec: Any
     longest: int
@@ -311,7 +311,7 @@ class _Index3(_Around, ArrayBytesCodec):  # type: ignore[misc]
 
 
 def _plain(codec: Any) -> Any:
-    """Return numcodecs' codec of Zarr's."""
+    """Return the numcodecs codec inside a Zarr codec."""
     from numcodecs.registry import get_codec
 
     told = codec.to_dict()

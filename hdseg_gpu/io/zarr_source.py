@@ -1,4 +1,4 @@
-"""Windows of Zarr arrays and of OME-Zarr pictures, in folders and zip files."""
+"""Windows of Zarr arrays and OME-Zarr images, in folders and zip files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,15 +21,15 @@ from hdseg_gpu.io.unpack import LZMA_MEMORY
 
 _XARRAY = "_ARRAY_DIMENSIONS"
 _CHANNELS = ("c", "channel", "channels", "band", "bands")
-_LONGEST_SIDE = 1 << 40  # pixels: Zarr, too, counts them in 64 bits
-_MOST_CHANNELS = 16  # of an axis that nothing says to be the channels
-_INDEX = 64  # bytes of memory for each chunk that a shard's index names
-_TASK = 3 << 10  # for each chunk that is read at once
+_LONGEST_SIDE = 1 << 40  # pixels: Zarr also counts in 64 bits
+_MOST_CHANNELS = 16  # longest unnamed axis that is taken for the channels
+_INDEX = 64  # bytes of memory per chunk in a shard's index
+_TASK = 3 << 10  # bytes of memory per chunk read at once
 _LIBRARY = 4 * MiB
 
 
 class ZarrSource(ImageSource):
-    """A Zarr array of which windows are read; its other axes are the channels or of length 1."""
+    """A Zarr array as an image; axes other than y and x are channels or of length 1."""
 
     def __init__(
         self,
@@ -41,19 +41,17 @@ class ZarrSource(ImageSource):
         store: Any = None,
         budget: Budget | None = None,
     ) -> None:
-        """`store` is closed with the source; arrays in one that we opened are not trusted."""
+        """`store`, if we opened it, is closed with the source, and its arrays are not trusted."""
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "buif":
-            raise InvalidInput(
-                f"{name} has the dtype {dtype}; convert it to whole numbers or floats first."
-            )
+            raise InvalidInput(f"{name} has dtype {dtype}; convert it to integers or floats first.")
         if 0 in array.shape:
-            raise InvalidInput(f"{name} has the shape {array.shape}, without a single pixel.")
+            raise InvalidInput(f"{name} has shape {array.shape} and contains no pixels.")
         _check_lengths(name, array.shape, axes)
         if max(array.shape) > _LONGEST_SIDE:
             raise InvalidInput(
-                f"{name} has the shape {array.shape}, and an axis may have {_LONGEST_SIDE} pixels "
-                "at most; its metadata may be damaged."
+                f"{name} has shape {array.shape}, but an axis may have at most {_LONGEST_SIDE} "
+                "pixels; its metadata may be damaged."
             )
         y, x = axes.index("y"), axes.index("x")
         self.name = name
@@ -67,7 +65,7 @@ class ZarrSource(ImageSource):
         self._pixel = _pixel_bytes(array, self.channels, self.storage)
         stored = part_bytes(self.storage, self._pixel)
         budget = budget or budget_of(None)
-        # Parts as they are stored, decoded, put together and turned; the index of their shards.
+        # Parts as stored, decoded, assembled and transposed; the index of their shards.
         size = prod(array.chunks) * dtype.itemsize
         in_all = prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
         several = min(-(-stored // size), in_all)  # chunks at once
@@ -84,7 +82,7 @@ class ZarrSource(ImageSource):
             array = chunk.array
         budget.require(
             self.decoding,
-            f"{name}: decoding a chunk of the shape {tuple(array.chunks)} and type {dtype}",
+            f"{name}: decoding a chunk of shape {tuple(array.chunks)} and dtype {dtype}",
             "save it with smaller chunks",
         )
         self._array = array
@@ -94,9 +92,9 @@ class ZarrSource(ImageSource):
     def _read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C).
 
-        A chunk that is not stored reads as the array's fill value: Zarr's rule, so its loss is not
-        noticed. ``bytes_read`` counts the chunks that the window touches as they are decoded: what
-        they were in the store is known to Zarr alone.
+        A missing chunk reads as the array's fill value, by Zarr's rule, so its loss is not noticed.
+        ``bytes_read`` counts the decoded bytes of the chunks that the window touches, because Zarr
+        does not report stored bytes.
         """
         pixels = np.empty((*window.shape, self.channels), self.dtype)
         for part in parts_of(window, self.storage, self._pixel):
@@ -105,14 +103,14 @@ class ZarrSource(ImageSource):
         return pixels
 
     def _part(self, window: Window) -> NDArray[Any]:
-        """Return a window of which all chunks are decoded at once."""
+        """Return a window, whose chunks are all decoded at once."""
         rows, columns = window.slices
         cut = {"y": rows, "x": columns, "c": slice(None)}
         try:
             found = np.asarray(self._array[tuple(cut.get(axis, 0) for axis in self._axes)])
         except InvalidInput:
             raise
-        except Exception as error:  # codecs and stores pass on anything
+        except Exception as error:  # codecs and stores raise anything
             raise InvalidInput(
                 f"{self.name} cannot be read in rows {window.top} to {window.bottom - 1}, columns "
                 f"{window.left} to {window.right - 1}; a chunk there may be damaged: "
@@ -136,14 +134,14 @@ class ZarrSource(ImageSource):
 
 
 def _pixel_bytes(array: Any, channels: int, storage: Shape) -> int:
-    """Return the bytes that are decoded for a pixel: all of its chunks, with what fills them up."""
+    """Return the decoded bytes per pixel: of all its chunks, padding included."""
     chunk = prod(array.chunks) * array.dtype.itemsize
     each = -(-chunk // (storage[0] * storage[1]))
     return int(max(each, channels * array.dtype.itemsize))
 
 
 def _chunks_in_shard(array: Any) -> int:
-    """Return how many chunks a shard has, 0 where there are none."""
+    """Return the number of chunks in a shard, 0 without sharding."""
     shards = getattr(array, "shards", None)
     if shards is None:
         return 0
@@ -153,20 +151,19 @@ def _chunks_in_shard(array: Any) -> int:
 def open_zarr(
     where: Path | Any, level: int = 0, key: str | None = None, budget: Budget | None = None
 ) -> ImageSource:
-    """Return a source of the windows of a Zarr array or an OME-Zarr picture.
+    """Return a source of the windows of a Zarr array or an OME-Zarr image.
 
     Parameters
     ----------
     where : Path, zarr.Array or zarr.Group
-        A folder or a .zip file, Zarr v2 or v3. A group is an OME-Zarr picture (up to 0.5), or the
-        `key` says which of its arrays or groups is meant. An array without names of its axes is
-        (H, W), (H, W, C) with at most 16 channels, or else (C, H, W). Of a path links out of the
-        folder and codecs beyond a list are refused; an array or group is trusted to be read as it
-        is.
+        A folder or a .zip file, Zarr v2 or v3. A group is an OME-Zarr image (up to 0.5), or `key`
+        names one of its arrays or groups. An array without axis names is (H, W), (H, W, C) with at
+        most 16 channels, or else (C, H, W). For a path, links out of the folder and unsupported
+        codecs are refused; an array or group is trusted.
     level : int
-        The resolution of an OME-Zarr picture, 0 is the full one.
+        The resolution of an OME-Zarr image, 0 is full resolution.
     key : str, optional
-        Path of an array or a group within the group, "labels/cells" say.
+        Path of an array or a group within the group, such as "labels/cells".
 
     """
     if not isinstance(where, str | Path):
@@ -199,17 +196,17 @@ def _source(
     if len(arrays) != 1:
         groups = sorted(each for each, _ in node.groups())
         raise InvalidInput(
-            f"{name} is a group without OME-Zarr metadata; choose one of {(arrays + groups)[:20]} "
+            f"{name} is a group without OME-Zarr metadata; pass one of {(arrays + groups)[:20]} "
             "as the key."
             if arrays or groups
-            else f"{name} is a group that holds no array; name another store."
+            else f"{name} is a group without arrays; name another store."
         )
     return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store, budget)
 
 
 def _plain(array: Any, name: str, level: int, store: Any, budget: Budget | None) -> ImageSource:
     """Return the source of an array without OME-Zarr metadata."""
-    # v3 has a place for names, in v2 xarray puts them among the attributes
+    # Axis names are a field of v3; in v2 xarray puts them into the attributes.
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_XARRAY)
     axes = ["c" if str(each).lower() in _CHANNELS else str(each).lower() for each in named or ()]
     if len(set(axes)) != len(array.shape) or not {"y", "x"} <= set(axes):
@@ -222,13 +219,13 @@ def _plain(array: Any, name: str, level: int, store: Any, budget: Budget | None)
 def _picture(
     node: Any, name: str, level: int, store: Any, picture: Multiscale, budget: Budget | None
 ) -> ImageSource:
-    """Return the source of a level of an OME-Zarr picture."""
+    """Return the source of a level of an OME-Zarr image."""
     arrays = [_member(node, name, path) for path in picture.paths]
     for path, array in zip(picture.paths, arrays, strict=True):
         if _is_group(array) or len(array.shape) != len(picture.axes):
             raise InvalidInput(
-                f"{name}: level {shown(path)} is no array with the axes {list(picture.axes)} that "
-                "the metadata promise; name an array as the key."
+                f"{name}: level {shown(path)} is no array with the axes {list(picture.axes)} of "
+                "the metadata; name an array as the key."
             )
     y, x = picture.axes.index("y"), picture.axes.index("x")
     levels = tuple((int(a.shape[y]), int(a.shape[x])) for a in arrays)
@@ -238,7 +235,7 @@ def _picture(
 
 
 def _guessed(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Return the axes of an array that does not name them."""
+    """Return the axes of an array without axis names."""
     if len(shape) == 2:
         return ["y", "x"]
     if len(shape) == 3 and shape[2] <= _MOST_CHANNELS:
@@ -246,23 +243,23 @@ def _guessed(name: str, shape: tuple[int, ...]) -> list[str]:
     if len(shape) == 3 and shape[0] <= _MOST_CHANNELS:
         return ["c", "y", "x"]
     raise InvalidInput(
-        f"{name} has the shape {shape}; expected (H, W), (H, W, C) or (C, H, W) with at most "
-        f"{_MOST_CHANNELS} channels, or OME-Zarr metadata that name the axes."
+        f"{name} has shape {shape}; expected (H, W), (H, W, C) or (C, H, W) with at most "
+        f"{_MOST_CHANNELS} channels, or OME-Zarr metadata with axis names."
     )
 
 
 def _check_lengths(name: str, shape: tuple[int, ...], axes: Sequence[str]) -> None:
-    """Refuse a picture that has more than one plane or moment."""
+    """Raise InvalidInput if an image has more than one plane or time point."""
     for axis, length in zip(axes, shape, strict=True):
         if axis not in ("y", "x", "c") and length != 1:
             raise InvalidInput(
-                f"{name} has {length} planes along the axis {shown(axis)}; one picture is refined "
-                f"at a time, save a store with one of them, or pass array[{_example(axes, axis)}]."
+                f"{name} has {length} planes along the axis {shown(axis)}; one image is refined at "
+                f"a time: save a store with one plane, or pass array[{_example(axes, axis)}]."
             )
 
 
 def _example(axes: Sequence[str], chosen: str) -> str:
-    """Return the index that takes the first plane: "0, :, :" say."""
+    """Return the index of the first plane, such as "0, :, :"."""
     return ", ".join("0" if axis == chosen else ":" for axis in axes)
 
 
@@ -283,14 +280,14 @@ def _member(node: Any, name: str, key: str) -> Any:
             return node[key]
         except Exception as error:  # KeyError, or metadata that cannot be parsed
             raise InvalidInput(
-                f"{name} holds no array or group {shown(key)} that can be opened "
-                f"({reason_of(error)}); it holds: {_listed(node)}."
+                f"{name} has no array or group {shown(key)} that can be opened "
+                f"({reason_of(error)}); it contains: {_listed(node)}."
             ) from error
-    raise InvalidInput(f"{name} is an array, so it holds no array {shown(key)}; pass no key.")
+    raise InvalidInput(f"{name} is an array and contains no array {shown(key)}; pass no key.")
 
 
 def _listed(node: Any) -> str:
-    """Return the names of what is in a group, as far as it can be told."""
+    """Return the names of a group's members, for messages."""
     try:
         names = sorted(str(each) for each, _ in node.members())
     except Exception:
@@ -320,13 +317,13 @@ def _store(path: Path, budget: Budget) -> Any:
 
 @contextmanager
 def _opening(name: str) -> Iterator[None]:
-    """Turn whatever is wrong with a store into one line."""
+    """Turn any exception of a store into one line."""
     try:
         with quiet():
             yield
     except InvalidInput:
         raise
-    except Exception as error:  # from BadZipFile to metadata that are no JSON
+    except Exception as error:  # from BadZipFile to metadata that are no valid JSON
         raise InvalidInput(
-            f"{name} holds no Zarr array or group that can be opened: {reason_of(error)}"
+            f"{name} contains no Zarr array or group that can be opened: {reason_of(error)}"
         ) from error

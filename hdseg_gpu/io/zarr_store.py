@@ -1,7 +1,7 @@
-"""Zarr stores in folders and zip files, of which nothing is read but files within, of known size.
+"""Safe Zarr stores in folders and zip files: only files inside, of bounded size, are read.
 
-Zarr's own stores follow links to wherever they lead, wait for the writers of named pipes and read
-files as long as they are. This module is imported late, as it needs zarr.
+Zarr's own stores follow links anywhere, block on named pipes and read files of any size. This
+module is imported late, because it needs zarr.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from hdseg_gpu.io.zipped import open_member, open_zip
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LONGEST = 64 * MiB  # bytes of metadata
-_TREE = 20  # bytes of memory for each byte of them
+_TREE = 20  # bytes of memory per byte of metadata
 
 
 class _File(Protocol):
@@ -40,18 +40,18 @@ class _File(Protocol):
 
 
 class Folder:
-    """A store in a folder. Links within it are followed, those that lead out are refused."""
+    """A store in a folder. Links within it are followed, links out of it are refused."""
 
     def __init__(self, path: Path) -> None:
         self.name, self._root = str(path), os.path.realpath(path)
 
     def open(self, key: str) -> _File | None:
-        """Return a file of the store, None where there is none."""
+        """Return a file of the store, None if it does not exist."""
         path = real_within(self._root, os.path.join(self._root, key))
         if path is None:
             raise InvalidInput(
-                f"{self.name}: {key} is a link that leads out of the folder; copy what it leads "
-                "to into the store."
+                f"{self.name}: {key} is a link that leads out of the folder; copy its target "
+                "into the store."
             )
         return Stored(Path(path)) if os.path.exists(path) and not os.path.isdir(path) else None
 
@@ -67,13 +67,13 @@ class Folder:
             return
 
     def close(self) -> None:
-        """Have nothing to close."""
+        """Do nothing."""
 
 
 class Zipped:
     """A store in a zip file.
 
-    A forked child opens it anew: the file's position would be common to both processes.
+    A forked child opens its own, since processes would share the file position.
     """
 
     def __init__(self, path: Path, budget: Budget) -> None:
@@ -93,12 +93,12 @@ class Zipped:
     def _own(self) -> ZipFile:
         with self._lock:
             if self._process != os.getpid():
-                self._parents = self._zip, self._stream  # whose locks may be held: not even closed
+                self._parents = self._zip, self._stream  # locks may be held, so never closed
                 self._open()
             return self._zip
 
     def open(self, key: str) -> _File | None:
-        """Return a file of the store, None where there is none."""
+        """Return a file of the store, None if it does not exist."""
         archive = self._own()
         info = archive.NameToInfo.get(key)
         if info is None:
@@ -118,13 +118,13 @@ class Zipped:
 
 
 class _Member:
-    """A file in a zip file, whose stream is read by one thread at a time."""
+    """A member of a zip file, read by one thread at a time."""
 
     def __init__(self, stream: BinaryIO, size: int, lock: Lock) -> None:
         self._stream, self.size, self._lock = stream, size, lock
 
     def fetch(self, offset: int, count: int) -> bytes:
-        """Return some of its bytes."""
+        """Return `count` bytes from `offset` on."""
         with self._lock:
             if offset:
                 self._stream.seek(offset)
@@ -135,9 +135,9 @@ class _Member:
 
 
 class Guarded(Store):  # type: ignore[misc]
-    """What Zarr reads a store by.
+    """The store that Zarr reads from.
 
-    `most` bytes are read of a chunk; until it is set, metadata alone are read.
+    At most `most` bytes of a chunk are read; until it is set, only metadata are read.
     """
 
     supports_writes = False
@@ -159,23 +159,23 @@ class Guarded(Store):  # type: ignore[misc]
         return self._files.name
 
     def close(self) -> None:
-        """Give files back."""
+        """Close files."""
         super().close()
         self._files.close()
 
     async def get(self, key: str, prototype: Any, byte_range: ByteRequest | None = None) -> Any:
-        """Return some bytes of a file, None where there is none."""
+        """Return some bytes of a file, None if it does not exist."""
         found = await asyncio.to_thread(self._fetch, key, byte_range)
         return None if found is None else prototype.buffer.from_bytes(found)
 
     async def get_partial_values(
         self, prototype: Any, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Any]:
-        """Return some bytes of each of some files."""
+        """Return some bytes of several files."""
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """Return whether there is a file."""
+        """Return whether a file exists."""
         file = await asyncio.to_thread(self._files.open, key)
         if file is not None:
             file.close()
@@ -192,8 +192,8 @@ class Guarded(Store):  # type: ignore[misc]
                 self._check_metadata(key, count)
             elif count > self.most:
                 raise InvalidInput(
-                    f"{self._files.name}: {key} has {count} bytes, and what it must hold takes "
-                    f"{self.most} at most; the store may be damaged."
+                    f"{self._files.name}: {key} has {count} bytes, but its content takes at most "
+                    f"{self.most}; the store may be damaged."
                 )
             return file.fetch(start, count)
         finally:
@@ -202,8 +202,8 @@ class Guarded(Store):  # type: ignore[misc]
     def _check_metadata(self, key: str, count: int) -> None:
         if count > _LONGEST:
             raise InvalidInput(
-                f"{self._files.name}: the metadata {key} have {count} bytes; {_LONGEST} are read "
-                "at most. Name an array in the store instead."
+                f"{self._files.name}: the metadata {key} have {count} bytes; at most {_LONGEST} "
+                "are read. Name an array in the store instead."
             )
         self._budget.require(
             _TREE * count,
@@ -212,17 +212,17 @@ class Guarded(Store):  # type: ignore[misc]
         )
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Yield what is in a folder."""
+        """Yield the names in a folder."""
         for name in await asyncio.to_thread(lambda: list(self._files.names(prefix))):
             yield name
 
     async def list(self) -> AsyncIterator[str]:
-        """Be asked by nobody who only reads arrays."""
+        """Refuse; reading arrays does not need it."""
         self._refuse()
         yield ""
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Be asked by nobody who only reads arrays."""
+        """Refuse; reading arrays does not need it."""
         self._refuse()
         yield prefix
 
@@ -231,7 +231,7 @@ class Guarded(Store):  # type: ignore[misc]
         self._refuse()
 
     async def set_partial_values(self, key_start_values: Any) -> None:
-        """Refuse; early versions of Zarr 3.1 want it."""
+        """Refuse; required by early versions of Zarr 3.1."""
         self._refuse()
 
     async def delete(self, key: str) -> None:
@@ -239,11 +239,11 @@ class Guarded(Store):  # type: ignore[misc]
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise NotImplementedError("the store is only read, array by array")
+        raise NotImplementedError("the store is read-only, array by array")
 
 
 def _part(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
-    """Return where a part of a file begins and ends."""
+    """Return the begin and end of a byte range in a file of `size` bytes."""
     if isinstance(byte_range, RangeByteRequest):
         return min(max(0, byte_range.start), size), min(byte_range.end, size)
     if isinstance(byte_range, OffsetByteRequest):

@@ -1,4 +1,4 @@
-"""Zip files, .npz and zipped Zarr stores, within the memory that they say they take."""
+"""Zip files (.npz and zipped Zarr stores) read within the sizes they announce."""
 
 import struct
 import zipfile
@@ -8,14 +8,14 @@ from typing import BinaryIO
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.memory import Budget
 
-_END, _END64 = b"PK\x05\x06", b"PK\x06\x07"  # of the table of contents; where that of zip64 is
-_ENTRY = 46  # bytes that a file takes in the table, at least
-_OBJECT = 1000  # bytes that Python takes for it
+_END, _END64 = b"PK\x05\x06", b"PK\x06\x07"  # end of the table of contents; locator of zip64's
+_ENTRY = 46  # least bytes of an entry of the table
+_OBJECT = 1000  # bytes of an entry in Python
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def open_zip(path: Path, stream: BinaryIO, budget: Budget) -> zipfile.ZipFile:
-    """Return the open zip file, when its table of contents fits into memory."""
+    """Return the open zip file, if its table of contents fits into memory."""
     table = _table_size(stream)
     budget.require(
         3 * table + table // _ENTRY * _OBJECT, f"{path}: reading its table of contents", "unpack it"
@@ -24,7 +24,7 @@ def open_zip(path: Path, stream: BinaryIO, budget: Budget) -> zipfile.ZipFile:
 
 
 def open_member(path: Path, store: zipfile.ZipFile, name: str) -> BinaryIO:
-    """Return a file of a zip file as a stream; it yields no more than the table says it holds."""
+    """Return a member as a stream, bounded by its size in the table of contents."""
     info = store.getinfo(name)
     if info.compress_type not in _METHODS:
         raise InvalidInput(
@@ -38,9 +38,9 @@ def open_member(path: Path, store: zipfile.ZipFile, name: str) -> BinaryIO:
 
 
 def _table_size(stream: BinaryIO) -> int:
-    """Return the bytes that the table of contents is said to have; 0 where there is none."""
+    """Return the announced bytes of the table of contents; 0 if there is none."""
     size = stream.seek(0, 2)
-    stream.seek(max(0, size - 66_000))  # the end, a comment of 64 KiB, and that of zip64
+    stream.seek(max(0, size - 66_000))  # the end record, a comment of 64 KiB, zip64's locator
     tail = stream.read()
     stream.seek(0)
     at = tail.rfind(_END)
