@@ -65,6 +65,7 @@ def open_within(
     trust_vrt: bool = False,
     later: bool = False,
     as_labels: bool = False,
+    class_axis: int | None = None,
 ) -> ImageSource:
     """Return an image as ``open_image`` does, within a budget of memory.
 
@@ -74,6 +75,8 @@ def open_within(
         Whether a picture that has no random access is decoded when it is first read.
     as_labels : bool
         Whether the indices of a colour palette are left as they are; otherwise they become colours.
+    class_axis : int, optional
+        Of a coarse map: which axis has the classes, where an array does not say so itself.
 
     """
     level = checks.integer("level", level, 0)
@@ -95,7 +98,7 @@ def open_within(
     assert chosen.read is not None
     options = {
         "budget": budget, "level": level, "key": key, "trust_vrt": trust_vrt, "later": later,
-        "as_labels": as_labels,
+        "as_labels": as_labels, "class_axis": class_axis,
     }  # fmt: skip
     taken = {name: options[name] for name in chosen.takes}
     source: ImageSource = loaded(chosen.read)(path, **taken)
