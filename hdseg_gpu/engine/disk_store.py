@@ -44,7 +44,7 @@ from hdseg_gpu.pipeline.doubt import (
     drawn_grid,
     grouped,
     in_squares,
-    labels_of,
+    labels_at_scale,
     patches_of,
     sample,
     unknown_in_patches,
@@ -256,7 +256,7 @@ class DiskStore:
             for part in parts_of(new, (1, 1), each):
                 at = part.relative_to(window).slices
                 place = placed(part, grid, coarse.shape)
-                classes[at] = labels_of(self.ops, self._coarse_in, place)
+                classes[at] = labels_at_scale(self.ops, self._coarse_in, place)
             strip = classes
             yield classes
 

@@ -21,7 +21,7 @@ from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
-from hdseg_gpu.pipeline.doubt import drawn_grid, labels_of, sampled
+from hdseg_gpu.pipeline.doubt import drawn_grid, labels_at_scale, sampled
 from hdseg_gpu.pipeline.evidence import EvidenceContext, cells_of, ignored_cells
 from hdseg_gpu.pipeline.rounds import lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
@@ -115,7 +115,7 @@ class MemoryStore:
     def drawn(self) -> Iterator[Classes]:
         """Yield the network's classes on its own grid."""
         grid = drawn_grid(self.coarse.summary, self.shape, self.params.scale)
-        yield labels_of(self.ops, lambda _: self.coarse, all_of(grid, self.coarse.shape))
+        yield labels_at_scale(self.ops, lambda _: self.coarse, all_of(grid, self.coarse.shape))
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return all of the coarse map."""
