@@ -39,7 +39,7 @@ class CoarseSource(ABC):
     dtype: np.dtype[Any]
     axis: int  # of the classes, if there are three
     class_axis: int  # the same, as the caller has it
-    storage: Shape  # rows and columns that are read together
+    storage: Shape = (1, 1)  # rows and columns that are read together
     decoding = 0  # bytes that one read takes beside what it returns, at most
     own = True  # whether `take` returns an array that is nobody else's
 
