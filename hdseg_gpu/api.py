@@ -209,7 +209,7 @@ def refine(call: RefineCall) -> Any:
         pixels = validate.image(pixels, axis, call.alpha, stages, backends.beside(ops, pixels))
     shape = pixels.shape[:2]
     network = network_of(ops, call.coarse, home, budget, call.class_axis, stages, call.ignore_index)
-    params = params_of(call, network, shape, stages)
+    params = params_of(call, network.summary, shape, stages)
     with ops.here(budget):
         edge_map = None if call.boundary is None else _beside(ops, call.boundary, home)
         if edge_map is not None:
@@ -229,7 +229,7 @@ def refine(call: RefineCall) -> Any:
     if call.return_report:
         returned += (
             report_of(
-                ops.name, shape, network.shape, network, params, outcome.sigma, found.seeds.passes,
+                ops.name, shape, network.summary, params, outcome.sigma, found.seeds.passes,
                 found.doubt, found.tally, stages,
             ),
         )  # fmt: skip
@@ -295,7 +295,7 @@ def seeds(
         assert indices is not None
         thinned = ops.seeds(indices, classes.count, cells, count)
         before = ops.histogram(indices, classes.count) > 0
-        check_seeds(before, seeded(ops, thinned, classes.count) > 0, classes, count, stages)
+        check_seeds(before, seeded(ops, thinned, classes.count) > 0, classes.values, count, stages)
         _warn(stages)
         largest = int(classes.values[-1]) + 1
         dtype = np.int32 if largest <= np.iinfo(np.int32).max else np.int64

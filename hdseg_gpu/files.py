@@ -4,8 +4,8 @@ import os
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
-from hashlib import sha256
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.calls import taking
 from hdseg_gpu.core.classes import class_dtype
-from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of, peak
-from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.params import CoarseSummary, Params
 from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
 from hdseg_gpu.core.resolve import params_of
 from hdseg_gpu.core.tiles import BLOCK
@@ -28,7 +27,7 @@ from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.engine.arguments import FileCall
 from hdseg_gpu.engine.budget import Need, Plan, planned
 from hdseg_gpu.engine.disk_store import DiskStore
-from hdseg_gpu.engine.kept_coarse import keep_coarse, size_of_arrays, without_arrays
+from hdseg_gpu.engine.kept_coarse import CoarseValues
 from hdseg_gpu.engine.output import Labels, name_output, write_output
 from hdseg_gpu.engine.phases import OnDisk
 from hdseg_gpu.engine.run import Findings, run
@@ -47,12 +46,8 @@ from hdseg_gpu.engine.workspace import (
 from hdseg_gpu.executors.base import Executor
 from hdseg_gpu.executors.local import Local
 from hdseg_gpu.executors.progress import Meter
-from hdseg_gpu.io import (
-    check_labels,
-    check_output,
-    note_lost_place,
-    read_coarse_placed,
-)
+from hdseg_gpu.io import check_labels, check_output, note_lost_place, open_coarse
+from hdseg_gpu.io.coarse_source import CoarseSource
 from hdseg_gpu.io.inputs import (
     Input,
     check_same,
@@ -65,7 +60,6 @@ from hdseg_gpu.io.inputs import (
 from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.pipeline.block import CUT_ERROR
-from hdseg_gpu.pipeline.ignored import continued
 
 
 @taking(FileCall)
@@ -131,37 +125,32 @@ def refine_file(call: FileCall) -> Report:
         given = _image(call, allowed, stages, stack)
         source = source_of(given)
         coarse_files = watch_of(call.coarse, call.key)
-        network = coarse_map(
-            read_coarse_placed(
-                on_host("coarse", call.coarse), call.key, source, allowed, call.class_axis
-            ),
-            call.class_axis, stages, call.ignore_index, backends.of_host(),
-            reuse=isinstance(call.coarse, str | os.PathLike),
-        )  # fmt: skip
-        params = params_of(call, network, source.shape, stages)
-        check_labels(target, network.values.dtype, *_range(network))
-        note_lost_place(target, source, stages)
+        coarse = stack.enter_context(_coarse(call, allowed, source))
         edge_map = None
         if call.boundary is not None:
             edge_map = _edge_map(call.boundary, source.shape, allowed, stack)
+        at_once = not _about_tiles(call) and fits(given, edge_map, coarse, allowed, target)
+        network = CoarseValues(coarse, stages, call.ignore_index, allowed, at_once=at_once)
+        params = params_of(call, network.summary, source.shape, stages)
+        check_labels(target, network.summary.values.dtype, *_range(network.summary))
+        note_lost_place(target, source, stages)
         doer = _scheduler(call, (given, edge_map), stack)
         ops = backends.select(call.backend)
         stages.notes.extend(backends.lost_by_fork(call.backend))
         before = recorded_plan(target) if resume else {}
         check_version(target, before, version("hdseg_gpu"))
         check_same(target, before, image=given, boundary=edge_map)
-        need = _need(given, edge_map, network, params)
-        if not _about_tiles(call) and fits(need, allowed, target):
+        if at_once:
             picture = WholeFile(
-                given, edge_map, network, params, ops, device_memory, call.backend != "auto"
+                given, edge_map, network.in_memory(), params, ops, device_memory,
+                call.backend != "auto",
             )  # fmt: skip
             return _warned(
                 stages, picture.refine(target, replacing, coarse_files, stages, call.progress)
             )
         tile = tile_of(before) if call.tile is None else call.tile
-        plan = planned(
-            need, allowed, call.workers, _tile(tile), given_back=size_of_arrays(network)
-        )  # fmt: skip
+        need = _need(given, edge_map, network.summary, params)
+        plan = planned(need, allowed, call.workers, _tile(tile), given_back=coarse.kept)
         identity = {
             **_identity(given, edge_map, network, params), "tile": plan.tile,
             "sigma": call.sigma, "on_error": call.on_error,
@@ -169,10 +158,10 @@ def refine_file(call: FileCall) -> Report:
         if resume and (done := finished(target, identity)) is not None:
             return done
         with opened(target, identity, resume=resume, anew=overwrite) as workspace:
-            keep_coarse(workspace, continued(network))
-            grid, network = network.shape, without_arrays(network)
+            network.keep(workspace)
+            coarse.close()
             phases = OnDisk(DiskStore(
-                ops, given, edge_map, network, grid, source.shape, params, workspace, plan.tile,
+                ops, given, edge_map, network.summary, source.shape, params, workspace, plan.tile,
                 plan.threads, call.on_error == "skip", call.sigma,
                 device_memory, room=plan if doer is None else None,
             ), doer or Local(plan.workers), stages, Meter(call.progress))  # fmt: skip
@@ -186,17 +175,16 @@ def refine_file(call: FileCall) -> Report:
             _note_skipped(found, stages)
             with stages("writing"):
                 complete = write_output(target, labels, source.georeference)
-                report = _report(phases.store, network, found, stages, plan, source)
+                report = _report(phases.store, found, stages, plan, source)
                 name_output(workspace, complete, target, replacing, report)
-        return _warned(stages, _report(phases.store, network, found, stages, plan, source))
+        return _warned(stages, _report(phases.store, found, stages, plan, source))
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
-    """Return the labels (K,) of a coarse map in memory, validated."""
-    found = coarse_map(
-        on_host("coarse", coarse), class_axis, Stages(), ignore_index, backends.of_host()
-    )
-    return found.values
+    """Return the labels that a coarse map has, if it can be used."""
+    with open_coarse(on_host("coarse", coarse), class_axis=class_axis) as source:
+        values = CoarseValues(source, Stages(), ignore_index, budget_of(None), at_once=False)
+        return values.summary.values
 
 
 def _target(
@@ -245,14 +233,13 @@ def _warned(stages: Stages, report: FileReport) -> FileReport:
 
 def _report(
     store: DiskStore,
-    network: Coarse,
     found: Findings,
     stages: Stages,
     plan: Plan,
     source: ImageSource,
 ) -> FileReport:
     report = report_of(
-        store.ops.name, source.shape, store.grid, network, store.params, store.statistics.sigma,
+        store.ops.name, source.shape, store.coarse, store.params, store.statistics.sigma,
         found.seeds.passes, found.doubt, found.tally, stages,
     )  # fmt: skip
     spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
@@ -266,6 +253,18 @@ def _report(
         peak_memory=peak(),
         skipped=found.skipped,
     )
+
+
+def _coarse(call: FileCall, allowed: Budget, image: ImageSource) -> CoarseSource:
+    """Return the coarse map, to be closed; one that is larger than the image is refused."""
+    found = open_coarse(on_host("coarse", call.coarse), call.key, allowed, call.class_axis, image)
+    if len(found.shape) in (2, 3):
+        try:
+            validate.require_smaller(found.grid, image.shape)
+        except InvalidInput:
+            found.close()
+            raise
+    return found
 
 
 def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
@@ -333,23 +332,27 @@ def _tile(tile: int | None) -> int | None:
     return side
 
 
-def _need(given: Input, edge_map: Input | None, network: Coarse, params: Params) -> Need:
+def _need(given: Input, edge_map: Input | None, coarse: CoarseSummary, params: Params) -> Need:
     source = source_of(given)
     sources = [source] if edge_map is None else [source, source_of(edge_map)]
     return Need(
         source.shape,
         source.channels - given.alpha,
         source.dtype.itemsize,
-        np.dtype(class_dtype(network.count)).itemsize,
+        np.dtype(class_dtype(coarse.count)).itemsize,
         params,
         doubtful=params.gamma > 0,
         boundary_bytes=sum(other.dtype.itemsize for other in sources[1:]),
         decoding=max(each.decoding for each in sources),
         held=sum(each.held for each in sources),
+        coarse_bytes=(coarse.count if coarse.soft else 1)
+        * 4
+        * prod(coarse.shape)
+        / prod(source.shape),
     )
 
 
-def _range(network: Coarse) -> tuple[int, int]:
+def _range(network: CoarseSummary) -> tuple[int, int]:
     """Return the lowest and the highest label of the output."""
     values = [int(v) for v in network.values]
     if network.ignore_index is not None:
@@ -358,14 +361,9 @@ def _range(network: Coarse) -> tuple[int, int]:
 
 
 def _identity(
-    given: Input, edge_map: Input | None, network: Coarse, params: Params
+    given: Input, edge_map: Input | None, coarse: CoarseValues, params: Params
 ) -> dict[str, Any]:
-    """Return everything that labels depend on; a run is resumed only if it is the same."""
-    coarse = sha256()
-    for array in (network.values, network.classes, network.probabilities, network.ignored):
-        if array is not None:
-            coarse.update(repr((array.shape, array.dtype)).encode())
-            coarse.update(np.ascontiguousarray(array).data)
+    """Return everything that labels depend on, for a run that is resumed."""
     settings = {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(params).items()
@@ -374,8 +372,8 @@ def _identity(
         "version": version("hdseg_gpu"),
         "image": given.plain(),
         "boundary": None if edge_map is None else edge_map.plain(),
-        "coarse": coarse.hexdigest(),
-        "ignore_index": network.ignore_index,
+        "coarse": coarse.content,
+        "ignore_index": coarse.summary.ignore_index,
         "block": [BLOCK, CUT_ERROR],
         **settings,
     }

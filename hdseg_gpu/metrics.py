@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.core.label_map import label_classes, label_map
+from hdseg_gpu.core.label_map import label_classes, occurring
 
 _RADII = 5
 _KEY_BITS = 62  # of the integer keys that spans are sorted by
@@ -177,7 +177,7 @@ def boundary_radii(shape: tuple[int, ...]) -> list[int]:
 
 def labels_of(labels: NDArray[Any], ignore: int | None = None) -> list[int]:
     """Return the labels that occur in a map, ascending, without `ignore`."""
-    found = (int(v) for v in label_map("labels", labels).labels)
+    found = (int(v) for v in occurring("labels", [labels]))
     return [label for label in found if label != ignore]
 
 

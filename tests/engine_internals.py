@@ -3,28 +3,37 @@
 import sys
 
 import numpy as np
+import pytest
 
 import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
+from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.params import Params
-from hdseg_gpu.core.windows import all_of
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.windows import all_of, whole
 from hdseg_gpu.engine import disk_store
 from hdseg_gpu.engine.budget import Need, Plan
+from hdseg_gpu.engine.kept_coarse import CoarseValues, kept_coarse
 from hdseg_gpu.engine.solve_tile import _widened as widened
 from hdseg_gpu.engine.workspace import Workspace, folder_for
+from hdseg_gpu.io import parts
+from hdseg_gpu.io.coarse_source import open_coarse
 from hdseg_gpu.io.source import ImageSource
 from hdseg_gpu.ops import CoarseProbabilities, ColourModels, Nearby, NearestMap
-from hdseg_gpu.pipeline import block, colours, evidence, seeds
+from hdseg_gpu.pipeline import block, colours, evidence, ignored, seeds
+from hdseg_gpu.pipeline.evidence import part_of
 
 __all__ = [
     "REFERENCE",
     "CoarseProbabilities",
+    "CoarseValues",
     "ColourModels",
     "Nearby",
     "NearestMap",
     "all_of",
     "elements_of",
+    "open_coarse",
     "widened",
 ]
 REFERENCE = load("reference")
@@ -156,3 +165,48 @@ def plan_of(workers, budget):
         gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, majority=3,
     )  # fmt: skip
     return Plan(Need((4096, 4096), 3, 1, 1, params, doubtful=True), 2048, workers, budget)
+
+
+def streamed(coarse, folder, key=None, class_axis=0, ignore_index=None):
+    """Return the coarse map as a run has it in its folder, its notes, and the bytes read for it."""
+    stages = Stages()
+    with open_coarse(coarse, key, class_axis=class_axis) as source:
+        budget = budget_of(None)
+        values = CoarseValues(source, stages, ignore_index, budget, at_once=False)
+        kept_by(values, folder)
+        return kept_in(values, folder), stages.notes, source.bytes_read
+
+
+def kept_by(values, folder):
+    """Keep a coarse map in a folder."""
+    values.keep(Workspace(folder))
+
+
+def kept_in(values, folder):
+    """Return all of a coarse map that is kept in a folder."""
+    found = kept_coarse(Workspace(folder), values.summary)
+    return part_of(found, whole(values.summary.shape))
+
+
+def small_parts(monkeypatch, size):
+    """Let coarse maps be read in parts of some bytes, and continued in strips of some pixels."""
+    monkeypatch.setattr(parts, "AT_ONCE", size)
+    monkeypatch.setattr(ignored, "_STRIP", size)
+    monkeypatch.setattr(ignored, "_VALUES", size // 2)
+
+
+def drawn_by_network(values, folder, ops, shape, scale, strip):
+    """Return the strips in which the detail of a kept map is measured, for an image of a shape.
+
+    strip: classes in one beside those that it shares with the one before.
+    """
+    params = Params(
+        elements=elements_of("3x3"), passes=4, scale=scale, edges="intensity", beta=1000.0,
+        gamma=1.0, interpolation="linear", solver="auto", unsure=0.0, prune=True, majority=3,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk_store, "_STRIP", strip)
+        store = disk_store.DiskStore(
+            ops, None, None, values.summary, shape, params, Workspace(folder), 2048, 1, False
+        )
+        return list(store.drawn())

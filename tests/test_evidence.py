@@ -253,12 +253,12 @@ def test_detail_grows_with_raggedness(backend):
     truth, rng = OBJECTS["blobs"], np.random.default_rng(3)
     smooth = (networks(truth, 4, 6) > 0.5).astype(np.uint8)
     ragged = [np.where(rng.random(smooth.shape) < p, 1 - smooth, smooth) for p in (0.005, 0.05)]
-    found = [detail_of(ops, m) for m in (smooth, reduced(truth, 4), *ragged)]
+    found = [detail_of(ops, [m]) for m in (smooth, reduced(truth, 4), *ragged)]
     assert 0 < found[0] < found[1]
     assert found[0] < found[2] < found[3]
     assert found[3] > MOST_DETAIL
     for scale in (1, 2):  # a constant map has no boundary to be ragged
-        assert detail_of(ops, np.zeros((5 * scale, 7), np.uint8)) == pytest.approx(1e-4)
+        assert detail_of(ops, [np.zeros((5 * scale, 7), np.uint8)]) == pytest.approx(1e-4)
 
 
 @given(

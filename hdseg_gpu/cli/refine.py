@@ -82,8 +82,8 @@ def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
 def _channels_last(image: Path, key: str | None, axis: int, allowed: float | None) -> NDArray[Any]:
     """Return the array of a file with its channel axis moved last."""
     found = format_of(image)
-    if found is None or found.read_array is None:
-        arrays = names([each for each in readable() if each.read_array is not None])
+    if found is None or found.open_array is None:
+        arrays = names([each for each in readable() if each.open_array is not None])
         raise InvalidInput(
             f"--channel-axis={axis} is for array files ({arrays}), but {image} defines its own "
             "channel axis; leave it out."

@@ -4,9 +4,10 @@ Its values are looked at where they are, on a device or in host memory, by the o
 """
 
 from collections.abc import Iterator
-from math import isnan, prod
-from numbers import Integral
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, prod
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,15 +15,75 @@ from numpy.typing import ArrayLike, NDArray
 from hdseg_gpu.core import checks, validate, values
 from hdseg_gpu.core.classes import MAX_CLASSES, class_dtype
 from hdseg_gpu.core.errors import InvalidInput, shown
-from hdseg_gpu.core.label_map import label_map
+from hdseg_gpu.core.label_map import occurring, recoded
 from hdseg_gpu.core.options import IGNORED
-from hdseg_gpu.core.params import Coarse
+from hdseg_gpu.core.params import Coarse, CoarseSummary
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.values import Values
+from hdseg_gpu.core.windows import Shape, Window, whole
 
+EXPECTED = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
 _STRIP = 1 << 20  # values that are converted at a time
+
+
+class Parts(Protocol):
+    """A coarse map, (h, w) or with an axis of classes, that comes in parts: as often as it must."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of the whole array."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of its values."""
+
+    def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """Yield the parts, in any order: windows of (h, w), and the array there with all classes.
+
+        Arrays are as ``validate.as_array`` returns them.
+        """
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An array that is one part."""
+
+    array: NDArray[Any]
+    axis: int  # of the classes, if it has three
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of the array."""
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of its values."""
+        return self.array.dtype
+
+    def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """Yield all of it."""
+        yield whole(grid_of(self.shape, self.axis)), self.array
+
+
+class Decoder(Protocol):
+    """Turns a coarse map's values into classes or probabilities, by what all of them are."""
+
+    @property
+    def summary(self) -> CoarseSummary:
+        """Return what is known of the map."""
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Return shape and dtype of the arrays that the whole Coarse has."""
+
+    def decoded(self, part: NDArray[Any], value_ops: Values, *, reuse: bool = False) -> Coarse:
+        """Return a part of the map, with arrays of `value_ops`.
+
+        reuse: whether the part may become the result, for it is nobody else's.
+        """
 
 
 def coarse_map(
@@ -38,49 +99,63 @@ def coarse_map(
 
     reuse: whether the array may become the result, for it is nobody else's.
     """
-    ignore_index = _label_to_ignore(ignore_index)
-    expected = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
-    array = validate.as_array("coarse", value, expected)
-    axis = validate.axis_of("class_axis", class_axis)
+    parts = whole_map(value, class_axis)
+    decoder = decoder_of(parts, class_axis, stages, ignore_index, value_ops)
+    return decoder.decoded(parts.array, value_ops, reuse=reuse)
+
+
+def whole_map(value: ArrayLike, class_axis: int) -> Whole:
+    """Return an array as the only part."""
+    array = validate.as_array("coarse", value, EXPECTED)
     if array.ndim == 2:
-        return _labels(validate.label_array("coarse", array), ignore_index, stages, value_ops)
-    if array.ndim != 3:
-        raise InvalidInput(f"coarse has {array.ndim} dimensions, {array.shape}; pass {expected}.")
-    count = array.shape[axis]
+        array = validate.label_array("coarse", array)
+    return Whole(array, validate.axis_of("class_axis", class_axis) % 3)
+
+
+def decoder_of(
+    parts: Parts,
+    class_axis: int,
+    stages: Stages,
+    ignore_index: int | None = None,
+    value_ops: Values = values,
+) -> Decoder:
+    """Look at all values once, refuse what cannot be used, and return how they are decoded."""
+    ignore_index = _label_to_ignore(ignore_index)
+    axis, shape = validate.axis_of("class_axis", class_axis), parts.shape
+    if len(shape) == 2:
+        return _label_decoder(parts, ignore_index, stages, value_ops)
+    if len(shape) != 3:
+        raise InvalidInput(f"coarse has {len(shape)} dimensions, {shape}; pass {EXPECTED}.")
+    count = shape[axis]
     if count < 2:
         raise InvalidInput(
-            f"coarse has 1 class on axis class_axis={class_axis}, shape {array.shape}; for a "
+            f"coarse has 1 class on axis class_axis={class_axis}, shape {shape}; for a "
             f"foreground probability p pass numpy.concatenate([1 - p, p], axis={class_axis})."
         )
     if count > MAX_CLASSES:
         raise InvalidInput(
             f"coarse has {count} classes on axis class_axis={class_axis}, shape "
-            f"{array.shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
+            f"{shape}; at most {MAX_CLASSES} are supported. Is class_axis right?"
         )
     if ignore_index is not None and ignore_index is not False and ignore_index >= 0:
         stages.notes.append(
             f"ignore_index={shown(ignore_index)} has no effect: probabilities came in."
         )
-    found = _probabilities(array, axis % array.ndim, stages, value_ops, reuse=reuse)
-    dtype = next(t for t in (np.uint8, np.uint16, np.int32) if count <= np.iinfo(t).max + 1)
-    return Coarse(np.arange(count, dtype=dtype), None, found)
+    return _PlaneDecoder(shape, axis % 3, _are_logits(parts, axis % 3, stages, value_ops))
 
 
-def coarse_cost(
-    shape: tuple[int, int], class_axis: int, coarse: tuple[int, ...], dtype: np.dtype[Any]
-) -> int:
-    """Return the bytes that ``coarse_map`` takes beside an array that it may reuse.
+def grid_of(shape: tuple[int, ...], axis: int) -> Shape:
+    """Return the rows and columns of a coarse map, as far as it has two or three dimensions."""
+    rows, columns = shape if len(shape) == 2 else (n for i, n in enumerate(shape[:3]) if i != axis)
+    return int(rows), int(columns)
 
-    What is larger than an image of `shape` is refused, for a file's header tells so much.
-    """
-    size = prod(coarse)
-    if len(coarse) == 2:
-        validate.require_smaller(coarse, shape)
+
+def coarse_cost(stored: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> int:
+    """Return the bytes that ``coarse_map`` takes beside an array that it may reuse."""
+    size = prod(stored)
+    if len(stored) == 2:
         # Classes, and what is ignored; bools are copied.
         return size * (min(int(dtype.itemsize), 4) + 1 + (dtype.kind == "b"))
-    axis = class_axis if isinstance(class_axis, Integral) else 0
-    if len(coarse) == 3 and -3 <= axis < 3:
-        validate.require_smaller(tuple(np.delete(coarse, axis).tolist()), shape)
     return 0 if dtype == np.float32 and axis == 0 else size * 4
 
 
@@ -93,23 +168,49 @@ def _label_to_ignore(value: int | None) -> int | None:
     return checks.integer("ignore_index", value)
 
 
-def _labels(array: NDArray[Any], index: int | None, stages: Stages, value_ops: Values) -> Coarse:
-    """Return a label map without the label to ignore, and where that was."""
-    found = label_map("coarse", array, value_ops)
-    ignored = _ignored(found.labels, index, stages)
-    codes = np.arange(len(found.labels))
-    if ignored is None:
-        classes = found.recoded(codes.astype(class_dtype(len(codes))))
-        return Coarse(found.labels, classes, None)
-    codes[ignored + 1 :] -= 1
-    codes[ignored] = 0
-    classes = found.recoded(codes.astype(class_dtype(len(codes) - 1)))
-    here = np.zeros(len(codes), np.uint8)
-    here[ignored] = 1
-    label = int(found.labels[ignored])
-    return Coarse(
-        np.delete(found.labels, ignored), classes, None, found.recoded(here).view(np.bool_), label
-    )
+def _label_decoder(
+    parts: Parts, index: int | None, stages: Stages, value_ops: Values
+) -> "_LabelDecoder":
+    arrays = (validate.label_array("coarse", part) for _, part in parts)
+    labels = occurring("coarse", arrays, value_ops)
+    return _LabelDecoder(grid_of(parts.shape, 0), labels, _ignored(labels, index, stages))
+
+
+@dataclass(frozen=True)
+class _LabelDecoder:
+    """Labels become classes; one of them may be ignored."""
+
+    shape: Shape
+    labels: NDArray[Any]  # that occur
+    ignored: int | None  # which of them
+
+    @cached_property
+    def summary(self) -> CoarseSummary:
+        if self.ignored is None:
+            return CoarseSummary(self.labels, self.shape, False)
+        kept = np.delete(self.labels, self.ignored)
+        return CoarseSummary(kept, self.shape, False, int(self.labels[self.ignored]))
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        found: dict[str, np.dtype[Any]] = {"classes": np.dtype(class_dtype(self.summary.count))}
+        if self.ignored is not None:
+            found["ignored"] = np.dtype(np.bool_)
+        return {name: (self.shape, dtype) for name, dtype in found.items()}
+
+    def decoded(self, part: NDArray[Any], value_ops: Values, *, reuse: bool = False) -> Coarse:
+        """Return the classes of a part, and where it is to be ignored."""
+        array, summary = validate.label_array("coarse", part), self.summary
+        codes, here = np.arange(len(self.labels)), None
+        if self.ignored is not None:
+            codes[self.ignored + 1 :] -= 1
+            codes[self.ignored] = 0
+            mark = np.zeros(len(codes), np.uint8)
+            mark[self.ignored] = 1
+            here = recoded(self.labels, array, mark, value_ops).view(np.bool_)
+        codes = codes.astype(class_dtype(summary.count))
+        classes = recoded(self.labels, array, codes, value_ops)
+        return Coarse(summary.values, classes, None, here, summary.ignore_index)
 
 
 def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | None:
@@ -138,30 +239,31 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
     return int(known.index(label))
 
 
-def _probabilities(
-    array: NDArray[Any], axis: int, stages: Stages, value_ops: Values, *, reuse: bool
-) -> NDArray[np.float32]:
-    """Return (K, h, w) float32 that sums to 1, from probabilities, logits or quantised values."""
-    kind = array.dtype.kind
+def _are_logits(parts: Parts, axis: int, stages: Stages, value_ops: Values) -> bool:
+    """Return whether softmax makes probabilities of the values; refuse what nothing does."""
+    dtype = parts.dtype
+    kind = dtype.kind
     if kind not in "fiub":
         raise InvalidInput(
-            f"coarse has three dimensions and the unsupported dtype {array.dtype}; probabilities "
+            f"coarse has three dimensions and the unsupported dtype {dtype}; probabilities "
             "and logits are floats, quantised probabilities are non-negative integers."
         )
-    planes = array.transpose(axis, *(i for i in range(array.ndim) if i != axis))
-    if value_ops.xp is not np and kind in "iu" and array.dtype.name not in values.STACKS:
-        planes = planes.astype(np.float64)  # all at once, on a device
-    extremes = _extremes(planes, value_ops)
+    extremes = values.united(
+        value_ops.stack_extremes(stack)
+        for _, part in parts
+        for _, stack in _stacks(_planes(part, axis, value_ops), value_ops.xp)
+    )
     if kind == "f":
-        validate.require_finite("coarse", array, extremes[0], extremes[1])
+        _require_finite(parts, axis, extremes)
     elif extremes.lowest < 0:
+        least = min(int(part.min()) for _, part in parts)
         raise InvalidInput(
-            f"coarse has three dimensions, dtype {array.dtype} and values down to "
-            f"{int(array.min())}; quantised probabilities must be non-negative, logits floats."
+            f"coarse has three dimensions, dtype {dtype} and values down to "
+            f"{least}; quantised probabilities must be non-negative, logits floats."
         )
     elif extremes.least == 0:  # quantised, one-hot: only the proportions matter
         raise InvalidInput(
-            f"coarse is 0 for every class at (row, column) {_first_empty(planes)}; "
+            f"coarse is 0 for every class at (row, column) {_first_empty(parts, axis)}; "
             "at least one class must be positive everywhere."
         )
     logits = kind == "f" and not (
@@ -174,21 +276,66 @@ def _probabilities(
             "The coarse map's values are not probabilities (outside [0, 1], or not summing to 1): "
             "they are taken as logits, and softmax is applied."
         )
-    same = reuse and isinstance(planes, np.ndarray) and planes.dtype == np.float32
-    found = planes if same and planes.flags.carray else value_ops.xp.empty(planes.shape, np.float32)
-    flat = found.reshape(len(found), -1)
-    for first, stack in _stacks(planes, value_ops.xp):
-        value_ops.normalise(stack, logits, flat, first)
-    return found
+    return logits
 
 
-def _extremes(planes: NDArray[Any], value_ops: Values) -> values.StackExtremes:
-    """Return the extremes of all stacks."""
-    parts = [value_ops.stack_extremes(stack) for _, stack in _stacks(planes, value_ops.xp)]
-    if any(isnan(part.lowest) for part in parts):
-        return parts[0]._replace(lowest=np.nan, highest=np.nan)
-    lowest, highest, least, most = zip(*parts, strict=True)
-    return values.StackExtremes(min(lowest), max(highest), min(least), max(most))
+@dataclass(frozen=True)
+class _PlaneDecoder:
+    """Probabilities, logits or quantised values become (K, h, w) float32 that sums to 1."""
+
+    stored: tuple[int, ...]  # shape of the map
+    axis: int  # of its classes
+    logits: bool
+
+    @cached_property
+    def summary(self) -> CoarseSummary:
+        count = self.stored[self.axis]
+        dtype = next(t for t in (np.uint8, np.uint16, np.int32) if count <= np.iinfo(t).max + 1)
+        return CoarseSummary(np.arange(count, dtype=dtype), grid_of(self.stored, self.axis), True)
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        shape = (self.summary.count, *self.summary.shape)
+        return {"probabilities": (shape, np.dtype(np.float32))}
+
+    def decoded(self, part: NDArray[Any], value_ops: Values, *, reuse: bool = False) -> Coarse:
+        """Return the probabilities of a part."""
+        planes = _planes(part, self.axis, value_ops)
+        same = reuse and isinstance(planes, np.ndarray) and planes.dtype == np.float32
+        found = (
+            planes if same and planes.flags.carray else value_ops.xp.empty(planes.shape, np.float32)
+        )
+        flat = found.reshape(len(found), -1)
+        for first, stack in _stacks(planes, value_ops.xp):
+            value_ops.normalise(stack, self.logits, flat, first)
+        return Coarse(self.summary.values, None, found)
+
+
+def _planes(part: NDArray[Any], axis: int, value_ops: Values) -> NDArray[Any]:
+    """Return a part as (K, h, w)."""
+    planes = part.transpose(axis, *(i for i in range(part.ndim) if i != axis))
+    if value_ops.xp is not np and part.dtype.kind in "iu" and part.dtype.name not in values.STACKS:
+        planes = planes.astype(np.float64)  # all at once, on a device
+    return planes
+
+
+def _require_finite(parts: Parts, axis: int, extremes: values.StackExtremes) -> None:
+    """Refuse NaN, infinity and what overflows, wherever it comes first."""
+    lowest, highest = extremes.lowest, extremes.highest
+    if not (isfinite(lowest) and isfinite(highest)):
+        found = []
+        for window, part in parts:
+            index = validate.first_not_finite(part)
+            if index is not None:
+                corner = [window.top, window.left]
+                corner.insert(axis, 0)
+                found.append([i + start for i, start in zip(index, corner, strict=True)])
+        if found:
+            raise validate.not_finite("coarse", min(found))
+        # Of a type with larger numbers than float64.
+        lowest = min(part.min() for _, part in parts)
+        highest = max(part.max() for _, part in parts)
+    validate.require_small("coarse", lowest, highest)
 
 
 def _stacks(planes: NDArray[Any], xp: Any) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -216,10 +363,12 @@ def _stacks(planes: NDArray[Any], xp: Any) -> Iterator[tuple[int, NDArray[Any]]]
         yield top * w, part.reshape(1, count, -1)
 
 
-def _first_empty(planes: NDArray[Any]) -> list[int]:
+def _first_empty(parts: Parts, axis: int) -> list[int]:
     """Return the first (row, column) where all planes are 0, which there is."""
-    some = planes[0] != 0
-    for plane in planes[1:]:
-        some |= plane != 0
-    pixel = int((~some).ravel().argmax())
-    return [pixel // some.shape[1], pixel % some.shape[1]]
+    found = []
+    for window, part in parts:
+        empty = ~part.astype(np.bool_).any(axis=axis)
+        if empty.any():
+            row, column = divmod(int(empty.ravel().argmax()), window.width)
+            found.append([row + window.top, column + window.left])
+    return min(found)

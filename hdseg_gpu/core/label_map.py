@@ -1,6 +1,6 @@
 """The labels that occur in a map, and recoding of maps."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,56 +16,56 @@ _WIDEST = 1 << 22  # range of labels up to which a lookup table is used; beyond 
 _STRIP = 1 << 20  # labels sorted at a time
 
 
-@dataclass(frozen=True)
-class LabelMap:
-    """A map (h, w) of integers or bools, on the host or a device, and the labels that occur."""
+def occurring(
+    name: str, arrays: Iterable[NDArray[Any]], value_ops: Values = values
+) -> NDArray[Any]:
+    """Return the labels (K,) of a map that comes as arrays (h, w), ascending, in their dtype.
 
-    array: NDArray[Any]
-    labels: NDArray[Any]  # (K,) in host memory, ascending, in the dtype of the map
-    place: NDArray[np.int64] | None  # (K,) label - low; None if a lookup table would be too large
-    low: int
-    value_ops: Values
-
-    def recoded(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Return the map with codes[k] in place of the k-th label, in the dtype of the codes."""
-        if self.place is not None:
-            table = np.zeros(int(self.place[-1]) + 1, codes.dtype)
-            table[self.place] = codes
-            return self.value_ops.recoded(self.array, self.low, table)
-        xp = self.value_ops.xp
-        ascending, table = xp.asarray(self.labels), xp.asarray(codes)
-        found: NDArray[Any] = xp.empty(self.array.shape, codes.dtype)
-        for rows in _strips(self.array, xp):
-            found[rows] = table[xp.searchsorted(ascending, self.array[rows])]
-        return found
-
-
-def label_map(name: str, array: NDArray[Any], value_ops: Values = values) -> LabelMap:
-    """Return the label map of a contiguous array (h, w) of integers or bools."""
-    low, high = _range(array, value_ops)
-    if high - low < _WIDEST:
-        place = np.flatnonzero(value_ops.occurring(array, low, high - low + 1))
-        # Modulo 2^bits, since the distance from the least label may not fit into the dtype.
-        bits = np.dtype(f"u{array.dtype.itemsize}")
-        found = place.astype(bits) + np.array(low % (1 << 8 * bits.itemsize), bits)
-        labels = found.view(array.dtype)
-    else:
-        place, xp = None, value_ops.xp
-        labels = xp.unique(xp.concatenate([xp.unique(array[r]) for r in _strips(array, xp)]))
-        labels = labels if isinstance(labels, np.ndarray) else labels.get()
-    if len(labels) > MAX_CLASSES:
+    They are of integers or bools, contiguous, wherever they are; the labels are in host memory.
+    """
+    found: NDArray[Any] | None = None
+    for array in arrays:
+        labels = _labels_of(array, value_ops)
+        found = labels if found is None else np.union1d(found, labels)
+        if len(found) > _WIDEST:
+            break
+    assert found is not None
+    if len(found) > MAX_CLASSES:
         raise InvalidInput(
-            f"{name} has {len(labels)} distinct labels; at most {MAX_CLASSES} are supported. "
+            f"{name} has {len(found)} different labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
-    return LabelMap(array, labels, place, low, value_ops)
+    return found
+
+
+def recoded(
+    labels: NDArray[Any], array: NDArray[Any], codes: NDArray[Any], value_ops: Values = values
+) -> NDArray[Any]:
+    """Return an array with codes[k] in place of the k-th label, in the dtype of the codes.
+
+    labels: all that occur in it, ascending; an array with others must not come.
+    """
+    low, span = int(labels[0]), int(labels[-1]) - int(labels[0])
+    if span < _WIDEST:
+        # Modulo 2^bits, as the distance of two labels need not fit into their dtype.
+        bits = np.dtype(f"u{labels.dtype.itemsize}")
+        place = (labels.view(bits) - np.array(low % (1 << 8 * bits.itemsize), bits)).astype(np.intp)
+        table = np.zeros(span + 1, codes.dtype)
+        table[place] = codes
+        return value_ops.recoded(array, low, table)
+    xp = value_ops.xp
+    ascending, table = xp.asarray(labels), xp.asarray(codes)
+    found: NDArray[Any] = xp.empty(array.shape, codes.dtype)
+    for rows in _strips(array, xp):
+        found[rows] = table[xp.searchsorted(ascending, array[rows])]
+    return found
 
 
 def label_classes(name: str, array: NDArray[Any], value_ops: Values = values) -> Coarse:
-    """Return a contiguous label map as class indices 0..K-1, in ascending order of the labels."""
-    found = label_map(name, array, value_ops)
-    count = len(found.labels)
-    return Coarse(found.labels, found.recoded(np.arange(count, dtype=class_dtype(count))), None)
+    """Return a label map, contiguous, with labels replaced by indices 0..K-1, ascending."""
+    labels = occurring(name, [array], value_ops)
+    codes = np.arange(len(labels), dtype=class_dtype(len(labels)))
+    return Coarse(labels, recoded(labels, array, codes, value_ops), None)
 
 
 def seed_classes(array: NDArray[Any], value_ops: Values) -> Coarse:
@@ -82,6 +82,21 @@ def seed_classes(array: NDArray[Any], value_ops: Values) -> Coarse:
             f"mask has the label {highest}, and seeds are label + 1 in int64; use smaller labels."
         )
     return classes
+
+
+def _labels_of(array: NDArray[Any], value_ops: Values) -> NDArray[Any]:
+    """Return the labels of one array."""
+    low, high = _range(array, value_ops)
+    if high - low < _WIDEST:
+        place = np.flatnonzero(value_ops.occurring(array, low, high - low + 1))
+        # Modulo 2^bits, as the least label and the distance from it need not fit into the dtype.
+        bits = np.dtype(f"u{array.dtype.itemsize}")
+        found = place.astype(bits) + np.array(low % (1 << 8 * bits.itemsize), bits)
+        labels: NDArray[Any] = found.view(array.dtype)
+        return labels
+    xp = value_ops.xp
+    labels = xp.unique(xp.concatenate([xp.unique(array[r]) for r in _strips(array, xp)]))
+    return labels if isinstance(labels, np.ndarray) else labels.get()
 
 
 def _range(array: NDArray[Any], value_ops: Values) -> tuple[int, int]:

@@ -31,6 +31,25 @@ class Params(Options[Never]):
 
 
 @dataclass(frozen=True)
+class CoarseSummary:
+    """What is known of a coarse map without its values."""
+
+    values: NDArray[Any]  # (K,) the label of each class
+    shape: tuple[int, int]  # (h, w)
+    soft: bool  # whether it has probabilities of classes, not labels
+    ignore_index: int | None = None  # the label to ignore; None if there is no such pixel
+
+    @property
+    def count(self) -> int:
+        """Return the number of classes K."""
+        return len(self.values)
+
+    def scale_to(self, shape: tuple[int, int]) -> float:
+        """Return s = max(H / h, W / w), the pixels of `shape` for each of this map."""
+        return max(shape[0] / self.shape[0], shape[1] / self.shape[1])
+
+
+@dataclass(frozen=True)
 class Coarse:
     """A coarse map as class indices 0..K-1, in ascending order of the labels, or probabilities."""
 
@@ -52,9 +71,11 @@ class Coarse:
         assert planes is not None
         return planes.shape[-2], planes.shape[-1]
 
-    def scale_to(self, shape: tuple[int, int]) -> float:
-        """Return the scale max(H / h, W / w) of this map in an image of `shape`."""
-        return max(shape[0] / self.shape[0], shape[1] / self.shape[1])
+    @property
+    def summary(self) -> CoarseSummary:
+        """Return what is known without the arrays."""
+        soft = self.probabilities is not None
+        return CoarseSummary(self.values, self.shape, soft, self.ignore_index)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
-from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.params import CoarseSummary, Params
 from hdseg_gpu.core.windows import Shape
 
 Progress = Callable[[str, float], None]
@@ -158,8 +158,7 @@ def note_precision(tally: Tally, tolerance: float, stages: Stages) -> None:
 def report_of(
     backend: str,
     shape: Shape,
-    grid: Shape,
-    coarse: Coarse,
+    coarse: CoarseSummary,
     params: Params,
     sigma: float,
     passes: int,
@@ -167,10 +166,10 @@ def report_of(
     tally: Tally,
     stages: Stages,
 ) -> Report:
-    """Return the report of a refinement; grid: shape of the coarse map."""
+    """Return the report of a refinement."""
     return Report(
         shape=shape,
-        coarse_shape=grid,
+        coarse_shape=coarse.shape,
         labels=tuple(coarse.values.tolist()),
         ignore_index=coarse.ignore_index,
         method=params.method,

@@ -18,14 +18,14 @@ from hdseg_gpu.core.options import (
     Options,
     usual,
 )
-from hdseg_gpu.core.params import Coarse, Params
+from hdseg_gpu.core.params import CoarseSummary, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.validate import as_array, require_smaller, same_aspect
 from hdseg_gpu.core.windows import Shape
 
 
-def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stages) -> Params:
-    """Return the parameters for an image of `shape`; assumptions are noted in `stages`."""
+def params_of(options: CallOptions, network: CoarseSummary, shape: Shape, stages: Stages) -> Params:
+    """Return the parameters for an image of `shape`; what is assumed or ignored is noted."""
     found = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name for name, value in found.items() if value is not None}
     found |= {name: usual(name, options.method) for name in found if name not in given}
@@ -38,7 +38,7 @@ def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stage
     found["interpolation"] = _interpolation(
         options.interpolation, network, usual("interpolation", options.method)
     )
-    if network.probabilities is None:
+    if not network.soft:
         if "unsure" in given and found["unsure"] > 0:
             stages.notes.append(f"unsure={found['unsure']:g} has no effect: coarse holds labels.")
         found["unsure"] = 0.0
@@ -57,7 +57,7 @@ def params_of(options: CallOptions, network: Coarse, shape: Shape, stages: Stage
 
 
 def _scale(
-    coarse: Coarse,
+    coarse: CoarseSummary,
     shape: tuple[int, int],
     scale: float | None,
     passes: int | None,
@@ -104,9 +104,9 @@ def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
     return rule
 
 
-def _interpolation(value: str | None, coarse: Coarse, of_labels: str) -> str:
-    """Return how to upsample the coarse map; "nearest" is for labels only."""
-    if coarse.probabilities is None:
+def _interpolation(value: str | None, coarse: CoarseSummary, of_labels: str) -> str:
+    """Return how to enlarge the coarse map; only labels can take the nearest."""
+    if not coarse.soft:
         valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
         return choice("interpolation", of_labels if value is None else value, valid)
     return choice("interpolation", "linear" if value is None else value, INTERPOLATIONS)

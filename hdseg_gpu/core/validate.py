@@ -76,13 +76,23 @@ def axis_of(name: str, axis: int, ndim: int = 3) -> int:
 def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -> None:
     """Raise InvalidInput if floats are not finite, or so large that their squares overflow."""
     if not (isfinite(lowest) and isfinite(highest)):
-        index = _first_not_finite(values)
+        index = first_not_finite(values)
         if index is not None:
-            raise InvalidInput(
-                f"{name} holds NaN or infinity, first at index {index}; replace "
-                "such values (for example with numpy.nan_to_num) before the call."
-            )
-        lowest, highest = values.min(), values.max()  # of a type with a wider range than float64
+            raise not_finite(name, index)
+        lowest, highest = values.min(), values.max()  # of a type with larger numbers than float64
+    require_small(name, lowest, highest)
+
+
+def not_finite(name: str, index: list[int]) -> InvalidInput:
+    """Return the refusal of an array that has NaN or infinity."""
+    return InvalidInput(
+        f"{name} holds NaN or infinity, first at index {index}; replace "
+        "such values (for example with numpy.nan_to_num) before the call."
+    )
+
+
+def require_small(name: str, lowest: Any, highest: Any) -> None:
+    """Refuse values whose squares overflow."""
     if max(-lowest, highest) > MAX_MAGNITUDE:
         raise InvalidInput(
             f"{name} has values from {lowest:g} to {highest:g}, whose squares overflow; "
@@ -90,8 +100,8 @@ def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -
         )
 
 
-def _first_not_finite(array: NDArray[Any]) -> list[int] | None:
-    """Return the index of the first NaN or infinity, with a mask of one part at a time."""
+def first_not_finite(array: NDArray[Any]) -> list[int] | None:
+    """Return the index of the first NaN or infinity; a mask is made of one part at a time."""
     for i, part in enumerate(array):
         bad = ~(abs(part) < inf)
         if bad.any():

@@ -3,8 +3,8 @@
 An ``Ops`` has the same for the arrays of its backend, and documents them.
 """
 
-from collections.abc import Iterator
-from math import isfinite, nan
+from collections.abc import Iterable, Iterator
+from math import isfinite, isnan, nan
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +24,15 @@ class StackExtremes(NamedTuple):
     highest: float
     least: float
     most: float
+
+
+def united(parts: Iterable[StackExtremes]) -> StackExtremes:
+    """Return the extremes of all parts together."""
+    found = list(parts)
+    if any(isnan(part.lowest) for part in found):
+        return found[0]._replace(lowest=nan, highest=nan)
+    lowest, highest, least, most = zip(*found, strict=True)
+    return StackExtremes(min(lowest), max(highest), min(least), max(most))
 
 
 class Values(Protocol):

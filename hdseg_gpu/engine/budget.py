@@ -43,12 +43,15 @@ class Need:
     boundary_bytes: int = 0  # of a boundary map's value
     decoding: int = 0  # what reading takes beside the pixels
     held: int = 0  # what open files may come to keep, whoever reads them
+    coarse_bytes: float = 0.0  # of the coarse map, for each pixel of the image
 
     def of_tile(self, tile: int, unknown: float = _UNKNOWN * BLOCK**2) -> int:
         """Return the bytes that one worker needs for tiles of a size."""
         params = self.params
-        passes = params.passes
-        seeds = self._pixels(SEED_TILE, reach_of(params, passes)) * (_FOR_SEEDS * self.class_bytes)
+        passes, coarse = params.passes, 2 * self.coarse_bytes  # for two things at once
+        seeds = self._pixels(SEED_TILE, reach_of(params, passes)) * (
+            _FOR_SEEDS * self.class_bytes + coarse
+        )
         halo, moments = 256, 0.0
         if params.gamma > 0:
             lengths = lengths_of(params, self.shape)
@@ -59,7 +62,7 @@ class Need:
             moments = 4.0 * count / lengths.cell**2
         image = 2.0 * self.channels * self.itemsize  # as it is decoded, and as it is used
         pixels = self._pixels(tile, halo)
-        solve = pixels * (image + moments + _FOR_PIXEL * self.class_bytes)
+        solve = pixels * (image + moments + coarse + _FOR_PIXEL * self.class_bytes)
         solve += self._pixels(BLOCK, halo_of(params.gamma) or 256) * 2 * self.boundary_bytes
         return ceil(max(seeds, solve + unknown * _FOR_UNKNOWN) + self.decoding)
 

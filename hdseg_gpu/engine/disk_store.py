@@ -3,8 +3,10 @@
 What the steps find is kept in planes of the run's folder, a file a tile.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,10 +17,10 @@ from numpy.typing import NDArray
 from hdseg_gpu.core import validate
 from hdseg_gpu.core.classes import Classes, class_dtype, wall_of
 from hdseg_gpu.core.errors import Unfinished
-from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
+from hdseg_gpu.core.params import Coarse, CoarseSummary, ImageStatistics, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
-from hdseg_gpu.core.windows import GridMapping, Shape, Window, between, placed, whole
+from hdseg_gpu.core.windows import GridMapping, Shape, Window, between, placed
 from hdseg_gpu.engine.budget import SEED_TILE, Plan
 from hdseg_gpu.engine.kept_coarse import kept_coarse
 from hdseg_gpu.engine.steps import Seeds
@@ -31,14 +33,18 @@ from hdseg_gpu.io.inputs import (
     reading,
     source_of,
 )
+from hdseg_gpu.io.parts import parts_of
 from hdseg_gpu.io.plane import Plane, Values
 from hdseg_gpu.ops import Band, Ops, Steps
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
 from hdseg_gpu.pipeline.doubt import (
+    OVERLAP,
     around,
     band_in,
+    drawn_grid,
     grouped,
     in_squares,
+    labels_at_scale,
     patches_of,
     sample,
     unknown_in_patches,
@@ -55,7 +61,7 @@ from hdseg_gpu.pipeline.ignored import put_walls
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
 
-_STRIP = 1 << 22  # probabilities read at a time
+_STRIP = 1 << 22  # classes of the coarse map that are looked at together
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,7 @@ class DiskStore:
     ops: Ops  # travels as its name
     image: Input
     boundary: Input | None
-    coarse: Coarse  # without its arrays: they are in the workspace
-    grid: Shape  # of the coarse map
+    coarse: CoarseSummary  # its arrays are in the workspace
     shape: Shape
     params: Params
     workspace: Workspace
@@ -228,25 +233,32 @@ class DiskStore:
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
-        place = placed(window, self.shape, self.grid)
-        coarse = kept_coarse(self.workspace, self.coarse)
-        return taken_over(self.ops, part_of(coarse, place.part)), place
+        place = placed(window, self.shape, self.coarse.shape)
+        return self._coarse_in(place.part), place
 
-    def coarse_labels(self) -> Coarse:
-        """Return the coarse map as labels; probabilities are read strip by strip."""
-        ops, grid = self.ops, self.grid
-        coarse = kept_coarse(self.workspace, self.coarse)
-        if coarse.probabilities is None:
-            return taken_over(ops, part_of(coarse, whole(grid)))
-        classes = ops.xp.empty(grid, class_dtype(coarse.count))
-        rows = max(1, _STRIP // (coarse.count * grid[1]))
-        for top in range(0, grid[0], rows):
-            window = between(top, 0, top + rows, grid[1], grid)
-            place = placed(window, grid, grid)
-            part = taken_over(ops, part_of(coarse, place.part)).probabilities
-            assert part is not None
-            classes[window.slices] = ops.upsample_argmax(part, place, "linear")
-        return replace(self.coarse, classes=classes)
+    def _coarse_in(self, part: Window) -> Coarse:
+        return taken_over(self.ops, part_of(kept_coarse(self.workspace, self.coarse), part))
+
+    def drawn(self) -> Iterator[Classes]:
+        """Yield the network's classes on its own grid, strip by strip."""
+        coarse = self.coarse
+        grid = drawn_grid(coarse, self.shape, self.params.scale)
+        # Of the map that a pixel of the grid stands for.
+        each = (coarse.count if coarse.soft else 1) * 4 * prod(coarse.shape) // prod(grid)
+        strip, step = None, max(1, _STRIP // grid[1])
+        for top in range(0, max(1, grid[0] - OVERLAP), step):
+            window = between(top, 0, top + step + OVERLAP, grid[1], grid)
+            classes = self.ops.xp.empty(window.shape, class_dtype(coarse.count))
+            new = window
+            if strip is not None:
+                classes[:OVERLAP] = strip[-OVERLAP:]
+                new = between(top + OVERLAP, 0, window.bottom, grid[1], grid)
+            for part in parts_of(new, (1, 1), each):
+                at = part.relative_to(window).slices
+                place = placed(part, grid, coarse.shape)
+                classes[at] = labels_at_scale(self.ops, self._coarse_in, place)
+            strip = classes
+            yield classes
 
     # ---- what the steps have found -----------------------------------------------------------
 

@@ -1,35 +1,137 @@
-"""The coarse map of a run as files in its folder, read by window."""
+"""The coarse map of a run as files in its folder: made part by part, read by window."""
 
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.params import Coarse
+from hdseg_gpu import backends
+from hdseg_gpu.core.coarse_map import decoder_of, whole_map
+from hdseg_gpu.core.memory import Budget, MiB
+from hdseg_gpu.core.params import Coarse, CoarseSummary
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.core.values import in_memory_order
+from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.workspace import Workspace
-from hdseg_gpu.io.npy import Npy
+from hdseg_gpu.io.coarse_source import CoarseSource
+from hdseg_gpu.io.identity import Changed
+from hdseg_gpu.io.npy import NewNpy, Npy
+from hdseg_gpu.pipeline.ignored import continued, go_on_beneath
 
+_SMALL = 64 * MiB  # that any plan has room for
 _ARRAYS = ("classes", "probabilities", "ignored")
 
 
-def keep_coarse(workspace: Workspace, coarse: Coarse) -> None:
-    """Put the arrays of a coarse map into the workspace, and no others."""
-    arrays = _arrays(coarse)
-    for name in _ARRAYS:
-        file = f"coarse_{name}.npy"
-        if name not in arrays:
-            workspace.file(file).unlink(missing_ok=True)
-            continue
-        values: NDArray[Any] = np.ascontiguousarray(arrays[name])
-        with workspace.new_file(file) as stream:
-            # Not by np.save, which does not say why a file cannot be written.
-            header = np.lib.format.header_data_from_array_1_0(values)
-            np.lib.format.write_array_header_1_0(stream, header)
-            stream.write(values.data)
+class CoarseValues:
+    """A coarse map whose values have all been looked at: in memory, or part by part."""
+
+    def __init__(
+        self,
+        source: CoarseSource,
+        stages: Stages,
+        ignore_index: int | None,
+        allowed: Budget,
+        *,
+        at_once: bool,
+    ) -> None:
+        """See ``decoder_of`` for what is refused.
+
+        at_once: whether it is read once, and held in memory until it is decoded there.
+        """
+        if not at_once and source.room > _SMALL:
+            allowed.require(
+                source.room, f"{source.name}: reading the coarse map part by part",
+                "save it with smaller tiles",
+            )  # fmt: skip
+        self._verbs, self._reuse = backends.of_host(), source.own
+        axis = source.class_axis
+        self._whole = whole_map(source.take(), axis) if at_once else None
+        if at_once:
+            source.close()
+        self._parts = _Hashed(source)
+        parts = self._whole or self._parts
+        self._decoder = decoder_of(parts, axis, stages, ignore_index, self._verbs)
+
+    @property
+    def summary(self) -> CoarseSummary:
+        """Return what is known of the map."""
+        return self._decoder.summary
+
+    def in_memory(self) -> Coarse:
+        """Return the map, if it was read at once, which is used up.
+
+        Its classes go on beneath what is to be ignored.
+        """
+        assert self._whole is not None
+        array, self._whole = self._whole.array, None
+        return continued(self._decoder.decoded(array, self._verbs, reuse=self._reuse))
+
+    @property
+    def content(self) -> str:
+        """Return a hash of all values, which were read part by part."""
+        return self._parts.content
+
+    def keep(self, workspace: Workspace) -> None:
+        """Put the arrays of the map into the workspace, and no others.
+
+        Its classes go on beneath what is to be ignored.
+        """
+        arrays = self._decoder.arrays
+        with ExitStack() as stack:
+
+            def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NewNpy:
+                folder = workspace.folder
+                file = tempfile.TemporaryFile(prefix=".hdseg-", dir=folder)  # noqa: SIM115
+                return NewNpy(stack.enter_context(file), shape, dtype)
+
+            kept: dict[str, NewNpy] = {}
+            for name in _ARRAYS:
+                file = f"coarse_{name}.npy"
+                if name in arrays:
+                    stream = stack.enter_context(workspace.new_file(file))
+                    kept[name] = NewNpy(stream, *arrays[name])
+                else:
+                    workspace.file(file).unlink(missing_ok=True)
+            for window, part in self._parts:
+                coarse = self._decoder.decoded(part, self._verbs)
+                for name, array in kept.items():
+                    array[..., *window.slices] = getattr(coarse, name)
+            if "ignored" in kept:
+                go_on_beneath(kept["classes"], kept["ignored"], room)
 
 
-def kept_coarse(workspace: Workspace, coarse: Coarse) -> Coarse:
+class _Hashed:
+    """The parts of a coarse map, which must be the same whenever they are read again."""
+
+    def __init__(self, source: CoarseSource) -> None:
+        self.shape, self.dtype = source.shape, source.dtype
+        self._source, self._hashes = source, list[bytes]()
+
+    @property
+    def content(self) -> str:
+        """Return a hash of all values, and of how they are arranged."""
+        found = sha256(repr((self.shape, self.dtype.str, self._source.axis)).encode())
+        found.update(b"".join(self._hashes))
+        return found.hexdigest()
+
+    def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
+        for i, (window, part) in enumerate(self._source):
+            now = sha256(np.ascontiguousarray(in_memory_order(part)).data).digest()
+            if i == len(self._hashes):
+                self._hashes.append(now)
+            elif self._hashes[i] != now:
+                raise Changed(
+                    f"{self._source.name} was changed while the run read it; begin anew with "
+                    "--overwrite."
+                )
+            yield window, part
+
+
+def kept_coarse(workspace: Workspace, coarse: CoarseSummary) -> Coarse:
     """Return the coarse map with its arrays, which are read from the disk as they are needed."""
     loaded: dict[str, Any] = {
         name: Npy(path)  # closed when nobody refers to it any more
@@ -40,18 +142,3 @@ def kept_coarse(workspace: Workspace, coarse: Coarse) -> Coarse:
         coarse.values, loaded.get("classes"), loaded.get("probabilities"),
         loaded.get("ignored"), coarse.ignore_index,
     )  # fmt: skip
-
-
-def without_arrays(coarse: Coarse) -> Coarse:
-    """Return what remains of a coarse map for the store itself."""
-    return replace(coarse, classes=None, probabilities=None, ignored=None)
-
-
-def size_of_arrays(coarse: Coarse) -> int:
-    """Return the bytes of a coarse map's arrays."""
-    return sum(array.nbytes for array in _arrays(coarse).values())
-
-
-def _arrays(coarse: Coarse) -> dict[str, NDArray[Any]]:
-    arrays = {name: getattr(coarse, name) for name in _ARRAYS}
-    return {name: array for name, array in arrays.items() if array is not None}

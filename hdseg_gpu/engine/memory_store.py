@@ -4,6 +4,7 @@ A step may overwrite the results of the previous one. Values fetched from a devi
 together, to wait only once.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from hdseg_gpu.engine.store import Result, Sample
 from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
-from hdseg_gpu.pipeline.doubt import sampled
+from hdseg_gpu.pipeline.doubt import drawn_grid, labels_at_scale, sampled
 from hdseg_gpu.pipeline.evidence import EvidenceContext, cells_of, ignored_cells
 from hdseg_gpu.pipeline.rounds import lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
@@ -111,9 +112,10 @@ class MemoryStore:
         dtype: np.dtype[Any] = (self._image if self._edges is None else self._edges).dtype
         return dtype
 
-    def coarse_labels(self) -> Coarse:
-        """Return the coarse map."""
-        return self.coarse
+    def drawn(self) -> Iterator[Classes]:
+        """Yield the network's classes on its own grid."""
+        grid = drawn_grid(self.coarse.summary, self.shape, self.params.scale)
+        yield labels_at_scale(self.ops, lambda _: self.coarse, all_of(grid, self.coarse.shape))
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return all of the coarse map."""

@@ -27,7 +27,7 @@ from hdseg_gpu.engine.steps import (
     steps,
 )
 from hdseg_gpu.engine.store import Result, Store, Task
-from hdseg_gpu.pipeline.doubt import detail_of, labels_at_scale, patches_of, scattered
+from hdseg_gpu.pipeline.doubt import detail_of, patches_of, scattered
 from hdseg_gpu.pipeline.rounds import WIDE
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.statistics import Spread, added, statistics_of
@@ -165,10 +165,7 @@ class _Runner:
     def _detail(self) -> float:
         store = self.store
         with store.here():
-            drawn = labels_at_scale(
-                store.ops, store.coarse_labels(), store.shape, store.params.scale
-            )
-            return detail_of(store.ops, drawn)
+            return detail_of(store.ops, store.drawn())
 
     def _seeds(self, step: Seeds) -> int:
         store = self.store
@@ -182,8 +179,9 @@ class _Runner:
         if step.last:
             after = _occurring(results, "after", store)
             check_seeds(
-                self.before, after, store.coarse, step.passes, self.stages, store.params.gamma
-            )
+                self.before, after, store.coarse.values, step.passes, self.stages,
+                store.params.gamma,
+            )  # fmt: skip
         return int(self.unknown.sum())
 
     def _contradiction(self, step: Contradiction) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ A task may overwrite any array that a store returns. A store in memory may retur
 arrays themselves, since it has one tile and runs one task at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
-from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
+from hdseg_gpu.core.params import Coarse, CoarseSummary, ImageStatistics, Params
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import GridMapping, Shape, Window
 from hdseg_gpu.engine.steps import Seeds
@@ -51,8 +51,8 @@ class Store(Protocol):
         """Return (H, W)."""
 
     @property
-    def coarse(self) -> Coarse:
-        """Return the coarse map, perhaps without its arrays: see ``coarse_at``."""
+    def coarse(self) -> Coarse | CoarseSummary:
+        """Return the coarse map, or what is known without its values: see ``coarse_at``."""
 
     @property
     def statistics(self) -> ImageStatistics:
@@ -116,8 +116,8 @@ class Store(Protocol):
     def here(self) -> AbstractContextManager[None]:
         """Return a context in which ops of the backend may be called outside tasks."""
 
-    def coarse_labels(self) -> Coarse:
-        """Return the coarse map with labels, or with probabilities that fit into memory."""
+    def drawn(self) -> Iterator[Classes]:
+        """Yield the network's classes on its own grid, in strips as ``detail_of`` takes them."""
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""

@@ -2,24 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from hdseg_gpu.core import validate
+from hdseg_gpu.core.coarse_map import coarse_cost
 from hdseg_gpu.core.memory import Budget, peak, resident
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import FileReport, Stages, note_precision, report_of
-from hdseg_gpu.engine.budget import Need
 from hdseg_gpu.engine.fallback import Job, within_memory
 from hdseg_gpu.engine.workspace import folder_for
 from hdseg_gpu.executors.progress import TileProgress
 from hdseg_gpu.io import write_labels
+from hdseg_gpu.io.coarse_source import CoarseSource
 from hdseg_gpu.io.identity import Watch
 from hdseg_gpu.io.inputs import Input, check_unchanged, check_values, reading, source_of
 from hdseg_gpu.ops import Ops
-from hdseg_gpu.pipeline.ignored import continued
 
 MOST = 32 << 20  # pixels; larger images are refined tile by tile
 # Bytes per pixel besides the image. 17 were measured where 3 % of the pixels are unknown; each
@@ -27,14 +28,20 @@ MOST = 32 << 20  # pixels; larger images are refined tile by tile
 _FOR_PIXEL = 100
 
 
-def fits(need: Need, allowed: Budget, target: Path) -> bool:
+def fits(
+    given: Input, edge_map: Input | None, coarse: CoarseSource, allowed: Budget, target: Path
+) -> bool:
     """Return whether a picture is so small that tiles would only take time.
 
     Not if there is an unfinished run for its output, which is to be continued or removed.
     """
-    pixels = need.shape[0] * need.shape[1]
-    each = 3 * need.channels * need.itemsize + 3 * need.boundary_bytes + _FOR_PIXEL
-    takes = pixels * each + need.decoding + need.held
+    sources = [source_of(each) for each in (given, edge_map) if each is not None]
+    image, pixels = sources[0], prod(sources[0].shape)
+    values = (image.channels - given.alpha) * image.dtype.itemsize
+    values += sum(other.dtype.itemsize for other in sources[1:])
+    takes = pixels * (3 * values + _FOR_PIXEL) + max(each.decoding for each in sources)
+    takes += sum(each.held for each in sources) + coarse.whole_room()
+    takes += coarse_cost(coarse.shape, coarse.axis, coarse.dtype)
     return pixels <= MOST and takes <= allowed.left and not folder_for(target).exists()
 
 
@@ -69,7 +76,7 @@ class WholeFile:
         strengths = None
         if edges is not None:
             strengths = validate.edge_strengths(edges, image.shape[:2])
-        job = Job(image, strengths, continued(self.network), self.params, with_probabilities=False)
+        job = Job(image, strengths, self.network, self.params, with_probabilities=False)
         ops, outcome = within_memory(
             self.ops, job, self.device_memory, stages, final=self.final
         )  # fmt: skip
@@ -85,7 +92,7 @@ class WholeFile:
         with stages("writing"):
             write_labels(target, labels, source.georeference, overwrite=overwrite)
         report = report_of(
-            ops.name, source.shape, self.network.shape, self.network, self.params, outcome.sigma,
+            ops.name, source.shape, self.network.summary, self.params, outcome.sigma,
             found.seeds.passes, found.doubt, found.tally, stages,
         )  # fmt: skip
         return FileReport(

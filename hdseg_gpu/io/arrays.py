@@ -1,5 +1,9 @@
-"""The .npy and .npz files of NumPy."""
+"""The arrays of .npy and .npz files, of any number of dimensions."""
 
+import os
+import tempfile
+from contextlib import ExitStack, suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -8,38 +12,143 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
-from hdseg_gpu.io.npy import Header, Npy, read_header
+from hdseg_gpu.io.npy import Npy, read_header
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
 
 _SUFFIX = ".npy"  # of the arrays in a .npz
+_PIECE = 1 << 20  # bytes that are unpacked at a time
+
+
+def open_array(
+    path: Path, key: str | None = None, budget: Budget | None = None
+) -> "Npy | NpzMember":
+    """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`.
+
+    Parts are read as they are needed. It is to be closed.
+    """
+    with decoding(path):
+        npy = path.suffix.lower() == _SUFFIX
+        found = Npy(path) if npy else NpzMember(path, key, budget or budget_of(None))
+    if prod(found.shape) == 0:
+        found.close()
+        raise InvalidInput(f"{path} holds no pixels, its shape is {found.shape}.")
+    return found
 
 
 def read_array(
     path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
 ) -> NDArray[Any]:
-    """Return the array of a .npy file, or the only array, or that named `key`, of a .npz file.
+    """Return all of such an array.
 
     cost: further bytes that the array will need.
     """
     budget = budget or budget_of(None)
-    if path.suffix.lower() == _SUFFIX:
-        with decoding(path), Npy(path) as npy:
-            _require(path, npy, budget, cost)
-            found: NDArray[Any] = npy[...]
-    else:
-        with (
-            decoding(path),
-            Stored(path) as file,
-            file.stream() as stream,
-            open_zip(path, stream, budget) as store,
-        ):
-            found = _member(path, store, _chosen(path, store, key), budget, cost)
-    if found.size == 0:
-        raise InvalidInput(f"{path} contains no pixels, its shape is {found.shape}.")
-    return found
+    with open_array(path, key, budget) as array:
+        require_room(path, array, budget, cost(array.shape, array.dtype))
+        return array[...]
+
+
+def require_room(path: Path, array: "Npy | NpzMember", budget: Budget, besides: int) -> None:
+    """Refuse an array that is too large to be read whole."""
+    budget.require(
+        array.nbytes + besides,
+        f"{path}: its array of the shape {array.shape} and type {array.dtype}",
+        "save a smaller one",
+    )
+
+
+class NpzMember:
+    """An array of a .npz file. Whoever wants parts gets them from a temporary file without a name.
+
+    For it can only be unpacked from its beginning.
+    """
+
+    def __init__(self, path: Path, key: str | None, budget: Budget) -> None:
+        """Read the header of the array."""
+        self.name, self.bytes_read = str(path), 0
+        self._path, self._lock = path, Lock()
+        self._unpacked: Npy | None = None
+        with ExitStack() as stack:
+            stream = stack.enter_context(stack.enter_context(Stored(path)).stream())
+            self._store = stack.enter_context(open_zip(path, stream, budget))
+            self._member = _chosen(path, self._store, key)
+            with open_member(path, self._store, self._member) as member:
+                header = read_header(f"{path}: {self._member}", member.read)
+            self._files = stack.pop_all()
+        self.shape, self.dtype, self.nbytes = header.shape, header.dtype, header.nbytes
+        self.fortran = header.fortran and len(header.shape) > 1
+        self._length = header.length
+
+    def __getitem__(self, at: Any) -> NDArray[Any]:
+        """Return the part that slices without steps cut out, one for each axis; `...` is all."""
+        if at is Ellipsis and self._unpacked is None:
+            with decoding(self._path):
+                values = np.empty(prod(self.shape), self.dtype)
+                self._unpack(values.view(np.uint8).data)
+                return values.reshape(self.shape, order="F" if self.fortran else "C")
+        with self._lock:
+            if self._unpacked is None:
+                self._unpacked = self._in_a_file()
+        found: NDArray[Any] = self._unpacked[at]
+        return found
+
+    def _in_a_file(self) -> Npy:
+        """Return the array in a file that goes with the process."""
+        folder = tempfile.gettempdir()
+        try:
+            handle, name = tempfile.mkstemp(".npy", "hdseg-", folder)
+            try:
+                with os.fdopen(handle, "wb") as target:
+                    os.posix_fallocate(target.fileno(), 0, self._length + self.nbytes)
+                    with decoding(self._path):
+                        self._unpack(target, header=True)
+                return Npy(Path(name))
+            finally:
+                with suppress(OSError):
+                    os.unlink(name)
+        except OSError as error:
+            raise InvalidInput(
+                f"{self.name} needs a temporary file for its array, and {folder} does not take it: "
+                f"{error.strerror}; save the array as .npy."
+            ) from error
+
+    def _unpack(self, target: Any, *, header: bool = False) -> None:
+        """Unpack the values into a buffer, or with their header into a file."""
+        size, done = self.nbytes, 0
+        with open_member(self._path, self._store, self._member) as stream:
+            start = stream.read(self._length)
+            if header:
+                target.write(start)
+            while done < size:
+                piece = stream.read(min(size - done, _PIECE))
+                if not piece:
+                    raise InvalidInput(
+                        f"{self._path} cannot be read, it may be damaged or cut short: "
+                        f"{self._member} ends after {done} of {size} bytes."
+                    )
+                if header:
+                    target.write(piece)
+                else:
+                    target[done : done + len(piece)] = piece
+                done += len(piece)
+            stream.read(1)  # at the end, the checksum is looked at
+        self.bytes_read += self._store.getinfo(self._member).compress_size
+
+    def close(self) -> None:
+        """Give the files back."""
+        if self._unpacked is not None:
+            self._unpacked.close()
+        self._files.close()
+
+    def __enter__(self) -> "NpzMember":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
@@ -58,31 +167,3 @@ def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
 
 def _listed(names: list[str]) -> str:
     return f"{names}" if len(names) <= 20 else f"{names[:20]} and {len(names) - 20} more"
-
-
-def _member(path: Path, store: ZipFile, name: str, budget: Budget, cost: Cost) -> NDArray[Any]:
-    """Return an array of a .npz file; only the bytes that its header announces are read."""
-    with open_member(path, store, name) as stream:
-        header = read_header(f"{path}: {name}", stream.read)
-        _require(path, header, budget, cost)
-        values = np.empty(header.nbytes // max(1, header.dtype.itemsize), header.dtype)
-        target, done = values.view(np.uint8).data, 0
-        while done < len(target):
-            piece = stream.read(min(len(target) - done, 1 << 20))
-            if not piece:
-                raise InvalidInput(
-                    f"{path} cannot be read, it may be damaged or cut short: {name} ends after "
-                    f"{done} of {len(target)} bytes."
-                )
-            target[done : done + len(piece)] = piece
-            done += len(piece)
-        stream.read(1)  # reading the end verifies the checksum
-    return values.reshape(header.shape, order="F" if header.fortran else "C")
-
-
-def _require(path: Path, array: Header | Npy, budget: Budget, cost: Cost) -> None:
-    budget.require(
-        array.nbytes + cost(array.shape, array.dtype),
-        f"{path}: its array of shape {array.shape} and dtype {array.dtype}",
-        "save a smaller one",
-    )

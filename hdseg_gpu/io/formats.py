@@ -29,13 +29,14 @@ class Format:
     read : function, optional
         ``read(path, **options)`` returns an ``ImageSource``. None: write-only.
     takes : tuple of str
-        The options of `read`, among level, key, budget, as_labels, later and trust_vrt; see
-        ``io.open.open_within``. Any other option is refused.
-    read_array : function, optional
-        ``read_array(path, key, budget, cost)`` returns an array of any number of dimensions, so
-        that a file may hold class probabilities on any axis.
+        The options that `read` has, of level, key, budget, as_labels, class_axis, later and
+        trust_vrt; see ``io.open.open_within``. Callers who pass another level or key are told that
+        it does not apply.
+    open_array : function, optional
+        ``open_array(path, key, budget)`` returns an array of any number of dimensions, of which
+        parts are read, so that a file may hold class probabilities on any axis.
     planes : bool
-        Whether the channels of a coarse map are class probabilities.
+        Whether the channels of a coarse map are class probabilities, if they are no colours.
     write : function, optional
         ``write(path, labels, georeference)`` writes a ``LabelSource`` to a path that does not
         exist. None: read-only.
@@ -58,7 +59,7 @@ class Format:
     suffixes: tuple[str, ...]
     read: Function | None = None
     takes: tuple[str, ...] = ()
-    read_array: Function | None = None
+    open_array: Function | None = None
     planes: bool = False
     write: Function | None = None
     most: int | None = None
@@ -71,11 +72,11 @@ class Format:
 
 _TIFF: dict[str, Any] = {
     "read": "tiff_source:open_tiff", "takes": ("level", "budget", "as_labels"),
-    "places": True, "pyramid": True,
+    "planes": True, "places": True, "pyramid": True,
 }  # fmt: skip
 _ZARR: dict[str, Any] = {
-    "read": "zarr_source:open_zarr", "takes": ("level", "key", "budget"), "planes": True,
-    "store": True, "extra": "io",
+    "read": "zarr_source:open_zarr", "takes": ("level", "key", "budget", "class_axis"),
+    "planes": True, "store": True, "extra": "io",
 }  # fmt: skip
 _PICTURE: dict[str, Any] = {
     "read": "picture_source:open_picture", "takes": ("budget", "as_labels", "later"),
@@ -84,7 +85,7 @@ _RASTER: dict[str, Any] = {
     "read": "raster_source:open_raster", "extra": "geo",
     "takes": ("level", "budget", "as_labels", "trust_vrt"),
 }  # fmt: skip
-_ARRAY: dict[str, Any] = {"read_array": "arrays:read_array"}
+_ARRAY: dict[str, Any] = {"open_array": "arrays:open_array"}
 _SLIDE: dict[str, Any] = {"takes": ("level", "budget"), "extra": "wsi"}
 
 FORMATS: tuple[Format, ...] = (

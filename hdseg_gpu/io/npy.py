@@ -1,12 +1,13 @@
 """Parts of .npy files, and the headers of NumPy's arrays."""
 
 import io
+import os
 import struct
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ class Npy:
 
     def __getitem__(self, at: Any) -> NDArray[Any]:
         """Return the part that slices without steps cut out, one for each axis; `...` is all."""
-        bounds = [each.indices(n)[:2] for each, n in zip(self._slices(at), self.shape, strict=True)]
+        bounds = _bounds(at, self.shape)
         found = np.empty([max(0, end - start) for start, end in bounds], self.dtype)
         if found.size == 0:
             return found
@@ -141,27 +142,12 @@ class Npy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _slices(self, at: Any) -> list[slice]:
-        given = list(at) if isinstance(at, tuple) else [at]
-        if Ellipsis in given:
-            i = given.index(Ellipsis)
-            given[i : i + 1] = [slice(None)] * (len(self.shape) - len(given) + 1)
-        return given + [slice(None)] * (len(self.shape) - len(given))
-
     def _fill(
         self, target: NDArray[Any], shape: tuple[int, ...], bounds: list[tuple[int, int]]
     ) -> None:
         """Fetch the part of an array whose last axis runs fastest, in as few pieces as can be."""
-        split = len(shape)  # all axes from here on are wanted whole
-        while split > 0 and bounds[split - 1] == (0, shape[split - 1]):
-            split -= 1
-        outer, strides = bounds[: max(split - 1, 0)], _strides(shape)
-        start = bounds[split - 1][0] * strides[split - 1] if split else 0
-        pieces = target.reshape(-1).view(np.uint8).data
-        run = target.nbytes // prod(end - first for first, end in outer)
-        for i, offset in enumerate(_offsets(outer, strides)):
-            position = self._begin + (offset + start) * self.dtype.itemsize
-            self._file.fetch_into(position, pieces[i * run : (i + 1) * run])
+        for offset, piece in _pieces(target, shape, bounds):
+            self._file.fetch_into(self._begin + offset, piece)
 
     def _fill_turned(self, target: NDArray[Any], bounds: list[tuple[int, int]]) -> None:
         """Fetch the part of an array whose first axis runs fastest, some columns at a time."""
@@ -171,6 +157,79 @@ class Npy:
             self._fill(block, shape, part)
             place = [slice(a - c, b - c) for (a, b), (c, _) in zip(part, backwards, strict=True)]
             target.T[tuple(place)] = block
+
+
+class NewNpy:
+    """An array that is written part by part into a .npy file, and can be read back meanwhile.
+
+    Indexed by slices, or by the number of a row. What is written nowhere is 0.
+    """
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Write the header; `stream` is a file that is empty and can be read."""
+        self.shape, self.dtype = shape, dtype
+        described = {
+            "descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape,
+        }  # fmt: skip
+        # Not by np.save, which does not say why a file cannot be written.
+        np.lib.format.write_array_header_1_0(stream, described)
+        stream.flush()
+        self._stream, self._begin = stream, stream.tell()
+        stream.truncate(self._begin + prod(shape) * dtype.itemsize)
+
+    def __setitem__(self, at: Any, values: NDArray[Any]) -> None:
+        """Write a part."""
+        bounds = _bounds(at, self.shape)
+        part = np.ascontiguousarray(values, self.dtype)
+        assert part.size == prod(end - start for start, end in bounds)
+        for offset, piece in _pieces(part, self.shape, bounds):
+            done = 0
+            while done < len(piece):
+                place = self._begin + offset + done
+                done += os.pwrite(self._stream.fileno(), piece[done:], place)
+
+    def __getitem__(self, at: Any) -> NDArray[Any]:
+        """Return a part."""
+        bounds = _bounds(at, self.shape)
+        part = np.empty([end - start for start, end in bounds], self.dtype)
+        for offset, piece in _pieces(part, self.shape, bounds):
+            done = 0
+            while done < len(piece):
+                place = self._begin + offset + done
+                count = os.preadv(self._stream.fileno(), [piece[done:]], place)
+                if not count:
+                    raise Short("the file was cut short while it was written")
+                done += count
+        return part[0] if isinstance(at, int) else part
+
+
+def _bounds(at: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return what slices without steps cut out, one for each axis; `...` is all."""
+    given = list(at) if isinstance(at, tuple) else [at]
+    given = [slice(each, each + 1) if isinstance(each, int) else each for each in given]
+    if Ellipsis in given:
+        i = given.index(Ellipsis)
+        given[i : i + 1] = [slice(None)] * (len(shape) - len(given) + 1)
+    given += [slice(None)] * (len(shape) - len(given))
+    return [each.indices(n)[:2] for each, n in zip(given, shape, strict=True)]
+
+
+def _pieces(
+    part: NDArray[Any], shape: tuple[int, ...], bounds: list[tuple[int, int]]
+) -> Iterator[tuple[int, memoryview]]:
+    """Yield the bytes of a part of an array whose last axis runs fastest, and where they lie in it.
+
+    They are in as few pieces as can be. part: contiguous.
+    """
+    split = len(shape)  # all axes from here on are wanted whole
+    while split > 0 and bounds[split - 1] == (0, shape[split - 1]):
+        split -= 1
+    outer, strides = bounds[: max(split - 1, 0)], _strides(shape)
+    start = bounds[split - 1][0] * strides[split - 1] if split else 0
+    pieces = part.reshape(-1).view(np.uint8).data
+    run = part.nbytes // prod(end - first for first, end in outer)
+    for i, offset in enumerate(_offsets(outer, strides)):
+        yield (offset + start) * part.dtype.itemsize, pieces[i * run : (i + 1) * run]
 
 
 def _halved(bounds: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:

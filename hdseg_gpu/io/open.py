@@ -65,6 +65,7 @@ def open_within(
     trust_vrt: bool = False,
     later: bool = False,
     as_labels: bool = False,
+    class_axis: int | None = None,
 ) -> ImageSource:
     """Return an image as ``open_image`` does, within a memory budget.
 
@@ -73,7 +74,9 @@ def open_within(
     later : bool
         Whether an image without random access is decoded only at its first read.
     as_labels : bool
-        Whether palette indices are returned unchanged; otherwise they become colours.
+        Whether the indices of a colour palette are left as they are; otherwise they become colours.
+    class_axis : int, optional
+        Of a coarse map: which axis has the classes, where an array does not say so itself.
 
     """
     level = checks.integer("level", level, 0)
@@ -95,7 +98,7 @@ def open_within(
     assert chosen.read is not None
     options = {
         "budget": budget, "level": level, "key": key, "trust_vrt": trust_vrt, "later": later,
-        "as_labels": as_labels,
+        "as_labels": as_labels, "class_axis": class_axis,
     }  # fmt: skip
     taken = {name: options[name] for name in chosen.takes}
     source: ImageSource = loaded(chosen.read)(path, **taken)

@@ -9,7 +9,7 @@ AT_ONCE = 8 << 20  # bytes of pixels
 
 
 def parts_of(window: Window, storage: Shape, pixel: int) -> Iterator[Window]:
-    """Yield the parts of a window, each of whole tiles of `storage` and at most about 8 MiB.
+    """Yield the parts of a window, each of whole tiles of `storage`, and some 8 MiB if they fit.
 
     pixel : bytes per pixel.
     """
@@ -30,7 +30,8 @@ def _step(storage: Shape, pixel: int) -> Shape:
     side = isqrt(max(1, AT_ONCE // pixel))
     high = max(1, side // storage[0]) * storage[0]
     wide = max(1, AT_ONCE // pixel // high // storage[1]) * storage[1]
-    return high, wide
+    # Tiles that are wider than that come fewer below each other.
+    return max(1, min(high, AT_ONCE // pixel // wide) // storage[0]) * storage[0], wide
 
 
 def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:

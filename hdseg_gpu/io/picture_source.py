@@ -121,6 +121,7 @@ class PictureLater(ImageSource):
             self._let_go()
             if self._decoded is not None:
                 self._decoded.close()
+                self._decoded = None  # its pixels are nobody's any more
 
 
 def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:

@@ -33,9 +33,10 @@ class ImageSource(ABC):
     shape: Shape
     channels: int
     dtype: np.dtype[Any]
-    alpha: bool | None = None  # whether the last channel is alpha; None: unknown
-    storage: Shape  # rows and columns of a tile, strip or chunk, which is decoded as a whole
-    levels: tuple[Shape, ...] = ()  # shapes of all resolutions, including this one
+    alpha: bool | None = None  # whether the last channel is alpha; None: it cannot be told
+    coloured: bool = False  # whether the channels are colours, by the file's own word
+    storage: Shape  # rows and columns that are stored, and decoded, together
+    levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
     georeference: Georeference | None = None
     bytes_read: int = 0  # stored bytes fetched so far
     held: int = 0  # bytes that caches may grow by after opening

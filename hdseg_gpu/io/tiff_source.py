@@ -50,7 +50,8 @@ _CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
 }  # fmt: skip
 # Decoders that accept a limit on their output.
 _TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
-# Data that tifffile would look for in other pages or beside the file.
+_GREY = (0, 1)  # of PhotometricInterpretation: white or black is 0
+# What tifffile would look for in other pages or beside the file.
 _KINDS = ("lsm", "scanimage", "ndpi", "micromanager", "mmstack", "ndtiff", "stk")
 
 
@@ -135,6 +136,7 @@ class TiffSource(ImageSource):
         self._stored = np.dtype(page.dtype)
         self.dtype = self._stored if self._colours is None else np.dtype(np.uint8)
         self.alpha = self._colours is None and has_alpha(page)
+        self.coloured = int(page.photometric) not in _GREY
         rows_alone = layout.plain is not None and layout.noun == "strip"
         self.storage = (1, layout.segment[1]) if rows_alone else layout.segment
         self._decode = page.decode

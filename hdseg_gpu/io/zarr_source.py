@@ -149,7 +149,11 @@ def _chunks_in_shard(array: Any) -> int:
 
 
 def open_zarr(
-    where: Path | Any, level: int = 0, key: str | None = None, budget: Budget | None = None
+    where: Path | Any,
+    level: int = 0,
+    key: str | None = None,
+    budget: Budget | None = None,
+    class_axis: int | None = None,
 ) -> ImageSource:
     """Return a source of the windows of a Zarr array or an OME-Zarr image.
 
@@ -163,31 +167,41 @@ def open_zarr(
     level : int
         The resolution of an OME-Zarr image, 0 is full resolution.
     key : str, optional
-        Path of an array or a group within the group, such as "labels/cells".
+        Path of an array or a group within the group, "labels/cells" say.
+    class_axis : int, optional
+        The axis of a coarse map's classes, however many. Where it is 0, the default, few channels
+        may be the last axis, too. None: it is an image.
 
     """
     if not isinstance(where, str | Path):
         with _opening(_name_of(where)):
-            return _source(where, _name_of(where), level, key, None, budget)
+            return _source(where, _name_of(where), level, key, None, budget, class_axis)
     budget = budget or budget_of(None)
     name, store = str(where), _store(Path(where), budget)
     try:
         with _opening(name):
             import zarr
 
-            return _source(zarr.open(store, mode="r"), name, level, key, store, budget)
+            node = zarr.open(store, mode="r")
+            return _source(node, name, level, key, store, budget, class_axis)
     except BaseException:
         store.close()
         raise
 
 
 def _source(
-    node: Any, name: str, level: int, key: str | None, store: Any, budget: Budget | None
+    node: Any,
+    name: str,
+    level: int,
+    key: str | None,
+    store: Any,
+    budget: Budget | None,
+    class_axis: int | None,
 ) -> ImageSource:
     if key is not None:
         node, name = _member(node, name, key), f"{name}/{key}"
     if not _is_group(node):
-        return _plain(node, name, level, store, budget)
+        return _plain(node, name, level, store, budget, class_axis)
     attributes = dict(node.attrs)
     picture = multiscale(attributes, name)
     if picture is not None:
@@ -201,16 +215,18 @@ def _source(
             if arrays or groups
             else f"{name} is a group without arrays; name another store."
         )
-    return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store, budget)
+    return _plain(node[arrays[0]], f"{name}/{arrays[0]}", level, store, budget, class_axis)
 
 
-def _plain(array: Any, name: str, level: int, store: Any, budget: Budget | None) -> ImageSource:
+def _plain(
+    array: Any, name: str, level: int, store: Any, budget: Budget | None, class_axis: int | None
+) -> ImageSource:
     """Return the source of an array without OME-Zarr metadata."""
     # Axis names are a field of v3; in v2 xarray puts them into the attributes.
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_XARRAY)
     axes = ["c" if str(each).lower() in _CHANNELS else str(each).lower() for each in named or ()]
     if len(set(axes)) != len(array.shape) or not {"y", "x"} <= set(axes):
-        axes = _guessed(name, array.shape)
+        axes = _guessed(name, array.shape, class_axis)
     source = ZarrSource(name, array, axes, store=store, budget=budget)
     _check_level(name, level, source.levels)
     return source
@@ -234,13 +250,19 @@ def _picture(
     return ZarrSource(name, arrays[level], picture.axes, levels, place, store, budget)
 
 
-def _guessed(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Return the axes of an array without axis names."""
+def _guessed(name: str, shape: tuple[int, ...], class_axis: int | None) -> list[str]:
+    """Return the axes of an array that does not name them."""
     if len(shape) == 2:
         return ["y", "x"]
+    if len(shape) == 3 and class_axis:
+        axes = ["y", "x"]
+        axes.insert(class_axis, "c")
+        return axes
     if len(shape) == 3 and shape[2] <= _MOST_CHANNELS:
         return ["y", "x", "c"]
     if len(shape) == 3 and shape[0] <= _MOST_CHANNELS:
+        return ["c", "y", "x"]
+    if len(shape) == 3 and class_axis == 0:
         return ["c", "y", "x"]
     raise InvalidInput(
         f"{name} has shape {shape}; expected (H, W), (H, W, C) or (C, H, W) with at most "

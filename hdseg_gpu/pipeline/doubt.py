@@ -5,14 +5,15 @@ resolution than its output has draws smooth ones, a map reduced from a sharp mas
 single pixels. Second, colours next to a boundary that contradict it.
 """
 
+from collections.abc import Callable, Iterable
 from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes, wall_of
-from hdseg_gpu.core.params import Coarse
-from hdseg_gpu.core.windows import Shape, Window, all_of, between, whole
+from hdseg_gpu.core.params import Coarse, CoarseSummary
+from hdseg_gpu.core.windows import GridMapping, Shape, Window, between, placed, whole
 from hdseg_gpu.ops import Band, Evidence, Ops
 from hdseg_gpu.pipeline.evidence import Cells
 from hdseg_gpu.pipeline.rounds import Lengths
@@ -24,6 +25,7 @@ _CONTRADICTION = (0.54, 0.64)
 _DETAIL = 0.1
 _PER_DETAIL = 0.25
 MOST_DETAIL = 0.2  # more than that leaves no doubt, whatever the colours say
+OVERLAP = 8  # rows: twice as far as the blur reaches, see Ops.boundary_detail
 _NEAR = (1.0, 2.0)  # distances at which contradiction is measured, in units of the scale
 # Where there is more unknown than this it is measured on some patches, which are chosen alike
 # whatever part of the picture is at hand.
@@ -31,9 +33,18 @@ PATCH = 256  # pixels
 SAMPLE = 1 << 18
 
 
-def detail_of(ops: Ops, coarse: Classes) -> float:
-    """Return how many pixels of a coarse map (h, w) a blur would flip, for each of its edges."""
-    flips, edges = ops.boundary_detail(coarse)
+def detail_of(ops: Ops, strips: Iterable[Classes]) -> float:
+    """Return how many pixels of a coarse map (h, w) a blur would flip, for each of its edges.
+
+    strips: all its rows; each strip begins with the last OVERLAP rows of the one before.
+    """
+    flips = edges = 0
+    for i, strip in enumerate(strips):
+        # What strips share is in both of them. At a strip's end the blur misses some rows: it
+        # misses the same ones in what is shared, so the difference is right.
+        more = ops.boundary_detail(strip)
+        shared = ops.boundary_detail(strip[:OVERLAP]) if i else (0, 0)
+        flips, edges = flips + more[0] - shared[0], edges + more[1] - shared[1]
     return max(flips / max(edges, 1), 1e-4)
 
 
@@ -174,17 +185,28 @@ def contradiction_of(counts: NDArray[np.int64]) -> float:
     return float(2 * np.average(wrong / np.maximum(total, 1), weights=np.sqrt(total)))
 
 
-def labels_at_scale(ops: Ops, coarse: Coarse, shape: Shape, scale: float) -> Classes:
-    """Return the network's classes on the grid its scale speaks of: an enlarged map's own."""
-    labels = coarse.classes
-    if labels is None:
-        assert coarse.probabilities is not None
-        same = all_of(coarse.shape, coarse.shape)
-        labels = ops.upsample_argmax(coarse.probabilities, same, "linear")
+def drawn_grid(coarse: CoarseSummary, shape: Shape, scale: float) -> Shape:
+    """Return the grid that the network's scale speaks of: an enlarged map's own is smaller."""
     if scale <= coarse.scale_to(shape) * (1 + 1e-9):
-        return labels
-    grid = (
+        return coarse.shape
+    return (
         min(coarse.shape[0], max(1, round(shape[0] / scale))),
         min(coarse.shape[1], max(1, round(shape[1] / scale))),
     )
-    return ops.upsample_labels(labels, all_of(grid, coarse.shape))
+
+
+def labels_at_scale(ops: Ops, read: Callable[[Window], Coarse], place: GridMapping) -> Classes:
+    """Return the network's classes in a window of such a grid, where `place` has it.
+
+    read: returns the part of the coarse map in a window of its own.
+    """
+    around = placed(place.part, place.grid, place.grid)
+    coarse, part = read(around.part), around.part
+    labels = coarse.classes
+    if labels is None:
+        assert coarse.probabilities is not None
+        part = place.part
+        labels = ops.upsample_argmax(coarse.probabilities, around, "linear")
+    if place.shape == place.grid and place.window == part:
+        return labels
+    return ops.upsample_labels(labels, place._replace(part=part))

@@ -186,10 +186,10 @@ def ignored_cells(
 
 
 def part_of(coarse: Coarse, part: Window) -> Coarse:
-    """Return a part of a coarse map in host memory, or in a file."""
+    """Return a part of a coarse map whose arrays are in files."""
 
     def of(array: NDArray[Any] | None) -> Any:
-        return None if array is None else np.array(array[..., *part.slices], order="C")
+        return None if array is None else np.ascontiguousarray(array[..., *part.slices])
 
     return replace(
         coarse,

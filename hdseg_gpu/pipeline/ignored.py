@@ -4,9 +4,9 @@ Classes are first extended into them, so that thinning sees no boundary there, a
 the image's border. Then they become walls, to which no edge leads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,26 @@ from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
-_VALUES = 1 << 20  # that are worked on at a time
+_STRIP = 1 << 21  # values that are looked at together
+_VALUES = 1 << 18  # that are worked on at a time
+
+
+class Rows(Protocol):
+    """An array (h, w) of which rows are read and written: NumPy's, or one in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (h, w)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of its values."""
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Return the rows of a slice, or one row."""
+
+    def __setitem__(self, rows: Any, values: NDArray[Any]) -> None:
+        """Replace them."""
 
 
 def continued(coarse: Coarse) -> Coarse:
@@ -25,28 +44,83 @@ def continued(coarse: Coarse) -> Coarse:
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
-    (height, width), far = coarse.shape, sum(coarse.shape)  # as good as infinite
-    away, row = np.empty(coarse.shape, np.int32), np.empty(coarse.shape, np.int32)
-    classes = np.empty_like(coarse.classes)
-    # The nearest row in each column first, then the nearest column in each row; some at a time.
-    for part in _parts(width, height):
-        start = np.where(coarse.ignored[:, part], far, 0).T
-        away[:, part], row[:, part] = (found.T for found in _nearest(start))
-    for part in _parts(height, width):
-        _, column = _nearest(away[part])
-        up = np.take_along_axis(row[part], column, axis=1)
-        classes[part] = coarse.classes[up, column]
+    classes: NDArray[Any] = coarse.classes.copy()
+    go_on_beneath(classes, coarse.ignored, np.empty)
     return replace(coarse, classes=classes)
 
 
-def _parts(count: int, length: int) -> Iterator[slice]:
-    """Yield so many lines of a length, some at a time."""
-    step = max(1, _VALUES // length)
-    return (slice(first, first + step) for first in range(0, count, step))
+def go_on_beneath(
+    classes: Rows, ignored: Rows, room: Callable[[tuple[int, int], np.dtype[Any]], Rows]
+) -> None:
+    """Put the nearest class, in city blocks, into each pixel to ignore. Some are not ignored.
+
+    room: makes an array in which is noted, for each strip of rows, what lies above it.
+
+    The nearest pixel in each column comes first, then the nearest column in each row. Of what lies
+    above, and then of what lies below, a strip has to know the last row alone.
+    """
+    height, width = classes.shape
+    step = max(1, _STRIP // width)
+    strips = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+    above_at = room((len(strips), width), np.dtype(np.int32))
+    above = room((len(strips), width), classes.dtype)
+    far = np.int32(height + width)  # as good as infinite
+    at, seen = np.full(width, -far, np.int32), np.zeros(width, classes.dtype)
+    for i, rows in enumerate(strips):
+        above_at[i], above[i] = at, seen
+        own, holes = classes[rows], ignored[rows]
+        if holes.any():
+            here = _seen_before(own, holes, rows.start, at, seen)
+            at, seen = here[0][-1], here[1][-1]
+        else:
+            at, seen = np.full_like(at, rows.stop - 1), own[-1]
+    at, seen = np.full(width, height + far, np.int32), np.zeros(width, classes.dtype)
+    for i, rows in reversed(list(enumerate(strips))):
+        own, holes = classes[rows], ignored[rows]
+        if not holes.any():
+            at, seen = np.full_like(at, rows.start), own[0]
+            continue
+        up, first = _seen_before(own, holes, rows.start, above_at[i], above[i])
+        # Upside down, rows count backwards from 0.
+        down, second = _seen_before(own[::-1], holes[::-1], 1 - rows.stop, -at, seen)
+        down, second = -down[::-1], second[::-1]
+        at, seen = down[0], second[0]
+        row = np.arange(rows.start, rows.stop, dtype=np.int32)[:, None]
+        before = row - up <= down - row
+        away = np.minimum(np.where(before, row - up, down - row), far)
+        classes[rows] = _across(away, np.where(before, first, second))
 
 
-def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return min_j(start[:, j] + |i - j|) for each i of a row, and such a j."""
+def _seen_before(
+    classes: NDArray[Any],
+    ignored: NDArray[np.bool_],
+    top: int,
+    at: NDArray[np.int32],
+    seen: NDArray[Any],
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Return, for each pixel, the last row up to it that is not to be ignored, and its class.
+
+    top: row of the first line; at, seen: the same of the line before.
+    """
+    row = np.arange(len(classes), dtype=np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(ignored, np.int32(-1), row), axis=0)
+    found = np.take_along_axis(classes, np.maximum(last, 0), axis=0)
+    inside = last >= 0
+    return np.where(inside, last + np.int32(top), at), np.where(inside, found, seen)
+
+
+def _across(away: NDArray[np.int32], classes: NDArray[Any]) -> NDArray[Any]:
+    """Return, for each pixel of rows, the class of the column that is nearest with what it adds."""
+    found = np.empty_like(classes)
+    step = max(1, _VALUES // away.shape[1])
+    for top in range(0, len(away), step):
+        rows = slice(top, top + step)
+        found[rows] = np.take_along_axis(classes[rows], _nearest(away[rows]), axis=1)
+    return found
+
+
+def _nearest(start: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a j with the least start[:, j] + |i - j| for each i of a row."""
     count = start.shape[1]
     index = np.arange(count)
     # Value and index in one number, so that a running minimum carries both along.
@@ -54,7 +128,8 @@ def _nearest(start: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     behind = ((start + index) * count + index)[:, ::-1]
     behind = np.minimum.accumulate(behind, axis=1)[:, ::-1]
     before, after = ahead // count + index - count, behind // count - index
-    return np.minimum(before, after), np.where(before <= after, ahead % count, behind % count)
+    found: NDArray[np.int64] = np.where(before <= after, ahead % count, behind % count)
+    return found
 
 
 def raise_walls(

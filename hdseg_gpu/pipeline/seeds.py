@@ -1,6 +1,7 @@
 """Seeds: the pixels whose class is kept. All others are the unknown band."""
 
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,13 +102,16 @@ def seeded(ops: Ops, seeds: Classes, count: int) -> NDArray[np.int64]:
 def check_seeds(
     before: NDArray[np.bool_],
     after: NDArray[np.bool_],
-    coarse: Coarse,
+    labels: NDArray[Any],
     passes: int,
     stages: Stages,
     gamma: float = 0.0,
 ) -> None:
-    """Say which of the classes that were there before lost all seeds; refuse when none is left."""
-    lost = coarse.values[before & ~after].tolist()
+    """Say which of the classes that were there before lost all seeds; refuse when none is left.
+
+    before, after: (K,); labels: (K,) of the classes.
+    """
+    lost = labels[before & ~after].tolist()
     if not after.any():
         raise InvalidInput(
             f"passes={passes} left no seeds: every pixel of every class {listed(lost)} became "
