@@ -434,7 +434,7 @@ def test_class_without_seeds_can_come_back_by_evidence_and_the_note_says_so(back
     coarse[4:8, 10:12] = 9
     eastern = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)
     options = {"elements": eastern, "passes": 40, "backend": backend, "gamma": 50.0}
-    with pytest.warns(RefinementWarning, match=r"class \[9\].* only where the evidence has them"):
+    with pytest.warns(RefinementWarning, match=r"class \[9\].* only where there is evidence"):
         labels = refine(IMAGE, coarse, **options)
     assert set(np.unique(labels)) == {0, 9}
 

@@ -249,7 +249,7 @@ def test_workers_with_another_version(there, client, inputs, output):
 
     client.run(pretend, there)
     try:
-        sentence = "does not have hdseg_gpu" if there is None else r"has hdseg_gpu 0\.0\.9, and"
+        sentence = "does not have hdseg_gpu" if there is None else r"has hdseg_gpu 0\.0\.9, but"
         with pytest.raises(InvalidInput, match=rf"worker tcp://.* {sentence}"):
             refine_file(*inputs[:2], output, scheduler=client, **TILE)
     finally:

@@ -45,8 +45,8 @@ class Distributed:
         if getattr(client, "asynchronous", False) or client.status != "running":
             state = client.status if client.status != "running" else "asynchronous"
             raise InvalidInput(
-                f"scheduler={client!r} is {state}; pass a distributed.Client that is connected, "
-                "and not asynchronous."
+                f"scheduler={client!r} is {state}; pass a connected, synchronous "
+                "distributed.Client."
             )
         self.address: str = client.scheduler.address
         self._idle: float | None = None  # time since when there have been no workers
@@ -196,8 +196,8 @@ class Distributed:
                 )
             if there != here:
                 raise InvalidInput(
-                    f"The worker {worker} has {PACKAGE} {there}, and this process {here}; install "
-                    "the same version on all."
+                    f"The worker {worker} has {PACKAGE} {there}, but this process has {here}; "
+                    "install the same version everywhere."
                 )
 
     def _check_folder(self, job: Job) -> None:

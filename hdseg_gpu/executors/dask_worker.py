@@ -24,7 +24,7 @@ def done_there(release: str, task: Task, job: Job, phase: str, index: int, *rest
     """Run a task on a worker; errors name the worker, in one line."""
     if version(PACKAGE) != release:
         raise Unfinished(
-            f"{_here()} has {PACKAGE} {version(PACKAGE)}, and the run {release}; stop that "
+            f"{_here()} has {PACKAGE} {version(PACKAGE)}, but the run has {release}; stop that "
             "worker, and continue with --resume."
         )
     try:

@@ -118,7 +118,7 @@ def check_seeds(
             "unknown; use fewer passes or other elements."
         )
     if lost:
-        consequence = "can appear in the result only where the evidence has them"
+        consequence = "can appear in the result only where there is evidence for them"
         if gamma == 0:
             consequence = "cannot appear in the result"
         stages.notes.append(
