@@ -416,7 +416,7 @@ def test_a_device_that_is_too_small_for_the_check(device, monkeypatch):
         raise OutOfDeviceMemory("full")
 
     expected, report = refine(image, planes, backend="cuda", return_report=True)
-    monkeypatch.setattr(CudaOps, "shares", full)
+    monkeypatch.setattr(CudaOps, "normalise", full)
     found, again = refine(image, device.xp.asarray(planes), backend="cuda", return_report=True)
     np.testing.assert_array_equal(found, expected)
     assert again.notes == report.notes

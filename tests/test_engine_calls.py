@@ -12,7 +12,7 @@ from hdseg_gpu.engine import run, steps, tasks
 from hdseg_gpu.pipeline import doubt
 
 # ops -> what they compute
-VERBS = {
+OPS = {
     "upsample_classes": "upsample", "upsample_labels": "upsample", "upsample_argmax": "upsample",
     "cell_moments": "moments", "nearest_others": "distances", "class_evidence": "evidence",
     "band": "band", "pruned_seeds": "thinning", "colour_models": "models", "cell_labels": "cells",
@@ -57,7 +57,7 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, task)
 
-    for op, kind in VERBS.items():
+    for op, kind in OPS.items():
         watch(op, kind)
     for name in ("statistics", "glance", "seeds", "contradiction", "redraw"):
         named(tasks, name)

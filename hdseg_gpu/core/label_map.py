@@ -32,7 +32,7 @@ def occurring(
     assert found is not None
     if len(found) > MAX_CLASSES:
         raise InvalidInput(
-            f"{name} has {len(found)} different labels; at most {MAX_CLASSES} are supported. "
+            f"{name} has {len(found)} distinct labels; at most {MAX_CLASSES} are supported. "
             "Is it a label map?"
         )
     return found
