@@ -11,11 +11,13 @@ nox.options.sessions = ["tests", "lint"]
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 # The tests of the kernels and of the code that calls them.
 KERNEL_TESTS = [
-    f"tests/test_{name}.py"
+    f"tests/{name}.py"
     for name in (
-        *("any_argument", "bad_input", "band_ops", "cell_ops", "evidence", "evidence_ops"),
-        *("ignore_index", "level_ops", "majority", "odd_arrays", "ops", "prune", "published"),
-        *("refine", "scale", "solvers", "thinning", "windows", "windows_tiles"),
+        *("api/test_any_argument", "api/test_bad_input", "api/test_default_method"),
+        *("api/test_published", "api/test_refine", "core/test_tiles", "files/test_refine_file"),
+        *("pipeline/test_ignore_index", "solvers/test_solvers"),
+        *(f"ops/test_{name}" for name in ("band", "cells", "evidence", "levels", "majority")),
+        *(f"ops/test_{name}" for name in ("odd_arrays", "ops", "prune", "thinning", "windows")),
     )
 ]
 
@@ -35,7 +37,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     # Code that only runs on a machine with a GPU: check its names and arguments.
-    session.run("mypy", "tests/test_gpu.py", "tests/test_gpu_arrays.py")
+    session.run("mypy", "tests/backends/test_gpu.py", "tests/backends/test_gpu_arrays.py")
     session.run(
         "bash", "-c", "find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' | "
         "xargs clang-format --dry-run --Werror", external=True,
@@ -54,7 +56,7 @@ def sanitize(session: nox.Session) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     suites = session.posargs or KERNEL_TESTS + sorted(
-        map(str, Path("tests").glob("test_cuda_*.py"))
+        map(str, Path("tests/backends").glob("test_cuda_*.py"))
     )
     session.run("pytest", "-n", "0", "--timeout", "0", *suites, env=ENVIRONMENT | watched)
 

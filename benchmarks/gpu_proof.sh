@@ -38,12 +38,12 @@ fi
 
 call_1() {
   step info 60 "${python[@]}" -c 'from hdseg_gpu.cli import entry_point; entry_point()' info
-  tests tests-backend tests/test_gpu.py tests/test_gpu_arrays.py
+  tests tests-backend tests/backends/test_gpu.py tests/backends/test_gpu_arrays.py
   step processes 240 "${python[@]}" -m benchmarks.gpu_processes -o "$into/processes.json" --side "$side"
 }
 
 call_2() {
-  tests tests-ops --ignore=tests/test_gpu.py --ignore=tests/test_gpu_arrays.py
+  tests tests-ops --ignore=tests/backends/test_gpu.py --ignore=tests/backends/test_gpu_arrays.py
 }
 
 call_3() {
@@ -74,7 +74,7 @@ sanitize() { # tool
   local run=("${COMPUTE_SANITIZER:-compute-sanitizer}" --tool "$1" --error-exitcode 9)
   # CuPy asks for things that may fail, and goes on.
   [[ $1 != memcheck ]] || run+=(--report-api-errors no)
-  local tests=(-m pytest -q -m gpu -n 0 -k sanitize tests/test_gpu.py)
+  local tests=(-m pytest -q -m gpu -n 0 -k sanitize tests/backends/test_gpu.py)
   if [[ $dry ]]; then # what it would run has to be there
     [[ $planning ]] || echo "   ${run[*]} python3 ${tests[*]} --timeout 0"
     step "$1" 240 "${python[@]}" "${tests[@]}" --collect-only

@@ -1,7 +1,7 @@
 """Stand-ins for cupy and cupyx on the tests' executor, as far as benchmarks and tests use them.
 
 Arrays are the executor's, the clock is the host's, and all operations are synchronous. Missing
-names raise ``NotOnExecutor``; tests/test_gpu_names.py compares the names with CuPy's.
+names raise ``NotOnExecutor``; tests/benchmarks/test_gpu_names.py compares the names with CuPy's.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """Limits for the device operations of whole calls; docs/decisions/0007-cuda.md has the targets.
 
-Checked on the executor by test_cuda_budgets.py; benchmarks/gpu_counts.py counts some on a card.
+Checked on the executor by backends/test_cuda_budgets.py; benchmarks/gpu_counts.py counts some of
+them on a card.
 """
 
 from gallery import blobs, photograph, reduced

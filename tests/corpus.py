@@ -1,6 +1,6 @@
 """The contents of the small files of tests/data: pixels by formula, for all formats.
 
-`python tests/data/make.py` writes the files; fuzz/ mutates them; `test_corpus.py` reads each of
+`python tests/data/make.py` writes the files; fuzz/ mutates them; `io/test_corpus.py` reads each of
 them and compares.
 """
 

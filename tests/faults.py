@@ -14,15 +14,15 @@ class Fault(NamedTuple):
     file: str  # below the package
     text: str
     instead: str
-    tests: tuple[str, ...]  # "engine_truths" or "scale::test_of_that_file"
+    tests: tuple[str, ...]  # "engine/truths" or "files/refine_file::test_of_that_file"
 
 
-TRUTHS, ROADS, HALOS = "engine_truths", "two_roads", "engine_halos"
-OPTIONS, RESUME, MEMORY = "engine_options", "engine_resume", "engine_memory"
-STEPS, CALLS, PARTS = "engine_steps", "engine_calls", "engine_parts"
+TRUTHS, ROADS, HALOS = "engine/truths", "engine/two_roads", "engine/halos"
+OPTIONS, RESUME, MEMORY = "engine/options", "engine/resume", "engine/memory"
+STEPS, CALLS, PARTS = "engine/steps", "engine/calls", "engine/parts"
 IN_PARTS = f"{TRUTHS}::test_blocks_in_parts"
-SAMPLES, FORGED, EXECUTORS = "samples", "scale_forged", "executors"
-OUTPUT, IDENTITY = "engine_output", "scale_identity"
+SAMPLES, FORGED, EXECUTORS = "pipeline/samples", "files/forged", "executors/executors"
+OUTPUT, IDENTITY = "engine/output", "files/identity"
 BY_FILE = f"{TRUTHS}::test_block_by_block_and_from_file_to_file"
 FAULTS: list[Fault] = []
 
@@ -182,7 +182,7 @@ fault("cells do not look for nearest_others around their window", "engine/disk_s
       'outer = inner.padded(lengths.reach, plane.shape)',
       'outer = inner', HALOS)
 fault("the map's part is too small for an interpolation", "core/windows.py",
-      "_TAPS = 3", "_TAPS = 1", BY_FILE, "windows_tiles")
+      "_TAPS = 3", "_TAPS = 1", BY_FILE, "core/tiles")
 fault("unknown pixels are put into the patch of the window", "pipeline/doubt.py",
       "(rows + window.top) // PATCH * patches[1] + (columns + window.left) // PATCH",
       "rows // PATCH * patches[1] + columns // PATCH", BY_FILE)
@@ -194,8 +194,8 @@ fault("boundary maps are forgotten", "engine/solve_tile.py",
       'edges = None if store.edges(window) is None else image[..., :1]\n', BY_FILE)
 fault("a block that walkers leave is not looked at more widely", "engine/solve_tile.py",
       'or found.escape_probability <= store.params.tolerance or',
-      'or True or', "scale::test_walkers_that_go_far",
-      "scale::test_a_wide_blob_gets_a_larger_window")
+      'or True or', "files/refine_file::test_walkers_that_go_far",
+      "files/refine_file::test_a_wide_blob_gets_a_larger_window")
 fault("labels of tiles that are not decided are those of the map", "engine/output.py",
       'labels = store.seeds(self.step, window)',
       'labels = store.unrefined(window)', TRUTHS)
@@ -243,10 +243,11 @@ fault("the plan halves halos", "engine/budget.py",
 fault("the plan knows only the last round", "engine/budget.py",
       "look = WIDE[0] if self.doubtful else LAST", "look = LAST", MEMORY)
 fault("the plan forgets unknown pixels", "engine/budget.py",
-      "solve + unknown * _FOR_UNKNOWN)", "solve)", MEMORY, "scale::test_the_plan_fits_the_budget")
+      "solve + unknown * _FOR_UNKNOWN)", "solve)", MEMORY,
+      "files/refine_file::test_the_plan_fits_the_budget")
 fault("the plan is for one worker", "engine/budget.py",
       "at_once = min(most, budget // need.of_tile(size))", "at_once = most",
-      "scale::test_the_plan_fits_the_budget")
+      "files/refine_file::test_the_plan_fits_the_budget")
 
 # ---- steps, and what stores keep -----------------------------------------------------------------
 
@@ -370,7 +371,7 @@ fault("a sample of patches counts twice", "engine/run.py",
       "np.sum(counts, axis=0)", "np.sum([*counts, counts[0]], axis=0)", BY_FILE)
 fault("tiles that could not be redrawn are solved", "engine/run.py",
       "tiles, step, sorted(self.lost))", "tiles, step, [])",
-      "scale_refusals::test_tiles_that_need_the_garbage_around_them")
+      "files/refusals::test_tiles_that_need_the_garbage_around_them")
 fault("seconds of the last phase are the last tile's", "engine/run.py",
       "self.seconds.get(name, 0.0) + seconds", "seconds", RESUME)
 fault("what an earlier attempt counted is dropped", "engine/phases.py",
@@ -428,7 +429,7 @@ fault("lazy labels have the type of another axis", "lazy.py",
       "coarse_labels(coarse, call.class_axis,", "coarse_labels(coarse, 0,", OPTIONS)
 fault("all rows of lazy blocks are the first", "lazy.py",
       "unpacked(packed, j, core.shape)", "unpacked(packed, j % grid.columns, core.shape)",
-      "scale::test_dask_arrays_are_lazy")
+      "files/refine_file::test_dask_arrays_are_lazy")
 fault("an alpha channel is a colour where a file fits", "engine/whole_file.py",
       "-1, self.image.alpha, Stages())", "-1, False, Stages())", OPTIONS)
 fault("arrays that fit are not looked at", "engine/whole_file.py",

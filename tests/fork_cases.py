@@ -1,4 +1,4 @@
-"""Cases of processes and their forked children; test_fork.py runs each in its own process.
+"""Cases of processes and their forked children; backends/test_fork.py runs each in its own process.
 
 A child that hangs is a failure, so the caller must set a timeout.
 """

@@ -76,8 +76,11 @@ def installed() -> Path:
 
 def run(place: Path, tests: tuple[str, ...]) -> int:
     """Run tests against the package in a folder until one fails; return pytest's exit status."""
-    parts = (test.partition("::") for test in tests)
-    chosen = [f"tests/test_{suite}.py{colons}{name}" for suite, colons, name in parts]
+    chosen = []
+    for test in tests:
+        suite, colons, name = test.partition("::")
+        room, _, file = suite.rpartition("/")
+        chosen.append(f"tests/{room}/test_{file}.py{colons}{name}")
     path = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
     try:
         return subprocess.run(

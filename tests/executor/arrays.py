@@ -1,6 +1,7 @@
 """Arrays as strict as CuPy's: they never mix with NumPy's, and are never converted implicitly.
 
-Only functions that we use are here; tests/test_cuda_check.py compares the names with CuPy's.
+Only functions that we use are here; tests/backends/test_cuda_check.py compares the names with those
+of CuPy.
 """
 
 from collections import Counter

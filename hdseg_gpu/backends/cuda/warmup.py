@@ -1,7 +1,7 @@
 """What ``refine`` will launch without options: compiled side by side before it is needed.
 
 Kernels of one file and the same types are compiled together, so one stands for all of them.
-tests/test_cuda_backend.py compares this with what is launched.
+tests/backends/test_cuda_backend.py compares this with what is launched.
 """
 
 _KERNELS = (

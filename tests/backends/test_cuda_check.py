@@ -113,11 +113,11 @@ def test_the_executor_knows_nothing_that_cupy_does_not():
             assert wanted <= set(re.findall(r"(\w+)(?=[,=)]|$)", known[1])), (name, known[0])
 
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # The files that call CuPy itself, some of them only on machines with a GPU.
 THEIRS = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("hdseg_gpu/**/*.py", "tests/test_gpu*.py", "benchmarks/gpu*.py")
+    for pattern in ("hdseg_gpu/**/*.py", "tests/*/test_gpu*.py", "benchmarks/gpu*.py")
     for path in ROOT.glob(pattern)
     if re.search(r"\b(cupy|xp)\b", path.read_text())
 )

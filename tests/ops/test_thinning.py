@@ -134,7 +134,7 @@ def test_a_pass_may_reach_farther_than_a_tile(ops, reference, name):
 @pytest.mark.parametrize("width", [31, 32, 33, 63, 64, 65, 128, 129])
 def test_sizes_around_those_of_tiles(ops, reference, height, width):
     if ops.name == "cuda" and height not in (1, 257):
-        pytest.skip("its tiles are others: test_cuda_planes.py")
+        pytest.skip("its tiles are others: backends/test_cuda_planes.py")
     mask = np.random.default_rng(height + width).random((height, width)) < 0.97
     mask[height // 3 :, width // 2 :] = True
     for elements in (SETS["9x9"], CUSTOM["small in a large frame"]):

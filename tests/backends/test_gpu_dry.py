@@ -1,7 +1,7 @@
 """A dry run, on the executor, of the tests that need a GPU: finds faults in the tests themselves.
 
 Only what needs a device (pools, streams, torch) is left out; its names are checked by `mypy`
-(.ci/run), and those of CuPy by tests/test_cuda_check.py.
+(.ci/run), and those of CuPy by tests/backends/test_cuda_check.py.
 """
 
 import sys

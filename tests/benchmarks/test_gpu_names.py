@@ -10,7 +10,7 @@ import pytest
 
 from hdseg_gpu.ops import Ops
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
 

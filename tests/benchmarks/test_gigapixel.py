@@ -12,7 +12,7 @@ from large_scenes import field
 from hdseg_gpu import metrics, open_image
 from hdseg_gpu.core.windows import whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hdseg_gpu import metrics, refine
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PARTS = ("items", "measure", "methods", "pieces", "report")
 
 

@@ -335,7 +335,9 @@ def test_coarsening_is_galerkins(ops, level):
 def test_aggregates_are_the_references(ops, reference, name):
     """On random weights, without ties, in one chunk: also the choice of pairs is the same."""
     if ops.name == "cuda":
-        pytest.skip("pairs all entries at once, by other choices: tests/test_cuda_levels.py")
+        pytest.skip(
+            "pairs all entries at once, by other choices: tests/backends/test_cuda_levels.py"
+        )
     levels = [reduced(o, SEEDS[name], strength=3.0, gamma=1e-4) for o in (ops, reference)]
     for _ in range(3):
         (aggregate, coarse), (expected, below) = (
@@ -350,7 +352,7 @@ def test_aggregates_are_the_references(ops, reference, name):
 def test_aggregates_of_many_chunks(ops, gamma):
     """Entries are 8192 to a chunk, in whole pieces; an aggregate lies in one of them."""
     if ops.name == "cuda":
-        pytest.skip("has no chunks: tests/test_cuda_levels.py has a large level")
+        pytest.skip("has no chunks: tests/backends/test_cuda_levels.py has a large level")
     seeds = np.zeros((300, 290), np.uint8)
     seeds[::70] = 1
     level = reduced(ops, seeds, strength=3.0, gamma=gamma)
@@ -438,13 +440,13 @@ def without_blas_threads():
 
 def test_any_number_of_threads_gives_the_same_bits(ops):
     if ops.name == "cuda":
-        pytest.skip("has no threads of the processor: tests/test_cuda_levels.py")
+        pytest.skip("has no threads of the processor: tests/backends/test_cuda_levels.py")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_level_ops as t\n"
     code += "print(t.digest(sys.argv[2]), t.digest(sys.argv[2]))"
     digests = set()
     for threads in (1, 2, 4):
         run = subprocess.run(
-            [sys.executable, "-P", "-c", code, str(Path(__file__).parent), ops.instruction_set],
+            [sys.executable, "-P", "-c", code, str(Path(__file__).parents[1]), ops.instruction_set],
             env=without_blas_threads() | {"OMP_NUM_THREADS": str(threads)},
             check=True, capture_output=True, text=True,
         )  # fmt: skip

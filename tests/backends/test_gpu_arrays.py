@@ -280,7 +280,7 @@ def test_a_second_device(given, kind):
 
 def test_the_readmes_example(given):
     pytest.importorskip("torch")
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text()
     (code,) = re.findall(r"```py\n(.*?)```", text, re.S)
     image, coarse, expected = given
     names = {"hdseg_gpu": hdseg_gpu, "image": image, "coarse": coarse}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).parent.parent / "kernels"
+KERNELS = Path(__file__).parents[2] / "kernels"
 SOURCES = sorted(
     path
     for room in ("common", "cpu", "cuda")

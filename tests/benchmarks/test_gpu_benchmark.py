@@ -12,7 +12,7 @@ import pytest
 
 from hdseg_gpu import refine
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PARTS = ("inputs", "peers", "rows", "runner", "start", "table", "targets")
 
 

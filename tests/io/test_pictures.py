@@ -276,7 +276,7 @@ def test_threads_read_at_once(tmp_path, small_limits):
 
 # ---- decoded when they are first read ------------------------------------------------------------
 
-PICTURES = sorted(p for p in (Path(__file__).parent / "data").iterdir()
+PICTURES = sorted(p for p in (Path(__file__).parents[1] / "data").iterdir()
                   if p.suffix in (".png", ".jpg", ".jpeg"))  # fmt: skip
 
 

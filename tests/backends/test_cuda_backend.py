@@ -329,7 +329,7 @@ def test_every_kind_of_kernel_runs_in_the_pipeline(device, monkeypatch):
     planes = planes_of(scene()[1], 2)
     refine(image, planes, unsure=0.1, gamma=0.0, backend="cuda")
     refine(image, planes, interpolation="cubic", backend="cuda")
-    # Kernels that check input depend on its type: tests/test_coarse_map.py runs them.
+    # Kernels that check input depend on its type: tests/core/test_coarse_map.py runs them.
     files = [file for file in cuda_source.names() if file != "values.cu"]
     wanted, launched = (
         {re.sub(r"(_(u8|u16|u32|f32|f64))+", "", kernel) for kernel in kernels}

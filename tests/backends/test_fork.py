@@ -10,7 +10,7 @@ import pytest
 
 from hdseg_gpu.backends.cpu import isa
 
-CASES = Path(__file__).with_name("fork_cases.py")
+CASES = Path(__file__).parents[1] / "fork_cases.py"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 

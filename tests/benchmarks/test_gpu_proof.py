@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ON_EXECUTOR = [sys.executable, "-P", str(ROOT / "benchmarks" / "on_executor.py")]
 BENCHMARK = [*ON_EXECUTOR, "-m", "benchmarks.gpu", "--megapixels", "0.01"]
 ENVIRONMENT = os.environ | {"PYTHON": sys.executable}
@@ -58,7 +58,7 @@ def proof(tmp_path_factory):
     folder = tmp_path_factory.mktemp("proof")
     script(folder, 5)
     ran(*BENCHMARK, "--only", "thinning", "kernels", "-o", folder / "gpu.json")
-    chosen = ["-m", "gpu", "-k", "sanitize_thinning or strips_have", "tests/test_gpu.py"]
+    chosen = ["-m", "gpu", "-k", "sanitize_thinning or strips_have", "tests/backends/test_gpu.py"]
     with_outcomes(folder / "tests-backend.jsonl", *chosen)
     return folder
 
