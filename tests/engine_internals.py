@@ -84,8 +84,8 @@ def solve_in_parts(monkeypatch, side):
     return sides
 
 
-def read_probabilities_by(monkeypatch, values):
-    """Let so many values of a coarse map with probabilities be read at a time."""
+def read_coarse_by(monkeypatch, values):
+    """Let the boundaries of a coarse map be looked at in strips of so many of its pixels."""
     monkeypatch.setattr(disk_store, "_STRIP", values)
 
 

@@ -34,6 +34,7 @@ CHANGES = {
     "coarse": {"coarse": other(HOLES, 2 if HOLES[0, 0] != 2 else 1)},
     "coarse, ignored": {"coarse": np.where(LOWEST, 9, HOLES)},
     "coarse, labels": {"coarse": np.where(HOLES == 2, 7, HOLES).astype(np.uint8)},
+    "coarse, type": {"coarse": HOLES.view(np.int8)},
     "ignore_index": {"ignore_index": False},
     "ignored label": {"coarse": np.where(HOLES == 9, 8, HOLES), "ignore_index": 8},
     "boundary": {"boundary": other(RAMP, 0.7)},
@@ -162,3 +163,10 @@ def test_a_resumed_run_tells_of_all_that_was_done(tmp_path, monkeypatch):
     assert report.seconds["tiles: solve"] >= 3000.0
     assert report.seconds["tiles: labels"] >= 150.0
     np.testing.assert_array_equal(np.load(output), np.load(tmp_path / "a.npy"))
+
+
+def test_a_picture_refined_at_once_leaves_nothing_of_an_earlier_run(tmp_path):
+    given = {"image": IMAGE, "coarse": COARSE}
+    output = begun(tmp_path, given)
+    refine_file(**given, output=output, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
