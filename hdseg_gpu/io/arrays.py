@@ -157,7 +157,7 @@ def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
     names = list(files)
     if key is None and len(names) != 1:
         raise InvalidInput(
-            f"{path} contains {len(names)} arrays; pass one of {_listed(names)} as the key, "
+            f"{path} contains {len(names)} arrays; choose one of {_listed(names)} as the key, "
             "or save only one."
         )
     if key is not None and key not in files:
