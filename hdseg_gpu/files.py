@@ -363,7 +363,7 @@ def _range(network: CoarseSummary) -> tuple[int, int]:
 def _identity(
     given: Input, edge_map: Input | None, coarse: CoarseValues, params: Params
 ) -> dict[str, Any]:
-    """Return everything that labels depend on, for a run that is resumed."""
+    """Return everything that labels depend on; a run is resumed only if it is the same."""
     settings = {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(params).items()

@@ -1,6 +1,6 @@
-"""The coarse map at the door: labels, probabilities, logits or quantised values.
+"""Validation of the coarse map: labels, probabilities, logits or quantised values.
 
-Its values are looked at where they are, on a device or in host memory, by the ops of that place.
+Values are checked where they are, on a device or in host memory, by the ops of that backend.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ from hdseg_gpu.core.windows import Shape, Window, whole
 EXPECTED = "labels of shape (h, w) or probabilities of shape (classes, h, w)"
 # How far probabilities may be from summing to 1; float16 planes of 21 classes are off by 4e-3.
 _SUM_TOLERANCE = 1e-2
-_STRIP = 1 << 20  # values that are converted at a time
+_STRIP = 1 << 20  # values converted at a time
 
 
 class Parts(Protocol):
-    """A coarse map, (h, w) or with an axis of classes, that comes in parts: as often as it must."""
+    """A coarse map, (h, w) or with an axis of classes, in parts; may be iterated repeatedly."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """An array that is one part."""
+    """An array as a single part."""
 
     array: NDArray[Any]
     axis: int  # of the classes, if it has three
@@ -64,25 +64,25 @@ class Whole:
         return self.array.dtype
 
     def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """Yield all of it."""
+        """Yield the whole array."""
         yield whole(grid_of(self.shape, self.axis)), self.array
 
 
 class Decoder(Protocol):
-    """Turns a coarse map's values into classes or probabilities, by what all of them are."""
+    """Turns values into classes or probabilities, by properties of the whole coarse map."""
 
     @property
     def summary(self) -> CoarseSummary:
-        """Return what is known of the map."""
+        """Return the summary of the map."""
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-        """Return shape and dtype of the arrays that the whole Coarse has."""
+        """Return shape and dtype of the arrays of the whole Coarse, by name."""
 
     def decoded(self, part: NDArray[Any], value_ops: Values, *, reuse: bool = False) -> Coarse:
         """Return a part of the map, with arrays of `value_ops`.
 
-        reuse: whether the part may become the result, for it is nobody else's.
+        reuse: whether the part's memory may be used for the result.
         """
 
 
@@ -97,7 +97,7 @@ def coarse_map(
 ) -> Coarse:
     """Return labels (h, w) or probabilities (K, h, w) as a Coarse, with arrays of `value_ops`.
 
-    reuse: whether the array may become the result, for it is nobody else's.
+    reuse: whether the array's memory may be used for the result.
     """
     parts = whole_map(value, class_axis)
     decoder = decoder_of(parts, class_axis, stages, ignore_index, value_ops)
@@ -105,7 +105,7 @@ def coarse_map(
 
 
 def whole_map(value: ArrayLike, class_axis: int) -> Whole:
-    """Return an array as the only part."""
+    """Return a validated array as a single part."""
     array = validate.as_array("coarse", value, EXPECTED)
     if array.ndim == 2:
         array = validate.label_array("coarse", array)
@@ -119,7 +119,7 @@ def decoder_of(
     ignore_index: int | None = None,
     value_ops: Values = values,
 ) -> Decoder:
-    """Look at all values once, refuse what cannot be used, and return how they are decoded."""
+    """Check all values in one pass, and return their decoder."""
     ignore_index = _label_to_ignore(ignore_index)
     axis, shape = validate.axis_of("class_axis", class_axis), parts.shape
     if len(shape) == 2:
@@ -145,7 +145,7 @@ def decoder_of(
 
 
 def grid_of(shape: tuple[int, ...], axis: int) -> Shape:
-    """Return the rows and columns of a coarse map, as far as it has two or three dimensions."""
+    """Return the rows and columns of a coarse map with two or three dimensions."""
     rows, columns = shape if len(shape) == 2 else (n for i, n in enumerate(shape[:3]) if i != axis)
     return int(rows), int(columns)
 
@@ -154,7 +154,7 @@ def coarse_cost(stored: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> int
     """Return the bytes that ``coarse_map`` takes beside an array that it may reuse."""
     size = prod(stored)
     if len(stored) == 2:
-        # Classes, and what is ignored; bools are copied.
+        # Classes, and the mask of ignored pixels; bools are copied.
         return size * (min(int(dtype.itemsize), 4) + 1 + (dtype.kind == "b"))
     return 0 if dtype == np.float32 and axis == 0 else size * 4
 
@@ -199,7 +199,7 @@ class _LabelDecoder:
         return {name: (self.shape, dtype) for name, dtype in found.items()}
 
     def decoded(self, part: NDArray[Any], value_ops: Values, *, reuse: bool = False) -> Coarse:
-        """Return the classes of a part, and where it is to be ignored."""
+        """Return the classes of a part, and its mask of ignored pixels."""
         array, summary = validate.label_array("coarse", part), self.summary
         codes, here = np.arange(len(self.labels)), None
         if self.ignored is not None:
@@ -214,16 +214,16 @@ class _LabelDecoder:
 
 
 def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | None:
-    """Return which of the labels is to be ignored, if one is.
+    """Return the index of the ignored label, if there is one.
 
-    None: 255, where it is the largest of the labels and they are not 0 and 255 alone, which is a
-    binary mask. False: no label.
+    None stands for 255 if it is the largest label, unless the labels are just 0 and 255, a binary
+    mask. False: no label.
     """
     label = index
     if index is None:
         binary = labels.dtype.kind == "b" or not np.setdiff1d(labels, (0, IGNORED)).size
         label = None if binary or labels[-1] != IGNORED else IGNORED
-    # Among Python's integers: NumPy's comparisons fail with some that are out of range.
+    # Compared as Python integers: NumPy's comparisons fail with some that are out of range.
     if label is None or label is False or label not in (known := labels.tolist()):
         return None
     if len(labels) == 1:
@@ -240,7 +240,7 @@ def _ignored(labels: NDArray[Any], index: int | None, stages: Stages) -> int | N
 
 
 def _are_logits(parts: Parts, axis: int, stages: Stages, value_ops: Values) -> bool:
-    """Return whether softmax makes probabilities of the values; refuse what nothing does."""
+    """Return whether the values are logits; raise InvalidInput if they are neither."""
     dtype = parts.dtype
     kind = dtype.kind
     if kind not in "fiub":
@@ -320,7 +320,7 @@ def _planes(part: NDArray[Any], axis: int, value_ops: Values) -> NDArray[Any]:
 
 
 def _require_finite(parts: Parts, axis: int, extremes: values.StackExtremes) -> None:
-    """Refuse NaN, infinity and what overflows, wherever it comes first."""
+    """Raise InvalidInput for NaN, infinity and values whose squares overflow."""
     lowest, highest = extremes.lowest, extremes.highest
     if not (isfinite(lowest) and isfinite(highest)):
         found = []
@@ -332,7 +332,7 @@ def _require_finite(parts: Parts, axis: int, extremes: values.StackExtremes) -> 
                 found.append([i + start for i, start in zip(index, corner, strict=True)])
         if found:
             raise validate.not_finite("coarse", min(found))
-        # Of a type with larger numbers than float64.
+        # Of a type with a wider range than float64.
         lowest = min(part.min() for _, part in parts)
         highest = max(part.max() for _, part in parts)
     validate.require_small("coarse", lowest, highest)
@@ -341,8 +341,8 @@ def _require_finite(parts: Parts, axis: int, extremes: values.StackExtremes) -> 
 def _stacks(planes: NDArray[Any], xp: Any) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield planes (K, h, w) as stacks (outer, K, inner), each with its first pixel.
 
-    Those of a usual type and layout, classes on any axis, are one stack, without a copy. What else
-    there is in host memory is converted some rows at a time.
+    Planes of a common dtype and layout, classes on any axis, are one stack, without a copy. Others
+    in host memory are converted some rows at a time.
     """
     (count, h, w), dtype = planes.shape, planes.dtype
     if dtype.kind == "b":
@@ -364,7 +364,7 @@ def _stacks(planes: NDArray[Any], xp: Any) -> Iterator[tuple[int, NDArray[Any]]]
 
 
 def _first_empty(parts: Parts, axis: int) -> list[int]:
-    """Return the first (row, column) where all planes are 0, which there is."""
+    """Return the first (row, column) where all planes are 0; there must be one."""
     found = []
     for window, part in parts:
         empty = ~part.astype(np.bool_).any(axis=axis)

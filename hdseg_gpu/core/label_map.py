@@ -19,9 +19,10 @@ _STRIP = 1 << 20  # labels sorted at a time
 def occurring(
     name: str, arrays: Iterable[NDArray[Any]], value_ops: Values = values
 ) -> NDArray[Any]:
-    """Return the labels (K,) of a map that comes as arrays (h, w), ascending, in their dtype.
+    """Return the labels (K,) that occur in arrays (h, w), ascending, in their dtype.
 
-    They are of integers or bools, contiguous, wherever they are; the labels are in host memory.
+    arrays: parts of a map, of integers or bools, contiguous, on the host or a device; the labels
+    are in host memory.
     """
     found: NDArray[Any] | None = None
     for array in arrays:
@@ -43,11 +44,11 @@ def recoded(
 ) -> NDArray[Any]:
     """Return an array with codes[k] in place of the k-th label, in the dtype of the codes.
 
-    labels: all that occur in it, ascending; an array with others must not come.
+    labels: ascending; the array must contain no others.
     """
     low, span = int(labels[0]), int(labels[-1]) - int(labels[0])
     if span < _WIDEST:
-        # Modulo 2^bits, as the distance of two labels need not fit into their dtype.
+        # Modulo 2^bits, since the distance of two labels may not fit into their dtype.
         bits = np.dtype(f"u{labels.dtype.itemsize}")
         place = (labels.view(bits) - np.array(low % (1 << 8 * bits.itemsize), bits)).astype(np.intp)
         table = np.zeros(span + 1, codes.dtype)
@@ -62,7 +63,7 @@ def recoded(
 
 
 def label_classes(name: str, array: NDArray[Any], value_ops: Values = values) -> Coarse:
-    """Return a label map, contiguous, with labels replaced by indices 0..K-1, ascending."""
+    """Return a contiguous label map as class indices 0..K-1, in ascending order of the labels."""
     labels = occurring(name, [array], value_ops)
     codes = np.arange(len(labels), dtype=class_dtype(len(labels)))
     return Coarse(labels, recoded(labels, array, codes, value_ops), None)
@@ -89,7 +90,7 @@ def _labels_of(array: NDArray[Any], value_ops: Values) -> NDArray[Any]:
     low, high = _range(array, value_ops)
     if high - low < _WIDEST:
         place = np.flatnonzero(value_ops.occurring(array, low, high - low + 1))
-        # Modulo 2^bits, as the least label and the distance from it need not fit into the dtype.
+        # Modulo 2^bits, since the distance from the least label may not fit into the dtype.
         bits = np.dtype(f"u{array.dtype.itemsize}")
         found = place.astype(bits) + np.array(low % (1 << 8 * bits.itemsize), bits)
         labels: NDArray[Any] = found.view(array.dtype)

@@ -32,12 +32,12 @@ class Params(Options[Never]):
 
 @dataclass(frozen=True)
 class CoarseSummary:
-    """What is known of a coarse map without its values."""
+    """The properties of a coarse map, without its pixels."""
 
     values: NDArray[Any]  # (K,) the label of each class
     shape: tuple[int, int]  # (h, w)
-    soft: bool  # whether it has probabilities of classes, not labels
-    ignore_index: int | None = None  # the label to ignore; None if there is no such pixel
+    soft: bool  # whether it has class probabilities instead of labels
+    ignore_index: int | None = None  # the label of ignored pixels; None if there are none
 
     @property
     def count(self) -> int:
@@ -45,7 +45,7 @@ class CoarseSummary:
         return len(self.values)
 
     def scale_to(self, shape: tuple[int, int]) -> float:
-        """Return s = max(H / h, W / w), the pixels of `shape` for each of this map."""
+        """Return the scale max(H / h, W / w) of this map in an image of `shape`."""
         return max(shape[0] / self.shape[0], shape[1] / self.shape[1])
 
 
@@ -73,7 +73,7 @@ class Coarse:
 
     @property
     def summary(self) -> CoarseSummary:
-        """Return what is known without the arrays."""
+        """Return its summary."""
         soft = self.probabilities is not None
         return CoarseSummary(self.values, self.shape, soft, self.ignore_index)
 

@@ -25,7 +25,7 @@ from hdseg_gpu.core.windows import Shape
 
 
 def params_of(options: CallOptions, network: CoarseSummary, shape: Shape, stages: Stages) -> Params:
-    """Return the parameters for an image of `shape`; what is assumed or ignored is noted."""
+    """Return the parameters for an image of `shape`; assumptions are noted in `stages`."""
     found = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name for name, value in found.items() if value is not None}
     found |= {name: usual(name, options.method) for name in found if name not in given}
@@ -105,7 +105,7 @@ def _edge_rule(value: str | None, boundary: ArrayLike | None) -> str:
 
 
 def _interpolation(value: str | None, coarse: CoarseSummary, of_labels: str) -> str:
-    """Return how to enlarge the coarse map; only labels can take the nearest."""
+    """Return how to upsample the coarse map; "nearest" is for labels only."""
     if not coarse.soft:
         valid: tuple[str, ...] = ("nearest", *INTERPOLATIONS)
         return choice("interpolation", of_labels if value is None else value, valid)

@@ -79,7 +79,7 @@ def require_finite(name: str, values: NDArray[Any], lowest: Any, highest: Any) -
         index = first_not_finite(values)
         if index is not None:
             raise not_finite(name, index)
-        lowest, highest = values.min(), values.max()  # of a type with larger numbers than float64
+        lowest, highest = values.min(), values.max()  # of a type with a wider range than float64
     require_small(name, lowest, highest)
 
 
@@ -101,7 +101,7 @@ def require_small(name: str, lowest: Any, highest: Any) -> None:
 
 
 def first_not_finite(array: NDArray[Any]) -> list[int] | None:
-    """Return the index of the first NaN or infinity; a mask is made of one part at a time."""
+    """Return the index of the first NaN or infinity, with a mask of one part at a time."""
     for i, part in enumerate(array):
         bad = ~(abs(part) < inf)
         if bad.any():

@@ -33,7 +33,7 @@ class FileCall(CallOptions):
         Any,
         About(
             "path, or array",
-            "Labels (h, w) or probabilities (K, h, w), see ``refine``; held in memory.",
+            "Labels (h, w) or probabilities (K, h, w), see ``refine``.",
         ),
     ]
     output: Annotated[

@@ -20,29 +20,29 @@ from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
 
 _SUFFIX = ".npy"  # of the arrays in a .npz
-_PIECE = 1 << 20  # bytes that are unpacked at a time
+_PIECE = 1 << 20  # bytes decompressed at a time
 
 
 def open_array(
     path: Path, key: str | None = None, budget: Budget | None = None
 ) -> "Npy | NpzMember":
-    """Return the array of a .npy file, or of a .npz file that holds one or is asked for `key`.
+    """Return the array of a .npy file, or the only array, or that named `key`, of a .npz file.
 
-    Parts are read as they are needed. It is to be closed.
+    It is read part by part, and must be closed.
     """
     with decoding(path):
         npy = path.suffix.lower() == _SUFFIX
         found = Npy(path) if npy else NpzMember(path, key, budget or budget_of(None))
     if prod(found.shape) == 0:
         found.close()
-        raise InvalidInput(f"{path} holds no pixels, its shape is {found.shape}.")
+        raise InvalidInput(f"{path} contains no pixels, its shape is {found.shape}.")
     return found
 
 
 def read_array(
     path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
 ) -> NDArray[Any]:
-    """Return all of such an array.
+    """Return the whole array of a .npy or .npz file.
 
     cost: further bytes that the array will need.
     """
@@ -53,18 +53,19 @@ def read_array(
 
 
 def require_room(path: Path, array: "Npy | NpzMember", budget: Budget, besides: int) -> None:
-    """Refuse an array that is too large to be read whole."""
+    """Raise InvalidInput if an array and `besides` bytes exceed the budget."""
     budget.require(
         array.nbytes + besides,
-        f"{path}: its array of the shape {array.shape} and type {array.dtype}",
+        f"{path}: its array of shape {array.shape} and dtype {array.dtype}",
         "save a smaller one",
     )
 
 
 class NpzMember:
-    """An array of a .npz file. Whoever wants parts gets them from a temporary file without a name.
+    """An array of a .npz file.
 
-    For it can only be unpacked from its beginning.
+    It can only be decompressed from the beginning, so parts are read from an unnamed temporary
+    file.
     """
 
     def __init__(self, path: Path, key: str | None, budget: Budget) -> None:
@@ -84,7 +85,7 @@ class NpzMember:
         self._length = header.length
 
     def __getitem__(self, at: Any) -> NDArray[Any]:
-        """Return the part that slices without steps cut out, one for each axis; `...` is all."""
+        """Return a part, given by one slice without a step per axis; `...` is the whole array."""
         if at is Ellipsis and self._unpacked is None:
             with decoding(self._path):
                 values = np.empty(prod(self.shape), self.dtype)
@@ -97,7 +98,7 @@ class NpzMember:
         return found
 
     def _in_a_file(self) -> Npy:
-        """Return the array in a file that goes with the process."""
+        """Return the array in a temporary file that vanishes with the process."""
         folder = tempfile.gettempdir()
         try:
             handle, name = tempfile.mkstemp(".npy", "hdseg-", folder)
@@ -112,12 +113,12 @@ class NpzMember:
                     os.unlink(name)
         except OSError as error:
             raise InvalidInput(
-                f"{self.name} needs a temporary file for its array, and {folder} does not take it: "
-                f"{error.strerror}; save the array as .npy."
+                f"{self.name} needs a temporary file for its array, which cannot be written in "
+                f"{folder}: {error.strerror}; save the array as .npy."
             ) from error
 
     def _unpack(self, target: Any, *, header: bool = False) -> None:
-        """Unpack the values into a buffer, or with their header into a file."""
+        """Decompress the values into a buffer, or with their header into a file."""
         size, done = self.nbytes, 0
         with open_member(self._path, self._store, self._member) as stream:
             start = stream.read(self._length)
@@ -135,11 +136,11 @@ class NpzMember:
                 else:
                     target[done : done + len(piece)] = piece
                 done += len(piece)
-            stream.read(1)  # at the end, the checksum is looked at
+            stream.read(1)  # reading the end verifies the checksum
         self.bytes_read += self._store.getinfo(self._member).compress_size
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         if self._unpacked is not None:
             self._unpacked.close()
         self._files.close()
@@ -157,7 +158,7 @@ def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
     names = list(files)
     if key is None and len(names) != 1:
         raise InvalidInput(
-            f"{path} contains {len(names)} arrays; pass one of {_listed(names)} as the key, "
+            f"{path} contains {len(names)} arrays; choose one of {_listed(names)} as the key, "
             "or save only one."
         )
     if key is not None and key not in files:

@@ -1,4 +1,4 @@
-"""Coarse maps of any size: labels or classes on an axis, read part by part or all at once."""
+"""Coarse maps of any size, labels or planes of classes, read part by part or as a whole."""
 
 import os
 import warnings
@@ -25,7 +25,7 @@ from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import format_to_read
 from hdseg_gpu.io.source import ImageSource
 
-_TURNED = 4  # bytes of a value, to bring the classes from the last axis to the first
+_TURNED = 4  # bytes per value to move the classes from the last axis to the first
 
 
 class CoarseSource(ABC):
@@ -37,11 +37,11 @@ class CoarseSource(ABC):
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    axis: int  # of the classes, if there are three
-    class_axis: int  # the same, as the caller has it
+    axis: int  # of the classes, if there are three axes
+    class_axis: int  # the same in the caller's array
     storage: Shape = (1, 1)  # rows and columns that are read together
-    decoding = 0  # bytes that one read takes beside what it returns, at most
-    own = True  # whether `take` returns an array that is nobody else's
+    decoding = 0  # upper bound of the temporary bytes of one read
+    own = True  # whether `take` returns an array that nothing else uses
 
     @property
     def grid(self) -> Shape:
@@ -55,7 +55,7 @@ class CoarseSource(ABC):
 
     @property
     def room(self) -> int:
-        """Return the bytes that going through the parts takes: as read, and as it becomes."""
+        """Return the bytes that iterating over the parts takes, as read and as decoded."""
         part = part_bytes(self.storage, self._pixel)
         return self.decoding + part + part * 4 // self.dtype.itemsize
 
@@ -74,23 +74,23 @@ class CoarseSource(ABC):
 
     @property
     def kept(self) -> int:
-        """Return the bytes of its values that it holds in memory until it is closed, at most."""
+        """Return an upper bound of the bytes of values held in memory until it is closed."""
         return 0
 
     @abstractmethod
     def whole_room(self) -> int:
-        """Return the bytes that `take` occupies for its array, and while it reads."""
+        """Return the bytes that `take` needs for its array, and while reading."""
 
     @abstractmethod
     def require(self, budget: Budget, besides: int) -> None:
-        """Refuse a map that is too large to be taken whole, and for what comes besides."""
+        """Raise InvalidInput if the whole map and `besides` bytes exceed the budget."""
 
     @abstractmethod
     def take(self) -> NDArray[Any]:
-        """Return all values; those that are in memory are handed over, not copied."""
+        """Return all values; values in memory are handed over, not copied."""
 
     def close(self) -> None:  # noqa: B027  (arrays have nothing to close)
-        """Give files back."""
+        """Close files."""
 
     def __enter__(self) -> "CoarseSource":
         return self
@@ -100,7 +100,7 @@ class CoarseSource(ABC):
 
 
 class _OfArray(CoarseSource):
-    """A map that is an array: in memory, or one that is computed part by part."""
+    """A map from an array, in memory or computed part by part."""
 
     def __init__(
         self, array: Any, class_axis: int, cut: Callable[[Any], NDArray[Any]], *, computed: bool
@@ -137,7 +137,7 @@ class _OfArray(CoarseSource):
 
 
 class _OfFile(CoarseSource):
-    """A map that is the array of a .npy or .npz file."""
+    """A map from the array of a .npy or .npz file."""
 
     def __init__(self, path: Path, array: Any, class_axis: int) -> None:
         self.name, self.axis, self.class_axis = str(path), class_axis % 3, class_axis
@@ -173,7 +173,7 @@ class _OfFile(CoarseSource):
 
 
 class _OfPicture(CoarseSource):
-    """A map that is a picture: labels, or one channel a class, which come first here."""
+    """A map from an image: labels, or one channel per class, moved to the first axis."""
 
     axis = class_axis = 0
 
@@ -206,7 +206,7 @@ class _OfPicture(CoarseSource):
         budget.require(
             self.whole_room() + besides,
             f"{self.name}: reading {height} x {width} pixels",
-            "pass a smaller one",
+            "pass a smaller file",
         )
 
     def take(self) -> NDArray[Any]:
@@ -228,16 +228,18 @@ def open_coarse(
     Parameters
     ----------
     class_axis : int
-        Of an array with three axes, the one that has the classes. Files that say themselves which
-        axis or channels they have are not asked.
+        Axis of the classes in an array with three axes. Ignored for files that define their
+        channels themselves.
     image : ImageSource, optional
-        What it must cover the same ground as, if both say where they lie.
+        If both are georeferenced, their extents must agree.
 
     """
     class_axis = validate.axis_of("class_axis", class_axis)
     if not isinstance(coarse, str | os.PathLike):
         if key is not None:
-            raise InvalidInput(f"key={shown(key)} is for files; the coarse map is an array.")
+            raise InvalidInput(
+                f"key={shown(key)} is for files, but the coarse map is an array; leave it out."
+            )
         return _of_array(coarse, class_axis, budget)
     path, budget = Path(coarse), budget or budget_of(None)
     chosen = format_to_read(path)
@@ -267,10 +269,10 @@ def open_coarse(
 
 
 def one_channel_only(path: Path, shape: tuple[int, ...]) -> InvalidInput:
-    """Return the refusal of a picture that is no label map."""
+    """Return the error for an image that is no label map."""
     return InvalidInput(
-        f"{path}: a label map has one channel, this file has shape {shape}; "
-        "save the labels as a grey or palette picture, or as .npy."
+        f"{path}: a label map has one channel, but this file has shape {shape}; "
+        "save the labels as a grey or palette image, or as .npy."
     )
 
 
@@ -295,7 +297,7 @@ def _of_array(coarse: Any, class_axis: int, budget: Budget | None) -> CoarseSour
 
 
 def _slices(window: Window, shape: tuple[int, ...], axis: int) -> tuple[slice, ...]:
-    """Return what cuts a window with all classes out of an array."""
+    """Return the slices that cut a window with all classes out of an array."""
     at = list(window.slices)
     if len(shape) == 3:
         at.insert(axis, slice(None))

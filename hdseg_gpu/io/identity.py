@@ -86,7 +86,7 @@ def identity_of(path: Path, key: str | None = None, *, trusted: bool = False) ->
         reason = error.strerror or str(error)
         raise InvalidInput(f"{error.filename or path} cannot be read: {reason}.") from error
     except ValueError as error:  # a null byte
-        raise InvalidInput(f"{str(path)!r} is not a valid file name: {error}.") from error
+        raise InvalidInput(f"{str(path)!r} cannot be a file name: {error}.") from error
 
 
 def difference(before: dict[str, Any], now: dict[str, Any], *, elsewhere: bool = False) -> str:

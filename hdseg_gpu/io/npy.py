@@ -1,4 +1,4 @@
-"""Parts of .npy files, and the headers of NumPy's arrays."""
+"""Reading and writing parts of .npy files."""
 
 import io
 import os
@@ -18,12 +18,12 @@ from hdseg_gpu.io.stored import Short, Stored
 
 _MAGIC = b"\x93NUMPY"
 _VERSIONS = ((1, 0), (2, 0), (3, 0))
-_LONGEST = 10_000  # bytes of a header, NumPy's own limit: it is Python source that is parsed
-TURNED = 8 << 20  # bytes fetched at once where rows and columns are exchanged
+_LONGEST = 10_000  # bytes of a header, NumPy's own limit, because it is parsed as Python source
+TURNED = 8 << 20  # bytes fetched at once in Fortran order
 
 
 class Header(NamedTuple):
-    """What is said of an array before its values."""
+    """The header of an array."""
 
     shape: tuple[int, ...]
     fortran: bool  # whether the first axis runs fastest
@@ -37,7 +37,7 @@ class Header(NamedTuple):
 
 
 def read_header(name: str, read: Callable[[int], bytes]) -> Header:
-    """Return the header of an array; `read` gives the next bytes."""
+    """Return the header of an array; `read` returns the next bytes."""
     start = read(8)
     if start[:6] != _MAGIC or len(start) < 8:
         raise InvalidInput(
@@ -57,11 +57,11 @@ def read_header(name: str, read: Callable[[int], bytes]) -> Header:
     (length,) = struct.unpack(layout, counted)
     if length > _LONGEST:
         raise InvalidInput(
-            f"{name} cannot be read, it may be damaged: its header is said to have {length} bytes; "
-            f"{_LONGEST} are read at most."
+            f"{name} cannot be read, it may be damaged: its header claims {length} bytes; "
+            f"at most {_LONGEST} are read."
         )
     stream = io.BytesIO(counted + read(length))
-    # 3.0 differs from 2.0 in the letters that names of fields may have, and numbers have no fields.
+    # 3.0 differs from 2.0 only in the encoding of field names, and numbers have no fields.
     parse = (
         np.lib.format.read_array_header_1_0
         if version == (1, 0)
@@ -80,14 +80,14 @@ def read_header(name: str, read: Callable[[int], bytes]) -> Header:
 
 
 class Npy:
-    """The array of a .npy file, of which parts are read as they are needed.
+    """The array of a .npy file, read part by part.
 
-    Indexed by slices it gives new arrays, in the file's dtype. The file is opened once: it stays
-    the same one, whatever happens to its name.
+    Indexing by slices returns new arrays, in the file's dtype. The file is opened once, so renaming
+    or replacing it has no effect.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the header. Whatever else is wrong with it raises what NumPy raises."""
+        """Read the header; errors in it raise InvalidInput or an exception of NumPy."""
         self._file = Stored(path)
         try:
             stream = io.BytesIO(self._file.start(_LONGEST + 12))
@@ -108,11 +108,11 @@ class Npy:
 
     @property
     def bytes_read(self) -> int:
-        """Return how many bytes were fetched so far."""
+        """Return the bytes fetched so far."""
         return self._file.bytes_read
 
     def __getitem__(self, at: Any) -> NDArray[Any]:
-        """Return the part that slices without steps cut out, one for each axis; `...` is all."""
+        """Return a part, given by one slice without a step per axis; `...` is the whole array."""
         bounds = _bounds(at, self.shape)
         found = np.empty([max(0, end - start) for start, end in bounds], self.dtype)
         if found.size == 0:
@@ -133,7 +133,7 @@ class Npy:
         return found
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> "Npy":
@@ -145,12 +145,12 @@ class Npy:
     def _fill(
         self, target: NDArray[Any], shape: tuple[int, ...], bounds: list[tuple[int, int]]
     ) -> None:
-        """Fetch the part of an array whose last axis runs fastest, in as few pieces as can be."""
+        """Fetch a part of an array in C order, in as few pieces as possible."""
         for offset, piece in _pieces(target, shape, bounds):
             self._file.fetch_into(self._begin + offset, piece)
 
     def _fill_turned(self, target: NDArray[Any], bounds: list[tuple[int, int]]) -> None:
-        """Fetch the part of an array whose first axis runs fastest, some columns at a time."""
+        """Fetch a part of an array in Fortran order, some columns at a time."""
         shape, backwards = self.shape[::-1], bounds[::-1]
         for part in _halved(backwards, TURNED // self.dtype.itemsize):
             block = np.empty([end - start for start, end in part], self.dtype)
@@ -160,18 +160,18 @@ class Npy:
 
 
 class NewNpy:
-    """An array that is written part by part into a .npy file, and can be read back meanwhile.
+    """An array that is written part by part into a .npy file, and can be read back.
 
-    Indexed by slices, or by the number of a row. What is written nowhere is 0.
+    Indexed by slices, or by the number of a row. Values not written are 0.
     """
 
     def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Write the header; `stream` is a file that is empty and can be read."""
+        """Write the header; `stream` is an empty file open for reading and writing."""
         self.shape, self.dtype = shape, dtype
         described = {
             "descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape,
         }  # fmt: skip
-        # Not by np.save, which does not say why a file cannot be written.
+        # Not by np.save, which does not report why a file cannot be written.
         np.lib.format.write_array_header_1_0(stream, described)
         stream.flush()
         self._stream, self._begin = stream, stream.tell()
@@ -204,7 +204,7 @@ class NewNpy:
 
 
 def _bounds(at: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return what slices without steps cut out, one for each axis; `...` is all."""
+    """Return (start, stop) per axis for slices without steps; `...` is the whole array."""
     given = list(at) if isinstance(at, tuple) else [at]
     given = [slice(each, each + 1) if isinstance(each, int) else each for each in given]
     if Ellipsis in given:
@@ -217,11 +217,11 @@ def _bounds(at: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
 def _pieces(
     part: NDArray[Any], shape: tuple[int, ...], bounds: list[tuple[int, int]]
 ) -> Iterator[tuple[int, memoryview]]:
-    """Yield the bytes of a part of an array whose last axis runs fastest, and where they lie in it.
+    """Yield the bytes of a part of an array in C order, and their offsets in the array.
 
-    They are in as few pieces as can be. part: contiguous.
+    They are in as few pieces as possible. part: contiguous.
     """
-    split = len(shape)  # all axes from here on are wanted whole
+    split = len(shape)  # axes from here on are complete
     while split > 0 and bounds[split - 1] == (0, shape[split - 1]):
         split -= 1
     outer, strides = bounds[: max(split - 1, 0)], _strides(shape)
@@ -233,7 +233,7 @@ def _pieces(
 
 
 def _halved(bounds: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield parts of `most` values at most; the first axes are divided first."""
+    """Yield parts of at most `most` values; the first axes are divided first."""
     if prod(end - start for start, end in bounds) <= most:
         yield bounds
         return
@@ -244,7 +244,7 @@ def _halved(bounds: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int
 
 
 def _strides(shape: tuple[int, ...]) -> list[int]:
-    """Return how many values one step along each axis is."""
+    """Return the stride of each axis, in values."""
     return [prod(shape[i + 1 :]) for i in range(len(shape))]
 
 

@@ -74,8 +74,8 @@ def _fitting(path: Path, rows: NDArray[Any], bits: int) -> NDArray[Any]:
         lowest, highest = int(rows.min()), int(rows.max())
         if lowest < 0 or highest >> bits:
             raise InvalidInput(
-                f"output {path}: this PNG holds labels from 0 to {(1 << bits) - 1}, but these are "
-                f"{lowest} to {highest}; write .tif or .npy."
+                f"output {path}: this PNG holds labels from 0 to {(1 << bits) - 1}, but these go "
+                f"from {lowest} to {highest}; write .tif or .npy."
             )
     return np.ascontiguousarray(rows, _STORED[bits])
 

@@ -19,7 +19,7 @@ def read_image(path: Path, key: str | None = None, budget: Budget | None = None)
         budget.require(
             height * width * source.channels * source.dtype.itemsize + source.decoding,
             f"{source.name}: reading {height} x {width} pixels",
-            "pass a smaller one",
+            "pass a smaller file",
         )
         pixels = source.take()
         return Picture(pixels[..., 0] if source.channels == 1 else pixels, source.alpha)

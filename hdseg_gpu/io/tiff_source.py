@@ -51,7 +51,7 @@ _CODED: dict[int, tuple[Callable[[bytes], codestreams.Coded], int]] = {
 # Decoders that accept a limit on their output.
 _TOLD = (1, 2, 3, 4, 5, 32773, 34926, 50000, _LZMA, *_DEFLATE)
 _GREY = (0, 1)  # of PhotometricInterpretation: white or black is 0
-# What tifffile would look for in other pages or beside the file.
+# Data that tifffile would look for in other pages or beside the file.
 _KINDS = ("lsm", "scanimage", "ndpi", "micromanager", "mmstack", "ndtiff", "stk")
 
 

@@ -46,7 +46,7 @@ def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) ->
         return
     raise InvalidInput(
         f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, but these ({dtype}) "
-        f"are {lowest} to {highest}; write .tif or .npy."
+        f"go from {lowest} to {highest}; write .tif or .npy."
     )
 
 

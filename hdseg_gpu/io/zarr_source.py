@@ -251,7 +251,7 @@ def _picture(
 
 
 def _guessed(name: str, shape: tuple[int, ...], class_axis: int | None) -> list[str]:
-    """Return the axes of an array that does not name them."""
+    """Return the axes of an array without axis names."""
     if len(shape) == 2:
         return ["y", "x"]
     if len(shape) == 3 and class_axis:

@@ -132,11 +132,11 @@ class Evidence(NamedTuple):
 
 
 class Edges:
-    """The matrix A = L_UU + gamma I of a band, kept as its backend likes it."""
+    """The matrix A = L_UU + gamma I of a band, in a backend-specific layout."""
 
 
 class Level(ABC):
-    """A symmetric M-matrix of the multigrid hierarchy, kept as its backend likes it."""
+    """A symmetric M-matrix of the multigrid hierarchy, in a backend-specific layout."""
 
     @property
     @abstractmethod

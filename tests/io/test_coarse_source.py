@@ -279,7 +279,7 @@ def test_refused_maps(tmp_path):
         (np.ones((65537, 3, 2), np.uint8), {}, "coarse has 65537 classes on axis class_axis=0"),
         (np.ones((2, 3, 4, 5)), {}, "coarse has 4 dimensions"),
         (np.full(SHAPE, 255, np.uint8), {"ignore_index": 255}, "Every pixel of coarse equals"),
-        (np.arange(257 * 256).reshape(257, 256), {}, "coarse has 65792 different labels"),
+        (np.arange(257 * 256).reshape(257, 256), {}, "coarse has 65792 distinct labels"),
         (np.ones(SHAPE, np.float32), {}, "coarse has dtype float32; labels are integers or bools"),
         (np.zeros((0, 5), np.uint8), {}, "(0, 5)"),
     ):
@@ -298,7 +298,7 @@ def test_colours_are_no_classes(mode, samples, tmp_path):
     kind = "rgb" if samples == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "coarse.tif", colours, photometric=kind, **more)
     for name in ("coarse.png", "coarse.tif"):
-        with pytest.raises(InvalidInput, match="a label map has one channel, this file has shape"):
+        with pytest.raises(InvalidInput, match="a label map has one channel, but this file"):
             streamed(tmp_path / name, tmp_path)
 
 

@@ -994,7 +994,7 @@ def test_keys_of_many_characters(tmp_path):
             read_labels(tmp_path / name, key)
         assert len(str(caught.value)) < 500
     save_zarr(tmp_path / "a.zarr")
-    with refused(tmp_path / "a.zarr", r"has no array '.*\.\.\.") as caught:
+    with refused(tmp_path / "a.zarr", r"(has|contains) no array '.*\.\.\.") as caught:
         open_image(tmp_path / "a.zarr", key=key)
     assert len(str(caught.value)) < 500
 
