@@ -20,7 +20,7 @@ def kernels() -> Traversable:
     installed = files("hdseg_gpu").joinpath("kernels")
     if installed.is_dir():
         return installed
-    return Path(__file__).parents[2] / "kernels"
+    return Path(__file__).parents[3] / "kernels"
 
 
 def names() -> list[str]:
