@@ -15,6 +15,8 @@ from engine_internals import (
     REFERENCE,
     CoarseProbabilities,
     ColourModels,
+    Estimation,
+    EvidenceTerms,
     Nearby,
     NearestMap,
     all_of,
@@ -188,14 +190,15 @@ class Given:
             np.tile(np.arange(self.count, dtype=np.uint8), windows),
         )
         models = REFERENCE.colour_models(
-            self.moments, source.own, sure, self.count, group, float(size**2), every, radii,
-            0.005, 0.008,
+            self.moments, source.own, sure, self.count, every,
+            Estimation(group, float(size**2), radii, 0.005, 1e-4 * 0.005, 0.008),
         )  # fmt: skip
-        return REFERENCE.class_evidence(
-            REFERENCE.band(seeds), self.image, (0, 0), self.center, self.by,
-            ColourModels(models, every, size), weight, maps, self.cell, self.unit, network,
-            min(KEPT, self.count),
+        terms = EvidenceTerms(
+            self.center, self.by, ColourModels(models, every, size), weight, maps, self.cell,
+            self.unit, network,
         )  # fmt: skip
+        band, kept = REFERENCE.band(seeds), min(KEPT, self.count)
+        return REFERENCE.class_evidence(band, self.image, (0, 0), terms, kept)
 
 
 def counted(cells, log, linear):

@@ -20,7 +20,14 @@ from hdseg_gpu.engine.workspace import Workspace, folder_for
 from hdseg_gpu.io import parts
 from hdseg_gpu.io.coarse_source import open_coarse
 from hdseg_gpu.io.source import ImageSource
-from hdseg_gpu.ops import CoarseProbabilities, ColourModels, Nearby, NearestMap
+from hdseg_gpu.ops import (
+    CoarseProbabilities,
+    ColourModels,
+    Estimation,
+    EvidenceTerms,
+    Nearby,
+    NearestMap,
+)
 from hdseg_gpu.pipeline import block, colours, evidence, ignored, seeds
 from hdseg_gpu.pipeline.evidence import part_of
 
@@ -29,6 +36,8 @@ __all__ = [
     "CoarseProbabilities",
     "CoarseValues",
     "ColourModels",
+    "Estimation",
+    "EvidenceTerms",
     "Nearby",
     "NearestMap",
     "all_of",

@@ -4,7 +4,7 @@ import numpy as np
 from gallery import blobs, photograph
 
 from hdseg_gpu.core.classes import class_dtype
-from hdseg_gpu.ops import ColourModels, Nearby, NearestMap
+from hdseg_gpu.ops import ColourModels, Estimation, EvidenceTerms, Nearby, NearestMap
 
 FAR = 1 << 30  # farther than any nearest_other
 
@@ -39,8 +39,8 @@ class Scene:
             nearby = Nearby(start.astype(np.int64), nearby.label[kept])
         size = self.cell * self.group
         models = ops.colour_models(
-            self.moments, self.own, self.weight, self.count, self.group, float(size**2), nearby,
-            radii, 0.01, 0.02,
+            self.moments, self.own, self.weight, self.count, nearby,
+            Estimation(self.group, float(size**2), radii, 0.01, 1e-6, 0.02),
         )  # fmt: skip
         return ColourModels(models, nearby, size)
 
@@ -50,11 +50,11 @@ class Scene:
         return (first, NearestMap(self.shifted, nearest_other, distance, 1.0, 0.0))[:count]
 
     def evidence(self, ops, band, maps=2, network=None, kept=3, missing=(), models=None):
-        return ops.class_evidence(
-            band, self.image, (0, 0), self.center, self.scale,
-            models or self.models(ops, missing), 0.7, self.maps(maps), self.cell, 3.0, network,
-            kept,
+        terms = EvidenceTerms(
+            self.center, self.scale, models or self.models(ops, missing), 0.7, self.maps(maps),
+            self.cell, 3.0, network,
         )  # fmt: skip
+        return ops.class_evidence(band, self.image, (0, 0), terms, kept)
 
 
 def everywhere(grid):

@@ -22,13 +22,14 @@ from hdseg_gpu.ops.proofs import ProofOps
 from hdseg_gpu.ops.statistics import StatisticsOps
 from hdseg_gpu.ops.types import (
     EVERYWHERE,
-    START_SHARE,
     Band,
     CoarseProbabilities,
     ColourModels,
     CsrMatrix,
     Edges,
+    Estimation,
     Evidence,
+    EvidenceTerms,
     Level,
     Nearby,
     NearestMap,
@@ -46,13 +47,14 @@ from hdseg_gpu.ops.vectors import VectorOps
 
 __all__ = [
     "EVERYWHERE",
-    "START_SHARE",
     "Band",
     "CoarseProbabilities",
     "ColourModels",
     "CsrMatrix",
     "Edges",
+    "Estimation",
     "Evidence",
+    "EvidenceTerms",
     "Level",
     "Nearby",
     "NearestMap",

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.ops.types import (
     Band,
-    CoarseProbabilities,
-    ColourModels,
+    Estimation,
     Evidence,
+    EvidenceTerms,
     Nearby,
-    NearestMap,
     Places,
     Steps,
 )
@@ -47,12 +46,8 @@ class EvidenceOps(ABC):
         own: Classes,
         weight: NDArray[np.float32],
         count: int,
-        group: int,
-        area: float,
         nearby: Nearby,
-        radii: tuple[int, ...],
-        prior: float,
-        ridge: float,
+        how: Estimation,
     ) -> NDArray[np.float32]:
         """Return the model of each entry of `nearby`, a class in a window: (entries, M).
 
@@ -61,8 +56,8 @@ class EvidenceOps(ABC):
         standardised (mean 0, covariance I), the estimate becomes
         (smooth(m) + prior estimate) / (smooth(m)_0 + prior) for the radii from the last to the
         first: where the window has little of the class, wider ones speak. For the last radius the
-        prior is only START_SHARE of it: what the widest windows know of a class, however little,
-        is worth more than the whole picture. smooth is three times the mean of 2 radius + 1
+        prior is `start`: what the widest windows know of a class, however little, should be worth
+        more than the whole picture. smooth is three times the mean of 2 radius + 1
         windows along rows and then along columns, 0 where there are no cells. The covariance gets
         ridge I.
 
@@ -77,28 +72,22 @@ class EvidenceOps(ABC):
         band: Band,
         image: NDArray[Any],
         origin: tuple[int, int],
-        center: NDArray[np.float64],
-        scale: float,
-        models: ColourModels,
-        weight: float,
-        maps: tuple[NearestMap, ...],
-        cell: int,
-        unit: float,
-        network: CoarseProbabilities | None,
+        terms: EvidenceTerms,
         kept: int,
     ) -> Evidence:
         """Return the softmax of the scores of the likeliest classes at each pixel of a band.
 
         The band and the image are of a window whose first pixel is pixel `origin` (row, column) of
         the grids of cells and windows; these begin at the same pixel, and models.size is a multiple
-        of `cell`. The window of network.place is the image.
+        of `cell`. The window of network.place is the image. x is (image - center) scale, as in
+        ``cell_moments``.
 
-        score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network, with
-        x as in ``cell_moments``. Models and distances are interpolated between the centres of
-        windows and cells; distances are in units of `unit` pixels. Considered are the first 8 of
-        the own and nearest other classes of the cells around the pixel. A class that is neither
-        lies one cell beyond the boundary. A class without a model in one of the windows has the
-        score -1e9; probabilities below 1e-3 are left out.
+        score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network.
+        Models and distances are interpolated between the centres of windows and cells; distances
+        are in units of `unit` pixels. Considered are the first 8 of the own and nearest other
+        classes of the cells around the pixel. A class that is neither lies one cell beyond the
+        boundary. A class without a model in one of the windows has the score -1e9; probabilities
+        below 1e-3 are left out.
         """
 
     @abstractmethod

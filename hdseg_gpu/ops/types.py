@@ -17,10 +17,6 @@ T = TypeVar("T")
 Steps = Generator[tuple[Any, ...], tuple[NDArray[Any], ...], T]
 
 
-# Of the prior of a colour model: what the whole picture's colours count beside the widest windows.
-START_SHARE = 1e-4
-
-
 def channel_count(moments: int) -> int:
     """Return C from the number of moments (C + 1) (C + 2) / 2."""
     return (isqrt(8 * moments + 1) - 3) // 2
@@ -86,6 +82,17 @@ class Nearby(NamedTuple):
     label: Classes  # (entries,) class indices
 
 
+class Estimation(NamedTuple):
+    """How colour models are estimated, from windows of group x group cells: ``colour_models``."""
+
+    group: int
+    area: float  # pixels of a window
+    radii: tuple[int, ...]  # of the filters, in windows: narrow first
+    prior: float  # what the next wider windows count, as a share of a window
+    start: float  # the same for the widest windows: of the whole picture's colours
+    ridge: float  # added to the variances
+
+
 class ColourModels(NamedTuple):
     """log N(x; mean, covariance) of classes in windows, up to a constant, as quadratic forms in x.
 
@@ -119,6 +126,19 @@ class CoarseProbabilities(NamedTuple):
     interpolation: str
     log: float
     linear: float
+
+
+class EvidenceTerms(NamedTuple):
+    """What speaks for a class at a pixel; see ``class_evidence``."""
+
+    center: NDArray[np.float64]  # (C,), with `scale` what the colours are seen by
+    scale: float
+    models: ColourModels
+    weight: float  # of the colours
+    maps: tuple[NearestMap, ...]  # one or two
+    cell: int  # pixels of a cell of the maps
+    unit: float  # pixels that count as a distance of 1
+    network: CoarseProbabilities | None
 
 
 class Evidence(NamedTuple):

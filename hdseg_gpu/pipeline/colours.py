@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import ImageStatistics
-from hdseg_gpu.ops import ColourModels, Nearby, Ops, Steps
+from hdseg_gpu.ops import ColourModels, Estimation, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.rounds import Lengths
 
 # docs/decisions/0006-evidence.md lists the alternatives tried.
 _LEVELS = 2  # colour windows, and _WIDER times as wide ones; then the whole image
 _WIDER = 3.0
 _PRIOR = 0.005  # weight of the wider windows, as a fraction of a colour window's pixels
+_START = 1e-4  # of it: weight of the whole image's colours beside the widest windows
 _RIDGE = 0.008  # added to the variances, as a fraction of the image's
 _BOXES = sqrt(2.0)  # standard deviation of three successive box filters of width 3
 
@@ -68,9 +69,8 @@ def colour_models(
     """
     group, radii = windows_of(spread, colours.cell)
     size = group * colours.cell
-    models = ops.colour_models(
-        colours.moments, own, weight, count, group, float(size**2), nearby, radii, _PRIOR, _RIDGE
-    )
+    how = Estimation(group, float(size**2), radii, _PRIOR, _START * _PRIOR, _RIDGE)
+    models = ops.colour_models(colours.moments, own, weight, count, nearby, how)
     return ColourModels(models, nearby, size)
 
 

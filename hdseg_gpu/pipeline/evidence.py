@@ -19,6 +19,7 @@ from hdseg_gpu.ops import (
     CoarseProbabilities,
     ColourModels,
     Evidence,
+    EvidenceTerms,
     Nearby,
     NearestMap,
     Ops,
@@ -166,12 +167,14 @@ class EvidenceModel:
         context, network = self.context, self.network
         if network is not None:
             network = network._replace(place=context.place._replace(window=window))
-        colours, corner = context.colours, context.place.window
-        return context.ops.class_evidence(
-            band, image, (window.top - corner.top, window.left - corner.left),
+        colours, lengths = context.colours, context.lengths
+        terms = EvidenceTerms(
             colours.center, colours.scale, self.models, self.look.weight, self.maps,
-            context.lengths.cell, context.lengths.unit, network, min(KEPT, context.coarse.count),
+            lengths.cell, lengths.unit, network,
         )  # fmt: skip
+        place = window.relative_to(context.place.window)
+        kept = min(KEPT, context.coarse.count)
+        return context.ops.class_evidence(band, image, (place.top, place.left), terms, kept)
 
 
 def ignored_cells(

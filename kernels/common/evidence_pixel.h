@@ -49,11 +49,13 @@ constexpr int kMostMaps = 2;
 
 template <class T>
 struct DistanceTerms {
-  NearestMap<T> maps[kMostMaps];
-  int64_t count;
-  int64_t size;  // side of a cell in pixels
+  NearestMap<T> first, second;
+  int64_t count;  // of maps; with one the second is unused
+  int64_t size;   // side of a cell in pixels
   Grid cells;
   float unit;  // pixels per unit of distance
+
+  HDSEG_FN const NearestMap<T>& map(int m) const { return m == 0 ? first : second; }
 };
 
 // The network's interpolated probabilities p score log log(p) + linear p.
@@ -63,6 +65,17 @@ struct CoarseTerm {
   Interpolation how;
   Trust trust;
 };
+
+// Everything that scores the classes of a pixel.
+template <class T>
+struct EvidenceTerms {
+  const double* centre;  // (channels)
+  double scale;          // a colour is (value - centre) scale
+  ColourModels<T> models;
+  DistanceTerms<T> distances;
+  CoarseTerm network;
+};
+static_assert(sizeof(EvidenceTerms<uint8_t>) == 312);
 
 constexpr float kLeastProbability = 0.01f;  // probabilities are clipped to [0.01, 0.99]
 constexpr float kUnknownColours = -1e9f;    // below the score of any colour
@@ -117,7 +130,7 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
   const Corners cells = corners_of(y, x, terms.cells.width);
   for (int m = 0; m < kMostMaps; ++m) {
     if (m >= terms.count) break;
-    const NearestMap<T>& map = terms.maps[m];
+    const NearestMap<T>& map = terms.map(m);
     for (int c = 0; c < 4; ++c) {
       if (!(cells.weight[c] > 0.0f)) continue;
       found.add(map.own[cells.index[c]]);
@@ -135,7 +148,7 @@ HDSEG_FN void add_distances(const DistanceTerms<T>& terms, const Between& y, con
     found.score[c] = 0.0f;
     for (int m = 0; m < kMostMaps; ++m) {
       if (m >= terms.count) break;
-      const NearestMap<T>& map = terms.maps[m];
+      const NearestMap<T>& map = terms.map(m);
       const float d = signed_distance(map, cells, found.label[c], cell);
       found.score[c] += 0.5f * log_odds(d, map.trust);
     }

@@ -29,6 +29,7 @@ struct GridMapping {
   Axis rows, columns;
   Grid window, part;
 };
+static_assert(sizeof(GridMapping) == 112);
 
 // Nearest neighbour of sample i of a window, half-pixel centres: floor((i + 1/2) * coarse / fine),
 // in exact integers.

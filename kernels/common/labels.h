@@ -17,10 +17,4 @@ constexpr Seed kWall =
 template <class Seed>
 constexpr int64_t kValues = static_cast<int64_t>(kWall<Seed>) + 1;
 
-// The table row of each pixel of a band: first[r] + x / across in column x of run r.
-struct Places {
-  const int32_t* first;
-  int64_t across;
-};
-
 }  // namespace hdseg

@@ -12,6 +12,7 @@ struct Core {
     return row >= top && row < bottom && column >= left && column < right;
   }
 };
+static_assert(sizeof(Core) == 32);
 
 struct Winner {
   int64_t index;

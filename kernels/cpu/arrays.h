@@ -33,26 +33,6 @@ Grid grid_of(const A& array, size_t axis = 0) {
   return {extent(array, axis), extent(array, axis + 1)};
 }
 
-// A GridMapping from the numbers of hdseg_gpu.core.windows.GridMapping, one after the other.
-inline GridMapping grid_mapping_of(const Vector<const int64_t>& numbers) {
-  const int64_t* n = numbers.data();
-  return {{n[0], n[6], n[2], n[8], n[10]},
-          {n[1], n[7], n[3], n[9], n[11]},
-          {n[4], n[5]},
-          {n[10], n[11]}};
-}
-
-// A band from what stands for it in Python.
-inline Band band_of(const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-                    const Grid& grid) {
-  return {grid, pixel.data(), start.data(), extent(pixel, 0)};
-}
-
-// The places of a band's pixels from what stands for them in Python.
-inline Places places_of(const Vector<const int32_t>& first, int64_t across) {
-  return {first.data(), across};
-}
-
 // What the kernels do while other Python threads go on, and with how many of their own.
 using WithoutGil = nb::call_guard<nb::gil_scoped_release, Team>;
 

@@ -1,27 +1,15 @@
-// The unknown band as runs of pixels, and the adjacency of its pixels. Memory depends on the band,
-// not on the image. Pixel indices are 64-bit; positions count the band's pixels and fit 32 bits.
+// The unknown band (common/band.h), and the adjacency of its pixels. Memory depends on the band,
+// not on the image.
 #pragma once
 #include <algorithm>
 #include <vector>
 
-#include "common/grid.h"
+#include "common/band.h"
 #include "common/labels.h"
 #include "common/multigrid.h"
 #include "common/winner.h"
 
 namespace hdseg {
-
-// The pixels of run r are pixel[r], pixel[r] + 1, ... in one row of the image; they have the
-// positions start[r] .. start[r + 1] - 1 in the band. Runs ascend and never touch in a row.
-struct Band {
-  Grid grid;
-  const int64_t* pixel;
-  const int32_t* start;
-  int64_t runs;
-
-  int32_t size() const { return start[runs]; }
-  int32_t length(int64_t r) const { return start[r + 1] - start[r]; }
-};
 
 // Divides run r by table row: calls use(row, begin, end) for positions begin .. end - 1 of a row.
 template <class Use>
@@ -35,14 +23,6 @@ void each_place(const Band& band, const Places& places, int64_t r, Use use) {
     i = end;
   }
 }
-
-// The labels of a system's columns: label[row * count + j] for column j in table row `row`.
-template <class Seed>
-struct ColumnLabels {
-  const Seed* label;
-  int64_t count;
-  Places places;
-};
 
 // Finds the column of a label. Recent answers are cached, as neighbours share their labels.
 template <class Seed>

@@ -1,20 +1,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 
-#include "cpu/arrays.h"
+#include "cpu/arguments.h"
 #include "cpu/reduction.h"
 
 using namespace nanobind::literals;
 
 namespace hdseg {
 namespace {
-
-// Rows of the edge array: north, east, south, row_sum.
-Edges edges_of(const Matrix<const float>& edges) {
-  const float* first = edges.data() + kPadding;
-  const int64_t stride = extent(edges, 1);
-  return {first, first + stride, first + 2 * stride, first + 3 * stride};
-}
 
 // Flattens a vector of structs of int32 into rows.
 template <class Struct>
@@ -39,58 +32,50 @@ void bind_seeds(nb::module_& m) {
       "seeds"_a.noconvert());
   m.def(
       "says",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Matrix<const Seed>& seeds, const Vector<const int32_t>& first, int64_t across,
+      [](const Band& band, const Matrix<const Seed>& seeds, const Places& places,
          const Matrix<const Seed>& evidence) {
         std::vector<int64_t> place, label;
         {
           nb::gil_scoped_release release;
           const Team team;
           for (const Say& say :
-               says(band_of(pixel, start, grid_of(seeds)), seeds.data(), places_of(first, across),
-                    evidence.data(), extent(evidence, 1))) {
+               says(band, seeds.data(), places, evidence.data(), extent(evidence, 1))) {
             place.push_back(say.place);
             label.push_back(say.label);
           }
         }
         return std::make_pair(owned(std::move(place)), owned(std::move(label)));
       },
-      "pixel"_a, "start"_a, "seeds"_a.noconvert(), "first"_a, "across"_a, "evidence"_a.noconvert());
+      "band"_a, "seeds"_a.noconvert(), "places"_a, "evidence"_a.noconvert());
   m.def(
       "decide",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Matrix<const float>& x, const Matrix<const Seed>& label,
-         const Vector<const int32_t>& first, int64_t across, const Vector<const float>& bound,
-         int64_t top, int64_t left, int64_t bottom, int64_t right, const Matrix<Seed>& seeds) {
-        return decide(band_of(pixel, start, grid_of(seeds)), x.data() + kPadding, extent(x, 1),
-                      {label.data(), extent(label, 1), places_of(first, across)}, bound.data(),
-                      extent(bound, 0) > 1 ? 1 : 0, {top, left, bottom, right}, seeds.data());
+      [](const Band& band, const Matrix<const float>& x, const Matrix<const Seed>& label,
+         const Places& places, const Vector<const float>& bound, const Core& core,
+         const Matrix<Seed>& seeds) {
+        return decide(band, x.data() + kPadding, extent(x, 1),
+                      {label.data(), extent(label, 1), places}, bound.data(),
+                      extent(bound, 0) > 1 ? 1 : 0, core, seeds.data());
       },
-      "pixel"_a, "start"_a, "x"_a, "label"_a.noconvert(), "first"_a, "across"_a, "bound"_a, "top"_a,
-      "left"_a, "bottom"_a, "right"_a, "seeds"_a.noconvert(), WithoutGil());
+      "band"_a, "x"_a, "label"_a.noconvert(), "places"_a, "bound"_a, "core"_a,
+      "seeds"_a.noconvert(), WithoutGil());
 }
 
 template <class T, class Seed>
 void bind_assemble(nb::module_& m) {
   m.def(
       "assemble",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Stack<const T>& features, int32_t rule, double edge_scale,
-         const Matrix<const Seed>& seeds, const Matrix<const Seed>& label,
-         const Vector<const int32_t>& first_place, int64_t across, float gamma,
-         const Matrix<float>& edges, const Matrix<float>& flux) {
+      [](const Band& band, const Stack<const T>& features, EdgeRule rule, double edge_scale,
+         const Matrix<const Seed>& seeds, const Matrix<const Seed>& label, const Places& places,
+         float gamma, const Matrix<float>& edges, const Matrix<float>& flux) {
         float* first = edges.data() + kPadding;
         const int64_t stride = extent(edges, 1);
-        assemble(band_of(pixel, start, grid_of(seeds)),
-                 Features<T>{features.data(), extent(features, 2), static_cast<EdgeRule>(rule),
-                             edge_scale},
-                 seeds.data(), {label.data(), extent(label, 1), places_of(first_place, across)},
-                 gamma, first, first + stride, first + 2 * stride, first + 3 * stride,
-                 flux.data() + kPadding, stride);
+        assemble(band, Features<T>{features.data(), extent(features, 2), rule, edge_scale},
+                 seeds.data(), {label.data(), extent(label, 1), places}, gamma, first,
+                 first + stride, first + 2 * stride, first + 3 * stride, flux.data() + kPadding,
+                 stride);
       },
-      "pixel"_a, "start"_a, "features"_a.noconvert(), "rule"_a, "edge_scale"_a,
-      "seeds"_a.noconvert(), "label"_a.noconvert(), "first_place"_a, "across"_a, "gamma"_a,
-      "edges"_a, "flux"_a, WithoutGil());
+      "band"_a, "features"_a.noconvert(), "rule"_a, "edge_scale"_a, "seeds"_a.noconvert(),
+      "label"_a.noconvert(), "places"_a, "gamma"_a, "edges"_a, "flux"_a, WithoutGil());
 }
 
 }  // namespace
@@ -114,81 +99,66 @@ void bind_band(nb::module_& m) {
   bind_assemble<double, uint32_t>(m);
   m.def(
       "components",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Vector<int32_t>& component) {
-        return components(band_of(pixel, start, {height, width}), component.data());
+      [](const Band& band, const Vector<int32_t>& component) {
+        return components(band, component.data());
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "component"_a, WithoutGil());
+      "band"_a, "component"_a, WithoutGil());
   m.def(
       "row_starts",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Matrix<const float>& edges, const Vector<int32_t>& row_start) {
-        return row_starts(band_of(pixel, start, {height, width}), edges_of(edges),
-                          row_start.data());
+      [](const Band& band, const Edges& edges, const Vector<int32_t>& row_start) {
+        return row_starts(band, edges, row_start.data());
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, WithoutGil());
+      "band"_a, "edges"_a, "row_start"_a, WithoutGil());
   m.def(
       "laplacian",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& row_start,
+      [](const Band& band, const Edges& edges, const Vector<const int32_t>& row_start,
          const Vector<int32_t>& column, const Vector<double>& value) {
-        laplacian(band_of(pixel, start, {height, width}), edges_of(edges), row_start.data(),
-                  column.data(), value.data());
+        laplacian(band, edges, row_start.data(), column.data(), value.data());
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "row_start"_a, "column"_a, "value"_a,
-      WithoutGil());
+      "band"_a, "edges"_a, "row_start"_a, "column"_a, "value"_a, WithoutGil());
   m.def(
       "link_black",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width) {
+      [](const Band& band) {
         BlackLinks links;
         std::vector<int64_t> chunks;
         {
           nb::gil_scoped_release release;
           const Team team;
-          links = link_black(band_of(pixel, start, {height, width}));
+          links = link_black(band);
           chunks = chunk_pieces(links.pieces);
         }
         return std::make_tuple(owned(flat(links.pieces)), owned(std::move(links.first)),
                                owned(std::move(chunks)));
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a);
+      "band"_a);
   m.def(
       "eliminate_red",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+      [](const Band& band, const Edges& edges, const Vector<const int32_t>& first_entry,
          const Matrix<float>& weights, const Vector<float>& row_sum, const Vector<float>& inverse) {
         float* weight[kStencil];
         for (int d = 0; d < kStencil; ++d) {
           weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
         }
-        eliminate_red(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
-                      weight, row_sum.data() + kPadding, inverse.data() + kPadding);
+        reduce(band, edges, first_entry.data(), weight, row_sum.data() + kPadding,
+               inverse.data() + kPadding);
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "weights"_a,
-      "row_sum"_a, "inverse"_a, WithoutGil());
+      "band"_a, "edges"_a, "first_entry"_a, "weights"_a, "row_sum"_a, "inverse"_a, WithoutGil());
   m.def(
       "eliminate_red_rhs",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+      [](const Band& band, const Edges& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& b, const Matrix<float>& rhs) {
-        eliminate_red_rhs(band_of(pixel, start, {height, width}), edges_of(edges),
-                          first_entry.data(), b.data() + kPadding, extent(b, 1), extent(b, 0),
-                          rhs.data() + kPadding, extent(rhs, 1));
+        eliminate_red_rhs(band, edges, first_entry.data(), b.data() + kPadding, extent(b, 1),
+                          extent(b, 0), rhs.data() + kPadding, extent(rhs, 1));
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "b"_a, "rhs"_a,
-      WithoutGil());
+      "band"_a, "edges"_a, "first_entry"_a, "b"_a, "rhs"_a, WithoutGil());
   m.def(
       "back_substitute",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start, int64_t height,
-         int64_t width, const Matrix<const float>& edges, const Vector<const int32_t>& first_entry,
+      [](const Band& band, const Edges& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& x, const Matrix<float>& b) {
-        back_substitute(band_of(pixel, start, {height, width}), edges_of(edges), first_entry.data(),
-                        x.data() + kPadding, extent(x, 1), extent(b, 0), b.data() + kPadding,
-                        extent(b, 1));
+        expand(band, edges, first_entry.data(), x.data() + kPadding, extent(x, 1), extent(b, 0),
+               b.data() + kPadding, extent(b, 1));
       },
-      "pixel"_a, "start"_a, "height"_a, "width"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a,
-      WithoutGil());
+      "band"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a, WithoutGil());
 }
 
 }  // namespace hdseg

@@ -1,4 +1,4 @@
-#include "cpu/arrays.h"
+#include "cpu/arguments.h"
 #include "cpu/majority.h"
 #include "cpu/prune.h"
 
@@ -11,11 +11,10 @@ template <class T>
 void bind_filters(nb::module_& m) {
   m.def(
       "majority",
-      [](const Vector<const int64_t>& pixel, const Vector<const int32_t>& start,
-         const Matrix<const T>& labels, int64_t size, const Vector<T>& found) {
-        majority(band_of(pixel, start, grid_of(labels)), labels.data(), size, found.data());
+      [](const Band& band, const Matrix<const T>& labels, int64_t size, const Vector<T>& found) {
+        majority(band, labels.data(), size, found.data());
       },
-      "pixel"_a, "start"_a, "labels"_a.noconvert(), "size"_a, "found"_a.noconvert(), WithoutGil());
+      "band"_a, "labels"_a.noconvert(), "size"_a, "found"_a.noconvert(), WithoutGil());
   m.def(
       "prune",
       [](const Matrix<const T>& seeds, int64_t length, const Matrix<T>& pruned) {

@@ -1,4 +1,4 @@
-#include "cpu/arrays.h"
+#include "cpu/arguments.h"
 #include "cpu/upsampling.h"
 
 using namespace nanobind::literals;
@@ -11,24 +11,20 @@ template <class T>
 void bind_classes(nb::module_& m) {
   m.def(
       "upsample_labels",
-      [](const Matrix<const T>& coarse, const Vector<const int64_t>& place, const Matrix<T>& fine) {
-        upsample_labels(coarse.data(), grid_mapping_of(place), fine.data());
+      [](const Matrix<const T>& coarse, const GridMapping& place, const Matrix<T>& fine) {
+        upsample_labels(coarse.data(), place, fine.data());
       },
       "coarse"_a.noconvert(), "place"_a, "fine"_a.noconvert(), WithoutGil());
   m.def(
       "upsample_classes",
-      [](const Matrix<const T>& coarse, const Vector<const int64_t>& place, int32_t how,
-         const Matrix<T>& fine) {
-        upsample_classes(coarse.data(), grid_mapping_of(place), static_cast<Interpolation>(how),
-                         fine.data());
-      },
+      [](const Matrix<const T>& coarse, const GridMapping& place, Interpolation how,
+         const Matrix<T>& fine) { upsample_classes(coarse.data(), place, how, fine.data()); },
       "coarse"_a.noconvert(), "place"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
   m.def(
       "upsample_argmax",
-      [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,
+      [](const Stack<const float>& planes, const GridMapping& place, Interpolation how,
          const Matrix<T>& fine) {
-        upsample_argmax(planes.data(), extent(planes, 0), grid_mapping_of(place),
-                        static_cast<Interpolation>(how), fine.data());
+        upsample_argmax(planes.data(), extent(planes, 0), place, how, fine.data());
       },
       "planes"_a, "place"_a, "how"_a, "fine"_a.noconvert(), WithoutGil());
 }
@@ -41,11 +37,10 @@ void bind_upsampling(nb::module_& m) {
   bind_classes<uint32_t>(m);
   m.def(
       "sample_planes",
-      [](const Stack<const float>& planes, const Vector<const int64_t>& place, int32_t how,
+      [](const Stack<const float>& planes, const GridMapping& place, Interpolation how,
          const Vector<const int64_t>& pixels, const Matrix<double>& samples) {
-        sample_planes(planes.data(), extent(planes, 0), grid_mapping_of(place),
-                      static_cast<Interpolation>(how), pixels.data(), extent(pixels, 0),
-                      samples.data());
+        sample_planes(planes.data(), extent(planes, 0), place, how, pixels.data(),
+                      extent(pixels, 0), samples.data());
       },
       "planes"_a, "place"_a, "how"_a, "pixels"_a, "samples"_a, WithoutGil());
 }

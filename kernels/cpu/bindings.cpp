@@ -1,4 +1,4 @@
-// The compiled module hdseg_gpu.backends._cpu_<isa>: thin wrappers, no arithmetic. Python has
+// The compiled module hdseg_gpu.backends.cpu._cpu_<isa>: thin wrappers, no arithmetic. Python has
 // checked every argument and allocated every output; the wrappers release the GIL.
 #include "cpu/arrays.h"
 
@@ -8,8 +8,8 @@ namespace {
 
 namespace nb = nanobind;
 
-nb::dict cpu_features() {
-  nb::dict found;
+nb::typed<nb::dict, nb::str, bool> cpu_features() {
+  nb::typed<nb::dict, nb::str, bool> found;
 #if defined(__x86_64__) && defined(__GNUC__)
   __builtin_cpu_init();
 #define HDSEG_FEATURE(name) found[name] = static_cast<bool>(__builtin_cpu_supports(name))

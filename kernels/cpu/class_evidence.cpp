@@ -76,9 +76,10 @@ class RowModels {
 }  // namespace
 
 template <class Value, class T>
-void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
-                    const DistanceTerms<T>& distances, const CoarseTerm& network, int64_t kept,
-                    T* label, float* probability) {
+void class_evidence(const Band& band, const Picture<Value>& picture, const EvidenceTerms<T>& terms,
+                    int64_t kept, T* label, float* probability) {
+  const ColourModels<T>& models = terms.models;
+  const DistanceTerms<T>& distances = terms.distances;
   const Grid& grid = picture.grid;
   const std::vector<Between> cells =
       all_between(picture.left, grid.width, distances.size, distances.cells.width);
@@ -98,11 +99,11 @@ void class_evidence(const Band& band, const Picture<Value>& picture, const Colou
         const Value* value = picture.values + (band.pixel[r] + i) * picture.channels;
         float colour[kMostChannels];
         for (int64_t c = 0; c < picture.channels; ++c) {
-          colour[c] = standardised(static_cast<double>(value[c]), picture.centre[c], picture.scale);
+          colour[c] = standardised(static_cast<double>(value[c]), terms.centre[c], terms.scale);
         }
         Candidates<T> found;
         add_distances(distances, cell_row, cells[x], found);
-        if (network.planes != nullptr) add_coarse(network, y, left + i, found);
+        if (terms.network.planes != nullptr) add_coarse(terms.network, y, left + i, found);
         for (int c = 0; c < found.count; ++c) {
           found.score[c] += row_models.score(c, found.label[c], colour, windows[x]);
         }
@@ -136,10 +137,9 @@ void add_evidence(const Band& band, const int32_t* position, const T* label,
   }
 }
 
-#define HDSEG_VALUE(Value, T)                                                             \
-  template void class_evidence<Value, T>(const Band&, const Picture<Value>&,              \
-                                         const ColourModels<T>&, const DistanceTerms<T>&, \
-                                         const CoarseTerm&, int64_t, T*, float*);
+#define HDSEG_VALUE(Value, T)                                                \
+  template void class_evidence<Value, T>(const Band&, const Picture<Value>&, \
+                                         const EvidenceTerms<T>&, int64_t, T*, float*);
 #define HDSEG_CLASS(T)                                                                        \
   HDSEG_VALUE(uint8_t, T)                                                                     \
   HDSEG_VALUE(uint16_t, T)                                                                    \

@@ -11,8 +11,6 @@ struct Picture {
   Grid grid;
   int64_t top, left;  // of its first pixel on the grid of cells and windows
   int64_t channels;
-  const double* centre;  // (channels)
-  double scale;          // x = (value - centre) scale
 };
 
 // label (n, kept) and probability (n, kept): the likeliest classes + 1 of each pixel, likeliest
@@ -20,9 +18,8 @@ struct Picture {
 //
 //   score_k = weight log N_k(x) + 1/2 sum_maps log_odds(signed distance to class k) + network_k
 template <class Value, class T>
-void class_evidence(const Band& band, const Picture<Value>& picture, const ColourModels<T>& models,
-                    const DistanceTerms<T>& distances, const CoarseTerm& network, int64_t kept,
-                    T* label, float* probability);
+void class_evidence(const Band& band, const Picture<Value>& picture, const EvidenceTerms<T>& terms,
+                    int64_t kept, T* label, float* probability);
 
 // Adds gamma times the probability of its column's label at its place to each entry of b; label and
 // probability are those of the pixels position[i], or of all pixels in order (null).

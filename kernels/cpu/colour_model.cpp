@@ -299,14 +299,14 @@ template <class T>
 class Modeller {
  public:
   Modeller(const WindowSums<T>& sums, const OfClasses& of_sums, const OfClasses& wanted,
-           const Grid& grid, int64_t channels, const Shrinkage& shrinkage, float* coefficients)
+           const Grid& grid, int64_t channels, const Estimation& how, float* coefficients)
       : sums_(sums),
         of_sums_(of_sums),
         wanted_(wanted),
         grid_(grid),
         channels_(channels),
         count_(moment_count(channels)),
-        shrinkage_(shrinkage),
+        how_(how),
         coefficients_(coefficients) {}
 
   void take(const Task& task) {
@@ -314,9 +314,9 @@ class Modeller {
     mean_.resize(static_cast<size_t>(size * count_));
     for (int64_t i = 0; i < size * count_; ++i)
       mean_[static_cast<size_t>(i)] = standard_moment(i % count_, channels_);
-    for (int64_t l = shrinkage_.levels - 1; l >= 0; --l) {
-      smooth(task, shrinkage_.radius[l]);
-      const double prior = l == shrinkage_.levels - 1 ? shrinkage_.start : shrinkage_.prior;
+    for (int64_t l = how_.levels - 1; l >= 0; --l) {
+      smooth(task, how_.radius[l]);
+      const double prior = l == how_.levels - 1 ? how_.start : how_.prior;
       each(task, [&](int64_t i, int64_t item) {
         const int64_t w = wanted_.window[static_cast<size_t>(item)];
         const float* found = smoother_.entry(w / grid_.width, w % grid_.width);
@@ -326,7 +326,7 @@ class Modeller {
     }
     each(task, [&](int64_t i, int64_t item) {
       float* to = coefficients_ + wanted_.item[static_cast<size_t>(item)] * count_;
-      gaussian<kMostChannels>(mean_.data() + i * count_, channels_, shrinkage_.ridge, to);
+      gaussian<kMostChannels>(mean_.data() + i * count_, channels_, how_.ridge, to);
     });
   }
 
@@ -369,7 +369,7 @@ class Modeller {
   const OfClasses &of_sums_, &wanted_;
   Grid grid_;
   int64_t channels_, count_;
-  const Shrinkage& shrinkage_;
+  const Estimation& how_;
   float* coefficients_;
   Smoother smoother_;
   std::vector<double> mean_;
@@ -379,13 +379,12 @@ class Modeller {
 
 template <class T>
 void colour_models(const float* moments, int64_t channels, const T* own, const float* weight,
-                   const Grid& cells, int64_t class_count, int64_t group, double window_area,
-                   const int64_t* start, const T* label, const Shrinkage& shrinkage,
-                   float* coefficients) {
-  const Grid grid = cells_of(cells, group);
+                   const Grid& cells, int64_t class_count, const int64_t* start, const T* label,
+                   const Estimation& how, float* coefficients) {
+  const Grid grid = cells_of(cells, how.group);
   const int64_t windows = grid.height * grid.width;
-  const WindowSums<T> sums(moments, moment_count(channels), own, weight, cells, class_count, group,
-                           static_cast<float>(1.0 / window_area));
+  const WindowSums<T> sums(moments, moment_count(channels), own, weight, cells, class_count,
+                           how.group, static_cast<float>(1.0 / how.area));
   const OfClasses of_sums(sums.start.data(), windows, sums.label.data(), class_count);
   const OfClasses wanted(start, windows, label, class_count);
   std::vector<Task> tasks;
@@ -401,11 +400,11 @@ void colour_models(const float* moments, int64_t channels, const T* own, const f
   const auto large = std::stable_partition(tasks.begin(), tasks.end(),
                                            [](const Task& task) { return !task.wanted.many(); });
   const auto few = static_cast<int64_t>(large - tasks.begin());
-  Modeller<T> shared(sums, of_sums, wanted, grid, channels, shrinkage, coefficients);
+  Modeller<T> shared(sums, of_sums, wanted, grid, channels, how, coefficients);
   for (auto task = large; task != tasks.end(); ++task) shared.take(*task);
 #pragma omp parallel if (few > 1)
   {
-    Modeller<T> own_modeller(sums, of_sums, wanted, grid, channels, shrinkage, coefficients);
+    Modeller<T> own_modeller(sums, of_sums, wanted, grid, channels, how, coefficients);
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < few; ++i) own_modeller.take(tasks[static_cast<size_t>(i)]);
   }
@@ -414,8 +413,7 @@ void colour_models(const float* moments, int64_t channels, const T* own, const f
 #define HDSEG_INSTANTIATE(T)                                                                       \
   template Nearby<T> nearby_classes<T>(const T*, int64_t, const Grid&, int64_t, int64_t, int64_t); \
   template void colour_models<T>(const float*, int64_t, const T*, const float*, const Grid&,       \
-                                 int64_t, int64_t, double, const int64_t*, const T*,               \
-                                 const Shrinkage&, float*);
+                                 int64_t, const int64_t*, const T*, const Estimation&, float*);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
 HDSEG_INSTANTIATE(uint32_t)

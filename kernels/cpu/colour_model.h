@@ -6,7 +6,10 @@
 
 namespace hdseg {
 
-struct Shrinkage {
+// How models are estimated, from windows of group x group cells.
+struct Estimation {
+  int64_t group;
+  double area;            // pixels of a window
   const int64_t* radius;  // of the box filters, in windows: narrow first
   int64_t levels;
   double prior;  // weight of the next wider windows, as a fraction of a window's pixels
@@ -31,11 +34,10 @@ Nearby<T> nearby_classes(const T* maps, int64_t map_count, const Grid& cells, in
 // form in x.
 //
 // moments: (cells, moments) sums over cells; class k is where own == k, and counts with `weight`.
-// A window is group x group cells; window_area is its pixels. What a model is depends on no other.
+// What a model is depends on no other.
 template <class T>
 void colour_models(const float* moments, int64_t channels, const T* own, const float* weight,
-                   const Grid& cells, int64_t class_count, int64_t group, double window_area,
-                   const int64_t* start, const T* label, const Shrinkage& shrinkage,
-                   float* coefficients);
+                   const Grid& cells, int64_t class_count, const int64_t* start, const T* label,
+                   const Estimation& how, float* coefficients);
 
 }  // namespace hdseg

@@ -22,8 +22,8 @@ struct StencilLevel {
 
 // A coarse matrix.
 struct SparseLevel {
-  int64_t size;
-  SparseRows matrix;
+  int64_t size = 0;
+  SparseRows matrix{};
   static constexpr int64_t kRows = 4096;
 
   int64_t chunks = (size + kRows - 1) / kRows;

@@ -97,6 +97,7 @@ __device__ inline void add_votes(bool votes, uint32_t k, uint64_t* counts) {
 struct Near {
   float least, below;
 };
+static_assert(sizeof(Near) == 8);
 
 // The distances of cells, and the position of the band's window on the grid of cells.
 struct Distances {
@@ -109,15 +110,16 @@ struct Distances {
     return to_boundary(of_cells[y * width + x], static_cast<float>(cell));
   }
 };
+static_assert(sizeof(Distances) == 40);
 
 // counts (2, classes): a band's pixels near boundaries, and those with another class's colours.
 template <class T>
-__device__ void contradictions(const Runs& runs, int64_t size, const T* label, int64_t kept,
+__device__ void contradictions(const Band& band, int64_t size, const T* label, int64_t kept,
                                const T* classes, const Distances& distances, const Near& near,
                                int64_t count, uint64_t* counts) {
-  each_position<true>(runs, {0, size}, [=](bool inside, int64_t run, int64_t i) {
-    const int64_t pixel = inside ? pixel_at(runs, run, i) : 0;
-    const float away = distances.at(pixel / runs.grid.width, pixel % runs.grid.width);
+  each_position<true>(band, {0, size}, [=](bool inside, int64_t run, int64_t i) {
+    const int64_t pixel = inside ? pixel_at(band, run, i) : 0;
+    const float away = distances.at(pixel / band.grid.width, pixel % band.grid.width);
     const bool close = inside && away >= near.least && away < near.below;
     const uint32_t own = classes[pixel];
     add_votes(close, own, counts);
@@ -137,13 +139,9 @@ __device__ void contradictions(const Runs& runs, int64_t size, const T* label, i
     hdseg::cell_labels<hdseg::kWarp>(labels, height, width, cell, found);                        \
   }                                                                                              \
   extern "C" __global__ void contradictions_##suffix(                                            \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,    \
-      int64_t width, const T* label, int64_t kept, const T* classes, const float* distance,      \
-      int64_t cells_width, int64_t cell, int64_t top, int64_t left, float least, float below,    \
-      int64_t count, uint64_t* counts) {                                                         \
-    hdseg::contradictions({{height, width}, pixel, start, runs}, size, label, kept, classes,     \
-                          {distance, cells_width, cell, top, left}, {least, below}, count,       \
-                          counts);                                                               \
+      hdseg::Band band, int64_t size, const T* label, int64_t kept, const T* classes,            \
+      hdseg::Distances distances, hdseg::Near near, int64_t count, uint64_t* counts) {           \
+    hdseg::contradictions(band, size, label, kept, classes, distances, near, count, counts);     \
   }
 HDSEG_CLASS_KERNELS(uint8_t, u8)
 HDSEG_CLASS_KERNELS(uint16_t, u16)

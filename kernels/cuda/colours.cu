@@ -5,12 +5,24 @@
 
 namespace hdseg {
 
+// The sums over cells, and how much they count for the class `own`; a window is group x group
+// cells, one pixel of which is `share` of it.
+template <class T>
+struct WeightedCells {
+  const float* moments;  // (grid, moments)
+  const T* own;          // (grid)
+  const float* weight;
+  Grid grid;
+  int64_t group;
+  float share;
+};
+static_assert(sizeof(WeightedCells<uint8_t>) == 56);
+
 // sums: over the cells of each window that are of the task's class, times weight and share, row by
 // row as on the processor. A thread each entry; those of a window read its cells together.
 template <class T>
-__device__ void window_sums(const float* moments, const T* own, const float* weight,
-                            const Grid& cells, int64_t group, float share, const Tasks& tasks,
-                            float* sums) {
+__device__ void window_sums(const WeightedCells<T>& cells, const Tasks& tasks, float* sums) {
+  const int64_t group = cells.group;
   const int64_t count = tasks.count, values = tasks.values();
   for (int64_t e = first_item(); e < values; e += item_step()) {
     const int64_t q = e % count, t = tasks.at(e / count);
@@ -18,14 +30,14 @@ __device__ void window_sums(const float* moments, const T* own, const float* wei
     const Task& task = tasks.task[t];
     const int64_t y = (task.top + window / task.width) * group;
     const int64_t x = (task.left + window % task.width) * group;
-    const int64_t bottom = y + group < cells.height ? y + group : cells.height;
-    const int64_t right = x + group < cells.width ? x + group : cells.width;
+    const int64_t bottom = y + group < cells.grid.height ? y + group : cells.grid.height;
+    const int64_t right = x + group < cells.grid.width ? x + group : cells.grid.width;
     float sum = 0.0f;
     for (int64_t i = y; i < bottom; ++i) {
       for (int64_t j = x; j < right; ++j) {
-        const int64_t cell = i * cells.width + j;
-        if (own[cell] != task.k || !(weight[cell] > 0.0f)) continue;
-        sum += weight[cell] * share * moments[cell * count + q];
+        const int64_t cell = i * cells.grid.width + j;
+        if (cells.own[cell] != task.k || !(cells.weight[cell] > 0.0f)) continue;
+        sum += cells.weight[cell] * cells.share * cells.moments[cell * count + q];
       }
     }
     sums[tasks.place(t, q) + window] = sum;
@@ -85,6 +97,7 @@ struct Found {
     return value;
   }
 };
+static_assert(sizeof(Found) == 40);
 
 // The coefficients of each entry whose task is among these, a thread each. Local memory is set
 // aside for every thread that a device can hold: the usual numbers of channels are kernels of their
@@ -108,21 +121,10 @@ __device__ void gaussians(const Found& found, const Tasks& tasks, const int32_t*
 
 }  // namespace hdseg
 
-// begin, task, first, end, count of the tasks; if `total` counts, there are so many.
-#define HDSEG_TASKS                                                                            \
-  const int64_t *begin, const int64_t *task, int64_t first, int64_t end, const int64_t *total, \
-      int64_t count
-#define HDSEG_THESE_TASKS                                                                   \
-  hdseg::Tasks {                                                                            \
-    begin, reinterpret_cast<const hdseg::Task*>(task), first, end < 0 ? *total : end, count \
-  }
-
-#define HDSEG_WINDOW_KERNEL(T, suffix)                                                         \
-  extern "C" __global__ void window_sums_##suffix(                                             \
-      const float* moments, const T* own, const float* weight, int64_t height, int64_t width,  \
-      int64_t group, float share, HDSEG_TASKS, float* sums) {                                  \
-    hdseg::window_sums(moments, own, weight, {height, width}, group, share, HDSEG_THESE_TASKS, \
-                       sums);                                                                  \
+#define HDSEG_WINDOW_KERNEL(T, suffix)                                                   \
+  extern "C" __global__ void window_sums_##suffix(hdseg::WeightedCells<T> cells,         \
+                                                  hdseg::SomeTasks tasks, float* sums) { \
+    hdseg::window_sums(cells, tasks.known(), sums);                                      \
   }
 HDSEG_WINDOW_KERNEL(uint8_t, u8)
 HDSEG_WINDOW_KERNEL(uint16_t, u16)
@@ -130,25 +132,21 @@ HDSEG_WINDOW_KERNEL(uint32_t, u32)
 #undef HDSEG_WINDOW_KERNEL
 
 extern "C" __global__ void __launch_bounds__(512)
-    smooth(const float* sums, HDSEG_TASKS, int64_t entries, int64_t radii, float* between,
-           float* found) {
-  hdseg::smooth(sums, HDSEG_THESE_TASKS, entries, radii, between, found);
+    smooth(const float* sums, hdseg::SomeTasks tasks, int64_t entries, int64_t radii,
+           float* between, float* found) {
+  hdseg::smooth(sums, tasks.known(), entries, radii, between, found);
 }
 
 // As many channels as the compiler knows, or at most so many.
-#define HDSEG_GAUSSIAN_KERNEL(most)                                                              \
-  extern "C" __global__ void gaussians_##most(                                                   \
-      const float* found, HDSEG_TASKS, int64_t entries, int64_t radii, double prior,             \
-      double start_prior, const int32_t* where, int64_t wanted, int64_t channels, double ridge,  \
-      double* means, float* coefficients) {                                                      \
-    hdseg::gaussians<most, (most < 4)>({found, entries, radii, prior, start_prior},              \
-                                       HDSEG_THESE_TASKS, where, wanted, channels, ridge, means, \
-                                       coefficients);                                            \
+#define HDSEG_GAUSSIAN_KERNEL(most)                                                          \
+  extern "C" __global__ void gaussians_##most(                                               \
+      hdseg::Found found, hdseg::SomeTasks tasks, const int32_t* where, int64_t wanted,      \
+      int64_t channels, double ridge, double* means, float* coefficients) {                  \
+    hdseg::gaussians<most, (most < 4)>(found, tasks.known(), where, wanted, channels, ridge, \
+                                       means, coefficients);                                 \
   }
 HDSEG_GAUSSIAN_KERNEL(1)
 HDSEG_GAUSSIAN_KERNEL(3)
 HDSEG_GAUSSIAN_KERNEL(4)
 HDSEG_GAUSSIAN_KERNEL(16)
 #undef HDSEG_GAUSSIAN_KERNEL
-#undef HDSEG_THESE_TASKS
-#undef HDSEG_TASKS

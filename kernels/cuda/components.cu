@@ -33,12 +33,12 @@ __device__ inline void link(int32_t* parent, int32_t a, int32_t b) {
 
 // If two runs of adjacent rows overlap, the first pixel of one is next to the other. So each run
 // checks above and below its first pixel only, which is the same work for all runs.
-__device__ inline void link_run(const Runs& runs, int64_t r, int32_t* parent) {
-  const int64_t width = runs.grid.width, pixel = runs.pixel[r];
-  const int64_t above = pixel >= width ? run_with(runs, pixel - width) : -1;
+__device__ inline void link_run(const Band& band, int64_t r, int32_t* parent) {
+  const int64_t width = band.grid.width, pixel = band.pixel[r];
+  const int64_t above = pixel >= width ? run_with(band, pixel - width) : -1;
   if (above >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(above));
   const int64_t below =
-      pixel + width < runs.grid.height * width ? run_with(runs, pixel + width) : -1;
+      pixel + width < band.grid.height * width ? run_with(band, pixel + width) : -1;
   if (below >= 0) link(parent, static_cast<int32_t>(r), static_cast<int32_t>(below));
 }
 
@@ -83,19 +83,19 @@ __device__ inline Heard heard_in(uint64_t* memory, int64_t size) {
 
 // The labels of seeds beside the pixels of each place, and of their evidence (n, kept).
 template <class Seed>
-__device__ void says(const Runs& runs, int64_t size, const Seed* seeds, const Places& places,
+__device__ void says(const Band& band, int64_t size, const Seed* seeds, const Places& places,
                      const Seed* evidence, int64_t kept, const Heard& heard) {
-  const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
+  const int64_t width = band.grid.width, pixels = band.grid.height * width;
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
+    const int64_t run = run_at(band, i), pixel = pixel_at(band, run, i);
     if (places.first[run] < 0) continue;
-    const int64_t place = place_of(runs, places, run, pixel);
+    const int64_t place = place_of(band, places, run, pixel);
     const auto meet = [&](int64_t other) {
       const Seed seed = seeds[other];
       if (seed != 0 && seed != kWall<Seed>) heard.add(place, seed);
     };
-    if (i == runs.start[run] && pixel % width > 0) meet(pixel - 1);
-    if (i + 1 == runs.start[run + 1] && (pixel + 1) % width > 0) meet(pixel + 1);
+    if (i == band.start[run] && pixel % width > 0) meet(pixel - 1);
+    if (i + 1 == band.start[run + 1] && (pixel + 1) % width > 0) meet(pixel + 1);
     if (pixel >= width) meet(pixel - width);
     if (pixel + width < pixels) meet(pixel + width);
     for (int64_t m = 0; m < kept; ++m) {
@@ -113,10 +113,8 @@ extern "C" __global__ void begin_apart(int64_t runs, int32_t* parent) {
   }
 }
 
-extern "C" __global__ void link_runs(const int64_t* pixel, const int32_t* start, int64_t runs,
-                                     int64_t height, int64_t width, int32_t* parent) {
-  const hdseg::Runs band{{height, width}, pixel, start, runs};
-  for (int64_t r = hdseg::first_item(); r < runs; r += hdseg::item_step()) {
+extern "C" __global__ void link_runs(hdseg::Band band, int32_t* parent) {
+  for (int64_t r = hdseg::first_item(); r < band.runs; r += hdseg::item_step()) {
     hdseg::link_run(band, r, parent);
   }
 }
@@ -140,15 +138,13 @@ extern "C" __global__ void number_components(int32_t* parent, int64_t runs, cons
 }
 
 // `number` is passed through to the result.
-#define HDSEG_SEED_KERNELS(Seed, suffix)                                                       \
-  extern "C" __global__ void says_##suffix(                                                    \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size, int64_t height,  \
-      int64_t width, const Seed* seeds, const int32_t* first, int64_t across,                  \
-      const Seed* evidence, int64_t kept, uint64_t* heard, int64_t entries,                    \
-      const int64_t* number) {                                                                 \
-    if (hdseg::first_item() == 0) heard[2] = static_cast<uint64_t>(*number);                   \
-    hdseg::says({{height, width}, pixel, start, runs}, size, seeds, {first, across}, evidence, \
-                kept, hdseg::heard_in(heard, entries));                                        \
+#define HDSEG_SEED_KERNELS(Seed, suffix)                                                      \
+  extern "C" __global__ void says_##suffix(hdseg::Band band, int64_t size, const Seed* seeds, \
+                                           hdseg::Places places, const Seed* evidence,        \
+                                           int64_t kept, uint64_t* heard, int64_t entries,    \
+                                           const int64_t* number) {                           \
+    if (hdseg::first_item() == 0) heard[2] = static_cast<uint64_t>(*number);                  \
+    hdseg::says(band, size, seeds, places, evidence, kept, hdseg::heard_in(heard, entries));  \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)

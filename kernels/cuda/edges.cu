@@ -2,7 +2,7 @@
 // compressed sparse rows.
 #include "common/edge_weight.h"
 #include "cuda/columns.h"
-#include "cuda/runs.h"
+#include "cuda/positions.h"
 
 namespace hdseg {
 
@@ -34,6 +34,8 @@ struct Weigh {
     return squared_of_any<T, EdgeRule::kIntensity>(a, b, channels);
   }
 };
+static_assert(sizeof(Weigh<uint8_t>) == 32);
+static_assert(sizeof(Weigh<float>) == 40);
 
 // An edge from one of its pixels: the other pixel's seed, and the weight. Beyond the image is a
 // wall, and no edge leads to walls.
@@ -71,15 +73,15 @@ __device__ inline void write_padding(float* rows, float* flux, int64_t columns, 
 // twice is still in the cache. Writes 16 bytes for each pixel and 4 for each of its columns. Only
 // the positions from `begin` on: values need to reach one row beyond their pixels.
 template <class Seed, class Weight>
-__device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Weight& weigh,
-                         const Seed* seeds, const Seed* label, int64_t columns,
-                         const Places& places, float gamma, float* rows, float* flux,
-                         int64_t stride) {
-  const int64_t width = runs.grid.width, pixels = runs.grid.height * width;
-  if (begin == 0) write_padding(rows, flux, columns, stride);
-  for (int64_t i = begin + first_item(); i < end; i += item_step()) {
-    const int64_t run = run_at(runs, i), pixel = pixel_at(runs, run, i);
-    const bool begins = i == runs.start[run], ends = i + 1 == runs.start[run + 1];
+__device__ void assemble(const Band& band, const Range& range, const Weight& weigh,
+                         const Seed* seeds, const ColumnLabels<Seed>& labels, float gamma,
+                         float* rows, float* flux, int64_t stride) {
+  const int64_t columns = labels.count;
+  const int64_t width = band.grid.width, pixels = band.grid.height * width;
+  if (range.begin == 0) write_padding(rows, flux, columns, stride);
+  for (int64_t i = range.begin + first_item(); i < range.end; i += item_step()) {
+    const int64_t run = run_at(band, i), pixel = pixel_at(band, run, i);
+    const bool begins = i == band.start[run], ends = i + 1 == band.start[run + 1];
     const auto look = [&](bool inside, int64_t other) {
       return seen(inside, seeds, pixel, other, weigh);
     };
@@ -93,9 +95,9 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
     column_of(rows, stride, 2)[i] = south.inner();
     column_of(rows, stride, 3)[i] =
         gamma + north.outer() + south.outer() + west.outer() + east.outer();
-    const int64_t place = place_of(runs, places, run, pixel);
+    const int64_t place = place_of(band, labels.places, run, pixel);
     for (int64_t j = 0; j < columns; ++j) {
-      const Seed own = label[place * columns + j];
+      const Seed own = labels.label[place * columns + j];
       column_of(flux, stride, j)[i] =
           north.flux(own) + south.flux(own) + west.flux(own) + east.flux(own);
     }
@@ -104,18 +106,11 @@ __device__ void assemble(const Runs& runs, int64_t begin, int64_t end, const Wei
 
 }  // namespace hdseg
 
-#define HDSEG_ASSEMBLE(T, suffix, Seed, seed_suffix)                                              \
-  extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                   \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,       \
-      int64_t height, int64_t width, const T* values, int64_t first, int64_t channels,            \
-      int32_t rule, hdseg::Exact<T>::Sum edge_scale, const Seed* seeds, const Seed* label,        \
-      int64_t columns, const int32_t* first_place, int64_t across, float gamma, float* rows,      \
-      float* flux, int64_t stride) {                                                              \
-    const hdseg::Runs band{{height, width}, pixel, start, runs};                                  \
-    const hdseg::Weigh<T> weigh{values, first, channels, static_cast<hdseg::EdgeRule>(rule),      \
-                                edge_scale};                                                      \
-    hdseg::assemble(band, begin, end, weigh, seeds, label, columns, {first_place, across}, gamma, \
-                    rows, flux, stride);                                                          \
+#define HDSEG_ASSEMBLE(T, suffix, Seed, seed_suffix)                                             \
+  extern "C" __global__ void assemble_##suffix##_##seed_suffix(                                  \
+      hdseg::Band band, hdseg::Range range, hdseg::Weigh<T> weigh, const Seed* seeds,            \
+      hdseg::ColumnLabels<Seed> labels, float gamma, float* rows, float* flux, int64_t stride) { \
+    hdseg::assemble(band, range, weigh, seeds, labels, gamma, rows, flux, stride);               \
   }
 HDSEG_ASSEMBLE(uint8_t, u8, uint8_t, u8)
 HDSEG_ASSEMBLE(uint8_t, u8, uint16_t, u16)
@@ -141,11 +136,10 @@ extern "C" __global__ void count_entries(const float* rows, int64_t stride, int6
 }
 
 // The entries of each row, from row_start[i] on, columns ascending, in float64 for solvers.
-extern "C" __global__ void laplacian(const int64_t* pixel, const int32_t* start, int64_t runs,
-                                     int64_t size, int64_t height, int64_t width, const float* rows,
+extern "C" __global__ void laplacian(hdseg::Band band, int64_t size, const float* rows,
                                      int64_t stride, const int32_t* row_start, int32_t* column,
                                      double* value) {
-  const hdseg::Runs band{{height, width}, pixel, start, runs};
+  const int64_t width = band.grid.width;
   const hdseg::Edges a = hdseg::edges_of(rows, stride);
   for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
     const int64_t here = hdseg::pixel_at(band, hdseg::run_at(band, i), i);

@@ -1,7 +1,6 @@
 // What colours, distances and the network say about the class of each pixel of a band, and what
 // becomes of it.
 #include "common/evidence_pixel.h"
-#include "cuda/grid_mapping.h"
 #include "cuda/positions.h"
 
 namespace hdseg {
@@ -12,16 +11,16 @@ struct Pixels {
   int64_t first;        // pixel of the image that they begin with
   int64_t top, left;    // of the image's first pixel on the grid of cells and windows
   int64_t channels;
-  const double* centre;  // (channels)
-  double scale;          // x = (value - centre) scale, in float64 as the contract has it
 };
+static_assert(sizeof(Pixels<uint8_t>) == 40);
 
-template <class Value>
-__device__ void colour_of(const Pixels<Value>& picture, int64_t pixel, int64_t channels,
-                          float* colour) {
-  const Value* value = picture.values + (pixel - picture.first) * channels;
-  for (int64_t c = 0; c < channels; ++c) {
-    colour[c] = standardised(static_cast<double>(value[c]), picture.centre[c], picture.scale);
+// In float64 until it is a colour, as the contract has it.
+template <class Value, class T>
+__device__ void colour_of(const Pixels<Value>& picture, const EvidenceTerms<T>& terms,
+                          int64_t pixel, float* colour) {
+  const Value* value = picture.values + (pixel - picture.first) * picture.channels;
+  for (int64_t c = 0; c < picture.channels; ++c) {
+    colour[c] = standardised(static_cast<double>(value[c]), terms.centre[c], terms.scale);
   }
 }
 
@@ -49,20 +48,21 @@ __device__ float colour_score(const ColourModels<T>& models, int64_t channels, T
 // A thread for each position. Moves a pixel, and for each class that is kept 4 bytes and its label;
 // cells, windows and planes are small and come from the caches.
 template <class Value, class T>
-__device__ void class_evidence(const Runs& runs, const Range& range, const Pixels<Value>& picture,
-                               const ColourModels<T>& models, const DistanceTerms<T>& distances,
-                               const CoarseTerm& network, int64_t kept, T* label,
+__device__ void class_evidence(const Band& band, const Range& range, const Pixels<Value>& picture,
+                               const EvidenceTerms<T>& terms, int64_t kept, T* label,
                                float* probability) {
-  const int64_t width = runs.grid.width, channels = picture.channels;
-  each_position<false>(runs, range, [&](int64_t run, int64_t i) {
-    const int64_t pixel = pixel_at(runs, run, i), row = pixel / width, column = pixel % width;
+  const ColourModels<T>& models = terms.models;
+  const DistanceTerms<T>& distances = terms.distances;
+  const int64_t width = band.grid.width, channels = picture.channels;
+  each_position<false>(band, range, [&](int64_t run, int64_t i) {
+    const int64_t pixel = pixel_at(band, run, i), row = pixel / width, column = pixel % width;
     const int64_t y = picture.top + row, x = picture.left + column;
     Candidates<T> found;
     add_distances(distances, between_centres(y, distances.size, distances.cells.height),
                   between_centres(x, distances.size, distances.cells.width), found);
-    if (network.planes != nullptr) add_coarse(network, row, column, found);
+    if (terms.network.planes != nullptr) add_coarse(terms.network, row, column, found);
     float colour[kMostChannels];
-    colour_of(picture, pixel, channels, colour);
+    colour_of(picture, terms, pixel, colour);
     const Between rows = between_centres(y, models.size, models.windows.height);
     const Between columns = between_centres(x, models.size, models.windows.width);
     for (int c = 0; c < found.count; ++c) {
@@ -75,17 +75,18 @@ __device__ void class_evidence(const Runs& runs, const Range& range, const Pixel
 // Adds gamma times the probability of its place's label to each entry of the columns b; the
 // evidence is that of row position[i], or of row i where there are no positions.
 template <class T>
-__device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* position,
+__device__ void add_evidence(const Band& band, int64_t size, const int32_t* position,
                              const T* label, const float* probability, int64_t kept,
-                             const T* columns, int64_t column_count, const Places& places,
-                             float gamma, float* b, int64_t stride) {
-  each_position<false>(runs, {0, size}, [&](int64_t run, int64_t i) {
+                             const ColumnLabels<T>& columns, float gamma, float* b,
+                             int64_t stride) {
+  each_position<false>(band, {0, size}, [&](int64_t run, int64_t i) {
     const int64_t at = (position == nullptr ? i : position[i]) * kept;
-    const T* column = columns + place_of(runs, places, run, pixel_at(runs, run, i)) * column_count;
+    const int64_t place = place_of(band, columns.places, run, pixel_at(band, run, i));
+    const T* column = columns.label + place * columns.count;
     for (int64_t m = 0; m < kept; ++m) {
       const T k = label[at + m];
       if (k == 0) continue;
-      for (int64_t j = 0; j < column_count; ++j) {
+      for (int64_t j = 0; j < columns.count; ++j) {
         if (column[j] == k) b[j * stride + i] += gamma * probability[at + m];
       }
     }
@@ -94,35 +95,11 @@ __device__ void add_evidence(const Runs& runs, int64_t size, const int32_t* posi
 
 }  // namespace hdseg
 
-#define HDSEG_EVIDENCE_KERNEL(Value, value_suffix, T, suffix)                                     \
-  extern "C" __global__ void class_evidence_##value_suffix##_##suffix(                            \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t begin, int64_t end,       \
-      int64_t height, int64_t width, const Value* image, int64_t image_first, int64_t top,        \
-      int64_t left, int64_t channels, const double* centre, double scale,                         \
-      const float* coefficients, const int64_t* first, const T* of, int64_t window, float weight, \
-      int64_t maps, int64_t cells_height, int64_t cells_width, const T* own,                      \
-      const T* nearest_other, const float* distance, float log, float linear, const T* other_own, \
-      const T* other_nearest, const float* other_distance, float other_log, float other_linear,   \
-      int64_t cell, float unit, const float* planes, HDSEG_PLACEMENT, int32_t how,                \
-      float plane_log, float plane_linear, int64_t kept, T* label, float* probability) {          \
-    const hdseg::Runs band{{height, width}, pixel, start, runs};                                  \
-    const hdseg::Grid cells{cells_height, cells_width};                                           \
-    const hdseg::Pixels<Value> picture{image, image_first, top, left, channels, centre, scale};   \
-    const hdseg::ColourModels<T> models{                                                          \
-        coefficients, first, of, window, hdseg::windows_of(cells, cell, window), weight};         \
-    const hdseg::DistanceTerms<T> distances{                                                      \
-        {{own, nearest_other, distance, {log, linear}},                                           \
-         {other_own, other_nearest, other_distance, {other_log, other_linear}}},                  \
-        maps,                                                                                     \
-        cell,                                                                                     \
-        cells,                                                                                    \
-        unit};                                                                                    \
-    const hdseg::CoarseTerm network{part_height > 0 ? planes : nullptr,                           \
-                                    HDSEG_GRID_MAPPING,                                           \
-                                    static_cast<hdseg::Interpolation>(how),                       \
-                                    {plane_log, plane_linear}};                                   \
-    hdseg::class_evidence(band, {begin, end}, picture, models, distances, network, kept, label,   \
-                          probability);                                                           \
+#define HDSEG_EVIDENCE_KERNEL(Value, value_suffix, T, suffix)                      \
+  extern "C" __global__ void class_evidence_##value_suffix##_##suffix(             \
+      hdseg::Band band, hdseg::Range range, hdseg::Pixels<Value> picture,          \
+      hdseg::EvidenceTerms<T> terms, int64_t kept, T* label, float* probability) { \
+    hdseg::class_evidence(band, range, picture, terms, kept, label, probability);  \
   }
 
 HDSEG_EVIDENCE_KERNEL(uint8_t, u8, uint8_t, u8)
@@ -139,15 +116,13 @@ HDSEG_EVIDENCE_KERNEL(double, f64, uint16_t, u16)
 HDSEG_EVIDENCE_KERNEL(double, f64, uint32_t, u32)
 #undef HDSEG_EVIDENCE_KERNEL
 
-#define HDSEG_LABEL_KERNELS(T, suffix)                                                            \
-  extern "C" __global__ void add_evidence_##suffix(                                               \
-      const int64_t* pixel, const int32_t* start, int64_t runs, int64_t size,                     \
-      const int32_t* position, int64_t positions, const T* label, const float* probability,       \
-      int64_t kept, const T* columns, int64_t column_count, const int32_t* first, int64_t across, \
-      int64_t width, float gamma, float* b, int64_t padding, int64_t stride) {                    \
-    hdseg::add_evidence({{0, width}, pixel, start, runs}, size,                                   \
-                        positions > 0 ? position : nullptr, label, probability, kept, columns,    \
-                        column_count, {first, across}, gamma, b + padding, stride);               \
+#define HDSEG_LABEL_KERNELS(T, suffix)                                                     \
+  extern "C" __global__ void add_evidence_##suffix(                                        \
+      hdseg::Band band, int64_t size, const int32_t* position, const T* label,             \
+      const float* probability, int64_t kept, hdseg::ColumnLabels<T> columns, float gamma, \
+      float* b, int64_t padding, int64_t stride) {                                         \
+    hdseg::add_evidence(band, size, position, label, probability, kept, columns, gamma,    \
+                        b + padding, stride);                                              \
   }
 HDSEG_LABEL_KERNELS(uint8_t, u8)
 HDSEG_LABEL_KERNELS(uint16_t, u16)

@@ -53,22 +53,21 @@ __device__ T most_frequent(const LabelWindow<T>& window, T own) {
 }
 
 template <class T>
-__device__ void majority(const T* labels, const Runs& runs, int64_t size, int64_t window,
+__device__ void majority(const T* labels, const Band& band, int64_t size, int64_t window,
                          T* found) {
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    const int64_t pixel = pixel_at(runs, run_at(runs, i), i), width = runs.grid.width;
+    const int64_t pixel = pixel_at(band, run_at(band, i), i), width = band.grid.width;
     found[i] = most_frequent(
-        LabelWindow<T>{labels, runs.grid, pixel / width, pixel % width, window / 2}, labels[pixel]);
+        LabelWindow<T>{labels, band.grid, pixel / width, pixel % width, window / 2}, labels[pixel]);
   }
 }
 
 }  // namespace hdseg
 
-#define HDSEG_MAJORITY(T, suffix)                                                                 \
-  extern "C" __global__ void majority_##suffix(                                                   \
-      const T* labels, int64_t height, int64_t width, const int64_t* pixel, const int32_t* start, \
-      int64_t runs, int64_t size, int64_t window, T* found) {                                     \
-    hdseg::majority(labels, {{height, width}, pixel, start, runs}, size, window, found);          \
+#define HDSEG_MAJORITY(T, suffix)                                                               \
+  extern "C" __global__ void majority_##suffix(const T* labels, hdseg::Band band, int64_t size, \
+                                               int64_t window, T* found) {                      \
+    hdseg::majority(labels, band, size, window, found);                                         \
   }
 HDSEG_MAJORITY(uint8_t, u8)
 HDSEG_MAJORITY(uint16_t, u16)

@@ -79,23 +79,23 @@ __device__ void write_runs(const Seed* seeds, int64_t height, int64_t width, con
 
 // Writes values[i * step] - less to pixel i of the band.
 template <class T>
-__device__ void put(const Runs& runs, int64_t size, const T* values, int64_t step, int32_t less,
+__device__ void put(const Band& band, int64_t size, const T* values, int64_t step, int32_t less,
                     T* picture) {
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    picture[pixel_at(runs, run_at(runs, i), i)] = static_cast<T>(values[i * step] - less);
+    picture[pixel_at(band, run_at(band, i), i)] = static_cast<T>(values[i * step] - less);
   }
 }
 
 // counts (3, runs): 1, the pixels and the black pixels of each run; 0 for runs whose component has
 // a negative place.
-__device__ inline void count_part(int64_t width, const int64_t* pixel, const int32_t* start,
-                                  const int32_t* component, const int32_t* place, int64_t runs,
+__device__ inline void count_part(const Band& band, const int32_t* component, const int32_t* place,
                                   int32_t* counts) {
-  for (int64_t r = first_item(); r < runs; r += item_step()) {
-    const int32_t length = place[component[r]] >= 0 ? start[r + 1] - start[r] : 0;
+  for (int64_t r = first_item(); r < band.runs; r += item_step()) {
+    const int32_t length = place[component[r]] >= 0 ? band.length(r) : 0;
+    const auto colour = static_cast<int32_t>(colour_of(band.pixel[r], band.grid.width));
     counts[r] = length > 0 ? 1 : 0;
-    counts[runs + r] = length;
-    counts[2 * runs + r] = (length + 1 - static_cast<int32_t>(colour_of(pixel[r], width))) / 2;
+    counts[band.runs + r] = length;
+    counts[2 * band.runs + r] = (length + 1 - colour) / 2;
   }
 }
 
@@ -105,24 +105,25 @@ struct Part {
   int32_t* place;     // (runs)
   int32_t* position;  // (pixels): positions in the whole band
 };
+static_assert(sizeof(Part) == 32);
 
-__device__ inline void write_part(const Runs& runs, int64_t size, const int32_t* component,
+__device__ inline void write_part(const Band& band, int64_t size, const int32_t* component,
                                   const int32_t* place, const Before& before, const Part& part) {
   for (int64_t i = first_item(); i < size; i += item_step()) {
-    const int64_t run = run_at(runs, i);
+    const int64_t run = run_at(band, i);
     const int32_t of_component = place[component[run]];
-    const int64_t first = before.at(run, 1), inside = i - runs.start[run];
+    const int64_t first = before.at(run, 1), inside = i - band.start[run];
     if (of_component >= 0) {
       part.position[first + inside] = static_cast<int32_t>(i);
       if (inside == 0) {
         const int64_t r = before.at(run, 0);
-        part.pixel[r] = runs.pixel[run];
+        part.pixel[r] = band.pixel[run];
         part.start[r] = static_cast<int32_t>(first);
         part.place[r] = of_component;
       }
     }
     if (i + 1 == size) {
-      part.start[before.at(runs.count, 0)] = static_cast<int32_t>(before.at(runs.count, 1));
+      part.start[before.at(band.runs, 0)] = static_cast<int32_t>(before.at(band.runs, 1));
     }
   }
 }
@@ -140,10 +141,9 @@ __device__ inline void write_part(const Runs& runs, int64_t size, const int32_t*
                                                  int64_t chunks, int64_t* pixel, int32_t* start) { \
     hdseg::write_runs(seeds, height, width, {in_tile, tile, chunks}, pixel, start);                \
   }                                                                                                \
-  extern "C" __global__ void put_##suffix(const int64_t* pixel, const int32_t* start,              \
-                                          int64_t runs, int64_t size, const T* values,             \
+  extern "C" __global__ void put_##suffix(hdseg::Band band, int64_t size, const T* values,         \
                                           int64_t step, int32_t less, T* picture) {                \
-    hdseg::put({{0, 0}, pixel, start, runs}, size, values, step, less, picture);                   \
+    hdseg::put(band, size, values, step, less, picture);                                           \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)
@@ -151,26 +151,20 @@ HDSEG_SEED_KERNELS(uint32_t, u32)
 #undef HDSEG_SEED_KERNELS
 
 // run[i]: the run of position i.
-extern "C" __global__ void runs_of_positions(const int32_t* start, int64_t runs, int64_t size,
-                                             int32_t* run) {
-  const hdseg::Runs band{{0, 0}, nullptr, start, runs};
+extern "C" __global__ void runs_of_positions(hdseg::Band band, int64_t size, int32_t* run) {
   for (int64_t i = hdseg::first_item(); i < size; i += hdseg::item_step()) {
     run[i] = static_cast<int32_t>(hdseg::run_at(band, i));
   }
 }
 
-extern "C" __global__ void count_part(int64_t width, const int64_t* pixel, const int32_t* start,
-                                      const int32_t* component, const int32_t* place, int64_t runs,
-                                      int32_t* counts, int64_t* done) {
+extern "C" __global__ void count_part(hdseg::Band band, const int32_t* component,
+                                      const int32_t* place, int32_t* counts, int64_t* done) {
   if (hdseg::first_item() == 0) *done = 0;
-  hdseg::count_part(width, pixel, start, component, place, runs, counts);
+  hdseg::count_part(band, component, place, counts);
 }
 
-extern "C" __global__ void write_part(const int64_t* pixel, const int32_t* start, int64_t runs,
-                                      int64_t size, const int32_t* component, const int32_t* place,
-                                      const int64_t* in_tile, const int64_t* tile,
-                                      int64_t* part_pixel, int32_t* part_start, int32_t* part_place,
-                                      int32_t* position) {
-  hdseg::write_part({{0, 0}, pixel, start, runs}, size, component, place, {in_tile, tile, runs},
-                    {part_pixel, part_start, part_place, position});
+extern "C" __global__ void write_part(hdseg::Band band, int64_t size, const int32_t* component,
+                                      const int32_t* place, hdseg::Before before,
+                                      hdseg::Part part) {
+  hdseg::write_part(band, size, component, place, before, part);
 }

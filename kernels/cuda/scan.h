@@ -23,5 +23,6 @@ struct Before {
     return in_tile[row * count + i] + tile[row * (tiles + 1) + i / kScanned];
   }
 };
+static_assert(sizeof(Before) == 24);
 
 }  // namespace hdseg

@@ -29,4 +29,18 @@ struct Tasks {
   }
 };
 
+// The same from the host, which may not know how many there are: end < 0, then `total` does.
+struct SomeTasks {
+  const int64_t* begin;
+  const int64_t* task;  // (tasks, 5)
+  int64_t first, end;
+  const int64_t* total;
+  int64_t count;
+
+  __device__ Tasks known() const {
+    return {begin, reinterpret_cast<const Task*>(task), first, end < 0 ? *total : end, count};
+  }
+};
+static_assert(sizeof(SomeTasks) == 48);
+
 }  // namespace hdseg

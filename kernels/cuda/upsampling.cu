@@ -1,7 +1,6 @@
 // From a part of the coarse grid to a window of the image's grid. Interpolation is in float64, as
 // its contract wants it.
 #include "common/grid.h"
-#include "cuda/grid_mapping.h"
 #include "cuda/launch.h"
 
 namespace hdseg {
@@ -123,26 +122,26 @@ __device__ void upsample_classes(const T* coarse, const GridMapping& place, Inte
 
 }  // namespace hdseg
 
-#define HDSEG_UPSAMPLING(T, suffix)                                                                \
-  extern "C" __global__ void upsample_labels_##suffix(const T* coarse, HDSEG_PLACEMENT, T* fine) { \
-    __shared__ int64_t sources[hdseg::kRows];                                                      \
-    hdseg::upsample_labels(coarse, HDSEG_GRID_MAPPING, fine, sources);                             \
-  }                                                                                                \
-  extern "C" __global__ void upsample_classes_##suffix(const T* coarse, HDSEG_PLACEMENT,           \
-                                                       int32_t how, T* fine) {                     \
-    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_classes(coarse, HDSEG_GRID_MAPPING, static_cast<hdseg::Interpolation>(how),    \
-                            fine, rows);                                                           \
-  }                                                                                                \
-  extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,        \
-                                                      HDSEG_PLACEMENT, T* fine) {                  \
-    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<2>(planes, classes, HDSEG_GRID_MAPPING, fine, rows);                    \
-  }                                                                                                \
-  extern "C" __global__ void upsample_cubic_##suffix(const float* planes, int64_t classes,         \
-                                                     HDSEG_PLACEMENT, T* fine) {                   \
-    __shared__ hdseg::Taps rows[hdseg::kRows];                                                     \
-    hdseg::upsample_argmax<4>(planes, classes, HDSEG_GRID_MAPPING, fine, rows);                    \
+#define HDSEG_UPSAMPLING(T, suffix)                                                               \
+  extern "C" __global__ void upsample_labels_##suffix(const T* coarse, hdseg::GridMapping place,  \
+                                                      T* fine) {                                  \
+    __shared__ int64_t sources[hdseg::kRows];                                                     \
+    hdseg::upsample_labels(coarse, place, fine, sources);                                         \
+  }                                                                                               \
+  extern "C" __global__ void upsample_classes_##suffix(const T* coarse, hdseg::GridMapping place, \
+                                                       hdseg::Interpolation how, T* fine) {       \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                    \
+    hdseg::upsample_classes(coarse, place, how, fine, rows);                                      \
+  }                                                                                               \
+  extern "C" __global__ void upsample_linear_##suffix(const float* planes, int64_t classes,       \
+                                                      hdseg::GridMapping place, T* fine) {        \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                    \
+    hdseg::upsample_argmax<2>(planes, classes, place, fine, rows);                                \
+  }                                                                                               \
+  extern "C" __global__ void upsample_cubic_##suffix(const float* planes, int64_t classes,        \
+                                                     hdseg::GridMapping place, T* fine) {         \
+    __shared__ hdseg::Taps rows[hdseg::kRows];                                                    \
+    hdseg::upsample_argmax<4>(planes, classes, place, fine, rows);                                \
   }
 HDSEG_UPSAMPLING(uint8_t, u8)
 HDSEG_UPSAMPLING(uint16_t, u16)
@@ -150,15 +149,13 @@ HDSEG_UPSAMPLING(uint32_t, u32)
 #undef HDSEG_UPSAMPLING
 
 // samples (count, classes): all planes at some pixels of the window.
-extern "C" __global__ void sample_planes(const float* planes, int64_t classes, HDSEG_PLACEMENT,
-                                         int32_t how, const int64_t* pixels, int64_t count,
-                                         double* samples) {
+extern "C" __global__ void sample_planes(const float* planes, int64_t classes,
+                                         hdseg::GridMapping place, hdseg::Interpolation how,
+                                         const int64_t* pixels, int64_t count, double* samples) {
   using namespace hdseg;
-  const GridMapping place = HDSEG_GRID_MAPPING;
-  const auto interpolation = static_cast<Interpolation>(how);
   for (int64_t i = first_item(); i < count; i += item_step()) {
-    const Taps rows = taps_for(interpolation, pixels[i] / place.window.width, place.rows);
-    const Taps columns = taps_for(interpolation, pixels[i] % place.window.width, place.columns);
+    const Taps rows = taps_for(how, pixels[i] / place.window.width, place.rows);
+    const Taps columns = taps_for(how, pixels[i] % place.window.width, place.columns);
     for (int64_t k = 0; k < classes; ++k) {
       const float* plane = planes + k * place.part.height * place.part.width;
       samples[i * classes + k] = interpolate(plane, place.part, rows, columns);

@@ -10,7 +10,7 @@ from systems import as_dense
 
 from hdseg_gpu import structuring_elements
 from hdseg_gpu.backends.cpu import CpuOps
-from hdseg_gpu.backends.cpu.layout import CpuLevel
+from hdseg_gpu.backends.cpu.layout import SparseLevel
 from hdseg_gpu.backends.cuda import CudaOps, vectors
 from hdseg_gpu.backends.cuda.layout import PADDING, CudaEdges
 from hdseg_gpu.ops import Band, by_run
@@ -52,7 +52,7 @@ def on_processor(level):
     """Return a coarse level of the device as one of the processor."""
     assert level.kind == "sparse"
     parts = tuple(part.get() for part in level.parts)
-    return CpuLevel("sparse", parts, level.inverse.get(), level.size)
+    return SparseLevel(*parts, level.inverse.get())
 
 
 def same(actual, expected):
@@ -71,8 +71,8 @@ def test_reduction_has_the_processors_bits(device, host, name, dtype):
     assert level.size == exact.size
     same(level.first_entry, exact.first_entry)
     offsets, weights, row_sum = level.parts
-    same(weights, exact.parts[2])
-    same(row_sum, exact.parts[3])
+    same(weights, exact.weights)
+    same(row_sum, exact.row_sum)
     same(level.inverse, exact.inverse)
     # Kernels read there, whatever the weight.
     to = offsets.get() + np.arange(level.size)

@@ -141,6 +141,10 @@ class DeviceArray(NDArrayOperatorsMixin):
     def device(self):
         return SimpleNamespace(id=0)
 
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.values.ctypes.data)
+
     dtype = property(lambda self: self.values.dtype)
     shape = property(lambda self: self.values.shape)
     size = property(lambda self: self.values.size)

@@ -1,6 +1,7 @@
 """A ``Device`` that runs the kernels of kernels/cuda on the CPU."""
 
 import ctypes
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,8 +9,10 @@ import numpy as np
 from executor import build
 from executor.arrays import DeviceArray, count, namespace
 from hdseg_gpu.backends.cuda import transfer
+from hdseg_gpu.backends.cuda.structs import packed
 
 ORDERS = ("forward", "reverse", "shuffled")
+_NULL = "P?"
 SHARED_LIMIT = 48 << 10  # bytes for each block, without asking for more
 
 
@@ -109,6 +112,16 @@ class ExecutorDevice:
 
 def _pointer(value, expected, where):
     """Return a ctypes object that holds an argument, if it is what the kernel takes."""
+    if isinstance(value, tuple):
+        found = _code(value, where)
+        pattern = re.escape(found).replace(re.escape(_NULL), r"P\w+")
+        assert re.fullmatch(pattern, expected), (
+            f"argument {where}: a structure {found}, the kernel takes {expected}"
+        )
+        return (ctypes.c_char * packed(value).nbytes).from_buffer_copy(packed(value).tobytes())
+    if value is None:
+        assert expected.startswith("P"), f"argument {where}: None, the kernel takes {expected}"
+        return ctypes.c_void_p(None)
     if isinstance(value, DeviceArray):
         found = value.values.dtype
         code = "u1" if found.kind == "b" else f"{found.kind}{found.itemsize}"
@@ -127,3 +140,23 @@ def _pointer(value, expected, where):
              "u1": ctypes.c_uint8, "u2": ctypes.c_uint16, "u4": ctypes.c_uint32,
              "u8": ctypes.c_uint64, "f4": ctypes.c_float, "f8": ctypes.c_double}  # fmt: skip
     return kinds[code](value.item())
+
+
+def _code(value, where):
+    """Return what an argument is, as shim.h writes what a kernel takes."""
+    if isinstance(value, tuple):
+        codes = [_code(each, where) for each in value]
+        layout = packed(value).dtype
+        offsets = [layout.fields[name][1] for name in layout.names]
+        fields = (f"{offset}:{code}" for offset, code in zip(offsets, codes, strict=True))
+        return f"{{{','.join(fields)}}}{layout.itemsize}"
+    if value is None:
+        return _NULL
+    if isinstance(value, DeviceArray):
+        assert value.values.flags.c_contiguous, f"argument {where} is not contiguous"
+        return f"P{value.values.dtype.kind}{value.values.dtype.itemsize}".replace("Pb", "Pu")
+    assert not isinstance(value, np.ndarray), f"argument {where} is in host memory"
+    if type(value) in (int, float):
+        value = np.int64(value) if type(value) is int else np.float64(value)
+    assert isinstance(value, np.generic), f"argument {where}: {type(value)}"
+    return f"{value.dtype.kind}{value.dtype.itemsize}"

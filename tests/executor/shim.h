@@ -64,8 +64,8 @@ struct Fiber {
   State state = State::kReady;
   unsigned number = 0;
   dim3 thread;
-  uint64_t shown = 0;   // to the other lanes of its warp
-  int predicate = 0;    // for votes of the block
+  uint64_t shown = 0;  // to the other lanes of its warp
+  int predicate = 0;   // for votes of the block
 };
 
 struct Machine {
@@ -206,11 +206,72 @@ inline void launch(const dim3& grid, const dim3& block, size_t shared,
   munmap(stacks, count * kStack);
 }
 
-// What a kernel takes, as text: "Pf4" for a pointer to float, "i8" for int64_t.
+// How many fields an aggregate has: as many as it can be made from.
+struct Anything {
+  template <class T>
+  operator T() const;
+};
+template <class T, size_t... index>
+auto takes(std::index_sequence<index...>, int)
+    -> decltype(T{(static_cast<void>(index), Anything())...}, std::true_type());
+template <class T, size_t... index>
+std::false_type takes(std::index_sequence<index...>, ...);
+template <class T, size_t count = 1>
+constexpr size_t field_count() {
+  if constexpr (decltype(takes<T>(std::make_index_sequence<count + 1>(), 0))::value) {
+    return field_count<T, count + 1>();
+  } else {
+    return count;
+  }
+}
+
+// Calls use(field) for each of an aggregate's fields.
+template <class T, class Use>
+void each_field(T& value, Use use) {
+  const auto all = [&](auto&... fields) { (use(fields), ...); };
+  constexpr size_t count = field_count<T>();
+  static_assert(count <= 8, "structures with more fields need another line here");
+  if constexpr (count == 2) {
+    auto& [a, b] = value;
+    all(a, b);
+  } else if constexpr (count == 3) {
+    auto& [a, b, c] = value;
+    all(a, b, c);
+  } else if constexpr (count == 4) {
+    auto& [a, b, c, d] = value;
+    all(a, b, c, d);
+  } else if constexpr (count == 5) {
+    auto& [a, b, c, d, e] = value;
+    all(a, b, c, d, e);
+  } else if constexpr (count == 6) {
+    auto& [a, b, c, d, e, f] = value;
+    all(a, b, c, d, e, f);
+  } else if constexpr (count == 7) {
+    auto& [a, b, c, d, e, f, g] = value;
+    all(a, b, c, d, e, f, g);
+  } else {
+    auto& [a, b, c, d, e, f, g, h] = value;
+    all(a, b, c, d, e, f, g, h);
+  }
+}
+
+// What a kernel takes, as text: "Pf4" for a pointer to float, "i8" for int64_t, and for a structure
+// where each of its fields lies, and how long it is: "{0:Pi4,8:i8}16".
 template <class T>
 std::string code() {
   if constexpr (std::is_pointer_v<T>) {
     return "P" + code<std::remove_cv_t<std::remove_pointer_t<T>>>();
+  } else if constexpr (std::is_enum_v<T>) {
+    return code<std::underlying_type_t<T>>();
+  } else if constexpr (std::is_class_v<T>) {
+    T value{};
+    std::string found;
+    each_field(value, [&](auto& field) {
+      const auto offset = reinterpret_cast<char*>(&field) - reinterpret_cast<char*>(&value);
+      found += (found.empty() ? "{" : ",") + std::to_string(offset) + ":" +
+               code<std::remove_reference_t<decltype(field)>>();
+    });
+    return found + "}" + std::to_string(sizeof(T));
   } else {
     const char* kind = std::is_floating_point_v<T> ? "f" : std::is_signed_v<T> ? "i" : "u";
     return kind + std::to_string(sizeof(T));

@@ -9,7 +9,9 @@ from hdseg_gpu.ops import (
     Band,
     CoarseProbabilities,
     ColourModels,
+    Estimation,
     Evidence,
+    EvidenceTerms,
     Nearby,
     NearestMap,
     Ops,
@@ -18,7 +20,16 @@ from hdseg_gpu.ops import (
 
 # What the contract keeps in host memory.
 _HOST = {"elements", "row", "table"}
-_TUPLES = (Band, ColourModels, Evidence, Nearby, NearestMap, CoarseProbabilities, Places)
+_TUPLES = (
+    Band,
+    ColourModels,
+    Evidence,
+    EvidenceTerms,
+    Nearby,
+    NearestMap,
+    CoarseProbabilities,
+    Places,
+)
 
 
 class ThroughDevice:
@@ -68,7 +79,7 @@ class ThroughDevice:
             return there
         if isinstance(value, _TUPLES):
             return type(value)(*(self._over(v, carried) for v in value))
-        if isinstance(value, tuple) and not isinstance(value, GridMapping | Window):
+        if isinstance(value, tuple) and not isinstance(value, Estimation | GridMapping | Window):
             return tuple(self._over(v, carried) for v in value)
         return value
 

@@ -5,7 +5,7 @@ import pytest
 from evidence_scene import FAR, Scene, band_of, everywhere
 
 from hdseg_gpu.core.windows import all_of
-from hdseg_gpu.ops import EVERYWHERE, CoarseProbabilities, Places, by_run
+from hdseg_gpu.ops import EVERYWHERE, CoarseProbabilities, Estimation, Places, by_run
 
 SHAPES = [(1, 1), (1, 29), (23, 1), (31, 37), (13, 149), (97, 61)]
 DTYPES = ["uint8", "uint16", "float32", "float64"]
@@ -33,7 +33,8 @@ def test_a_model_is_the_gaussian_of_its_class(ops):
     moments = ops.cell_moments(image, 2, np.zeros(2), 1.0)
     own, ones = np.zeros((20, 20), np.uint8), np.ones((20, 20), np.float32)
     nearby = everywhere((5, 5))
-    model = ops.colour_models(moments, own, ones, 1, 4, 64.0, nearby, (50,), 0.0, 0.0)[12]
+    how = Estimation(4, 64.0, (50,), 0.0, 0.0, 0.0)
+    model = ops.colour_models(moments, own, ones, 1, nearby, how)[12]
     mean, covariance = image.mean((0, 1)), np.cov(image.reshape(-1, 2).T, bias=True)
     precision = np.linalg.inv(covariance)
     linear = precision @ mean
@@ -48,7 +49,7 @@ def test_where_a_class_is_far_its_wider_windows_speak(ops):
     image[:, 32:] = 2.0
     moments = ops.cell_moments(image, 2, np.zeros(1), 1.0)
     own, weight = np.zeros((16, 32), np.uint8), np.ones((16, 32), np.float32)
-    rest = 1, 4, 64.0, everywhere((4, 8)), (1, 6), 1e-3, 0.01
+    rest = 1, everywhere((4, 8)), Estimation(4, 64.0, (1, 6), 1e-3, 1e-7, 0.01)
     local = ops.colour_models(moments, own, weight, *rest).reshape(4, 8, 3)
     weight[:, 16:] = 0  # now nothing is known of the right half
     alone = ops.colour_models(moments, own, weight, *rest).reshape(4, 8, 3)
@@ -64,7 +65,8 @@ def test_where_nothing_is_known_a_class_has_the_colours_of_the_picture(ops):
     own, weight = np.zeros((16, 32), np.uint8), np.zeros((16, 32), np.float32)
     weight[:, :4] = 1  # 7 windows from the last, and the filters reach 6
     nearby = everywhere((4, 8))
-    model = ops.colour_models(moments, own, weight, 1, 4, 64.0, nearby, (1, 2), 0.1, 0.25)
+    how = Estimation(4, 64.0, (1, 2), 0.1, 1e-5, 0.25)
+    model = ops.colour_models(moments, own, weight, 1, nearby, how)
     model = model.reshape(4, 8, 6)
     variance = 1.25
     expected = [-np.log(variance), 0, 0, -0.5 / variance, 0, -0.5 / variance]

@@ -357,8 +357,7 @@ def test_aggregates_of_many_chunks(ops, gamma):
     seeds[::70] = 1
     level = reduced(ops, seeds, strength=3.0, gamma=gamma)
     assert level.size > 5 * 8192
-    pieces, chunk = level.parts[:2]
-    first = np.append(pieces[chunk[:-1], 0], level.size)
+    first = np.append(level.pieces[level.chunk[:-1], 0], level.size)
     assert np.all(np.diff(first) <= 8192)
     # Those of the coarse level have 4096 rows.
     for chunks in (lambda n: first, lambda n: np.append(np.arange(0, n, 4096), n)):
@@ -426,7 +425,8 @@ def digest(instruction_set):
         ops.step(level, out, y, energy, x64, rest)
         ops.conjugate(level, x, y, energy, out)
         squares = ops.refresh(level, r, x64, y)
-        for array in (below, x, out, y, x64, energy, rest, squares, aggregate, *coarse.parts):
+        parts = vars(coarse).values()
+        for array in (below, x, out, y, x64, energy, rest, squares, aggregate, *parts):
             found.update(np.ascontiguousarray(array).tobytes())
         found.update(repr((ops.largest(level, y), ops.dominance(level))).encode())
         level, r = coarse, below

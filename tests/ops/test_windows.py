@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hdseg_gpu.core.classes import class_dtype
 from hdseg_gpu.core.windows import Window, all_of, placed, whole
-from hdseg_gpu.ops import CoarseProbabilities, Nearby, NearestMap
+from hdseg_gpu.ops import CoarseProbabilities, Estimation, EvidenceTerms, Nearby, NearestMap
 from hdseg_gpu.pipeline.colours import Colours, colour_models, windows_of
 
 SIDES = st.integers(1, 70)
@@ -149,10 +149,11 @@ class Scene:
         models = colour_models(self.ops, colours, own, weight, self.count, self.spread, nearby)
         seen, place = window.relative_to(outer), placed(window, self.shape, self.planes.shape[1:])
         planes = CoarseProbabilities(part_of(self.planes, place.part), place, "cubic", 0.5, 4.0)
-        found = self.ops.class_evidence(
-            band, image, (seen.top, seen.left), self.center, self.scale, models, 0.7, maps,
-            self.cell, self.unit, planes if network else None, 3,
+        terms = EvidenceTerms(
+            self.center, self.scale, models, 0.7, maps, self.cell, self.unit,
+            planes if network else None,
         )  # fmt: skip
+        found = self.ops.class_evidence(band, image, (seen.top, seen.left), terms, 3)
         return found, models.size, distance, (seen.top, seen.left)
 
 
@@ -169,9 +170,8 @@ def models_of(ops, count, arrays, group, window, radii):
     wanted[window.slices] = count
     start = np.concatenate([[0], np.cumsum(wanted)])
     label = np.tile(np.arange(count), window.height * window.width).astype(own.dtype)
-    found = ops.colour_models(
-        moments, own, weight, count, group, 36.0, Nearby(start, label), radii, 0.01, 0.02
-    )
+    how = Estimation(group, 36.0, radii, 0.01, 1e-6, 0.02)
+    found = ops.colour_models(moments, own, weight, count, Nearby(start, label), how)
     return found.reshape(window.height, window.width, count, -1)
 
 

@@ -17,7 +17,7 @@ from hdseg_gpu.core.classes import MAX_CLASSES, class_dtype, wall_of
 from hdseg_gpu.core.elements import structuring_elements
 from hdseg_gpu.core.options import TOLERANCE
 from hdseg_gpu.core.windows import Window, all_of
-from hdseg_gpu.ops import Ops
+from hdseg_gpu.ops import Estimation, Ops
 from hdseg_gpu.pipeline import block
 from hdseg_gpu.pipeline.seeds import keep_lost_objects
 from hdseg_gpu.pipeline.sharing import Sharing, shared_columns
@@ -135,10 +135,8 @@ def test_models_of_many_classes_agree(ops, reference, make, group):
         np.testing.assert_array_equal(a, b, strict=True)
     moments = reference.cell_moments(rng.random((57, 69, 3)), 3, np.full(3, 0.5), 3.0)
     weight = rng.random(own.shape).astype(np.float32)
-    models = [
-        o.colour_models(moments, own, weight, 300, group, 9.0 * group**2, found, (1, 3), 0.01, 0.02)
-        for o in (ops, reference)
-    ]
+    how = Estimation(group, 9.0 * group**2, (1, 3), 0.01, 1e-6, 0.02)
+    models = [o.colour_models(moments, own, weight, 300, found, how) for o in (ops, reference)]
     np.testing.assert_allclose(*models, rtol=2e-3, atol=2e-3)
 
 

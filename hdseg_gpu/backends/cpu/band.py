@@ -19,14 +19,14 @@ class CpuBandOps(CpuKernels):
 
     def components(self, band: Band) -> NDArray[np.int32]:
         component = np.empty(band.pixel.size, np.int32)
-        self._kernels.components(band.pixel, band.start, *band.shape, component)
+        self._kernels.components(band, component)
         return component
 
     def says(
         self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         said = np.empty((0, 0), seeds.dtype) if evidence is None else evidence.label
-        return self._kernels.says(band.pixel, band.start, seeds, *places, said)
+        return self._kernels.says(band, seeds, places, said)
 
     def decide(
         self,
@@ -39,7 +39,4 @@ class CpuBandOps(CpuKernels):
         seeds: NDArray[Any],
     ) -> int:
         bounds = np.atleast_1d(np.asarray(bound, np.float32))
-        return self._kernels.decide(
-            band.pixel, band.start, x, labels, *places, bounds, core.top, core.left, core.bottom,
-            core.right, seeds,
-        )  # fmt: skip
+        return self._kernels.decide(band, x, labels, places, bounds, core, seeds)

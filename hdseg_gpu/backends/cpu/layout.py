@@ -1,7 +1,6 @@
-"""The matrices of a band and of the hierarchy, as kernels/cpu has them."""
+"""The matrices of a band and of the hierarchy; kernels/cpu/arguments.h reads their attributes."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,34 @@ class CpuEdges(Edges):
 
 
 @dataclass(frozen=True)
-class CpuLevel(Level):
-    """What kernels/cpu/level.h says: weights and row sums; the first names the kernels' prefix."""
+class StencilLevel(Level):
+    """The reduced matrix of a band: kernels/cpu/level.h."""
 
-    # "stencil": pieces, chunks, weights, row sums; "sparse": rows, columns, values, row sums.
-    kind: str
-    parts: tuple[NDArray[Any], ...]
-    inverse: NDArray[np.float32]  # 1 / diagonal, padded with 0
-    entries: int
-    first_entry: NDArray[np.int32] | None = None  # "stencil": of each run of the band
+    pieces: NDArray[np.int32]  # (pieces, 6): ``BlackPiece``
+    chunk: NDArray[np.int64]  # (chunks + 1,) the first piece of each
+    weights: NDArray[np.float32]  # (7, padded n) by direction
+    row_sum: NDArray[np.float32]  # (padded n,) row sums
+    inverse: NDArray[np.float32]  # (padded n,) 1 / diagonal, padded with 0
+    first_entry: NDArray[np.int32]  # (runs + 1,) of the band
 
     @property
     def size(self) -> int:
-        return self.entries
+        return int(self.first_entry[-1])
+
+
+@dataclass(frozen=True)
+class SparseLevel(Level):
+    """A coarse matrix in compressed sparse rows, without the diagonal: kernels/cpu/level.h."""
+
+    row_start: NDArray[np.int32]  # (n + 1,)
+    column: NDArray[np.int32]
+    value: NDArray[np.float32]  # weights, at least 0
+    row_sum: NDArray[np.float32]  # (padded n,) row sums
+    inverse: NDArray[np.float32]  # (padded n,) 1 / diagonal, padded with 0
+
+    @property
+    def size(self) -> int:
+        return len(self.row_start) - 1
+
+
+CpuLevel = StencilLevel | SparseLevel

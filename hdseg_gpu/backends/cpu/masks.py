@@ -39,5 +39,5 @@ class CpuMaskOps(CpuKernels):
 
     def majority(self, labels: Classes, band: Band, size: int) -> Classes:
         found: NDArray[Any] = np.empty(band.size, labels.dtype)
-        self._kernels.majority(band.pixel, band.start, labels, size, found)
+        self._kernels.majority(band, labels, size, found)
         return found

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cpu.kernels import CpuKernels, numbers_of
+from hdseg_gpu.backends.cpu.kernels import CpuKernels
 from hdseg_gpu.core.classes import Classes, class_dtype
-from hdseg_gpu.core.options import INTERPOLATIONS
 from hdseg_gpu.core.windows import GridMapping
 
 
@@ -16,21 +15,19 @@ class CpuUpsamplingOps(CpuKernels):
 
     def upsample_labels(self, coarse: Classes, place: GridMapping) -> Classes:
         fine = np.empty(place.window.shape, coarse.dtype)
-        self._kernels.upsample_labels(coarse, numbers_of(place), fine)
+        self._kernels.upsample_labels(coarse, place, fine)
         return fine
 
     def upsample_classes(self, coarse: Classes, place: GridMapping, interpolation: str) -> Classes:
         fine = np.empty(place.window.shape, coarse.dtype)
-        how = INTERPOLATIONS.index(interpolation)
-        self._kernels.upsample_classes(coarse, numbers_of(place), how, fine)
+        self._kernels.upsample_classes(coarse, place, interpolation, fine)
         return fine
 
     def upsample_argmax(
         self, planes: NDArray[np.float32], place: GridMapping, interpolation: str
     ) -> Classes:
         fine: NDArray[Any] = np.empty(place.window.shape, class_dtype(len(planes)))
-        how = INTERPOLATIONS.index(interpolation)
-        self._kernels.upsample_argmax(planes, numbers_of(place), how, fine)
+        self._kernels.upsample_argmax(planes, place, interpolation, fine)
         return fine
 
     def sample_planes(
@@ -41,6 +38,5 @@ class CpuUpsamplingOps(CpuKernels):
         interpolation: str,
     ) -> NDArray[np.float64]:
         samples = np.empty((pixels.size, len(planes)))
-        how = INTERPOLATIONS.index(interpolation)
-        self._kernels.sample_planes(planes, numbers_of(place), how, pixels, samples)
+        self._kernels.sample_planes(planes, place, interpolation, pixels, samples)
         return samples

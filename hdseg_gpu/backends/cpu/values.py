@@ -22,19 +22,22 @@ class CpuValueOps(CpuKernels):
         return (lowest, highest) if odd == 0 else (nan, nan)
 
     def stack_extremes(self, stack: NDArray[Any]) -> StackExtremes:
-        of: Any = self._kernels.stack_extremes
-        if stack.dtype == np.float16:
-            of, stack = self._kernels.stack_extremes_of_halves, stack.view(np.uint16)
-        lowest, highest, least, most, odd = map(float, of(stack))
+        kernels = self._kernels
+        found = (
+            kernels.stack_extremes_of_halves(stack.view(np.uint16))
+            if stack.dtype == np.float16
+            else kernels.stack_extremes(stack)
+        )
+        lowest, highest, least, most, odd = map(float, found)
         return StackExtremes(*((lowest, highest) if odd == 0 else (nan, nan)), least, most)
 
     def normalise(
         self, stack: NDArray[Any], softmax: bool, out: NDArray[np.float32], first: int
     ) -> None:
-        of = self._kernels.normalise
         if stack.dtype == np.float16:
-            of, stack = self._kernels.normalise_halves, stack.view(np.uint16)
-        of(stack, softmax, out, first)
+            self._kernels.normalise_halves(stack.view(np.uint16), softmax, out, first)
+        else:
+            self._kernels.normalise(stack, softmax, out, first)
 
     def occurring(self, labels: NDArray[Any], low: int, span: int) -> NDArray[np.bool_]:
         found = np.zeros(span, np.bool_)

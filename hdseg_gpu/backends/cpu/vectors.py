@@ -22,14 +22,15 @@ class CpuVectorOps(CpuKernels):
     def residual(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], out: NDArray[Any]
     ) -> None:
-        self._run("residual", level, b, x, out)
+        assert isinstance(level, CpuLevel)
+        self._kernels.residual(level, b, x, out)
 
     def refresh(
         self, level: Level, b: NDArray[Any], x: NDArray[np.float64], r: NDArray[Any]
     ) -> NDArray[np.float64]:
         assert isinstance(level, CpuLevel)
         found = np.empty((3, len(r)))
-        self._run("refresh", level, level.inverse, b, x, r, found)
+        self._kernels.refresh(level, level.inverse, b, x, r, found)
         return found
 
     def conjugate(
@@ -51,7 +52,8 @@ class CpuVectorOps(CpuKernels):
         x: NDArray[np.float64],
         r: NDArray[Any],
     ) -> None:
-        self._run("step", level, p, q, energy, x, r)
+        assert isinstance(level, CpuLevel)
+        self._kernels.step(level, p, q, energy, x, r)
 
     def apply_inverse_diagonal(self, level: Level, r: NDArray[Any], out: NDArray[Any]) -> None:
         assert isinstance(level, CpuLevel)
@@ -67,7 +69,7 @@ class CpuVectorOps(CpuKernels):
     ) -> None:
         assert isinstance(level, CpuLevel)
         coarse.fill(0)
-        self._run("restrict", level, level.inverse, aggregate, r, x, coarse)
+        self._kernels.restrict(level, level.inverse, aggregate, r, x, coarse)
 
     def prolong(
         self,
@@ -79,7 +81,7 @@ class CpuVectorOps(CpuKernels):
         out: NDArray[Any],
     ) -> None:
         assert isinstance(level, CpuLevel)
-        self._run("prolong", level, level.inverse, aggregate, r, coarse, x, out)
+        self._kernels.prolong(level, level.inverse, aggregate, r, coarse, x, out)
 
     def multiply(self, matrix: NDArray[np.float64], r: NDArray[Any], out: NDArray[Any]) -> None:
         # No BLAS, whose sums depend on its number of threads.
@@ -89,7 +91,3 @@ class CpuVectorOps(CpuKernels):
         most = np.empty(len(x), np.float32)
         self._kernels.largest(x, most)
         return float(most.max(initial=0.0))
-
-    def _run(self, op: str, level: Level, *arrays: NDArray[Any]) -> None:
-        assert isinstance(level, CpuLevel)
-        getattr(self._kernels, f"{level.kind}_{op}")(*level.parts, *arrays)

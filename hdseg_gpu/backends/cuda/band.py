@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda.kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda.kernels import CudaKernels, suffix
+from hdseg_gpu.backends.cuda.structs import band_of
 from hdseg_gpu.core.classes import Classes, wall_of
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.ops import EVERYWHERE, Band, Evidence, Places, Steps
@@ -71,15 +72,15 @@ class CudaBandOps(CudaKernels):
         rows, found = xp.asarray(row), self._counted(runs, 3)
         self._spread(
             "runs.cu", "count_part", runs,
-            band.shape[1], band.pixel, band.start, component, rows, runs, found.counts, found.done,
+            band_of(band), component, rows, found.counts, found.done,
         )  # fmt: skip
         self._scanned(found)
         kept, size, black = self.host(found.totals)[:, -1].tolist()
         pixel, start = xp.empty(kept, np.int64), xp.empty(kept + 1, np.int32)
         first, position = xp.empty(kept, np.int32), xp.empty(size, np.int32)
         self._spread(
-            "runs.cu", "write_part", band.size, *runs_of(band), component, rows,
-            found.in_tile, found.tile, pixel, start, first, position,
+            "runs.cu", "write_part", band.size, band_of(band), band.size, component, rows,
+            found.before, (pixel, start, first, position),
         )  # fmt: skip
         return Band(band.shape, pixel, start, size, black), first, position
 
@@ -87,15 +88,13 @@ class CudaBandOps(CudaKernels):
         step = 1 if values.ndim == 1 else values.shape[1]
         self._spread(
             "runs.cu", f"put_{suffix(picture)}", band.size,
-            *runs_of(band), values, step, np.int32(less), picture,
+            band_of(band), band.size, values, step, np.int32(less), picture,
         )  # fmt: skip
 
     def _run_of(self, band: Band) -> Any:
         """Return the run of each position."""
         run = self.xp.empty(band.size, np.int32)
-        self._spread(
-            "runs.cu", "runs_of_positions", band.size, band.start, len(band.pixel), band.size, run
-        )
+        self._spread("runs.cu", "runs_of_positions", band.size, band_of(band), band.size, run)
         return run
 
     def components(self, band: Band) -> NDArray[np.int32]:
@@ -109,9 +108,7 @@ class CudaBandOps(CudaKernels):
             return component, xp.zeros(1, np.int64)
         parent, found = xp.empty(runs, np.int32), self._counted(runs)
         self._spread("components.cu", "begin_apart", runs, runs, parent)
-        self._spread(
-            "components.cu", "link_runs", runs, band.pixel, band.start, runs, *band.shape, parent
-        )
+        self._spread("components.cu", "link_runs", runs, band_of(band), parent)
         self._spread("components.cu", "count_roots", runs, parent, runs, found.counts, found.done)
         self._scanned(found)
         self._spread(
@@ -149,8 +146,8 @@ class CudaBandOps(CudaKernels):
         while True:
             heard = self.xp.zeros(_HEAD + 2 * size, np.uint64)
             self._spread(
-                "components.cu", f"says_{suffix(seeds)}", band.size, *runs_of(band), *band.shape,
-                seeds, *places, label, kept, heard, size, number,
+                "components.cu", f"says_{suffix(seeds)}", band.size, band_of(band), band.size,
+                seeds, places, label, kept, heard, size, number,
             )  # fmt: skip
             found = self.host(heard[: _HEAD + _AT_ONCE])
             full, count, told = found[:3].tolist()
@@ -183,7 +180,7 @@ class CudaBandOps(CudaKernels):
             of_all = np.float32(float(bound))
         self._spread(
             "labels.cu", f"decide_{suffix(seeds)}", band.size,
-            *runs_of(band), potentials, *x.shape, labels, *places, bounds, of_all,
-            *band.shape, core.top, core.left, core.bottom, core.right, seeds, uncertain,
+            band_of(band), band.size, potentials, x.shape[1], (labels, labels.shape[1], places),
+            bounds, of_all, (core.top, core.left, core.bottom, core.right), seeds, uncertain,
         )  # fmt: skip
         return int(uncertain[0])

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda.kernels import PIECE, CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda.kernels import PIECE, CudaKernels, suffix
 from hdseg_gpu.backends.cuda.pictures import strips_of
+from hdseg_gpu.backends.cuda.structs import band_of
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.ops import Band, Evidence
 
@@ -98,8 +99,8 @@ class CudaCellOps(CudaKernels):
         kept = by_colour.label.shape[1]
         self._spread(
             "cells.cu", f"contradictions_{suffix(classes)}", _WARP * -(-band.size // PIECE),
-            *runs_of(band), *band.shape, by_colour.label, kept, classes, distance,
-            distance.shape[1], cell, *origin, np.float32(near[0]), np.float32(near[1]), count,
+            band_of(band), band.size, by_colour.label, kept, classes,
+            (distance, distance.shape[1], cell, *origin), tuple(map(np.float32, near)), count,
             counts,
         )  # fmt: skip
         return self.host(counts).astype(np.int64)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda import installation, source, transfer
+from hdseg_gpu.backends.cuda.structs import packed
 from hdseg_gpu.core.errors import BackendUnavailable, OutOfDeviceMemory
 
 # No contraction to fused multiply-adds: every backend must round alike.
@@ -46,7 +47,8 @@ class Device(Protocol):
     ) -> None:
         """Start a kernel of kernels/cuda/`file` on the current stream.
 
-        args: arrays, NumPy scalars, int (an int64_t) and float (a double).
+        args: arrays, NumPy scalars, int (an int64_t), float (a double), None (a null pointer), and
+        tuples: structures, by value (``structs``).
         """
 
     def prepare(self, kernels: Iterable[tuple[str, str]]) -> None:
@@ -321,6 +323,10 @@ def _compilers() -> ThreadPoolExecutor:
 
 
 def _typed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return packed(value)  # CuPy takes NumPy's arrays by value
+    if value is None:
+        return np.uint64(0)
     if isinstance(value, int):
         return np.int64(value)
     return np.float64(value) if type(value) is float else value

@@ -6,21 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK
-from hdseg_gpu.backends.cuda.kernels import PIECE, CudaKernels, numbers_of, runs_of, suffix
+from hdseg_gpu.backends.cuda.kernels import PIECE, CudaKernels, suffix
 from hdseg_gpu.backends.cuda.layout import PADDING
 from hdseg_gpu.backends.cuda.pictures import parts_of
+from hdseg_gpu.backends.cuda.structs import band_of, evidence_terms_of
 from hdseg_gpu.backends.cuda.tasks import Tasks
 from hdseg_gpu.core.classes import Classes
-from hdseg_gpu.core.options import INTERPOLATIONS
-from hdseg_gpu.core.windows import Shape, all_of
+from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.ops import (
-    START_SHARE,
     Band,
-    CoarseProbabilities,
-    ColourModels,
+    Estimation,
     Evidence,
+    EvidenceTerms,
     Nearby,
-    NearestMap,
     Places,
     Steps,
     channel_count,
@@ -40,11 +38,8 @@ _WARPS = 4  # of a block: class_evidence needs many registers, and small blocks 
 class CudaEvidenceOps(CudaKernels):
     """Allocates, launches, returns."""
 
-    def _along_band(self, kernel: str, band: Band, *args: Any) -> None:
-        """Start a kernel of evidence.cu with a warp for each piece of the band."""
-        self._along(kernel, band.size, *runs_of(band), *args)
-
     def _along(self, kernel: str, positions: int, *args: Any) -> None:
+        """Start a kernel of evidence.cu with a warp for each piece of positions of a band."""
         blocks = min(-(-positions // (_WARPS * PIECE)), self.device.most_blocks)
         if blocks > 0:
             self.device.launch("evidence.cu", kernel, (blocks,), (32 * _WARPS,), args)
@@ -82,20 +77,16 @@ class CudaEvidenceOps(CudaKernels):
         own: Classes,
         weight: NDArray[np.float32],
         count: int,
-        group: int,
-        area: float,
         nearby: Nearby,
-        radii: tuple[int, ...],
-        prior: float,
-        ridge: float,
+        how: Estimation,
     ) -> NDArray[np.float32]:
         xp, entries, width = self.xp, len(nearby.label), moments.shape[2]
-        channels = channel_count(width)
+        channels, radii, group = channel_count(width), how.radii, how.group
         models: NDArray[np.float32] = xp.empty((entries, width), np.float32)
         grid = -(-own.shape[0] // group), -(-own.shape[1] // group)
         tasks = self._tasks(nearby, count, grid, _PASSES * max(radii), width)
-        cells = moments, own, weight, *own.shape, group, np.float32(1 / area)
-        packed = sum(radius << 16 * i for i, radius in enumerate(radii))
+        cells = moments, own, weight, own.shape, group, np.float32(1 / how.area)
+        radius_bits = sum(radius << 16 * i for i, radius in enumerate(radii))
         exact = channels in (1, 3)
         most = channels if exact else 4 if channels <= 4 else 16
         means = xp.empty((1, 1) if exact else models.shape, np.float64)
@@ -105,17 +96,16 @@ class CudaEvidenceOps(CudaKernels):
             room = xp.empty((1 + 2 * levels) * values, np.float32)
             sums = room[:values]
             between, smoothed = room[values:].reshape(2, levels, values)
-            self._spread(
-                "colours.cu", f"window_sums_{suffix(own)}", values, *cells, *some.args, sums
-            )
+            self._spread("colours.cu", f"window_sums_{suffix(own)}", values, cells, some.args, sums)
             self.device.launch(
                 "colours.cu", "smooth",
                 (min(some.most * width, self.device.most_blocks), levels), (_FIELD_BLOCK,),
-                (sums, *some.args, values, packed, between, smoothed),
+                (sums, some.args, values, radius_bits, between, smoothed),
             )  # fmt: skip
             self._spread(
-                "colours.cu", f"gaussians_{most}", entries, smoothed, *some.args, values, levels,
-                prior, START_SHARE * prior, tasks.where, entries, channels, ridge, means, models,
+                "colours.cu", f"gaussians_{most}", entries,
+                (smoothed, values, levels, how.prior, how.start), some.args, tasks.where, entries,
+                channels, how.ridge, means, models,
             )  # fmt: skip
         return models
 
@@ -151,40 +141,19 @@ class CudaEvidenceOps(CudaKernels):
         band: Band,
         image: NDArray[Any],
         origin: tuple[int, int],
-        center: NDArray[np.float64],
-        scale: float,
-        models: ColourModels,
-        weight: float,
-        maps: tuple[NearestMap, ...],
-        cell: int,
-        unit: float,
-        network: CoarseProbabilities | None,
+        terms: EvidenceTerms,
         kept: int,
     ) -> Evidence:
-        xp, own = self.xp, maps[0].own
-        if network is None:
-            nothing = models.coefficients.reshape(1, 1, -1)[:, :0]
-            network = CoarseProbabilities(nothing, all_of(band.shape, (0, 0)), "linear", 0.0, 0.0)
-        found = Evidence(
-            xp.empty((band.size, kept), own.dtype), xp.empty((band.size, kept), np.float32)
-        )
-        of_colours = (
-            models.coefficients, *models.nearby, models.size, np.float32(weight),
-        )  # fmt: skip
-        of_network = (
-            network.planes, *numbers_of(network.place),
-            np.int32(INTERPOLATIONS.index(network.interpolation)), np.float32(network.log),
-            np.float32(network.linear),
-        )  # fmt: skip
+        label: NDArray[Any] = self.xp.empty((band.size, kept), terms.maps[0].own.dtype)
+        share = self.xp.empty((band.size, kept), np.float32)
+        kernel = f"class_evidence_{suffix(image)}_{suffix(label)}"
         for part in parts_of(self, image, band):
+            picture = part.values, part.first, *origin, image.shape[2]
             self._along(
-                f"class_evidence_{suffix(image)}_{suffix(own)}", part.end - part.begin,
-                band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
-                part.values, part.first, *origin, image.shape[2], center, float(scale),
-                *of_colours, len(maps), *own.shape, *_parts(maps[0]), *_parts(maps[-1]), cell,
-                np.float32(unit), *of_network, kept, *found,
+                kernel, part.end - part.begin, band_of(band), (part.begin, part.end), picture,
+                evidence_terms_of(terms), kept, label, share,
             )  # fmt: skip
-        return found
+        return Evidence(label, share)
 
     def add_evidence(
         self,
@@ -196,16 +165,9 @@ class CudaEvidenceOps(CudaKernels):
         gamma: float,
         b: NDArray[Any],
     ) -> None:
-        # Without positions something has to stand for them; nobody reads it.
-        positions, where = (0, band.start) if position is None else (len(position), position)
-        self._along_band(
-            f"add_evidence_{suffix(labels)}", band, where, positions,
-            evidence.label, evidence.probability, evidence.label.shape[1],
-            labels, labels.shape[1], *places, band.shape[1], np.float32(gamma), b, PADDING,
-            b.shape[1],
+        label, share = evidence
+        self._along(
+            f"add_evidence_{suffix(labels)}", band.size, band_of(band), band.size, position,
+            label, share, label.shape[1], (labels, labels.shape[1], places), np.float32(gamma), b,
+            PADDING, b.shape[1],
         )  # fmt: skip
-
-
-def _parts(one: NearestMap) -> tuple[Any, ...]:
-    """Return a map as the kernels take it."""
-    return one.own, one.nearest_other, one.distance, np.float32(one.log), np.float32(one.linear)

@@ -6,8 +6,7 @@ import numpy as np
 
 from hdseg_gpu.backends import load
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK, Device
-from hdseg_gpu.core.windows import GridMapping
-from hdseg_gpu.ops import Band, Ops
+from hdseg_gpu.ops import Ops
 
 # Counts that a block adds up, as in kernels/cuda/scan.h.
 SCANNED = 4096
@@ -92,13 +91,3 @@ def suffix(array: Any) -> str:
     """Return how the kernels for arrays of this type end: u8, u16, u32, f32 or f64."""
     dtype = np.dtype(array.dtype)
     return f"{'f' if dtype.kind == 'f' else 'u'}{8 * dtype.itemsize}"
-
-
-def numbers_of(place: GridMapping) -> tuple[int, ...]:
-    """Return a grid mapping as kernels take it: kernels/cuda/grid_mapping.h."""
-    return (*place.shape, *place.window, *place.grid, *place.part)
-
-
-def runs_of(band: Band) -> tuple[Any, ...]:
-    """Return a band as kernels take it: pixels, starts, and the numbers of runs and positions."""
-    return band.pixel, band.start, len(band.pixel), band.size

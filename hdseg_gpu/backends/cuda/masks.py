@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK
-from hdseg_gpu.backends.cuda.kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda.kernels import CudaKernels, suffix
+from hdseg_gpu.backends.cuda.structs import band_of
 from hdseg_gpu.core.classes import Classes, Mask, wall_of
 from hdseg_gpu.core.elements import wedges
 from hdseg_gpu.core.windows import Shape
@@ -46,7 +47,7 @@ class CudaMaskOps(CudaKernels):
         found: Any = self.xp.empty(band.size, labels.dtype)
         self._spread(
             "filters.cu", f"majority_{suffix(labels)}", band.size,
-            labels, *band.shape, *runs_of(band), size, found,
+            labels, band_of(band), band.size, size, found,
         )  # fmt: skip
         return found  # type: ignore[no-any-return]
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda.kernels import CudaKernels, runs_of, suffix
+from hdseg_gpu.backends.cuda.kernels import CudaKernels, suffix
 from hdseg_gpu.backends.cuda.layout import PADDING, CudaEdges, CudaLevel
 from hdseg_gpu.backends.cuda.pictures import parts_of
+from hdseg_gpu.backends.cuda.structs import band_of
 from hdseg_gpu.core.options import EDGE_RULES
 from hdseg_gpu.ops import Band, CsrMatrix, Edges, Level, Places
 
@@ -35,13 +36,13 @@ class CudaMatrixOps(CudaKernels):
             rows[:3], rows[3], flux[:] = 0.0, 1.0, 0.0
         # Squares of integers are summed in float32, of floats in float64.
         factor = float(edge_scale) if suffix(features)[0] == "f" else np.float32(edge_scale)
+        which = np.int32(EDGE_RULES.index(rule))
         for part in parts_of(self, features, band, halo=1):
             self._spread(
                 "edges.cu", f"assemble_{suffix(features)}_{suffix(seeds)}", part.end - part.begin,
-                band.pixel, band.start, len(band.pixel), part.begin, part.end, *band.shape,
-                part.values, part.first, features.shape[2], np.int32(EDGE_RULES.index(rule)),
-                factor, seeds, labels, columns, *places, np.float32(gamma), rows, flux,
-                rows.shape[1],
+                band_of(band), (part.begin, part.end),
+                (part.values, part.first, features.shape[2], which, factor), seeds,
+                (labels, columns, places), np.float32(gamma), rows, flux, rows.shape[1],
             )  # fmt: skip
         return CudaEdges(rows), flux
 
@@ -55,7 +56,7 @@ class CudaMatrixOps(CudaKernels):
         column, value = xp.empty(entries, np.int32), xp.empty(entries, np.float64)
         self._spread(
             "edges.cu", "laplacian", size,
-            *runs_of(band), *band.shape, rows, rows.shape[1], row_start, column, value,
+            band_of(band), size, rows, rows.shape[1], row_start, column, value,
         )  # fmt: skip
         return CsrMatrix(value, column, row_start)
 
@@ -68,7 +69,7 @@ class CudaMatrixOps(CudaKernels):
         assert isinstance(edges, CudaEdges)
         xp, runs = self.xp, len(band.pixel)
         first = self._degrees(runs)
-        self._spread(_FILE, "count_black", runs, band.shape[1], band.pixel, band.start, runs, first)
+        self._spread(_FILE, "count_black", runs, band_of(band), first)
         xp.cumsum(first, out=first)
         entries = int(first[-1]) if band.black < 0 else band.black
         offsets = xp.empty((4, entries), np.int32)
@@ -76,7 +77,7 @@ class CudaMatrixOps(CudaKernels):
         row_sum, inverse = xp.zeros((2, entries + 2 * PADDING), np.float32)
         self._spread(
             _FILE, "eliminate_red", entries,
-            *band.shape, *runs_of(band), edges.rows, first, self._inverse(band, edges), entries,
+            band_of(band), band.size, edges.rows, first, self._inverse(band, edges), entries,
             offsets, weights, row_sum, inverse,
         )  # fmt: skip
         return CudaLevel("stencil", (offsets, weights, row_sum), inverse, entries, first)
@@ -89,7 +90,7 @@ class CudaMatrixOps(CudaKernels):
         rhs: NDArray[Any] = self.xp.zeros((len(b), level.size + 2 * PADDING), np.float32)
         self._spread(
             _FILE, "eliminate_red_rhs", level.size,
-            *band.shape, *runs_of(band), edges.rows, level.first_entry,
+            band_of(band), band.size, edges.rows, level.first_entry,
             self._inverse(band, edges), level.size, b, rhs, len(b),
         )  # fmt: skip
         return rhs
@@ -99,7 +100,7 @@ class CudaMatrixOps(CudaKernels):
     ) -> NDArray[Any]:
         assert isinstance(edges, CudaEdges)
         assert isinstance(level, CudaLevel)
-        where = (*band.shape, *runs_of(band))
+        where = band_of(band), band.size
         self._spread(
             _FILE, f"place_black_{suffix(x)}", level.size, *where, level.first_entry, x, b, len(b)
         )

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.backends.cuda.kernels import CudaKernels, numbers_of, suffix
+from hdseg_gpu.backends.cuda.kernels import CudaKernels, suffix
+from hdseg_gpu.backends.cuda.structs import grid_mapping_of, interpolation_of
 from hdseg_gpu.core.classes import Classes, class_dtype
-from hdseg_gpu.core.options import INTERPOLATIONS
 from hdseg_gpu.core.windows import GridMapping
 
 # The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.
@@ -26,7 +26,7 @@ class CudaUpsamplingOps(CudaKernels):
         fine = self.xp.empty(place.window.shape, coarse.dtype)
         blocks = -(-fine.shape[0] // _ROWS) * -(-fine.shape[1] // _COLUMNS)
         args = (
-            coarse, *numbers_of(place), np.int32(INTERPOLATIONS.index(interpolation)), fine,
+            coarse, grid_mapping_of(place), interpolation_of(interpolation), fine,
         )  # fmt: skip
         kernel = f"upsample_classes_{suffix(coarse)}"
         self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
@@ -42,7 +42,7 @@ class CudaUpsamplingOps(CudaKernels):
     def _upsample(self, kernel: str, fine: Any, place: GridMapping, *coarse: Any) -> None:
         height, width = fine.shape
         blocks = -(-height // _ROWS) * -(-width // _COLUMNS)
-        args = (*coarse, *numbers_of(place), fine)
+        args = (*coarse, grid_mapping_of(place), fine)
         self.device.launch("upsampling.cu", kernel, (blocks,), (_COLUMNS,), args)
 
     def sample_planes(
@@ -54,7 +54,7 @@ class CudaUpsamplingOps(CudaKernels):
     ) -> NDArray[np.float64]:
         samples: Any = self.xp.empty((pixels.size, len(planes)), np.float64)
         self._spread(
-            "upsampling.cu", "sample_planes", pixels.size, planes, len(planes), *numbers_of(place),
-            np.int32(INTERPOLATIONS.index(interpolation)), pixels, pixels.size, samples,
+            "upsampling.cu", "sample_planes", pixels.size, planes, len(planes),
+            grid_mapping_of(place), interpolation_of(interpolation), pixels, pixels.size, samples,
         )  # fmt: skip
         return samples  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK
 from hdseg_gpu.backends.cuda.kernels import CudaKernels
 from hdseg_gpu.backends.cuda.layout import PADDING, CudaLevel, blocks_of_sums
+from hdseg_gpu.backends.cuda.structs import address
 from hdseg_gpu.ops import Level, SmallCycle, Work
 
 # Columns that a thread has, as in kernels/cuda/level.cu.
@@ -144,8 +145,8 @@ class CudaVectorOps(CudaKernels):
             if i + 1 < len(levels):
                 assert level.members is not None
                 below = (level.inverse, *level.members, aggregates[i])
-            table.append([level.size, *map(_address, (*level.parts, *below))])
-            table[-1] += [0] * (9 - len(table[-1])) + [*map(_address, (r, step, x))]
+            table.append([level.size, *map(address, (*level.parts, *below))])
+            table[-1] += [0] * (9 - len(table[-1])) + [*map(address, (r, step, x))]
         rows = self.xp.asarray(np.array(table, np.int64))
 
         def run(columns: int) -> None:
@@ -203,11 +204,6 @@ class CudaVectorOps(CudaKernels):
     def _launch(self, kernel: str, grid: tuple[int, int], *args: Any) -> None:
         if min(grid) > 0:
             self.device.launch("vectors.cu", kernel, grid, (BLOCK,), args)
-
-
-def _address(array: Any) -> int:
-    """Return where an array begins on the device."""
-    return int(array.__cuda_array_interface__["data"][0])
 
 
 def _extent(columns: NDArray[Any]) -> tuple[int, int]:

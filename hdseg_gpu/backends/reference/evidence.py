@@ -10,11 +10,11 @@ from hdseg_gpu.backends.reference.band import places_of
 from hdseg_gpu.backends.reference.cells import standardised
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.ops import (
-    START_SHARE,
     Band,
-    CoarseProbabilities,
     ColourModels,
+    Estimation,
     Evidence,
+    EvidenceTerms,
     Nearby,
     NearestMap,
     Places,
@@ -52,69 +52,29 @@ class ReferenceEvidenceOps(HostOps):
         own: Classes,
         weight: NDArray[np.float32],
         count: int,
-        group: int,
-        area: float,
         nearby: Nearby,
-        radii: tuple[int, ...],
-        prior: float,
-        ridge: float,
+        how: Estimation,
     ) -> NDArray[np.float32]:
-        grid = tuple(-(-n // group) for n in own.shape)
+        grid = tuple(-(-n // how.group) for n in own.shape)
         window = np.repeat(np.arange(grid[0] * grid[1]), np.diff(nearby.start))
         models = np.empty((window.size, moments.shape[2]), np.float32)
         for k in np.unique(nearby.label):
-            whole = self._colour_model(moments, own, weight, k, group, area, radii, prior, ridge)
+            whole = _colour_model(moments, np.maximum(weight, 0) * (own == k), how)
             entries = nearby.label == k
             models[entries] = whole.reshape(-1, moments.shape[2])[window[entries]]
         return models
-
-    def _colour_model(
-        self,
-        moments: NDArray[np.float32],
-        own: Classes,
-        weight: NDArray[np.float32],
-        k: int,
-        group: int,
-        area: float,
-        radii: tuple[int, ...],
-        prior: float,
-        ridge: float,
-    ) -> NDArray[np.float32]:
-        """Return the models of one class in all windows."""
-        grid = tuple(-(-n // group) for n in own.shape)
-        cells = moments * (np.maximum(weight, 0) * (own == k))[..., np.newaxis]
-        sums = np.zeros((*grid, moments.shape[2]))
-        for y, x in np.ndindex(*grid):
-            rows, columns = (slice(i * group, (i + 1) * group) for i in (y, x))
-            sums[y, x] = cells[rows, columns].sum(axis=(0, 1)) / area
-        channels = channel_count(moments.shape[2])
-        mean = np.concatenate(
-            [[1], np.zeros(channels), np.eye(channels)[np.triu_indices(channels)]]
-        )
-        counts = START_SHARE * prior
-        for radius in reversed(radii):
-            found = _smooth(sums, radius)
-            mean = (found + counts * mean) / (found[..., :1] + counts)
-            counts = prior
-        return _gaussians(mean, channels, ridge)
 
     def class_evidence(
         self,
         band: Band,
         image: NDArray[Any],
         origin: tuple[int, int],
-        center: NDArray[np.float64],
-        scale: float,
-        models: ColourModels,
-        weight: float,
-        maps: tuple[NearestMap, ...],
-        cell: int,
-        unit: float,
-        network: CoarseProbabilities | None,
+        terms: EvidenceTerms,
         kept: int,
     ) -> Evidence:
+        models, maps, cell, network = terms.models, terms.maps, terms.cell, terms.network
         rows, columns = np.divmod(band.pixels(), band.shape[1])
-        colour = standardised(image[rows, columns], center, scale).astype(np.float64)
+        colour = standardised(image[rows, columns], terms.center, terms.scale).astype(np.float64)
         rows, columns = rows + origin[0], columns + origin[1]
         grid = maps[0].own.shape
         windows = tuple(-(-n * cell // models.size) for n in grid)
@@ -127,9 +87,9 @@ class ReferenceEvidenceOps(HostOps):
         score = np.where(classes < 0, -np.inf, 0.0)
         for k in np.unique(classes[classes >= 0]):
             known, likelihood = _log_likelihood(models, k, rows, columns, colour, windows)
-            total = np.where(known, weight * likelihood, -1e9)
+            total = np.where(known, terms.weight * likelihood, -1e9)
             for one in maps:
-                total = total + 0.5 * _counted(one, k, corners, cell / unit)
+                total = total + 0.5 * _counted(one, k, corners, cell / terms.unit)
             if network is not None:
                 sure = np.clip(p[:, k], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
                 total = total + network.log * np.log(sure) + network.linear * p[:, k]
@@ -153,6 +113,26 @@ class ReferenceEvidenceOps(HostOps):
             b[j] += gamma * np.where(
                 same & (column > 0)[:, np.newaxis], evidence.probability[rows], 0
             ).sum(1)
+
+
+def _colour_model(
+    moments: NDArray[np.float32], weight: NDArray[Any], how: Estimation
+) -> NDArray[np.float32]:
+    """Return the models of one class in all windows: (gh / group, gw / group, M)."""
+    grid = tuple(-(-n // how.group) for n in weight.shape)
+    cells = moments * weight[..., np.newaxis]
+    sums = np.zeros((*grid, moments.shape[2]))
+    for y, x in np.ndindex(*grid):
+        rows, columns = (slice(i * how.group, (i + 1) * how.group) for i in (y, x))
+        sums[y, x] = cells[rows, columns].sum(axis=(0, 1)) / how.area
+    channels = channel_count(moments.shape[2])
+    mean = np.concatenate([[1], np.zeros(channels), np.eye(channels)[np.triu_indices(channels)]])
+    counts = how.start
+    for radius in reversed(how.radii):
+        found = _smooth(sums, radius)
+        mean = (found + counts * mean) / (found[..., :1] + counts)
+        counts = how.prior
+    return _gaussians(mean, channels, how.ridge)
 
 
 def _smooth(values: NDArray[Any], radius: int) -> NDArray[Any]:
