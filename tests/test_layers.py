@@ -20,7 +20,7 @@ ROOMS = {
     "solvers": ({"core", "ops", "solvers"}, set()),
     "pipeline": ({"core", "ops", "solvers", "pipeline"}, set()),
     "io": ({"core", "io"}, set()),
-    "metrics": ({"core"}, set()),
+    "metrics": ({"core", "metrics"}, set()),
     "pictures": (set(), set()),
     "executors": ({"core", "io", "executors"}, set()),
     "engine": ({"core", "ops", "backends", "io", "pipeline", "executors", "engine"}, set()),

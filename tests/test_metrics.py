@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdseg_gpu import InvalidInput, metrics
+from hdseg_gpu.metrics import scores
 
 
 def test_iou_by_hand():
@@ -65,7 +66,7 @@ ELLIPSES = {
 
 @pytest.mark.parametrize("radius", ELLIPSES)
 def test_ellipse_is_opencvs(radius):
-    np.testing.assert_array_equal(2 * metrics._ellipse_reach(radius) + 1, ELLIPSES[radius])
+    np.testing.assert_array_equal(2 * scores.ellipse_reach(radius) + 1, ELLIPSES[radius])
 
 
 @given(

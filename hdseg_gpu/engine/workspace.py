@@ -24,6 +24,16 @@ from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, Unfinish
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport
 from hdseg_gpu.core.tiles import BLOCK
+from hdseg_gpu.engine.workspace_content import (
+    COMPLETE,
+    LOCK,
+    NAMED,
+    NAMES,
+    PLAN,
+    TEMPORARY,
+    Complete,
+    check_content,
+)
 from hdseg_gpu.io.formats import suffix_of
 from hdseg_gpu.io.own import (
     NotOurs,
@@ -36,28 +46,11 @@ from hdseg_gpu.io.own import (
 )  # fmt: skip
 from hdseg_gpu.io.paths import is_zarr, synced_folder
 
-_PLAN = "run.json"
-_LOCK = "lock"
-_NAMED = "named.json"
-_COMPLETE = "output"
-_TEMPORARY = ".hdseg-"  # prefix of writers' unfinished files
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Settings that may change when a run is resumed: (before, now); finished tiles stay valid.
 _MAY_BECOME = {"on_error": ("fail", "skip")}
 _MOST = 8 << 20  # limit in bytes of a record: with 65,535 classes it has 1 MB
 _LONGEST_NAME = 255  # bytes, on all common file systems
-
-_ASIDE = r"(\.[0-9a-f]{12})"  # suffix of a file before it is renamed
-_FILES = re.compile(
-    rf"{_LOCK}|\.?({re.escape(_PLAN)}|{re.escape(_NAMED)}|coarse_[a-z]+\.npy){_ASIDE}?"
-)
-_FOLDERS = re.compile(
-    r"(statistics|edges|measure|tiles|labels)|(seeds|redraw|known|cells|classes)\d+"
-)
-_NAMES = re.compile(
-    rf"({_FILES.pattern}|{_FOLDERS.pattern})$|{_COMPLETE}\.|{re.escape(_TEMPORARY)}"
-)
-_WITHIN = re.compile(rf"\.?\d{{8,}}(\.json)?{_ASIDE}?")
 
 
 @dataclass(frozen=True)
@@ -112,12 +105,12 @@ class Workspace:
         """Remove unfinished outputs; return the path at which to write the output."""
         self.check()
         with own_folder(self.folder) as folder:
-            _empty(folder, lambda name: not name.startswith((_COMPLETE, _TEMPORARY)))
-        return self.folder / f"{_COMPLETE}{suffix_of(output)}"
+            _empty(folder, lambda name: not name.startswith((COMPLETE, TEMPORARY)))
+        return self.folder / f"{COMPLETE}{suffix_of(output)}"
 
     def is_there(self) -> bool:
         """Return whether this path, on this machine, is still the folder of this run."""
-        return (self.kept(_PLAN) or {}).get("run") == self.key
+        return (self.kept(PLAN) or {}).get("run") == self.key
 
     def check(self) -> None:
         """Raise NotOurs if the path now leads to another folder."""
@@ -126,8 +119,8 @@ class Workspace:
 
     def about_to_name(self, complete: Path, report: FileReport) -> None:
         """Record which complete file is about to be renamed to the output, and the report."""
-        plan = self.kept(_PLAN)
-        self.keep(_NAMED, {"file": _identity(complete), "plan": plan, "report": report.to_dict()})
+        plan = self.kept(PLAN)
+        self.keep(NAMED, {"file": _identity(complete), "plan": plan, "report": report.to_dict()})
         synced_folder(self.folder)
 
 
@@ -168,7 +161,7 @@ def folder_for(output: Path) -> Path:
 
 def recorded_plan(output: Path) -> dict[str, Any]:
     """Return the plan of an unfinished run for an output; empty if there is none."""
-    return Workspace(folder_for(output)).kept(_PLAN) or {}
+    return Workspace(folder_for(output)).kept(PLAN) or {}
 
 
 def tile_of(plan: dict[str, Any]) -> int | None:
@@ -184,7 +177,7 @@ def is_own(output: Path) -> bool:
 
 def _named(output: Path) -> dict[str, Any] | None:
     """Return what the run that wrote an output recorded before renaming it, None if nothing."""
-    named = Workspace(folder_for(output)).kept(_NAMED)
+    named = Workspace(folder_for(output)).kept(NAMED)
     try:
         own = named is not None and named.get("file") == _identity(output)
     except OSError:
@@ -198,7 +191,7 @@ def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
     with _usable(folder):
         try:
             with own_folder(folder) as descriptor:
-                _check_content(descriptor, _Complete.of(output), folder)
+                check_content(descriptor, _complete(output), folder)
         except FileNotFoundError:
             return
     if not resume and not anew:
@@ -212,7 +205,7 @@ def remove_remains(output: Path) -> None:
     """Remove a folder that holds only a free lock: a finished run left it."""
     folder = folder_for(output)
     with suppress(OSError, InvalidInput), own_folder(folder) as found:
-        if not set(os.listdir(found)) <= {_LOCK}:
+        if not set(os.listdir(found)) <= {LOCK}:
             return
         with _opened(output, make=False) as descriptor:
             _remove(descriptor, folder)
@@ -232,82 +225,19 @@ def _usable(folder: Path) -> Iterator[None]:
         raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
 
 
-@dataclass(frozen=True)
-class _Complete:
-    """The names under which an unfinished output may be in a workspace."""
-
-    files: str  # prefix of file names; without a plan, the one name for this output
-    folder: str | None  # name of a Zarr store; only with a plan, which shows that a run wrote it
-
-    @classmethod
-    def of(cls, output: Path) -> "_Complete":
-        planned = _key_of(recorded_plan(output)) is not None
-        name = f"{_COMPLETE}{suffix_of(output)}"
-        return cls(
-            f"{_COMPLETE}." if planned else name, name if planned and is_zarr(output) else None
-        )
+def _complete(output: Path) -> Complete:
+    """Return the names under which an unfinished output may be in its workspace."""
+    planned = _key_of(recorded_plan(output)) is not None
+    name = f"{COMPLETE}{suffix_of(output)}"
+    return Complete(
+        f"{COMPLETE}." if planned else name, name if planned and is_zarr(output) else None
+    )
 
 
 def _key_of(plan: dict[str, Any]) -> str | None:
     """Return the key of a plan's run, None if the plan is not valid."""
     key = plan.get("run")
     return key if isinstance(key, str) and re.fullmatch("[0-9a-f]{32}", key) else None
-
-
-def _check_content(folder: int, complete: _Complete, within: Path | None = None) -> None:
-    """Raise NotOurs if a folder holds anything that runs do not write, links above all.
-
-    within: the folder's path; if given, the folders of phases are checked as well.
-    """
-    owner = os.fstat(folder).st_uid
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not (_is_written_by_runs(entry, owner, complete) or _is_probe(folder, entry)):
-                raise NotOurs(f"holds {entry.name!r}, which no run has written")
-            if within is not None and _FOLDERS.fullmatch(entry.name):
-                with suppress(FileNotFoundError), own_folder(within / entry.name) as inner:
-                    _check_phase(inner, entry.name, owner)
-
-
-def _check_phase(folder: int, phase: str, owner: int) -> None:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not (_WITHIN.fullmatch(entry.name) and _is_plain(entry, owner)):
-                raise NotOurs(f"holds {f'{phase}/{entry.name}'!r}, which no run has written")
-
-
-def _is_written_by_runs(entry: os.DirEntry[str], owner: int, complete: _Complete) -> bool:
-    name = entry.name
-    if _FOLDERS.fullmatch(name):
-        return entry.is_dir(follow_symlinks=False)
-    if name.startswith((complete.files, _TEMPORARY)):
-        if entry.is_dir(follow_symlinks=False):
-            own = name == complete.folder or name.startswith(_TEMPORARY)
-            return complete.folder is not None and own
-        return _is_plain(entry, owner, names=2)  # a complete one may be linked as the output too
-    return _FILES.fullmatch(name) is not None and _is_plain(entry, owner)
-
-
-def _is_probe(folder: int, entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is an empty folder, created to find out the owner of new files."""
-    if not (entry.name.startswith(_TEMPORARY) and entry.is_dir(follow_symlinks=False)):
-        return False
-    try:
-        inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-    except FileNotFoundError:
-        return True
-    try:
-        return not os.listdir(inner)
-    finally:
-        os.close(inner)
-
-
-def _is_plain(entry: os.DirEntry[str], owner: int, names: int = 1) -> bool:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # removed by a run in progress
-        return True
-    return stat.S_ISREG(status.st_mode) and status.st_uid == owner and status.st_nlink <= names
 
 
 @contextmanager
@@ -357,7 +287,7 @@ def _opened(output: Path, *, make: bool) -> Iterator[int]:
             if make:
                 make_folder(path)
             folder = stack.enter_context(own_folder(path))
-            _check_content(folder, _Complete.of(output))
+            check_content(folder, _complete(output))
             lock = stack.enter_context(_lock_of(folder))
         if not _locked(lock, folder, path):
             raise InvalidInput(
@@ -370,7 +300,7 @@ def _opened(output: Path, *, make: bool) -> Iterator[int]:
 def _lock_of(folder: int) -> BinaryIO:
     """Open the lock file of a folder, and create it if missing; it stays empty."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    file = os.open(_LOCK, flags, 0o600, dir_fd=folder)
+    file = os.open(LOCK, flags, 0o600, dir_fd=folder)
     stream = os.fdopen(file, "r+b", buffering=0)
     try:
         check_plain(file, os.fstat(folder).st_uid)
@@ -384,7 +314,7 @@ def _locked(lock: BinaryIO, folder: int, path: Path) -> bool:
     """Take the lock; return whether we hold it, and another run has not just removed the file."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        there = os.stat(_LOCK, dir_fd=folder, follow_symlinks=False)
+        there = os.stat(LOCK, dir_fd=folder, follow_symlinks=False)
         return os.path.samestat(os.fstat(lock.fileno()), there) and os.path.samestat(
             os.fstat(folder), path.lstat()
         )
@@ -395,17 +325,17 @@ def _locked(lock: BinaryIO, folder: int, path: Path) -> bool:
 def _settled(workspace: Workspace, folder: int, output: Path, plan: dict[str, Any]) -> Workspace:
     """Return the workspace with its run's key; a resumed run must have the same plan."""
     plan = json.loads(json.dumps(plan))
-    before = workspace.kept(_PLAN) or {}
+    before = workspace.kept(PLAN) or {}
     key = _key_of(before)
     if key is None:
         _empty(folder)
         key = uuid4().hex
-        workspace.keep(_PLAN, {**plan, "run": key})
+        workspace.keep(PLAN, {**plan, "run": key})
         return Workspace(workspace.folder, key)
     plan["run"] = key
     _compare(output, before, plan)
     if plan != before:
-        workspace.keep(_PLAN, plan)
+        workspace.keep(PLAN, plan)
     return Workspace(workspace.folder, key)
 
 
@@ -454,21 +384,21 @@ def finished(output: Path, plan: dict[str, Any]) -> FileReport | None:
 
 def _remove(folder: int, path: Path) -> None:
     """Remove a workspace; the record of which run wrote the output goes last."""
-    _empty(folder, lambda name: name in (_LOCK, _NAMED))
-    for name in (_LOCK, _NAMED):
+    _empty(folder, lambda name: name in (LOCK, NAMED))
+    for name in (LOCK, NAMED):
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
     with suppress(OSError):  # files of others in it are kept
         os.rmdir(path)
 
 
-def _empty(folder: int, stays: Callable[[str], bool] = lambda name: name == _LOCK) -> None:
+def _empty(folder: int, stays: Callable[[str], bool] = lambda name: name == LOCK) -> None:
     """Remove what runs write, and nothing else, without following links.
 
     The plan goes last: it identifies the other files as those of a run.
     """
-    for name in sorted(os.listdir(folder), key=lambda name: name == _PLAN):
-        if stays(name) or not _NAMES.match(name):
+    for name in sorted(os.listdir(folder), key=lambda name: name == PLAN):
+        if stays(name) or not NAMES.match(name):
             continue
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
