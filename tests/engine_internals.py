@@ -84,9 +84,9 @@ def solve_in_parts(monkeypatch, side):
     return sides
 
 
-def read_probabilities_by(monkeypatch, values):
-    """Let so many values of a coarse map with probabilities be read at a time."""
-    monkeypatch.setattr(disk_store, "_STRIP", values)
+def read_coarse_by(monkeypatch, classes):
+    """Let strips of a coarse map have so many classes where its detail is measured."""
+    monkeypatch.setattr(disk_store, "_STRIP", classes)
 
 
 def shrink(monkeypatch, what, by):
