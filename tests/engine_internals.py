@@ -93,9 +93,9 @@ def solve_in_parts(monkeypatch, side):
     return sides
 
 
-def read_coarse_by(monkeypatch, values):
-    """Let the boundaries of a coarse map be looked at in strips of so many of its pixels."""
-    monkeypatch.setattr(disk_store, "_STRIP", values)
+def read_coarse_by(monkeypatch, classes):
+    """Let strips of a coarse map have so many classes where its detail is measured."""
+    monkeypatch.setattr(disk_store, "_STRIP", classes)
 
 
 def shrink(monkeypatch, what, by):

@@ -20,6 +20,7 @@ class Fault(NamedTuple):
 TRUTHS, ROADS, HALOS = "engine/truths", "engine/two_roads", "engine/halos"
 OPTIONS, RESUME, MEMORY = "engine/options", "engine/resume", "engine/memory"
 STEPS, CALLS, PARTS = "engine/steps", "engine/calls", "engine/parts"
+COARSE = "io/coarse_source"
 IN_PARTS = f"{TRUTHS}::test_blocks_in_parts"
 SAMPLES, FORGED, EXECUTORS = "pipeline/samples", "files/forged", "executors/executors"
 OUTPUT, IDENTITY = "engine/output", "files/identity"
@@ -224,6 +225,8 @@ fault("a run is resumed with another coarse map", "engine/kept_coarse.py",
 fault("values of a coarse map need not be read in the same type", "engine/kept_coarse.py",
       "sha256(repr((self.shape, self.dtype.str, self._source.axis)).encode())",
       "sha256(repr((self.shape, self._source.axis)).encode())", RESUME)
+fault("a run is resumed with a coarse map whose last part is another", "engine/kept_coarse.py",
+      'found.update(b"".join(self._hashes))', 'found.update(b"".join(self._hashes[:-1]))', COARSE)
 fault("a run is resumed with another ignored label", "files.py",
       '"ignore_index": coarse.summary.ignore_index,', "", RESUME)
 fault("a run is resumed with other options", "files.py",
@@ -367,6 +370,20 @@ fault("rows that strips of the coarse map share count twice", "pipeline/doubt.py
 fault("strips of the coarse map see less than they blur", "pipeline/doubt.py",
       "OVERLAP = 8 ", "OVERLAP = 2 ",
       f"{TRUTHS}::test_the_coarse_map_is_read_a_few_rows_at_a_time")
+fault("each part of the map says itself whether it has logits", "core/coarse_map.py",
+      "value_ops.normalise(stack, self.logits, flat, first)",
+      "value_ops.normalise(stack, bool(stack.max() > 1), flat, first)", COARSE)
+fault("the last part of the map is not looked at", "io/coarse_source.py",
+      "for window in parts_of(whole(self.grid), self.storage, self._pixel):",
+      "for window in list(parts_of(whole(self.grid), self.storage, self._pixel))[:-1]:", COARSE)
+fault("places in later parts of the map are told from their corner", "core/coarse_map.py",
+      "found.append([row + window.top, column + window.left])",
+      "found.append([row, column])", COARSE)
+fault("what lies above a strip of the map is forgotten", "pipeline/ignored.py",
+      "_seen_before(own, holes, rows.start, above_at[i], above[i])",
+      "_seen_before(own, holes, rows.start, above_at[0], above[0])", COARSE)
+fault("what lies below a strip of the map is forgotten", "pipeline/ignored.py",
+      "at, seen = down[0], second[0]", "pass", COARSE)
 fault("tiles that are left as they are have no walls", "engine/disk_store.py",
       "labels: Classes = self.classes(0, window) + 1\n        return self._walled(window, labels)",
       "labels: Classes = self.classes(0, window) + 1\n        return labels", OUTPUT)
@@ -453,4 +470,4 @@ fault("an unfinished run is in nobody's way", "engine/whole_file.py",
       " and not folder_for(target).exists()", "", RESUME)
 fault("the map of a file that fits is not continued", "engine/kept_coarse.py",
       "return continued(self._decoder.decoded(array, self._verbs, reuse=self._reuse))",
-      "return self._decoder.decoded(array, self._verbs, reuse=self._reuse)", OPTIONS)
+      "return self._decoder.decoded(array, self._verbs, reuse=self._reuse)", TRUTHS)

@@ -33,7 +33,8 @@ class FileCall(CallOptions):
         Any,
         About(
             "path, or array",
-            "Labels (h, w) or probabilities (K, h, w), see ``refine``.",
+            "Labels (h, w) or probabilities (K, h, w), see ``refine``: a file that ``open_image`` "
+            "reads, or an array of NumPy, Zarr or Dask. It is read by window.",
         ),
     ]
     output: Annotated[

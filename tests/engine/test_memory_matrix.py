@@ -12,6 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from hdseg_gpu import InvalidInput
+from hdseg_gpu.core.memory import Budget, resident
+from hdseg_gpu.io import read_coarse
+
 MIB = 1 << 20
 # Memory that a refusal may add: libraries, and reading headers.
 LIBRARIES = 96 * MIB
@@ -89,11 +93,11 @@ def _zarr(path):
     ("suffix", "write"),
     [("npy", _npy), ("npz", _npz), ("tif", _tif), ("png", _png), ("zarr", _zarr)],
 )
-def test_coarse_maps_are_refused_by_their_headers(tmp_path, suffix, write):
-    image, coarse = tmp_path / "image.npy", tmp_path / f"coarse.{suffix}"
-    np.lib.format.open_memmap(image, "w+", np.uint8, (SIDE, SIDE)).flush()
-    write(coarse)
-    found = memory_cases.run(image, coarse, tmp_path / "out.tif", 512 * MIB)
-    assert coarse.name in found.refused
-    assert "max_memory=536870912" in found.refused
-    assert found.peak < found.before + LIBRARIES, found
+def test_maps_that_are_read_whole_are_refused_by_their_headers(tmp_path, suffix, write):
+    """As for scores; runs read coarse maps by window."""
+    path = tmp_path / f"map.{suffix}"
+    write(path)
+    before = resident()
+    with pytest.raises(InvalidInput, match=rf"{path.name}.*max_memory=\d+ .*allow") as caught:
+        read_coarse(path, budget=Budget(before + 180 * MIB, given=True))
+    assert resident() < before + LIBRARIES, caught.value
