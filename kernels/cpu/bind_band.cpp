@@ -139,8 +139,8 @@ void bind_band(nb::module_& m) {
         for (int d = 0; d < kStencil; ++d) {
           weight[d] = weights.data() + d * extent(weights, 1) + kPadding;
         }
-        reduce(band, edges, first_entry.data(), weight, row_sum.data() + kPadding,
-               inverse.data() + kPadding);
+        eliminate_red(band, edges, first_entry.data(), weight, row_sum.data() + kPadding,
+                      inverse.data() + kPadding);
       },
       "band"_a, "edges"_a, "first_entry"_a, "weights"_a, "row_sum"_a, "inverse"_a, WithoutGil());
   m.def(
@@ -155,8 +155,8 @@ void bind_band(nb::module_& m) {
       "back_substitute",
       [](const Band& band, const Edges& edges, const Vector<const int32_t>& first_entry,
          const Matrix<const float>& x, const Matrix<float>& b) {
-        expand(band, edges, first_entry.data(), x.data() + kPadding, extent(x, 1), extent(b, 0),
-               b.data() + kPadding, extent(b, 1));
+        back_substitute(band, edges, first_entry.data(), x.data() + kPadding, extent(x, 1),
+                        extent(b, 0), b.data() + kPadding, extent(b, 1));
       },
       "band"_a, "edges"_a, "first_entry"_a, "x"_a, "b"_a, WithoutGil());
 }

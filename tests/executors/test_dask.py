@@ -46,7 +46,7 @@ def cluster():
     os.environ.update(environment())
     try:
         with dask.config.set(PATIENCE), distributed.LocalCluster(
-            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None,
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0",
             silence_logs=50,
         ) as cluster:  # fmt: skip
             yield cluster

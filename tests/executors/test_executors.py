@@ -40,7 +40,7 @@ def executor(request):
     dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     quiet = {"distributed.worker.memory.spill": False, "distributed.worker.profile.enabled": False}
     with dask.config.set(quiet), distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None,
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0",
         set_as_default=False,
     ) as client:  # fmt: skip
         yield Distributed(client)
