@@ -469,5 +469,5 @@ fault("a coarse map's file is not looked at where the image fits", "engine/whole
 fault("an unfinished run is in nobody's way", "engine/whole_file.py",
       " and not folder_for(target).exists()", "", RESUME)
 fault("the map of a file that fits is not continued", "engine/kept_coarse.py",
-      "return continued(self._decoder.decoded(array, self._verbs, reuse=self._reuse))",
-      "return self._decoder.decoded(array, self._verbs, reuse=self._reuse)", TRUTHS)
+      "return continued(self._decoder.decoded(array, self._value_ops, reuse=self._reuse))",
+      "return self._decoder.decoded(array, self._value_ops, reuse=self._reuse)", TRUTHS)

@@ -47,14 +47,14 @@ class CoarseValues:
                 source.room, f"{source.name}: reading the coarse map part by part",
                 "save it with smaller tiles",
             )  # fmt: skip
-        self._verbs, self._reuse = backends.of_host(), source.own
+        self._value_ops, self._reuse = backends.of_host(), source.own
         axis = source.class_axis
         self._whole = whole_map(source.take(), axis) if at_once else None
         if at_once:
             source.close()
         self._parts = _Hashed(source)
         parts = self._whole or self._parts
-        self._decoder = decoder_of(parts, axis, stages, ignore_index, self._verbs)
+        self._decoder = decoder_of(parts, axis, stages, ignore_index, self._value_ops)
 
     @property
     def summary(self) -> CoarseSummary:
@@ -68,7 +68,7 @@ class CoarseValues:
         """
         assert self._whole is not None
         array, self._whole = self._whole.array, None
-        return continued(self._decoder.decoded(array, self._verbs, reuse=self._reuse))
+        return continued(self._decoder.decoded(array, self._value_ops, reuse=self._reuse))
 
     @property
     def content(self) -> str:
@@ -97,7 +97,7 @@ class CoarseValues:
                 else:
                     workspace.file(file).unlink(missing_ok=True)
             for window, part in self._parts:
-                coarse = self._decoder.decoded(part, self._verbs)
+                coarse = self._decoder.decoded(part, self._value_ops)
                 for name, array in kept.items():
                     array[..., *window.slices] = getattr(coarse, name)
             if "ignored" in kept:
