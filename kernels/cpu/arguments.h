@@ -267,7 +267,7 @@ struct type_caster<hdseg::NearestMap<T>> {
 
 template <>
 struct type_caster<hdseg::CoarseTerm> {
-  HDSEG_ARGUMENT(hdseg::CoarseTerm, "hdseg_gpu.ops.types.Network")
+  HDSEG_ARGUMENT(hdseg::CoarseTerm, "hdseg_gpu.ops.types.CoarseProbabilities")
 
   hdseg::Stack<const float> planes;
 

@@ -201,7 +201,7 @@ class Kernels(Protocol):
         r: NDArray[numpy.float32],
         found: NDArray[numpy.float64],
     ) -> None: ...
-    def restrict(
+    def restrict_residual(
         self,
         level: hdseg_gpu.backends.cpu.layout.SparseLevel
         | hdseg_gpu.backends.cpu.layout.StencilLevel,
@@ -271,7 +271,7 @@ class Kernels(Protocol):
         left: int,
         terms: hdseg_gpu.ops.types.EvidenceTerms,
         label: NDArray[numpy.uint8 | numpy.uint16 | numpy.uint32],
-        share: NDArray[numpy.float32],
+        probability: NDArray[numpy.float32],
     ) -> None: ...
     def nearby_classes(
         self,
@@ -297,7 +297,7 @@ class Kernels(Protocol):
         band: hdseg_gpu.ops.types.Band,
         position: NDArray[numpy.int32],
         label: NDArray[numpy.uint8 | numpy.uint16 | numpy.uint32],
-        share: NDArray[numpy.float32],
+        probability: NDArray[numpy.float32],
         columns: NDArray[numpy.uint8 | numpy.uint16 | numpy.uint32],
         places: hdseg_gpu.ops.types.Places,
         gamma: float,
@@ -329,7 +329,7 @@ class Kernels(Protocol):
         self,
         stack: NDArray[numpy.uint8 | numpy.uint16 | numpy.float32 | numpy.float64],
         softmax: bool,
-        shares: NDArray[numpy.float32],
+        normalise: NDArray[numpy.float32],
         first: int,
     ) -> None: ...
     def stack_extremes_of_halves(
@@ -339,7 +339,7 @@ class Kernels(Protocol):
         self,
         stack: NDArray[numpy.uint16],
         softmax: bool,
-        shares: NDArray[numpy.float32],
+        normalise: NDArray[numpy.float32],
         first: int,
     ) -> None: ...
     def mark_occurring(
