@@ -37,7 +37,7 @@ void bind_kind(nb::module_& m) {
       },
       "level"_a, "inverse"_a, "b"_a, "x"_a, "r"_a, "found"_a, WithoutGil());
   m.def(
-      "restrict_residual",
+      "restrict",
       [](const Level& level, const Floats& inverse, const Vector<const int32_t>& aggregate,
          const Columns& r, const OutColumns& x, const OutColumns& coarse) {
         restrict_residual(level, body(inverse), aggregate.data(), body(r), body(x), extent(r, 0),

@@ -201,7 +201,7 @@ class Kernels(Protocol):
         r: NDArray[numpy.float32],
         found: NDArray[numpy.float64],
     ) -> None: ...
-    def restrict_residual(
+    def restrict(
         self,
         level: hdseg_gpu.backends.cpu.layout.SparseLevel
         | hdseg_gpu.backends.cpu.layout.StencilLevel,
