@@ -458,7 +458,7 @@ def test_ties_are_uncertified():
     assert 0 < report.uncertified_pixels <= (np.abs(found[0] - 0.5) < 2e-4).sum()
 
 
-@pytest.mark.filterwarnings("ignore:tol=1e-06 is less:hdseg_gpu.RefinementWarning")
+@pytest.mark.filterwarnings("ignore:tol=1e-06 is below:hdseg_gpu.RefinementWarning")
 @pytest.mark.parametrize("beta", [100.0, 1000.0, 5000.0])
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
