@@ -124,8 +124,7 @@ def decoder_of(
     axis, shape = validate.axis_of("class_axis", class_axis), parts.shape
     if len(shape) == 2:
         return _label_decoder(parts, ignore_index, stages, value_ops)
-    if len(shape) != 3:
-        raise InvalidInput(f"coarse has {len(shape)} dimensions, {shape}; pass {EXPECTED}.")
+    grid_of(shape, axis % 3)  # which has two or three dimensions
     count = shape[axis]
     if count < 2:
         raise InvalidInput(
@@ -146,7 +145,9 @@ def decoder_of(
 
 def grid_of(shape: tuple[int, ...], axis: int) -> Shape:
     """Return the rows and columns of a coarse map with two or three dimensions."""
-    rows, columns = shape if len(shape) == 2 else (n for i, n in enumerate(shape[:3]) if i != axis)
+    if len(shape) not in (2, 3):
+        raise InvalidInput(f"coarse has {len(shape)} dimensions, {shape}; pass {EXPECTED}.")
+    rows, columns = shape if len(shape) == 2 else (n for i, n in enumerate(shape) if i != axis)
     return int(rows), int(columns)
 
 

@@ -119,7 +119,7 @@ CALLED = {
     ("refine_file", "tile"): "max_memory",
     ("create_output", "path"): "output",
     ("structuring_elements", "name"): "elements",
-    ("read_source", "window"): "pass a Window",
+    ("read_source", "window"): "pass a non-empty Window",
     ("read_output", "window"): "pass a Window",
     ("write_output", "window"): "pass a Window",
 }

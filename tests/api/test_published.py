@@ -81,7 +81,7 @@ def test_what_is_given_is_final():
     np.testing.assert_array_equal(ours[0], theirs[0])
     np.testing.assert_array_equal(ours[1], theirs[1])
     assert theirs[2].passes == 3
-    assert (theirs[2].beta, theirs[2].median, theirs[2].prune) == (900.0, 1, False)
+    assert (theirs[2].beta, theirs[2].majority, theirs[2].prune) == (900.0, 1, False)
     options = {"passes": 8, "beta": 130, "prune": True, "majority": 7, "solver": "direct"}
     np.testing.assert_array_equal(
         plain(image, coarse, **options), refine(image, coarse, method="published", passes=8)
@@ -141,7 +141,7 @@ def test_thin_structures_keep_their_seeds():
     np.testing.assert_array_equal(gone[:, 120:], truth[:, 120:])
 
 
-def test_median_touches_the_band_alone(rng):
+def test_the_filter_touches_the_band_alone(rng):
     image, coarse = scene(3)
     image = np.clip(image + rng.normal(0, 40, image.shape), 0, 255).astype(np.uint8)
     rough, planes, report = plain(

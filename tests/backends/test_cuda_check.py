@@ -348,5 +348,5 @@ def test_one_kernel_compiles(kernel, monkeypatch):
 )
 def test_constants_are_the_same_in_both_languages(module, name, file, constant):
     text = (build.KERNELS / "cuda" / file).read_text()
-    value = getattr(importlib.import_module(f"hdseg_gpu.backends.{module}"), name)
+    value = getattr(importlib.import_module(f"hdseg_gpu.backends.cuda.{module}"), name)
     assert re.search(rf"constexpr \w+ {constant} = {value};", text), (file, constant, value)

@@ -145,9 +145,12 @@ def test_addresses_that_do_not_answer(inputs, output):
     [
         ({"scheduler": "dask"}, "scheduler='dask' needs address="),
         ({"address": "tcp://127.0.0.1:9"}, "is for scheduler='dask'; pass that, too"),
-        ({"scheduler": "slurm"}, "scheduler='slurm' is not known"),
-        ({"scheduler": ThreadPoolExecutor(1)}, "scheduler=<concurrent.* is not known"),
-        ({"scheduler": "dask", "address": "a", "worker_timeout": -1.0}, "worker_timeout=-1.0 is"),
+        ({"scheduler": "slurm"}, "scheduler='slurm' is unknown"),
+        ({"scheduler": ThreadPoolExecutor(1)}, "scheduler=<concurrent.* is unknown"),
+        (
+            {"scheduler": "dask", "address": "a", "worker_timeout": -1.0},
+            "worker_timeout=-1.0 must be",
+        ),
     ],
 )
 def test_schedulers_that_are_not_known(options, sentence, inputs, output):

@@ -121,7 +121,9 @@ def test_workers_that_see_another_file_say_which(which, tmp_path):
 def test_workers_that_come_later_have_the_same_version():
     """A cluster that grows may start them with anything."""
     assert done_there(__version__, counted, Job(), "tiles", 7) == {}
-    with pytest.raises(Unfinished, match=r"hdseg_gpu \S+, and the run 0\.0\.9; stop that worker"):
+    with pytest.raises(
+        Unfinished, match=r"hdseg_gpu \S+, but the run has 0\.0\.9; stop that worker"
+    ):
         done_there("0.0.9", counted, Job(), "tiles", 8)
     assert BEGUN == [7]
 

@@ -72,7 +72,7 @@ def test_other_files_that_change_during_a_run(which, harm, inputs, output):
 def test_a_file_that_changes_while_the_picture_is_refined_at_once(which, inputs, output):
     path = getattr(inputs, which)
     given = {**inputs._asdict(), "output": output, "edges": "boundary", "passes": 4}
-    with pytest.raises(Unfinished, match=rf"{path.name} is not what it was"):
+    with pytest.raises(Unfinished, match=rf"{path.name} has changed since the run began"):
         refine_file(**given, progress=during("solve", in_place, path))
     assert not output.exists()
     assert refine_file(**given).tiles == 1
@@ -98,7 +98,7 @@ def test_no_phase_begins_after_a_change(inputs, output):
 
     image, coarse, _ = inputs
     begun, harm = [], during("seeds3", in_place, image)
-    with pytest.raises(Unfinished, match=r"image\.tif is not what it was"):
+    with pytest.raises(Unfinished, match=r"image\.tif has changed since the run began"):
         refine_file(image, coarse, output, progress=tell, method="published", **OPTIONS)
     assert begun[-1] == "seeds3"
 

@@ -441,7 +441,7 @@ def without_blas_threads():
 def test_any_number_of_threads_gives_the_same_bits(ops):
     if ops.name == "cuda":
         pytest.skip("has no threads of the processor: tests/backends/test_cuda_levels.py")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_level_ops as t\n"
+    code = "import sys; sys.path[:0] = sys.argv[1], sys.argv[1] + '/ops'; import test_levels as t\n"
     code += "print(t.digest(sys.argv[2]), t.digest(sys.argv[2]))"
     digests = set()
     for threads in (1, 2, 4):

@@ -15,8 +15,8 @@ SHAPES = [(1, 2, 1), (1, 3, 4001), (37, 5, 70), (45, 4, 31), (901, 21, 1), (3, 3
 
 
 @pytest.fixture(params=["module", "ops"])
-def ops(request, ops):
-    """NumPy's value_ops beside each backend's."""
+def value_ops(request, ops):
+    """NumPy's ops of values beside each backend's."""
     return values if request.param == "module" else ops
 
 
