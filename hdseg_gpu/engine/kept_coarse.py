@@ -120,7 +120,10 @@ class _Hashed:
 
     def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
         for i, (window, part) in enumerate(self._source):
-            now = sha256(np.ascontiguousarray(in_memory_order(part)).data).digest()
+            ordered = np.ascontiguousarray(in_memory_order(part))
+            # Other types, such as dates, have no buffer; they are refused right after this.
+            plain = ordered.dtype.kind in "biuf"
+            now = sha256(ordered.data if plain else ordered.tobytes()).digest()
             if i == len(self._hashes):
                 self._hashes.append(now)
             elif self._hashes[i] != now:

@@ -278,7 +278,8 @@ def one_channel_only(path: Path, shape: tuple[int, ...]) -> InvalidInput:
 
 def _of_array(coarse: Any, class_axis: int, budget: Budget | None) -> CoarseSource:
     library = type(coarse).__module__.partition(".")[0]
-    dimensions = len(getattr(coarse, "shape", ()))
+    shape = getattr(coarse, "shape", ())
+    dimensions = len(shape) if isinstance(shape, tuple) else 0
     if library == "zarr" and dimensions in (2, 3):
         from hdseg_gpu.io.zarr_source import ZarrSource
 
