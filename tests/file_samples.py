@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hdseg_gpu import InvalidInput
+from hdseg_gpu.core.memory import resident
 
 RNG = np.random.default_rng(5501)
 GREY = RNG.integers(0, 256, (41, 57), dtype=np.uint8)
@@ -23,3 +24,8 @@ def refused(path, *parts):
     """Return a context that expects one line of refusal which names the file."""
     pattern = rf"(?s)^(?=[^\n]*\Z).*{path.name}" + "".join(f"(?=.*(?:{part}))" for part in parts)
     return pytest.raises(InvalidInput, match=pattern)
+
+
+def memory_of(size):
+    """Return a ``max_memory`` that leaves ``size`` bytes beside what the process holds."""
+    return resident() + size

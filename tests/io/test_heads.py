@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
-from file_samples import GREY, RGB, refused
+from file_samples import GREY, RGB, memory_of, refused
 from PIL import Image
 
 from hdseg_gpu import open_image
@@ -346,7 +346,7 @@ def test_a_chunk_with_a_large_dictionary(tmp_path, version):
         assert source.decoding >= without.decoding + GREY.size  # of the dictionary
         np.testing.assert_array_equal(source.read(whole((41, 57)))[..., 0], GREY)
     file.write_bytes(packed(GREY.tobytes(), 192 * MIB))
-    with open_image(path, max_memory=4 << 30) as source:
+    with open_image(path, max_memory=memory_of(4 << 30)) as source:
         np.testing.assert_array_equal(source.read(whole((41, 57)))[..., 0], GREY)
     with (
         open_image(path, max_memory=resident() + 100 * MIB) as source,

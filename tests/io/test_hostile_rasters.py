@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from file_samples import GREY, refused
+from file_samples import GREY, memory_of, refused
 from PIL import Image
 from source_files import SOURCES, save_mosaic, save_raster
 
@@ -302,7 +302,7 @@ def test_tiles_behind_a_mosaic(tmp_path, kind):
     save_mosaic(tmp_path / "m.vrt")
     with refused(tmp_path / "m.vrt", r"decoding a tile of \S*a\.tif takes"):
         open_image(tmp_path / "m.vrt", max_memory=resident() + need - 1)
-    state = vrt.checked_mosaic(tmp_path / "m.vrt", budget_of(8 << 30))
+    state = vrt.checked_mosaic(tmp_path / "m.vrt", budget_of(memory_of(8 << 30)))
     assert need <= state.decoding <= 9 * need
 
 
@@ -314,10 +314,10 @@ def test_a_tile_that_reaches_far_beyond_the_picture(tmp_path):
     struct.pack_into(">II", content, at, 1 << 26, 41)
     (tmp_path / "a.jp2").write_bytes(content)
     with refused(tmp_path / "a.jp2", "decoding a tile of 41 x 67108864 pixels takes .* MiB"):
-        open_image(tmp_path / "a.jp2", max_memory=1 << 30)
+        open_image(tmp_path / "a.jp2", max_memory=memory_of(1 << 30))
     save_mosaic(tmp_path / "m.vrt", "a.jp2")
     with refused(tmp_path / "m.vrt", r"decoding a tile of \S*a\.jp2 takes .* MiB"):
-        open_image(tmp_path / "m.vrt", max_memory=1 << 30)
+        open_image(tmp_path / "m.vrt", max_memory=memory_of(1 << 30))
 
 
 def test_small_tiles_behind_a_mosaic(tmp_path):

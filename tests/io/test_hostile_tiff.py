@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from file_samples import GREY, refused
+from file_samples import GREY, memory_of, refused
 from PIL import Image
 
 from hdseg_gpu import InvalidInput, Window, open_image
@@ -45,7 +45,7 @@ def test_more_channels_than_a_tiff_can_have(tmp_path, planes):
     path = tmp_path / "a.tif"
     write_tiff(path, (284, (3, 1, planes)), (277, (4, 1, 4_000_000_000)))
     with refused(path, "channels, but a TIFF has at most 65535|MiB"):
-        open_image(path, max_memory=1 << 30)
+        open_image(path, max_memory=memory_of(1 << 30))
 
 
 def test_a_tag_that_is_there_twice(tmp_path):
@@ -114,7 +114,7 @@ def test_tables_without_end(tmp_path, code):
     kind = {270: 2, 347: 7, 258: 3, 339: 3}.get(code, 4)
     write_tiff(path, (code, (kind, 900_000_000, 8)), size=1 << 32)
     with refused(path, "MiB|damaged"):
-        open_image(path, max_memory=1 << 30)
+        open_image(path, max_memory=memory_of(1 << 30))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_odd_pages_are_read_or_refused(tmp_path, changes):
     path = tmp_path / "a.tif"
     write_tiff(path, *changes)
     for read in (
-        lambda: open_image(path, max_memory=1 << 30).read(Window(0, 0, 1, 1)),
+        lambda: open_image(path, max_memory=memory_of(1 << 30)).read(Window(0, 0, 1, 1)),
         lambda: read_image(path),
         lambda: read_labels(path),
     ):

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+from file_samples import memory_of
 from PIL import Image
 
 from hdseg_gpu import InvalidInput, open_image
@@ -145,7 +146,7 @@ def test_chunks_of_an_array_are_counted():
     zarr = pytest.importorskip("zarr")
     array = zarr.create_array({}, shape=(90_000, 90_000), dtype="u1", chunks=(30_000, 30_000))
     with pytest.raises(InvalidInput, match=r"shape \(30000, 30000\).* MiB are left of"):
-        open_image(array, max_memory=2 << 30)
+        open_image(array, max_memory=memory_of(2 << 30))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from file_samples import memory_of
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, refine, refine_file, seeds, thinning
@@ -127,7 +128,14 @@ def watched(monkeypatch):
 
 
 def by_files(image, coarse, folder, **options):
-    refine_file(image, coarse, folder / "labels.npy", overwrite=True, max_memory=4 << 30, **options)
+    refine_file(
+        image,
+        coarse,
+        folder / "labels.npy",
+        overwrite=True,
+        max_memory=memory_of(4 << 30),
+        **options,
+    )
     return np.load(folder / "labels.npy")
 
 
