@@ -87,7 +87,7 @@ def earlier(file: Path, described: dict[str, Any]) -> list[Row]:
     differ = ", ".join(f"{k} {theirs[k]}, now {ours[k]}" for k in ours if theirs[k] != ours[k])
     old = file.with_suffix(f".{theirs['source']}.json")
     os.replace(file, old)
-    print(f"begins anew: {file} has figures of {differ}; renamed to {old}", file=sys.stderr)
+    print(f"starts over: {file} has figures of {differ}; renamed to {old}", file=sys.stderr)
     return []
 
 

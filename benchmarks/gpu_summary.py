@@ -105,8 +105,10 @@ def _last(folder: Path, step: Step) -> str:
     if step.status is None or not log.exists():
         return "-"
     text = log.read_text(errors="replace")
-    told = re.findall(r"^=+ (?:ERROR|RACECHECK) SUMMARY: .*$", text, re.M)  # compute-sanitizer's
-    lines = told or [line for line in text.splitlines() if line.strip()] or ["-"]
+    summaries = re.findall(
+        r"^=+ (?:ERROR|RACECHECK) SUMMARY: .*$", text, re.M
+    )  # compute-sanitizer's
+    lines = summaries or [line for line in text.splitlines() if line.strip()] or ["-"]
     return lines[-1].strip(" =").replace("|", "/")[:100]
 
 

@@ -101,7 +101,7 @@ class MemoryHook:
             for _ in range(count if kind == "allocation" else 0):
                 self.malloc_preprocess(device_id=0, size=0, mem_size=0, pool_id=0)
 
-    def malloc_preprocess(self, **told: int) -> None:
+    def malloc_preprocess(self, **options: int) -> None:
         """Handle an allocation."""
 
 

@@ -31,8 +31,8 @@ def try_one(rng: Random, place: Place) -> tuple[list[Finding], str]:
     """Make one call, most often of refine; return the findings and a description of the call."""
     judge = Judge(_NAMES)
     name = rng.choices(tuple(_CALLS), [weight for weight, _ in _CALLS.values()])[0]
-    told = _CALLS[name][1](rng, judge, place)
-    return judge.findings, f"{name}: {told}"
+    call = _CALLS[name][1](rng, judge, place)
+    return judge.findings, f"{name}: {call}"
 
 
 def _refine(rng: Random, judge: Judge, place: Place) -> str:
@@ -51,7 +51,7 @@ def _refine(rng: Random, judge: Judge, place: Place) -> str:
     if found is not REFUSED:
         with judge.watching("refine"):
             _check_refined(found, image, coarse, options)
-    return _told(options, image, coarse)
+    return _described(options, image, coarse)
 
 
 def _check_refined(found: Any, image: Any, coarse: Any, options: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def _seeds(rng: Random, judge: Judge, place: Place) -> str:
             unsure = found == 0
             if not (unsure | (found == np.where(unsure, 0, labels.astype(np.int64) + 1))).all():
                 raise Wrong("a seed of another label than its pixel's")
-    return _told(options, mask)
+    return _described(options, mask)
 
 
 def _thinning(rng: Random, judge: Judge, place: Place) -> str:
@@ -128,7 +128,7 @@ def _thinning(rng: Random, judge: Judge, place: Place) -> str:
             grown = (found & ~before).any() if packed else ((found != 0) & (found != before)).any()
             if grown:
                 raise Wrong("thinning added pixels")
-    return _told({**options, "elements": elements, "passes": passes}, mask)
+    return _described({**options, "elements": elements, "passes": passes}, mask)
 
 
 def _metrics(rng: Random, judge: Judge, place: Place) -> str:
@@ -145,7 +145,7 @@ def _metrics(rng: Random, judge: Judge, place: Place) -> str:
     if found is not REFUSED:
         valid = isinstance(found, float) and (np.isnan(found) or 0 <= found <= 1)
         judge.require(valid, function.__name__, f"a score of {found!r}")
-    return _told(options, first, second)
+    return _described(options, first, second)
 
 
 def _structuring(rng: Random, judge: Judge, place: Place) -> str:
@@ -177,7 +177,7 @@ def _array(rng: Random, judge: Judge, place: Place) -> str:
             inside &= 0 <= window[1] <= window[1] + window[3] <= source.shape[1]
             judge.require(inside and min(window[2:]) > 0, "read(array)", "a window outside is read")
         source.close()
-    return _told({"window": window, **options}, image)
+    return _described({"window": window, **options}, image)
 
 
 def _refine_file(rng: Random, judge: Judge, place: Place) -> str:
@@ -191,7 +191,7 @@ def _refine_file(rng: Random, judge: Judge, place: Place) -> str:
                            **options)  # fmt: skip
     if report is REFUSED:
         judge.require(not target.exists(), "refine_file(arrays)", "an output though refused")
-        return _told(options, image, coarse)
+        return _described(options, image, coarse)
     with judge.watching("refine_file(arrays)"), hdseg_gpu.open_image(target) as written:
         shape = np.asarray(image).shape[:2]
         if written.shape != shape:
@@ -202,7 +202,7 @@ def _refine_file(rng: Random, judge: Judge, place: Place) -> str:
             raise Wrong("labels that differ from those of refine()")
     names = [each.name for each in place.out.iterdir()]
     judge.require(names == [target.name], "refine_file(arrays)", f"left {names}")
-    return _told(options, image, coarse)
+    return _described(options, image, coarse)
 
 
 def _in_memory(image: Any, coarse: Any, options: dict[str, Any]) -> Any:
@@ -280,7 +280,7 @@ def _bytes(value: Any) -> Any:
     return repr(value) if isinstance(value, list | float | int) else None
 
 
-def _told(options: dict[str, Any], *arrays: Any) -> str:
+def _described(options: dict[str, Any], *arrays: Any) -> str:
     """Return the arguments of a call as text, arrays by shape and dtype."""
     named = {k: _brief(v) for k, v in options.items()}
     return f"{', '.join(map(_brief, arrays))}, {named}"[:500]

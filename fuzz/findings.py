@@ -22,7 +22,7 @@ class Report:
         self._count: Counter[tuple[str, ...]] = Counter()
         self._cases: Counter[str] = Counter()
         self._lock = Lock()
-        self._told = monotonic()
+        self._shown_at = monotonic()
 
     @property
     def serious(self) -> bool:
@@ -43,8 +43,8 @@ class Report:
                 if finding.key not in self._first:
                     self._first[finding.key] = finding
                     self._write(len(self._first), finding)
-            if monotonic() - self._told > _EVERY_SECONDS:
-                self._told = monotonic()
+            if monotonic() - self._shown_at > _EVERY_SECONDS:
+                self._shown_at = monotonic()
                 print(f"{self._counts()}, {len(self._first)} distinct findings", file=sys.stderr)
 
     def summary(self, seconds: float) -> str:
@@ -75,9 +75,9 @@ class Report:
         folder = self._folder / f"{number:03}-{kind}-{finding.case.replace(':', '-')}"
         folder.mkdir(parents=True, exist_ok=True)
         campaign, _, case = finding.case.partition(":")
-        told = [f"{name}: {value}" for name, value in finding.to_dict().items() if name != "trace"]
+        lines = [f"{name}: {value}" for name, value in finding.to_dict().items() if name != "trace"]
         again = f"again: python -m fuzz --seed {self._settings.seed} --case {finding.case}"
-        text = "\n".join([*told, again, "", finding.trace])
+        text = "\n".join([*lines, again, "", finding.trace])
         (folder / "finding.txt").write_text(text, errors="backslashreplace")
         if campaign == "files":
             rng = mutants.generator(campaign, self._settings.seed, int(case))

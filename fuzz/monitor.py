@@ -116,16 +116,16 @@ class Monitor:
                 break
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                told = json.loads(line)
-                if "begin" in told:
-                    begun = told["begin"]
-                elif "end" in told:
+                message = json.loads(line)
+                if "begin" in message:
+                    begun = message["begin"]
+                elif "end" in message:
                     begun = None
-                    self._keep([Finding(**each) for each in told["found"]], told["end"])
-                    yield told["end"]
+                    self._keep([Finding(**each) for each in message["found"]], message["end"])
+                    yield message["end"]
                     if until is not None and monotonic() >= until:
                         return
-                elif "done" in told:
+                elif "done" in message:
                     return
                 deadline = monotonic() + self.settings.seconds
         process.wait()

@@ -89,8 +89,10 @@ def _store(rng: Random, seed: corpus.Seed) -> Mutant:
     files, how = dict(seed.files), []
     for _ in range(rng.choice((1, 1, 2))):
         names = sorted(files)
-        told = [name for name in names if name.endswith(("json", ".zarray", ".zattrs", ".zgroup"))]
-        name = rng.choice(told if told and rng.random() < 0.7 else names)
+        metadata = [
+            name for name in names if name.endswith(("json", ".zarray", ".zattrs", ".zgroup"))
+        ]
+        name = rng.choice(metadata if metadata and rng.random() < 0.7 else names)
         kind = rng.randrange(12)
         if kind == 0 and len(files) > 1:
             del files[name]

@@ -34,8 +34,8 @@ def prepared(rng: Random, place: Place) -> Callable[[], tuple[list[Finding], str
     how, forged = [], False
     folder = place.out / _FOLDER
     for _ in range(rng.choice((1, 1, 2))):
-        name, told, resealed = _change(rng, files, rng.choice(snapshots))
-        how.append(f"{told} {name}")
+        name, change, resealed = _change(rng, files, rng.choice(snapshots))
+        how.append(f"{change} {name}")
         forged |= resealed
     _write(folder, files)
     if rng.random() < 0.2:

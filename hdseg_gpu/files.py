@@ -157,7 +157,7 @@ def refine_file(call: FileCall) -> Report:
         }  # fmt: skip
         if resume and (done := finished(target, identity)) is not None:
             return done
-        with opened(target, identity, resume=resume, anew=overwrite) as workspace:
+        with opened(target, identity, resume=resume, overwrite=overwrite) as workspace:
             network.keep(workspace)
             coarse.close()
             phases = OnDisk(DiskStore(
@@ -205,7 +205,7 @@ def _target(
                 "nothing is left to do; else name another file, or pass --overwrite."
             )
     target = check_output(output, overwrite=overwrite or own, inputs=inputs)
-    check_folder(target, resume=resume, anew=overwrite)
+    check_folder(target, resume=resume, overwrite=overwrite)
     return target, overwrite or own
 
 

@@ -75,7 +75,7 @@ def small_world(monkeypatch, side=128, enough=1 << 12):
 
 
 def halo_of_blocks(gamma):
-    """Return the pixels around a block that are looked at, None if that cannot be told."""
+    """Return the pixels around a block that it depends on, None if unknown."""
     return block.halo_of(gamma)
 
 

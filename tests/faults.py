@@ -120,7 +120,7 @@ fault("probabilities count as far as distances", "pipeline/evidence.py",
 fault("a doubted network counts as a trusted one", "pipeline/evidence.py",
       "_TRUST_PROBABILITY / self.lengths.unit * (1 - doubt)",
       "_TRUST_PROBABILITY / self.lengths.unit", TRUTHS)
-fault("the scale that was told is forgotten", "pipeline/doubt.py",
+fault("the scale that was given is forgotten", "pipeline/doubt.py",
       "if scale <= coarse.scale_to(shape) * (1 + 1e-9):", "if True:", TRUTHS, ROADS)
 
 # ---- the same from file to file --------------------------------------------------------------
@@ -206,7 +206,7 @@ fault("labels of tiles that are not decided are those of the map", "engine/outpu
 fault("probabilities come back on the first axis", "api.py",
       'axes.insert(validate.axis_of("class_axis", call.class_axis) % 3, 0)',
       'axes.insert(0, 0)', OPTIONS)
-fault("sigma as told is not used", "pipeline/statistics.py",
+fault("sigma as given is not used", "pipeline/statistics.py",
       "unit * of_edges.deviation if known is None else known",
       "unit * of_edges.deviation", OPTIONS)
 fault("gamma is forgotten by the matrix", "pipeline/graph.py",
@@ -264,7 +264,7 @@ fault("redraws know no doubt", "engine/steps.py",
       "yield Redraw(seeds, doubt)", "yield Redraw(seeds, 0.0)", TRUTHS, STEPS)
 fault("the walker knows no doubt", "engine/steps.py",
       "yield Solve(seeds, doubt or 0.0)", "yield Solve(seeds, 0.0)", TRUTHS, STEPS)
-fault("cells are made anew for the same classes", "engine/steps.py",
+fault("cells are computed again for the same classes", "engine/steps.py",
       "seeds = Seeds(len(WIDE), redrawn, passes, look, thinned < redrawn)",
       "seeds = Seeds(len(WIDE), redrawn, passes, look, True)", STEPS)
 fault("several blocks share the seeds", "engine/solve_tile.py",
@@ -318,11 +318,11 @@ fault("the band of a sample is that of its window", "pipeline/doubt.py",
 
 # ---- what stores keep, and records ---------------------------------------------------------------
 
-fault("a store in memory makes cells anew", "engine/memory_store.py",
+fault("a store in memory makes cells again", "engine/memory_store.py",
       "if not step.fresh:", "if False:", CALLS)
-fault("a store on disk makes cells anew", "engine/disk_store.py",
+fault("a store on disk makes cells again", "engine/disk_store.py",
       "if not step.fresh:", "if False:", CALLS)
-fault("the band is found anew", "engine/memory_store.py",
+fault("the band is found again", "engine/memory_store.py",
       "        return self._band\n", "        return self.ops.band(seeds)\n", CALLS)
 fault("classes before thinning are those of the last round", "engine/steps.py",
       "return self.fresh and self.redrawn == 0", "return self.fresh", TRUTHS, STEPS)
@@ -376,7 +376,7 @@ fault("each part of the map says itself whether it has logits", "core/coarse_map
 fault("the last part of the map is not looked at", "io/coarse_source.py",
       "for window in parts_of(whole(self.grid), self.storage, self._pixel):",
       "for window in list(parts_of(whole(self.grid), self.storage, self._pixel))[:-1]:", COARSE)
-fault("places in later parts of the map are told from their corner", "core/coarse_map.py",
+fault("places in later parts of the map are counted from their corner", "core/coarse_map.py",
       "found.append([row + window.top, column + window.left])",
       "found.append([row, column])", COARSE)
 fault("what lies above a strip of the map is forgotten", "pipeline/ignored.py",

@@ -24,10 +24,10 @@ def save_raster(path, driver, pixels=GREY, **options):
 
 
 def save_mosaic(path, source="a.tif", extra="", **attributes):
-    told = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    more = "".join(f' {name}="{value}"' for name, value in attributes.items())
     path.write_text(
         f'<VRTDataset rasterXSize="57" rasterYSize="41">{extra}<VRTRasterBand dataType="Byte" '
-        f'band="1"{told}><SimpleSource><SourceFilename relativeToVRT="1">{source}</SourceFilename>'
+        f'band="1"{more}><SimpleSource><SourceFilename relativeToVRT="1">{source}</SourceFilename>'
         "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
     )
 

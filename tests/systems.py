@@ -88,7 +88,7 @@ def seed_everything(seeds, classes, rng):
     if band.size == 0:
         return False
     component = ops.components(band)
-    touched, _ = ops.says(band, seeds, Places(component, EVERYWHERE), None)
+    touched, _ = ops.labels_at(band, seeds, Places(component, EVERYWHERE), None)
     for c in np.setdiff1d(component, touched):
         pixels = band.pixels()[np.repeat(component, np.diff(band.start)) == c]
         if pixels.size == 1:

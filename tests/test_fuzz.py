@@ -53,9 +53,9 @@ def fuzzed(folder, *options):
     ],
 )
 def test_planted_faults_are_found(tmp_path, fault, said):
-    code, told = fuzzed(tmp_path, "--plant", fault, "--case", "files:0", "--timeout", "4")
-    assert code == 1, told
-    assert re.search(said, told), told
+    code, output = fuzzed(tmp_path, "--plant", fault, "--case", "files:0", "--timeout", "4")
+    assert code == 1, output
+    assert re.search(said, output), output
     first = next(each for each in sorted(tmp_path.iterdir()) if "warning" not in each.name)
     assert re.search(r"again: python -m fuzz --seed 2718 --case files:\d", (
         first / "finding.txt").read_text())  # fmt: skip
@@ -70,23 +70,23 @@ def test_planted_faults_are_found(tmp_path, fault, said):
 )
 def test_planted_faults_of_other_campaigns_are_found(tmp_path, fault, campaign, said):
     cases = [each for n in range(6) for each in ("--case", f"{campaign}:{n}")]
-    code, told = fuzzed(tmp_path, "--plant", fault, *cases)
-    assert code == 1, told
-    assert re.search(said, told), told
+    code, output = fuzzed(tmp_path, "--plant", fault, *cases)
+    assert code == 1, output
+    assert re.search(said, output), output
 
 
 def test_nothing_planted_nothing_found(tmp_path):
-    code, told = fuzzed(tmp_path, "--plant", "nothing", "--case", "files:0", "--case", "files:1")
-    assert code == 0, told
-    assert "nothing was found" in told
+    code, output = fuzzed(tmp_path, "--plant", "nothing", "--case", "files:0", "--case", "files:1")
+    assert code == 0, output
+    assert "nothing was found" in output
 
 
 def test_the_case_after_a_death_is_tried(tmp_path):
     cases = [each for n in range(3) for each in ("--case", f"files:{n}")]
-    code, told = fuzzed(tmp_path, "--plant", "die", *cases)
+    code, output = fuzzed(tmp_path, "--plant", "die", *cases)
     assert code == 1
-    assert "3 files" in told
-    assert "3 x signal" in told
+    assert "3 files" in output
+    assert "3 x signal" in output
 
 
 def test_a_seed_and_a_number_decide_everything():

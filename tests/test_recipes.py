@@ -186,7 +186,7 @@ def test_a_solver_that_does_not_converge_is_refused_for_it(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("address", ["no_such_module:f", "hdseg_gpu.solvers.direct:nothing"])
-def test_a_solver_that_is_not_there_is_told(address, monkeypatch):
+def test_a_solver_that_is_not_there_is_named(address, monkeypatch):
     monkeypatch.setitem(SOLVERS, "absent", address)
     with pytest.raises(HdsegError, match=r"solver='absent' .*(no_such|nothing)"):
         refine(*scene(), solver="absent")

@@ -75,7 +75,7 @@ def taken_in(ops: Ops, name: str, value: Any) -> Any:
         return on_host(name, value)
     if home.kind == "torch":
         if str(value.layout) != "torch.strided":
-            return on_host(name, value)  # which says what is wrong
+            return on_host(name, value)  # which raises the error
         return ops.xp.from_dlpack(_widened(value.detach()))
     return ops.xp.asarray(value)
 

@@ -52,15 +52,15 @@ def refine(
     """
     for name in ("max_device_memory", "max_memory"):
         options[name] = byte_count(options[name], f"--{name.replace('_', '-')}")
-    with notes_shown(quiet) as notes, tile_progress(quiet or as_json) as told:
+    with notes_shown(quiet) as notes, tile_progress(quiet or as_json) as progress:
         if channel_axis in (-1, 2):
-            report = _refined(image, coarse, output, progress=told, **options)
+            report = _refined(image, coarse, output, progress=progress, **options)
         else:
             check_output(output, overwrite=True, inputs=(image,))
             pixels = _channels_last(
                 image, options.pop("image_key"), channel_axis, options["max_memory"]
             )
-            report = _refined(pixels, coarse, output, progress=told, **options)
+            report = _refined(pixels, coarse, output, progress=progress, **options)
     if as_json:
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:

@@ -38,7 +38,7 @@ def taking(
         name = function.__name__
 
         @wraps(function)
-        def face(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
             for each in kwargs.keys() - signature.parameters.keys():
                 raise InvalidInput(_unknown(name, each, list(signature.parameters)))
             try:
@@ -49,12 +49,12 @@ def taking(
 
         returned = inspect.signature(function).return_annotation
         shown_as = signature.replace(return_annotation=returned)
-        face.__signature__ = shown_as  # type: ignore[attr-defined]
-        face.__annotations__ = {
+        wrapper.__signature__ = shown_as  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {
             each.name: each.annotation for each in signature.parameters.values()
         } | {"return": returned}
-        face.__doc__ = _documented(function.__doc__, kind)
-        return face
+        wrapper.__doc__ = _documented(function.__doc__, kind)
+        return wrapper
 
     return decorate
 

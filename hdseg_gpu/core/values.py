@@ -110,7 +110,7 @@ def recoded(labels: NDArray[Any], low: int, table: NDArray[Any]) -> NDArray[Any]
 
 
 def unsigned(labels: NDArray[Any], low: int) -> tuple[NDArray[Any], int]:
-    """Return labels flattened and viewed as unsigned, and `low` modulo 2^bits likewise.
+    """Return labels flattened and viewed as unsigned, and `low` modulo 2^bits, too.
 
     Differences are the same modulo 2^bits. labels: integers or bools, contiguous.
     """

@@ -1,4 +1,4 @@
-"""How much memory a run will take, told before it begins."""
+"""Estimate of the memory that a run will take, before it begins."""
 
 import os
 from dataclasses import dataclass, replace

@@ -54,8 +54,8 @@ from hdseg_gpu.pipeline.evidence import (
     EvidenceContext,
     cells_of,
     ignored_cells,
+    on_backend,
     part_of,
-    taken_over,
 )
 from hdseg_gpu.pipeline.ignored import put_walls
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
@@ -237,7 +237,7 @@ class DiskStore:
         return self._coarse_in(place.part), place
 
     def _coarse_in(self, part: Window) -> Coarse:
-        return taken_over(self.ops, part_of(kept_coarse(self.workspace, self.coarse), part))
+        return on_backend(self.ops, part_of(kept_coarse(self.workspace, self.coarse), part))
 
     def drawn(self) -> Iterator[Classes]:
         """Yield the network's classes on its own grid, strip by strip."""

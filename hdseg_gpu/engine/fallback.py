@@ -15,7 +15,7 @@ from hdseg_gpu.core.report import Stages
 from hdseg_gpu.engine.memory_store import MemoryStore
 from hdseg_gpu.engine.run import Findings, InMemory, run
 from hdseg_gpu.ops import Ops
-from hdseg_gpu.pipeline.evidence import taken_over
+from hdseg_gpu.pipeline.evidence import on_backend
 from hdseg_gpu.pipeline.ignored import continued
 from hdseg_gpu.pipeline.labels import look_up, seed_probabilities
 
@@ -120,7 +120,7 @@ def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
         ops,
         ops.picture(job.image, smaller),
         None if job.edges is None else ops.picture(job.edges, smaller),
-        taken_over(ops, job.coarse),
+        on_backend(ops, job.coarse),
         job.params,
         with_probabilities=job.with_probabilities,
     )

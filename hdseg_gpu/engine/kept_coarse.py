@@ -128,7 +128,7 @@ class _Hashed:
                 self._hashes.append(now)
             elif self._hashes[i] != now:
                 raise Changed(
-                    f"{self._source.name} was changed while the run read it; begin anew with "
+                    f"{self._source.name} was changed while the run read it; start over with "
                     "--overwrite."
                 )
             yield window, part

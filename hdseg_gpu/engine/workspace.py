@@ -36,7 +36,7 @@ from hdseg_gpu.engine.workspace_content import (
 )
 from hdseg_gpu.io.formats import suffix_of
 from hdseg_gpu.io.own import (
-    NotOurs,
+    ForeignPath,
     check_plain,
     make_folder,
     new_file,
@@ -113,9 +113,9 @@ class Workspace:
         return (self.kept(PLAN) or {}).get("run") == self.key
 
     def check(self) -> None:
-        """Raise NotOurs if the path now leads to another folder."""
+        """Raise ForeignPath if the path now leads to another folder."""
         if not self.is_there():
-            raise NotOurs("is no longer the folder of this run")
+            raise ForeignPath("is no longer the folder of this run")
 
     def about_to_name(self, complete: Path, report: FileReport) -> None:
         """Record which complete file is about to be renamed to the output, and the report."""
@@ -185,7 +185,7 @@ def _named(output: Path) -> dict[str, Any] | None:
     return named if own else None
 
 
-def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
+def check_folder(output: Path, *, resume: bool, overwrite: bool) -> None:
     """Raise InvalidInput, before any work, if a folder is in the way or not a workspace."""
     folder = folder_for(output)
     with _usable(folder):
@@ -194,10 +194,10 @@ def check_folder(output: Path, *, resume: bool, anew: bool) -> None:
                 check_content(descriptor, _complete(output), folder)
         except FileNotFoundError:
             return
-    if not resume and not anew:
+    if not resume and not overwrite:
         raise InvalidInput(
             f"output {output} has an unfinished run in {folder}; pass --resume to continue it, "
-            "or --overwrite to begin anew."
+            "or --overwrite to start over."
         )
 
 
@@ -216,7 +216,7 @@ def _usable(folder: Path) -> Iterator[None]:
     """Convert errors to InvalidInput that names the folder and the remedy."""
     try:
         yield
-    except NotOurs as error:
+    except ForeignPath as error:
         raise InvalidInput(
             f"{folder} {error}, so it is neither used nor removed; remove it yourself, or choose "
             "another output."
@@ -247,7 +247,7 @@ def resumable(folder: Path) -> Iterator[None]:
         yield
     except NotWritten as error:
         raise Unfinished(f"{str(error).rstrip('.')}; {_remedy(error)}") from error
-    except NotOurs as error:
+    except ForeignPath as error:
         raise Unfinished(f"{folder} {error}; {_remedy(error)}") from error
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError | TimeoutError | HdsegError):
@@ -262,13 +262,15 @@ def _remedy(error: OSError) -> str:
 
 
 @contextmanager
-def opened(output: Path, plan: dict[str, Any], *, resume: bool, anew: bool) -> Iterator[Workspace]:
+def opened(
+    output: Path, plan: dict[str, Any], *, resume: bool, overwrite: bool
+) -> Iterator[Workspace]:
     """Yield the workspace for an output, with the state of an earlier run if `resume`.
 
     The workspace is removed if the body succeeds, and kept if it fails. plan: everything that
-    results depend on. anew: whether the state of an earlier run may be discarded.
+    results depend on. overwrite: whether the state of an earlier run may be discarded.
     """
-    check_folder(output, resume=resume, anew=anew)
+    check_folder(output, resume=resume, overwrite=overwrite)
     path = folder_for(output)
     with _opened(output, make=True) as folder:
         if not resume:
@@ -347,7 +349,7 @@ def _compare(output: Path, before: dict[str, Any], plan: dict[str, Any]) -> None
         if change[0] != change[1] and change != _MAY_BECOME.get(name):
             raise InvalidInput(
                 f"output {output} cannot be resumed: {name} was {change[0]!r} and is "
-                f"{change[1]!r} now; resume with the same, or begin anew with --overwrite."
+                f"{change[1]!r} now; resume with the same, or start over with --overwrite."
             )
 
 
@@ -357,7 +359,7 @@ def check_version(output: Path, plan: dict[str, Any], now: str) -> None:
     if then != now:
         raise InvalidInput(
             f"output {output} cannot be resumed: hdseg_gpu {then} began it, and this is {now}; "
-            "resume with that version, or begin anew with --overwrite."
+            "resume with that version, or start over with --overwrite."
         )
 
 

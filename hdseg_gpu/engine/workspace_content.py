@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdseg_gpu.io.own import NotOurs, own_folder
+from hdseg_gpu.io.own import ForeignPath, own_folder
 
 PLAN = "run.json"
 LOCK = "lock"
@@ -36,7 +36,7 @@ class Complete:
 
 
 def check_content(folder: int, complete: Complete, within: Path | None = None) -> None:
-    """Raise NotOurs if a folder holds anything that runs do not write, links above all.
+    """Raise ForeignPath if a folder holds anything that runs do not write, links above all.
 
     within: the folder's path; if given, the folders of phases are checked as well.
     """
@@ -44,7 +44,7 @@ def check_content(folder: int, complete: Complete, within: Path | None = None) -
     with os.scandir(folder) as entries:
         for entry in entries:
             if not (_is_written_by_runs(entry, owner, complete) or _is_probe(folder, entry)):
-                raise NotOurs(f"holds {entry.name!r}, which no run has written")
+                raise ForeignPath(f"holds {entry.name!r}, which no run has written")
             if within is not None and _FOLDERS.fullmatch(entry.name):
                 with suppress(FileNotFoundError), own_folder(within / entry.name) as inner:
                     _check_phase(inner, entry.name, owner)
@@ -54,7 +54,7 @@ def _check_phase(folder: int, phase: str, owner: int) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             if not (_WITHIN.fullmatch(entry.name) and _is_plain(entry, owner)):
-                raise NotOurs(f"holds {f'{phase}/{entry.name}'!r}, which no run has written")
+                raise ForeignPath(f"holds {f'{phase}/{entry.name}'!r}, which no run has written")
 
 
 def _is_written_by_runs(entry: os.DirEntry[str], owner: int, complete: Complete) -> bool:

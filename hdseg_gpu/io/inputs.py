@@ -80,7 +80,7 @@ def _content_of(given: Input) -> str:
 
 
 def watch_of(where: Any, key: str | None) -> Watch | None:
-    """Return what says whether a file has changed since now; None of an array."""
+    """Return what later shows whether a file has changed; None for an array."""
     if not isinstance(where, str | os.PathLike):
         return None
     return Watch(Path(where), key, identity_of(Path(where), key))
@@ -93,7 +93,7 @@ def check_values(**inputs: Input | None) -> None:
             continue
         if _content_of(given) != given.content:
             raise Changed(
-                f"{name}: the array was changed while the run read it; begin anew with --overwrite."
+                f"{name}: the array was changed while the run read it; start over with --overwrite."
             )
 
 
@@ -107,7 +107,7 @@ def check_same(output: Path, plan: dict[str, Any], **inputs: Input | None) -> No
         if why:
             raise InvalidInput(
                 f"output {output} cannot be resumed: {name} {why}; resume with the same, or begin "
-                "anew with --overwrite."
+                "over with --overwrite."
             )
 
 
@@ -120,7 +120,7 @@ def _why_another(before: dict[str, Any], now: dict[str, Any]) -> str:
             *("an array" if "content" in each else "a file" for each in (before, now))
         )
     if now["content"] is None or before["content"] is None:
-        return "is an array that is read as it is needed, which is not told from another by itself"
+        return "is an array that is read lazily, and cannot be told from another one"
     return "" if before["content"] == now["content"] else "was an array with other values"
 
 

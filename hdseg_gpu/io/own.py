@@ -22,7 +22,7 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH  # others may write
 _REASON = "belongs to someone else, or others may write to it"
 
 
-class NotOurs(PermissionError):
+class ForeignPath(PermissionError):
     """A folder or file that is not ours and must not be used; the text says why."""
 
     def __init__(self, why: str) -> None:
@@ -43,20 +43,20 @@ def make_folder(path: Path) -> bool:
 def own_folder(path: Path) -> Iterator[int]:
     """Return the descriptor of a folder of our own.
 
-    Raises NotOurs if it is a link or no folder, or if others own it or may write to it;
+    Raises ForeignPath if it is a link or no folder, or if others own it or may write to it;
     FileNotFoundError if it does not exist.
     """
     try:
         folder = os.open(path, _FOLDER)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise NotOurs("is a link" if path.is_symlink() else "is no folder") from error
+            raise ForeignPath("is a link" if path.is_symlink() else "is no folder") from error
         if error.errno == errno.EACCES:
-            raise NotOurs(_REASON) from error
+            raise ForeignPath(_REASON) from error
         raise
     try:
         if not _is_ours(os.fstat(folder), path.parent):
-            raise NotOurs(_REASON)
+            raise ForeignPath(_REASON)
         yield folder
     finally:
         os.close(folder)
@@ -84,7 +84,7 @@ def _is_ours(status: os.stat_result, beside: Path) -> bool:
 def own_file(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     """Open a regular file of at most `most` bytes in a folder of our own for reading.
 
-    Raises NotOurs for links, pipes, files of others, hard-linked files, and larger ones.
+    Raises ForeignPath for links, pipes, files of others, hard-linked files, and larger ones.
     """
     with own_folder(path.parent) as folder:
         within = os.fstat(folder)
@@ -92,20 +92,20 @@ def own_file(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
             file = os.open(path.name, _FILE, dir_fd=folder)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise NotOurs("is no plain file") from error
+                raise ForeignPath("is no plain file") from error
             raise
     with os.fdopen(file, "rb") as stream:
         check_plain(file, within.st_uid)
         if most is not None and os.fstat(file).st_size > most:
-            raise NotOurs(f"is larger than {most} bytes")
+            raise ForeignPath(f"is larger than {most} bytes")
         yield stream
 
 
 def check_plain(file: int, owner: int) -> None:
-    """Raise NotOurs unless it is a regular file of `owner` with a single hard link."""
+    """Raise ForeignPath unless it is a regular file of `owner` with a single hard link."""
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != owner or status.st_nlink > 1:
-        raise NotOurs("is no plain file of our own")
+        raise ForeignPath("is no plain file of our own")
 
 
 @contextmanager

@@ -183,8 +183,8 @@ class _Making:
         if tag == "SourceFilename":
             self._name, self._relative = [], _is_relative(attributes)
             attributes = {"relativeToVRT": "0"}
-        told = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
-        self._write(f"<{tag}{told}>")
+        written = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
+        self._write(f"<{tag}{written}>")
 
     def _check_place(self, tag: str, attributes: dict[str, str]) -> None:
         """Refuse an invalid rectangle: GDAL would leave the memory around it uninitialised."""
@@ -192,9 +192,9 @@ class _Making:
             text = attributes.get(name, "")
             number = _number(text)
             if not isfinite(number) or (name.endswith("Size") and number <= 0):
-                told = f'{name}="{text[:_SHOWN]}"' if text else f"no {name}"
+                found = f'{name}="{text[:_SHOWN]}"' if text else f"no {name}"
                 raise InvalidInput(
-                    f"{self._state.path}: <{tag}> has {told}; rebuild the mosaic, for example "
+                    f"{self._state.path}: <{tag}> has {found}; rebuild the mosaic, for example "
                     "with gdalbuildvrt."
                 )
 

@@ -84,10 +84,10 @@ class _Chain:
     def _codec3(self, codec: Any) -> Any:
         if isinstance(codec, ShardingCodec):
             return self._sharded(codec)
-        told = codec.to_dict()
-        kind = str(told["name"]).removeprefix(_PREFIX)
+        metadata = codec.to_dict()
+        kind = str(metadata["name"]).removeprefix(_PREFIX)
         yields = self.size
-        self._step({**dict(told.get("configuration") or {}), "id": kind})
+        self._step({**dict(metadata.get("configuration") or {}), "id": kind})
         if kind in _PACKED:
             return _Bounded3(codec, kind, self.size, yields, self._memory)
         return _Typed3(codec, self.size) if kind in (*_TYPED, "packbits") else codec
@@ -156,8 +156,8 @@ class _Chain:
             self.decoding += 2 * count * max(8, after.itemsize)  # as floats
         self._becomes(count * after.itemsize, after)
 
-    def _type(self, kind: str, told: Any) -> "np.dtype[Any]":
-        dtype: np.dtype[Any] = np.dtype(told)
+    def _type(self, kind: str, name: Any) -> "np.dtype[Any]":
+        dtype: np.dtype[Any] = np.dtype(name)
         if dtype.kind not in "buif" or not 0 < dtype.itemsize <= _WIDEST:
             _refuse(self._name, f"{kind} to the type {shown(str(dtype))}")
         return dtype
@@ -239,8 +239,8 @@ class _Around:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metadata of the codec."""
-        told: dict[str, Any] = self.codec.to_dict()
-        return told
+        metadata: dict[str, Any] = self.codec.to_dict()
+        return metadata
 
     def evolve_from_array_spec(self, array_spec: Any) -> Any:
         """Return the wrapper of the codec for an array."""
@@ -314,7 +314,7 @@ def _plain(codec: Any) -> Any:
     """Return the numcodecs codec inside a Zarr codec."""
     from numcodecs.registry import get_codec
 
-    told = codec.to_dict()
-    kind = str(told["name"]).removeprefix(_PREFIX)
-    config = dict(told.get("configuration") or {}) if kind == "lzma" else {}
+    metadata = codec.to_dict()
+    kind = str(metadata["name"]).removeprefix(_PREFIX)
+    config = dict(metadata.get("configuration") or {}) if kind == "lzma" else {}
     return get_codec({"id": kind, **config})

@@ -53,25 +53,26 @@ class BandOps(ABC):
         """Return the 4-connected component of each run, numbered by their first pixel: (runs,)."""
 
     @abstractmethod
-    def says(
+    def labels_at(
         self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return which labels have a say at which places: (places, labels) in host memory.
+        """Return the pairs of places and labels that occur there: (places, labels) in host memory.
 
-        A label has one where one of its seeds adjoins a pixel of the place, or where the evidence
-        of such a pixel has it. Ascending by place and label, each pair once. Runs whose first place
-        is negative do not count.
+        A label occurs at a place if one of its seeds adjoins a pixel of the place, or if the
+        evidence of such a pixel names it. Ascending by place and label, each pair once. Runs whose
+        first place is negative are skipped.
         """
 
     def reached(
         self, band: Band, seeds: NDArray[Any], evidence: Evidence | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-        """Return the components, and by ``says`` who has a say in them, both in host memory.
+        """Return the components and the labels that occur in each, see ``labels_at``.
 
-        That is how many labels each component has, and these, one component after the other.
+        The second array, in host memory, counts the labels of each component, the third lists
+        them, one component after the other.
         """
         component = self.components(band)
-        place, label = self.says(band, seeds, Places(component, EVERYWHERE), evidence)
+        place, label = self.labels_at(band, seeds, Places(component, EVERYWHERE), evidence)
         return component, np.bincount(place, minlength=component_count(component)), label
 
     @abstractmethod

@@ -13,7 +13,7 @@ class UpsamplingOps(ABC):
     """Windows of the enlarged map.
 
     A window, from a part of the coarse map that has all it needs, is the same to the last bit as it
-    would be from the whole: `GridMapping` says where both lie.
+    would be from the whole; `GridMapping` holds the positions of both.
     """
 
     @abstractmethod

@@ -13,7 +13,7 @@ from hdseg_gpu.core.values import StackExtremes
 class ValueOps(ABC):
     """The values of labels and stacks.
 
-    A stack is what a network says of K classes, (outer, K, inner) for outer times inner pixels,
+    A stack is a network's output for K classes, (outer, K, inner) for outer times inner pixels,
     contiguous: uint8, uint16, float16, float32 or float64. Sums of floats are good to the last bit
     of theirs, float32 for float16, those of integers exact.
     """

@@ -133,9 +133,9 @@ def refine_block(
         with stages.timed("graph"):
             system = assemble(ops, region, scope.features, seeds, params, statistics, evidence)
         weight = region.band.size / band.size
-        told = partial(_advance, stages, share, solved, weight)
+        progress = partial(_advance, stages, share, solved, weight)
         with stages.timed("solve"):
-            solution = solve(ops, system, params.solver, params.tolerance, told)
+            solution = solve(ops, system, params.solver, params.tolerance, progress)
         with stages.timed("labels"):
             if probabilities is not None:
                 write_probabilities(ops, region, ops.body(solution.x), probabilities)

@@ -202,7 +202,7 @@ def part_of(coarse: Coarse, part: Window) -> Coarse:
     )
 
 
-def taken_over(ops: Ops, coarse: Coarse) -> Coarse:
+def on_backend(ops: Ops, coarse: Coarse) -> Coarse:
     """Return a coarse map with its arrays on the backend."""
 
     def over(array: NDArray[Any] | None) -> Any:

@@ -65,7 +65,7 @@ class Reach:
         """
         if component is None:
             return Reach(*ops.reached(band, seeds, evidence))
-        reached, label = ops.says(band, seeds, Places(component, EVERYWHERE), evidence)
+        reached, label = ops.labels_at(band, seeds, Places(component, EVERYWHERE), evidence)
         counts = np.bincount(reached, minlength=component_count(component))
         return Reach(component, counts, label)
 
@@ -143,7 +143,7 @@ def _shared(
     grid = sharing.grid(band.shape)
     first = (band.pixel // band.shape[1] // sharing.tile * grid[1]).astype(np.int32)
     chosen = ops.xp.where(runs, first, -grid[0] * grid[1] - 1).astype(np.int32)
-    tiles, labels = ops.says(band, seeds, Places(chosen, sharing.tile), evidence)
+    tiles, labels = ops.labels_at(band, seeds, Places(chosen, sharing.tile), evidence)
     table = shared_columns(tiles, labels, grid).astype(seeds.dtype)
     position = ops.xp.flatnonzero(ops.of_pixels(band, runs)).astype(np.int32)
     part, first = ops.select(band, runs), first[runs]

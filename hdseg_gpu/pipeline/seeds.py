@@ -107,7 +107,7 @@ def check_seeds(
     stages: Stages,
     gamma: float = 0.0,
 ) -> None:
-    """Say which of the classes that were there before lost all seeds; refuse when none is left.
+    """Note which classes lost all their seeds; refuse if no class has any left.
 
     before, after: (K,); labels: (K,) of the classes.
     """

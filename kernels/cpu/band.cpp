@@ -171,63 +171,63 @@ int32_t components(const Band& band, int32_t* component) {
 namespace {
 
 // Collects pairs (place, label), and drops most duplicates by a small cache.
-class Listener {
+class PairCollector {
  public:
-  explicit Listener(std::vector<Say>& heard) : heard_(heard) {}
+  explicit PairCollector(std::vector<PlaceLabel>& pairs) : pairs_(pairs) {}
 
-  void hear(int64_t place, int64_t label) {
+  void add(int64_t place, int64_t label) {
     const auto mixed =
         static_cast<uint64_t>(place) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(label);
-    Say& last = last_[(mixed * 0xff51afd7ed558ccdu) >> (64 - kBits)];
+    PlaceLabel& last = last_[(mixed * 0xff51afd7ed558ccdu) >> (64 - kBits)];
     if (last.place == place && last.label == label) return;
     last = {place, label};
-    heard_.push_back(last);
+    pairs_.push_back(last);
   }
 
  private:
   static constexpr int kBits = 12;
-  std::vector<Say>& heard_;
-  std::vector<Say> last_ = std::vector<Say>(size_t{1} << kBits, Say{-1, -1});
+  std::vector<PlaceLabel>& pairs_;
+  std::vector<PlaceLabel> last_ = std::vector<PlaceLabel>(size_t{1} << kBits, PlaceLabel{-1, -1});
 };
 
 }  // namespace
 
 template <class Seed>
-std::vector<Say> says(const Band& band, const Seed* seeds, const Places& places,
-                      const Seed* evidence, int64_t kept) {
+std::vector<PlaceLabel> labels_at(const Band& band, const Seed* seeds, const Places& places,
+                                  const Seed* evidence, int64_t kept) {
   const Grid& grid = band.grid;
-  std::vector<Say> all;
+  std::vector<PlaceLabel> all;
   std::mutex adding;
 #pragma omp parallel if (band.runs > 1024)
   {
-    std::vector<Say> heard;
-    Listener listener(heard);
+    std::vector<PlaceLabel> pairs;
+    PairCollector collector(pairs);
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < band.runs; ++r) {
       if (places.first[r] < 0) continue;
       each_place(band, places, r, [&](int64_t place, int32_t begin, int32_t end) {
         const int64_t first = band.pixel[r] + begin - band.start[r], last = first + end - begin - 1;
-        const auto meet = [&](int64_t pixel) {
+        const auto visit = [&](int64_t pixel) {
           const Seed seed = seeds[pixel];
-          if (seed != 0 && seed != kWall<Seed>) listener.hear(place, seed);
+          if (seed != 0 && seed != kWall<Seed>) collector.add(place, seed);
         };
-        if (begin == band.start[r] && first % grid.width > 0) meet(first - 1);
-        if (end == band.start[r + 1] && (last + 1) % grid.width > 0) meet(last + 1);
+        if (begin == band.start[r] && first % grid.width > 0) visit(first - 1);
+        if (end == band.start[r + 1] && (last + 1) % grid.width > 0) visit(last + 1);
         if (first >= grid.width) {
-          for (int64_t p = first; p <= last; ++p) meet(p - grid.width);
+          for (int64_t p = first; p <= last; ++p) visit(p - grid.width);
         }
         if (last + grid.width < grid.height * grid.width) {
-          for (int64_t p = first; p <= last; ++p) meet(p + grid.width);
+          for (int64_t p = first; p <= last; ++p) visit(p + grid.width);
         }
         for (int64_t i = begin * kept; i < end * kept; ++i) {
-          if (evidence[i] != 0) listener.hear(place, evidence[i]);
+          if (evidence[i] != 0) collector.add(place, evidence[i]);
         }
       });
     }
-    std::sort(heard.begin(), heard.end());
-    heard.erase(std::unique(heard.begin(), heard.end()), heard.end());
+    std::sort(pairs.begin(), pairs.end());
+    pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
     const std::lock_guard<std::mutex> alone(adding);
-    all.insert(all.end(), heard.begin(), heard.end());
+    all.insert(all.end(), pairs.begin(), pairs.end());
   }
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
@@ -310,8 +310,8 @@ int64_t decide(const Band& band, const float* x, int64_t stride, const ColumnLab
   template OwnedRuns find_runs<Seed>(const Seed*, const Grid&);                                \
   template int64_t decide<Seed>(const Band&, const float*, int64_t, const ColumnLabels<Seed>&, \
                                 const float*, int64_t, const Core&, Seed*);                    \
-  template std::vector<Say> says<Seed>(const Band&, const Seed*, const Places&, const Seed*,   \
-                                       int64_t);
+  template std::vector<PlaceLabel> labels_at<Seed>(const Band&, const Seed*, const Places&,    \
+                                                   const Seed*, int64_t);
 HDSEG_INSTANTIATE(uint8_t)
 HDSEG_INSTANTIATE(uint16_t)
 HDSEG_INSTANTIATE(uint32_t)

@@ -65,12 +65,14 @@ OwnedRuns find_runs(const Seed* seeds, const Grid& grid);
 int32_t components(const Band& band, int32_t* component);
 
 // A label that occurs at a place: as a seed beside it, or in its evidence.
-struct Say {
+struct PlaceLabel {
   int64_t place;
   int64_t label;
 
-  bool operator==(const Say& other) const { return place == other.place && label == other.label; }
-  bool operator<(const Say& other) const {
+  bool operator==(const PlaceLabel& other) const {
+    return place == other.place && label == other.label;
+  }
+  bool operator<(const PlaceLabel& other) const {
     return place < other.place || (place == other.place && label < other.label);
   }
 };
@@ -78,8 +80,8 @@ struct Say {
 // The distinct labels of each place, ascending: those of seeds beside its pixels of the band, and
 // those of their evidence (n, kept), if any. Runs whose first place is negative are skipped.
 template <class Seed>
-std::vector<Say> says(const Band& band, const Seed* seeds, const Places& places,
-                      const Seed* evidence, int64_t kept);
+std::vector<PlaceLabel> labels_at(const Band& band, const Seed* seeds, const Places& places,
+                                  const Seed* evidence, int64_t kept);
 
 // A piece: consecutive entries of a row whose neighbours in another row are consecutive, too: the
 // neighbour of entry k is entry k + offset. If there is none, the weight is 0 and k + offset is any

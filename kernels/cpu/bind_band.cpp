@@ -31,17 +31,17 @@ void bind_seeds(nb::module_& m) {
       },
       "seeds"_a.noconvert());
   m.def(
-      "says",
+      "labels_at",
       [](const Band& band, const Matrix<const Seed>& seeds, const Places& places,
          const Matrix<const Seed>& evidence) {
         std::vector<int64_t> place, label;
         {
           nb::gil_scoped_release release;
           const Team team;
-          for (const Say& say :
-               says(band, seeds.data(), places, evidence.data(), extent(evidence, 1))) {
-            place.push_back(say.place);
-            label.push_back(say.label);
+          for (const PlaceLabel& pair :
+               labels_at(band, seeds.data(), places, evidence.data(), extent(evidence, 1))) {
+            place.push_back(pair.place);
+            label.push_back(pair.label);
           }
         }
         return std::make_pair(owned(std::move(place)), owned(std::move(label)));

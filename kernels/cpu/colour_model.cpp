@@ -40,11 +40,11 @@ struct Extent {
 
 constexpr Extent kNothing{INT64_MAX, INT64_MAX, INT64_MIN, INT64_MIN};
 
-// The colour windows used by pixels around each row, or column, of cells: first .. last.
-struct Looked {
+// The range of colour windows, first .. last, that pixels of each row or column of cells use.
+struct WindowRange {
   std::vector<int64_t> first, last;
 
-  Looked(int64_t cells, int64_t cell, int64_t group)
+  WindowRange(int64_t cells, int64_t cell, int64_t group)
       : first(static_cast<size_t>(cells)), last(first) {
     const int64_t half = (cell + 1) / 2, size = cell * group;
     const int64_t windows = (cells - 1) / group + 1;
@@ -70,7 +70,7 @@ template <class T>
 Nearby<T> nearby_classes(const T* maps, int64_t map_count, const Grid& cells, int64_t class_count,
                          int64_t cell, int64_t group) {
   const Grid grid = cells_of(cells, group);
-  const Looked rows(cells.height, cell, group), columns(cells.width, cell, group);
+  const WindowRange rows(cells.height, cell, group), columns(cells.width, cell, group);
   const int64_t plane = cells.height * cells.width;
   std::vector<std::vector<T>> found(static_cast<size_t>(grid.height));
   Nearby<T> nearby;

@@ -103,7 +103,7 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
       across(end + width <= band.grid.height * width, width, south);
       // A run ends at the image's border, a seed or a wall; within it all edges lead to unknown
       // pixels.
-      const auto meet = [&](int64_t seed, int64_t i) {
+      const auto visit = [&](int64_t seed, int64_t i) {
         if (seeds[seed] == kWall<Seed>) return;
         row_sum[at + i] += weight[0];
         flow(seeds + seed - i, i, i + 1, weight - i);
@@ -112,11 +112,11 @@ void assemble(const Band& band, const Features<T>& features, const Seed* seeds,
       east[at + count - 1] = 0.0f;
       if (first % width > 0) {
         weigh_rows(first - 1, first, 1, weight);
-        meet(first - 1, 0);
+        visit(first - 1, 0);
       }
       if (end % width > 0) {
         weigh_rows(end - 1, end, 1, weight);
-        meet(end, count - 1);
+        visit(end, count - 1);
       }
     }
   }

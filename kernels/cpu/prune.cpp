@@ -82,18 +82,18 @@ class Picture {
 
   // Sets the spurs of row y to 0 in `pruned`, a copy of the seeds.
   void clear_spurs(int64_t y, int64_t length, T* pruned) const {
-    for (const Stretch<T>& hair : thin_[static_cast<size_t>(y)]) {
-      if (static_cast<size_t>(hair.label) + 1 >= start_.size()) continue;  // no thick seeds
-      const Range of{thick_.data() + start_[hair.label], thick_.data() + start_[hair.label + 1]};
+    for (const Stretch<T>& spur : thin_[static_cast<size_t>(y)]) {
+      if (static_cast<size_t>(spur.label) + 1 >= start_.size()) continue;  // no thick seeds
+      const Range of{thick_.data() + start_[spur.label], thick_.data() + start_[spur.label + 1]};
       if (of.first == of.end) continue;
-      int64_t left = hair.last - hair.first + 1;
+      int64_t left = spur.last - spur.first + 1;
       const int64_t top = of.first->row, bottom = (of.end - 1)->row;
       const int64_t nearest = std::max<int64_t>({0, top - y, y - bottom});
       const int64_t farthest = std::min(length, std::max(y - top, bottom - y));
       // Near rows first: thick seeds are usually close.
       for (int64_t d = nearest; d <= farthest && left > 0; ++d) {
-        if (y - d >= top) left -= clear_beside(hair, of, y - d, length, pruned);
-        if (d > 0 && y + d <= bottom) left -= clear_beside(hair, of, y + d, length, pruned);
+        if (y - d >= top) left -= clear_beside(spur, of, y - d, length, pruned);
+        if (d > 0 && y + d <= bottom) left -= clear_beside(spur, of, y + d, length, pruned);
       }
     }
   }
@@ -135,16 +135,16 @@ class Picture {
   }
 
   // Clears pixels of a thin stretch near thick seeds of its label in row y; returns their number.
-  int64_t clear_beside(const Stretch<T>& hair, const Range& of, int64_t y, int64_t length,
+  int64_t clear_beside(const Stretch<T>& spur, const Range& of, int64_t y, int64_t length,
                        T* row) const {
     int64_t cleared = 0;
     const auto before = [y](const Stretch<T>& s, int64_t x) {
       return s.row < y || (s.row == y && s.last < x);
     };
-    auto near = std::lower_bound(of.first, of.end, hair.first - length, before);
-    for (; near != of.end && near->row == y && near->first <= hair.last + length; ++near) {
-      const int64_t last = std::min(hair.last, near->last + length);
-      for (int64_t x = std::max(hair.first, near->first - length); x <= last; ++x) {
+    auto near = std::lower_bound(of.first, of.end, spur.first - length, before);
+    for (; near != of.end && near->row == y && near->first <= spur.last + length; ++near) {
+      const int64_t last = std::min(spur.last, near->last + length);
+      for (int64_t x = std::max(spur.first, near->first - length); x <= last; ++x) {
         cleared += row[x] != 0;
         row[x] = 0;
       }

@@ -24,17 +24,17 @@ template <class See>
 __device__ void for_each_neighbour(const StencilLevel& level, int64_t i, See see) {
   const Offsets to = offsets_at(level, i);
   const float* const* w = level.matrix.weight;
-  const auto meet = [&](int64_t j, float weight) {
+  const auto visit = [&](int64_t j, float weight) {
     if (weight > 0.0f) see(static_cast<int32_t>(j), weight);
   };
-  meet(i + to.up2, w[kUp2][i]);
-  meet(i + to.up - 1, w[kUpLeft][i]);
-  meet(i + to.up, w[kUpRight][i]);
-  meet(i - 1, w[kRight2][i - 1]);
-  meet(i + 1, w[kRight2][i]);
-  meet(i + to.down - 1, w[kDownLeft][i]);
-  meet(i + to.down, w[kDownRight][i]);
-  meet(i + to.down2, w[kDown2][i]);
+  visit(i + to.up2, w[kUp2][i]);
+  visit(i + to.up - 1, w[kUpLeft][i]);
+  visit(i + to.up, w[kUpRight][i]);
+  visit(i - 1, w[kRight2][i - 1]);
+  visit(i + 1, w[kRight2][i]);
+  visit(i + to.down - 1, w[kDownLeft][i]);
+  visit(i + to.down, w[kDownRight][i]);
+  visit(i + to.down2, w[kDown2][i]);
 }
 
 // strongest[i]: the largest weight to an entry that is not left out; first[i] = i, for join().

@@ -45,7 +45,7 @@ __device__ inline void link_run(const Band& band, int64_t r, int32_t* parent) {
 // The set of pairs (place, label): a list of keys, and a hash table of keys + 1 with linear
 // probing. A thread takes a free entry by atomicCAS and then lists the key; entries are never
 // removed. The order of list and table depends on timing, their contents do not.
-struct Heard {
+struct PairSet {
   // 1 if a key found no entry; the number of keys; the list (size); the table. All 0 on entry.
   unsigned long long *full, *count, *list, *table;
   int64_t size;  // a power of two
@@ -72,35 +72,35 @@ struct Heard {
   }
 };
 
-// The header of the result of says(), as _HEAD in backends/cuda/band.py: full, count, a number;
-// then the list follows.
+// The header of the result of labels_at(), as _HEAD in backends/cuda/band.py: full, count, a
+// number; then the list follows.
 constexpr int64_t kHead = 8;
 
-__device__ inline Heard heard_in(uint64_t* memory, int64_t size) {
+__device__ inline PairSet pair_set_in(uint64_t* memory, int64_t size) {
   auto* words = reinterpret_cast<unsigned long long*>(memory);
   return {words, words + 1, words + kHead, words + kHead + size, size};
 }
 
 // The labels of seeds beside the pixels of each place, and of their evidence (n, kept).
 template <class Seed>
-__device__ void says(const Band& band, int64_t size, const Seed* seeds, const Places& places,
-                     const Seed* evidence, int64_t kept, const Heard& heard) {
+__device__ void labels_at(const Band& band, int64_t size, const Seed* seeds, const Places& places,
+                          const Seed* evidence, int64_t kept, const PairSet& pairs) {
   const int64_t width = band.grid.width, pixels = band.grid.height * width;
   for (int64_t i = first_item(); i < size; i += item_step()) {
     const int64_t run = run_at(band, i), pixel = pixel_at(band, run, i);
     if (places.first[run] < 0) continue;
     const int64_t place = place_of(band, places, run, pixel);
-    const auto meet = [&](int64_t other) {
+    const auto visit = [&](int64_t other) {
       const Seed seed = seeds[other];
-      if (seed != 0 && seed != kWall<Seed>) heard.add(place, seed);
+      if (seed != 0 && seed != kWall<Seed>) pairs.add(place, seed);
     };
-    if (i == band.start[run] && pixel % width > 0) meet(pixel - 1);
-    if (i + 1 == band.start[run + 1] && (pixel + 1) % width > 0) meet(pixel + 1);
-    if (pixel >= width) meet(pixel - width);
-    if (pixel + width < pixels) meet(pixel + width);
+    if (i == band.start[run] && pixel % width > 0) visit(pixel - 1);
+    if (i + 1 == band.start[run + 1] && (pixel + 1) % width > 0) visit(pixel + 1);
+    if (pixel >= width) visit(pixel - width);
+    if (pixel + width < pixels) visit(pixel + width);
     for (int64_t m = 0; m < kept; ++m) {
       const Seed label = evidence[i * kept + m];
-      if (label != 0) heard.add(place, label);
+      if (label != 0) pairs.add(place, label);
     }
   }
 }
@@ -138,13 +138,14 @@ extern "C" __global__ void number_components(int32_t* parent, int64_t runs, cons
 }
 
 // `number` is passed through to the result.
-#define HDSEG_SEED_KERNELS(Seed, suffix)                                                      \
-  extern "C" __global__ void says_##suffix(hdseg::Band band, int64_t size, const Seed* seeds, \
-                                           hdseg::Places places, const Seed* evidence,        \
-                                           int64_t kept, uint64_t* heard, int64_t entries,    \
-                                           const int64_t* number) {                           \
-    if (hdseg::first_item() == 0) heard[2] = static_cast<uint64_t>(*number);                  \
-    hdseg::says(band, size, seeds, places, evidence, kept, hdseg::heard_in(heard, entries));  \
+#define HDSEG_SEED_KERNELS(Seed, suffix)                                                           \
+  extern "C" __global__ void labels_at_##suffix(hdseg::Band band, int64_t size, const Seed* seeds, \
+                                                hdseg::Places places, const Seed* evidence,        \
+                                                int64_t kept, uint64_t* pairs, int64_t entries,    \
+                                                const int64_t* number) {                           \
+    if (hdseg::first_item() == 0) pairs[2] = static_cast<uint64_t>(*number);                       \
+    hdseg::labels_at(band, size, seeds, places, evidence, kept,                                    \
+                     hdseg::pair_set_in(pairs, entries));                                          \
   }
 HDSEG_SEED_KERNELS(uint8_t, u8)
 HDSEG_SEED_KERNELS(uint16_t, u16)

@@ -148,7 +148,7 @@ struct SquareClasses {
 };
 
 template <class T>
-struct Wanted {
+struct NearbyClasses {
   const int64_t* start;  // Nearby
   const T* label;
   Grid windows;
@@ -226,14 +226,15 @@ struct Wanted {
 
 // counts (2, squares): the number of tasks of each square, and of the windows in their fields.
 template <class T>
-__device__ void count_tasks(const Wanted<T>& wanted, const SquareClasses& s, int32_t* counts) {
-  const int64_t squares = wanted.squares();
+__device__ void count_tasks(const NearbyClasses<T>& nearby, const SquareClasses& s,
+                            int32_t* counts) {
+  const int64_t squares = nearby.squares();
   for (int64_t square = blockIdx.x; square < squares; square += gridDim.x) {
-    wanted.find(square, s);
+    nearby.find(square, s);
     if (threadIdx.x >= kWarp) continue;
     int32_t area = 0;
     const int64_t count = each_class(s.found, [&](int64_t i, int64_t k) {
-      area += static_cast<int32_t>(wanted.task(square, s, i, k).area());
+      area += static_cast<int32_t>(nearby.task(square, s, i, k).area());
     });
     for (int step = kWarp / 2; step > 0; step /= 2) {
       area += __shfl_xor_sync(kAllLanes, area, step);
@@ -247,11 +248,11 @@ __device__ void count_tasks(const Wanted<T>& wanted, const SquareClasses& s, int
 
 // Writes the tasks, the beginning of each field, and each entry's task and window in its field.
 template <class T>
-__device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, const Before& before,
-                            Task* tasks, int64_t* begin, int32_t* where) {
-  const int64_t squares = wanted.squares();
+__device__ void write_tasks(const NearbyClasses<T>& nearby, const SquareClasses& s,
+                            const Before& before, Task* tasks, int64_t* begin, int32_t* where) {
+  const int64_t squares = nearby.squares();
   for (int64_t square = blockIdx.x; square < squares; square += gridDim.x) {
-    wanted.find(square, s);
+    nearby.find(square, s);
     const int64_t first = before.at(square);
     if (threadIdx.x == 0) {
       // Sequential: squares have few classes, and other squares run in parallel.
@@ -259,7 +260,7 @@ __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, con
       for (int64_t word = 0; word < s.found.words; ++word) {
         for (uint32_t left = s.found.bits[word]; left != 0; left &= left - 1, ++i) {
           const int64_t k = word * 32 + __ffs(static_cast<int>(left)) - 1;
-          tasks[first + i] = wanted.task(square, s, i, k);
+          tasks[first + i] = nearby.task(square, s, i, k);
           begin[first + i] = at;
           at += tasks[first + i].area();
         }
@@ -267,10 +268,10 @@ __device__ void write_tasks(const Wanted<T>& wanted, const SquareClasses& s, con
       if (square + 1 == squares) begin[first + i] = at;
     }
     __syncthreads();
-    const int64_t top = square / wanted.squares_across() * kSquare;
-    const int64_t left = square % wanted.squares_across() * kSquare;
-    wanted.each(square, [&](int32_t v, int32_t u, int64_t e) {
-      const int64_t t = first + s.rank(wanted.label[e]);
+    const int64_t top = square / nearby.squares_across() * kSquare;
+    const int64_t left = square % nearby.squares_across() * kSquare;
+    nearby.each(square, [&](int32_t v, int32_t u, int64_t e) {
+      const int64_t t = first + s.rank(nearby.label[e]);
       const Task& task = tasks[t];
       where[2 * e] = static_cast<int32_t>(t);
       where[2 * e + 1] =

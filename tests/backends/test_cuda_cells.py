@@ -161,7 +161,7 @@ def test_evidence_is_added(ordered, reference, shape, dtype):
     component = reference.components(band)
     seeds, places = np.ones(shape, dtype), Places(component, EVERYWHERE)
     for found, expected in zip(
-        *(o.says(band, seeds, places, evidence) for o in (ordered, reference)), strict=True
+        *(o.labels_at(band, seeds, places, evidence) for o in (ordered, reference)), strict=True
     ):
         np.testing.assert_array_equal(found, expected, strict=True)
     every = np.tile(np.arange(1, 5, dtype=dtype), (band.pixel.size, 1))

@@ -87,7 +87,7 @@ def test_components_and_who_has_a_say(cuda, cpu, name, dtype):
     first = np.where(rng.random(len(band.pixel)) < 0.8, band.pixel // band.shape[1], -99)
     for places in (Places(component, EVERYWHERE), Places(first.astype(np.int32), 4)):
         for said in (None, evidence):
-            found, expected = (o.says(band, seeds, places, said) for o in (cuda, cpu))
+            found, expected = (o.labels_at(band, seeds, places, said) for o in (cuda, cpu))
             for a, b in zip(found, expected, strict=True):
                 same(a, b)
 

@@ -26,7 +26,7 @@ def test_the_stub_is_what_nanobind_says(name):
         pytest.skip(f"this processor has no {name}")
     written = ast.parse(kernel_stub.STUB.read_text())
     made = ast.parse(kernel_stub.stub(name))
-    how = "python -P tests/kernel_stub.py writes it anew"
+    how = "python -P tests/kernel_stub.py rewrites it"
     assert imports(written) == imports(made), how
     assert ast.dump(written.body[-1]) == ast.dump(made.body[-1]), how
 

@@ -186,7 +186,7 @@ def test_a_run_that_is_killed_goes_on(bench, tmp_path):
     changed = json.loads(file.read_text())
     changed["described"]["source"] = "another"
     file.write_text(json.dumps(changed))
-    assert "begins anew" in ran(*command)
+    assert "starts over" in ran(*command)
     assert rows_of(file)[first["name"]] != first
     assert rows_of(tmp_path / "gpu.another.json") == again
 

@@ -160,12 +160,12 @@ def test_files_are_the_same_at_once_and_tile_by_tile(name, tmp_path, monkeypatch
 
 
 def test_what_is_refined_at_once_tells_its_stages(tmp_path, capsys):
-    told = []
+    updates = []
     image = save(tmp_path / "image.tif")
-    refine_file(image, COARSE, tmp_path / "out.tif", progress=told.append)
-    assert {now.phase for now in told} >= {"statistics", "evidence", "solve", "writing"}
-    assert {now.tiles for now in told} == {0}
-    assert "writing: " in str(told[-1])
+    refine_file(image, COARSE, tmp_path / "out.tif", progress=updates.append)
+    assert {now.phase for now in updates} >= {"statistics", "evidence", "solve", "writing"}
+    assert {now.tiles for now in updates} == {0}
+    assert "writing: " in str(updates[-1])
     main(["refine", str(image), str(tmp_path / "coarse.npy"), "-o", str(tmp_path / "b.tif")])
     assert capsys.readouterr().err == ""  # no terminal: nothing is said of a second's work
 

@@ -189,7 +189,7 @@ def test_the_methods_change_options_that_there_are():
     assert usual("passes") == default_said("passes", "evidence") == 12
 
 
-def test_every_option_can_be_told():
+def test_every_option_is_described():
     for kind in (RefineCall, FileCall):
         for name, said in about(kind).items():
             assert said.text.endswith("."), name

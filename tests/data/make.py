@@ -1,4 +1,4 @@
-"""Write the small files of this folder anew: ``python tests/data/make.py``.
+"""Write the small files of this folder: ``python tests/data/make.py``.
 
 Their pixels are the formulas of ``tests/corpus.py``; nothing is taken from anybody's pictures.
 """
@@ -297,12 +297,12 @@ def _ome_zarr(zarr, array, store, version):
         }
         for level in (0, 1)
     ]
-    told = {"axes": axes, "datasets": datasets, "name": "ramp"}
+    metadata = {"axes": axes, "datasets": datasets, "name": "ramp"}
     old = version == "0.4"
     attributes = (
-        {"multiscales": [{**told, "version": version}]}
+        {"multiscales": [{**metadata, "version": version}]}
         if old
-        else {"ome": {"version": version, "multiscales": [told]}}
+        else {"ome": {"version": version, "multiscales": [metadata]}}
     )
     zarr.create_group(store, zarr_format=2 if old else 3, attributes=attributes)
     planes = np.moveaxis(ramp(3), -1, 0)

@@ -112,7 +112,7 @@ def test_probabilities_come_back_on_the_axis_they_came_on(axis):
 
 
 @pytest.mark.parametrize("way", [in_memory, by_file, lazily])
-def test_the_axis_of_the_classes_cannot_be_told(way, tmp_path):
+def test_the_axis_of_the_classes_cannot_be_guessed(way, tmp_path):
     """Three planes of three rows: only the option says which is which."""
     cube = np.random.default_rng(77).dirichlet(np.ones(3), (3, 3)).astype(np.float32)
     image = IMAGE[:90, :90]
@@ -139,11 +139,11 @@ def test_the_axis_of_the_channels():
     )
 
 
-def test_sigma_as_told_is_used(tmp_path):
+def test_sigma_as_given_is_used(tmp_path):
     """beta / sigma is all that the edge weights know of either."""
-    told = refine_file(IMAGE, COARSE, tmp_path / "a.npy", sigma=0.5, gamma=0.1)
+    given = refine_file(IMAGE, COARSE, tmp_path / "a.npy", sigma=0.5, gamma=0.1)
     _, whole = refine(IMAGE, COARSE, return_report=True)
-    assert told.sigma == 0.5 > whole.sigma
+    assert given.sigma == 0.5 > whole.sigma
     same = refine(IMAGE, COARSE, gamma=0.1, beta=1000.0 * whole.sigma / 0.5)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), same)
     assert (same != refine(IMAGE, COARSE, gamma=0.1)).any()

@@ -86,8 +86,8 @@ def check_refused(given, output, match=r"cannot be resumed"):
 
 def test_no_option_is_left_out():
     known = set(LABELS) | set(PROBABILITIES)
-    told = two_roads.options_of(refine) - two_roads.ONLY_IN_MEMORY
-    assert told - known == {"class_axis", "backend", "max_device_memory"}
+    updates = two_roads.options_of(refine) - two_roads.ONLY_IN_MEMORY
+    assert updates - known == {"class_axis", "backend", "max_device_memory"}
     assert set(LABELS) - {"image", "edges"} <= {name.partition(",")[0] for name in CHANGES} | {
         "coarse"
     }
@@ -147,17 +147,17 @@ def test_a_resumed_run_tells_of_all_that_was_done(tmp_path, monkeypatch):
 
     small_world(monkeypatch, side=64)
     given = {"image": IMAGE, "coarse": HOLES, "ignore_index": 9, "tile": 64, "workers": 1}
-    undisturbed, told = refine_file(**given, output=tmp_path / "a.npy"), []
+    undisturbed, updates = refine_file(**given, output=tmp_path / "a.npy"), []
     output = tmp_path / "b.npy"
     with pytest.raises(Stop):
         refine_file(**given, output=output, progress=end)
     set_seconds(output, "tiles", {"solve": 1000.0, "labels": 50.0})
-    report = refine_file(**given, output=output, progress=told.append, resume=True)
+    report = refine_file(**given, output=output, progress=updates.append, resume=True)
     for name in set(vars(report)) - AT_THE_TIME:
         assert getattr(report, name) == getattr(undisturbed, name), name
     assert report.unknown_pixels > 0 < report.systems
     assert (report.tiles, report.decided_tiles) == (6, 6)
-    begun = {now.phase: (now.done, now.tiles) for now in reversed(told)}
+    begun = {now.phase: (now.done, now.tiles) for now in reversed(updates)}
     assert begun["statistics"] == (6, 6)
     assert begun["tiles"] == (3, 6)
     assert report.seconds["tiles: solve"] >= 3000.0

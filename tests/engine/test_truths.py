@@ -47,8 +47,8 @@ CASES = {
     "far off": two_roads.far_off(),
     "boundary map": two_roads.case(503, "labels", False),
     "much doubt": two_roads.case(507, "probabilities"),
-    "scale as told": two_roads.case(510, "labels", True),
-    "scale as told, probabilities": two_roads.case(504, "probabilities"),
+    "scale as given": two_roads.case(510, "labels", True),
+    "scale as given, probabilities": two_roads.case(504, "probabilities"),
     "ignored": two_roads.case(518, "labels", True),
     "9x9": two_roads.case(570, "labels", True),
     "few passes": two_roads.case(559, "labels", False),
@@ -61,7 +61,7 @@ CASES = {
     "half a doubt": two_roads.half_doubted(3, 1, 90, 2),
     "half a doubt, ignored": two_roads.half_doubted(4, 2, 60, 2, "ignored"),
     "half a doubt, probabilities": two_roads.half_doubted(3, 2, 60, 1, "probabilities"),
-    "half a doubt, scale as told": two_roads.half_doubted(2, 4, 20, 2, scale=4.0),
+    "half a doubt, scale as given": two_roads.half_doubted(2, 4, 20, 2, scale=4.0),
     "half a doubt, median": two_roads.half_doubted(4, 2, 40, 2, "ignored", majority=7, gamma=0.4),
 }
 
@@ -88,8 +88,8 @@ def test_block_by_block_and_from_file_to_file(name, monkeypatch, tmp_path):
     )
     assert report.tiles > 1
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), labels)
-    for told in two_roads.COMPARED:
-        assert getattr(report, told) == getattr(whole, told), told
+    for field in two_roads.COMPARED:
+        assert getattr(report, field) == getattr(whole, field), field
 
 
 @pytest.mark.parametrize(("tile", "workers"), [(128, 1), (128, 3), (256, 1), (256, 2)])

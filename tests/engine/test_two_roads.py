@@ -81,7 +81,7 @@ def test_walls_where_bytes_are_just_enough(blocks, classes, gamma, road, tmp_pat
     ],
 )
 def test_edges_and_a_boundary_map_go_together(tmp_path, options, said):
-    """Both roads refuse one without the other: the weights would not be those that are told."""
+    """Both roads refuse one without the other: the weights would not be those that are reported."""
     image, coarse = np.zeros((40, 48), np.uint8), np.eye(10, 12, dtype=np.uint8)
     with pytest.raises(InvalidInput, match=said):
         refine(image, coarse, **options)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
-# As the CUDA compilers are told: no contraction to fused multiply-adds. Kernels that nobody
+# As for the CUDA compilers: no contraction to fused multiply-adds. Kernels that nobody
 # launches are unused here. Their names are the file's own: libc, too, has a function `advance`.
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
          "-Wno-unused-function", "-Wno-unknown-pragmas", "-Werror", "-Wl,-Bsymbolic"]  # fmt: skip

@@ -119,9 +119,9 @@ def test_workers_that_outlive_a_run_that_failed(client, inputs, output):
 @pytest.mark.parametrize("harm", [in_place, replace])
 @pytest.mark.parametrize("phase", ["statistics", "redraw0", "tiles"])
 def test_an_image_that_changes_during_a_run(phase, harm, client, inputs, output):
-    told = during(phase, harm, inputs.image)
+    progress = during(phase, harm, inputs.image)
     with pytest.raises(Unfinished, match=r"image\.tif has changed since the run began: "):
-        refine_file(*inputs[:2], output, scheduler=client, progress=told, **TILE)
+        refine_file(*inputs[:2], output, scheduler=client, progress=progress, **TILE)
     assert not output.exists()
     with pytest.raises(InvalidInput, match="cannot be resumed: image was another"):
         refine_file(*inputs[:2], output, scheduler=client, resume=True, **TILE)

@@ -133,16 +133,16 @@ def test_workers_that_come_later_have_the_same_version():
 
 def test_time_left_is_that_of_what_is_left(monkeypatch):
     """3 of 10 tiles were done before; each of 50 pixels takes 4 seconds."""
-    now, told = [100.0], []
+    now, updates = [100.0], []
     constants(monkeypatch, perf_counter=lambda: now[0])
-    meter = Meter(told.append)
+    meter = Meter(updates.append)
     meter.begin("tiles", 10, 3)
-    assert (told[-1].done, told[-1].tiles, told[-1].seconds_left) == (3, 10, None)
+    assert (updates[-1].done, updates[-1].tiles, updates[-1].seconds_left) == (3, 10, None)
     for done in (4, 5, 6):
         now[0] += 4.0
         meter.done(50)
-        assert (told[-1].phase, told[-1].done, told[-1].tiles) == ("tiles", done, 10)
-        assert told[-1].seconds_left == pytest.approx(4.0 * (10 - done))
-        assert told[-1].pixels_per_second == pytest.approx(50 / 4.0)
+        assert (updates[-1].phase, updates[-1].done, updates[-1].tiles) == ("tiles", done, 10)
+        assert updates[-1].seconds_left == pytest.approx(4.0 * (10 - done))
+        assert updates[-1].pixels_per_second == pytest.approx(50 / 4.0)
     meter.begin("more", 2, 0)
-    assert (told[-1].done, told[-1].tiles, told[-1].seconds_left) == (0, 2, None)
+    assert (updates[-1].done, updates[-1].tiles, updates[-1].seconds_left) == (0, 2, None)

@@ -281,13 +281,13 @@ def test_damaged_files_are_not_trusted(harm, inputs, nearly_done, output, undist
     for path in harmed:
         harm(path, rng)
     harm(folder / "coarse_classes.npy", rng)
-    told = []
-    report = refine_file(*inputs, output, resume=True, progress=told.append, **OPTIONS)
+    updates = []
+    report = refine_file(*inputs, output, resume=True, progress=updates.append, **OPTIONS)
     assert output.read_bytes() == undisturbed[0]
     assert beside(output) == []
     assert report.decided_tiles == 8
     # Only damaged tasks are repeated.
-    before = {t.phase: t.done for t in reversed(told)}
+    before = {t.phase: t.done for t in reversed(updates)}
     assert 0 < before["tiles"] < 8
     assert 0 < before["statistics"] < 9
 

@@ -277,7 +277,7 @@ def test_forged_tiles_are_damaged(what, tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 4 * SIDE * SIDE + len(content)
     finally:
         tracemalloc.stop()
-    assert not plane.is_whole(0)  # so that a run that is resumed makes it anew
+    assert not plane.is_whole(0)  # so that a run that is resumed writes it again
     plane.path(0).write_bytes(FORGED["as it should be"](plane))
     assert plane.is_whole(0)
     assert (plane.read(Window(0, 0, SIDE, SIDE)) == 1).all()
@@ -368,13 +368,13 @@ def named(tmp_path):
 
 def test_a_run_that_is_complete_says_so(named, tmp_path):
     first, inode = np.load(named), named.stat().st_ino
-    told = []
-    report = run(named, resume=True, progress=told.append)
+    updates = []
+    report = run(named, resume=True, progress=updates.append)
     assert isinstance(report, Report)
     assert report.decided_tiles == 1
     assert report.shape == (SIDE, SIDE)
     assert report.labels == (0, 1)
-    assert told == []  # nothing was done again
+    assert updates == []  # nothing was done again
     assert named.stat().st_ino == inode
     np.testing.assert_array_equal(np.load(named), first)
     assert os.listdir(tmp_path) == ["out.npy"]

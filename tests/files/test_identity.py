@@ -43,9 +43,9 @@ PHASES = ["statistics", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_image_that_changes_during_a_run(phase, harm, on_error, inputs, output):
     image, coarse, _ = inputs
-    told = during(phase, harm, image)
+    progress = during(phase, harm, image)
     with pytest.raises(Unfinished, match=r"image\.tif has changed since .*--overwrite\.$"):
-        refine_file(image, coarse, output, progress=told, on_error=on_error, **OPTIONS)
+        refine_file(image, coarse, output, progress=progress, on_error=on_error, **OPTIONS)
     assert not output.exists()
     assert beside(output) == [folder_of(output).name]
     with pytest.raises(InvalidInput, match=r"cannot be resumed: image was another .*--overwrite"):
@@ -61,10 +61,10 @@ def test_an_image_that_changes_during_a_run(phase, harm, on_error, inputs, outpu
 @pytest.mark.parametrize("which", [1, 2])
 def test_other_files_that_change_during_a_run(which, harm, inputs, output):
     image, coarse, boundary = inputs
-    told = during("seeds3", harm, inputs[which])
+    progress = during("seeds3", harm, inputs[which])
     options = {"boundary": boundary, "edges": "boundary", "method": "published", **OPTIONS}
     with pytest.raises(Unfinished, match=rf"{inputs[which].name}\b.*--overwrite\.$"):
-        refine_file(image, coarse, output, progress=told, **options)
+        refine_file(image, coarse, output, progress=progress, **options)
     assert not output.exists()
 
 
@@ -83,9 +83,9 @@ def test_a_file_that_changes_while_the_picture_is_refined_at_once(which, inputs,
 def test_an_array_that_changes_while_it_is_refined_at_once(which, picture, output):
     arrays = {"image": picture, "boundary": picture / np.float32(255)}
     given = {**arrays, "coarse": np.eye(75, 65, dtype=np.uint8), "edges": "boundary", "passes": 1}
-    told = during("solve", lambda array: array.fill(0), arrays[which])
+    progress = during("solve", lambda array: array.fill(0), arrays[which])
     with pytest.raises(Unfinished, match=rf"{which}: the array was changed while the run read it"):
-        refine_file(**given, output=output, progress=told)
+        refine_file(**given, output=output, progress=progress)
     assert not output.exists()
 
 
@@ -106,9 +106,9 @@ def test_no_phase_begins_after_a_change(inputs, output):
 def test_damage_due_to_a_change_is_not_skipped(inputs, output):
     """What cannot be decoded since a file was cut is no damage that one asked to live with."""
     image, coarse, _ = inputs
-    told = during("redraw0", lambda p: os.truncate(p, p.stat().st_size // 2), image)
+    progress = during("redraw0", lambda p: os.truncate(p, p.stat().st_size // 2), image)
     with pytest.raises(Unfinished, match=r"image\.tif has changed since .* bytes instead of"):
-        refine_file(image, coarse, output, progress=told, on_error="skip", **OPTIONS)
+        refine_file(image, coarse, output, progress=progress, on_error="skip", **OPTIONS)
     assert not output.exists()
 
 
@@ -181,9 +181,9 @@ def test_an_array_that_changes_during_a_run(inputs, picture, output):
     def harm(array):
         array[300:, 300:] ^= 1
 
-    told = during("redraw0", harm, picture)
+    progress = during("redraw0", harm, picture)
     with pytest.raises(Unfinished, match="image: the array was changed while the run read it"):
-        refine_file(picture, inputs[1], output, progress=told, **OPTIONS)
+        refine_file(picture, inputs[1], output, progress=progress, **OPTIONS)
     assert not output.exists()
 
 
@@ -209,7 +209,7 @@ def first_pixel(given, run):
         return int(source.read(CORNER)[0, 0, 0])
 
 
-def test_a_replaced_file_is_opened_anew(files):
+def test_a_replaced_file_is_opened_again(files):
     given = input_of(files[0])
     assert first_pixel(given, "a") == 0
     files[1].replace(files[0])
@@ -305,7 +305,7 @@ def test_schedulers_hear_at_once_that_a_run_ends(inputs, output, monkeypatch):
     """Not when the exception that ended it is forgotten: until then workers work in vain."""
     ended, run = [], Local.run
 
-    def told(*arguments):
+    def counted(*arguments):
         try:
             yield from run(*arguments)
         finally:
@@ -315,7 +315,7 @@ def test_schedulers_hear_at_once_that_a_run_ends(inputs, output, monkeypatch):
         if now.done == 1:
             raise Stop
 
-    monkeypatch.setattr(Local, "run", told)
+    monkeypatch.setattr(Local, "run", counted)
     with pytest.raises(Stop) as caught:
         refine_file(*inputs[:2], output, progress=stop_after_a_tile, **OPTIONS)
     assert len(ended) == 1

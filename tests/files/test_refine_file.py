@@ -73,7 +73,7 @@ def close_to_undecided(image, coarse, tol, **options):
     ids=["no evidence", "little evidence", "published"],
 )
 def test_walkers_that_go_far(tmp_path, options):
-    """No halo can be told beforehand; labels that could differ are counted as uncertified."""
+    """No halo is known beforehand; labels that could differ are counted as uncertified."""
     image, coarse, _ = scene("probabilities")
     expected, _, found, report = both(tmp_path, image, coarse, **options)
     differs = found != expected
@@ -107,7 +107,7 @@ def test_a_boundary_map(tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_sigma_as_told(tmp_path):
+def test_sigma_as_given(tmp_path):
     """Then the image is not read as a whole, and labels differ only where it is undecided."""
     image, coarse, _ = scene(shape=(2296, 6144))
     coarse[:, 200:] = 0  # most of it has no boundary

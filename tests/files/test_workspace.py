@@ -11,7 +11,7 @@ from small_runs import MODES, everything, run, stopped, workspace_of
 from hdseg_gpu import InvalidInput
 from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.engine.workspace import _lock_of, _sealed
-from hdseg_gpu.io.own import NotOurs, new_file, own_file, own_folder
+from hdseg_gpu.io.own import ForeignPath, new_file, own_file, own_folder
 
 
 @pytest.fixture(scope="module")
@@ -336,10 +336,10 @@ def test_files_of_our_own(tmp_path):
     assert not (tmp_path / "link").is_symlink()
     with own_file(tmp_path / "link", 3) as stream:
         assert stream.read() == b"new"
-    with pytest.raises(NotOurs, match="larger"), own_file(tmp_path / "link", 2):
+    with pytest.raises(ForeignPath, match="larger"), own_file(tmp_path / "link", 2):
         pass
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(NotOurs), own_file(tmp_path / "pipe"):
+    with pytest.raises(ForeignPath), own_file(tmp_path / "pipe"):
         pass
     with pytest.raises(FileNotFoundError), own_file(tmp_path / "nothing"):
         pass
@@ -387,10 +387,10 @@ def test_a_clock_that_is_set_back(output, undisturbed, monkeypatch):
         os.utime(path, (when, when))
     now = iter(range(2_000_000_000, 0, -1_000_000))
     monkeypatch.setattr("time.time", lambda: next(now))
-    told = []
-    run(output, resume=True, progress=told.append)
+    updates = []
+    run(output, resume=True, progress=updates.append)
     np.testing.assert_array_equal(np.load(output), undisturbed)
-    assert all(t.done == t.tiles for t in told)  # all of it was believed
+    assert all(t.done == t.tiles for t in updates)  # all of it was believed
 
 
 def test_a_wrong_plan_is_no_plan(output, undisturbed):

@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 def box(kind, content, form=0):
-    """Return a box whose length is told in 32 bits, in 64 bits (1), or by the end of all (2)."""
+    """Return a box whose length has 32 bits, 64 bits (1), or reaches to the end of the file (2)."""
     if form == 1:
         return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
     return struct.pack(">I4s", 0 if form == 2 else 8 + len(content), kind) + content

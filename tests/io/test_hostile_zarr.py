@@ -28,23 +28,23 @@ class Trap:
 
 def write_v2(path, content=b"", **changes):
     path.mkdir(exist_ok=True)
-    told = {
+    metadata = {
         "zarr_format": 2, "shape": [41, 57], "chunks": [41, 57], "dtype": "|u1", "order": "C",
         "compressor": None, "fill_value": 0, "filters": None,
     }  # fmt: skip
-    (path / ".zarray").write_text(json.dumps({**told, **changes}))
+    (path / ".zarray").write_text(json.dumps({**metadata, **changes}))
     (path / "0.0").write_bytes(content)
 
 
 def write_v3(path, codecs, content=b"", shape=(41, 57), chunk=(41, 57)):
     path.mkdir(exist_ok=True)
-    told = {
+    metadata = {
         "zarr_format": 3, "node_type": "array", "shape": shape, "data_type": "uint8",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
         "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": codecs,
         "attributes": {},
     }  # fmt: skip
-    (path / "zarr.json").write_text(json.dumps(told))
+    (path / "zarr.json").write_text(json.dumps(metadata))
     (path / "c/0").mkdir(parents=True, exist_ok=True)
     (path / "c/0/0").write_bytes(content)
 
@@ -300,8 +300,8 @@ def test_a_filter_of_whose_type_zarr_does_not_know(tmp_path):
     codecs = [{"name": "numcodecs.quantize", "configuration": settings}, BYTES]
     path = tmp_path / "a.zarr"
     write_v3(path, codecs, bytes(8 * GREY.size))
-    told = json.loads((path / "zarr.json").read_text())
-    (path / "zarr.json").write_text(json.dumps({**told, "data_type": "float64"}))
+    metadata = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps({**metadata, "data_type": "float64"}))
     assert_too_long(path)
 
 
@@ -315,20 +315,20 @@ def test_chunks_of_a_pixel_are_counted(tmp_path):
     write_v2(tmp_path / "a.zarr", b"\0", **{**about, "shape": [100, 100]})  # which are few
     with open_image(tmp_path / "a.zarr", max_memory=budget) as source:
         source.read(whole((100, 100)))
-    told = shard([BYTES])
-    told[0]["configuration"]["chunk_shape"] = [1, 1]
-    write_v3(tmp_path / "b.zarr", told, b"", (3000, 3000), (3000, 3000))
+    metadata = shard([BYTES])
+    metadata[0]["configuration"]["chunk_shape"] = [1, 1]
+    write_v3(tmp_path / "b.zarr", metadata, b"", (3000, 3000), (3000, 3000))
     with refused(tmp_path / "b.zarr", r"decoding a chunk of shape \(1, 1\)"):
         open_image(tmp_path / "b.zarr", max_memory=budget + (500 << 20))
 
 
 def test_an_index_that_names_the_whole_shard_again_and_again(tmp_path):
     pytest.importorskip("zarr")
-    told = shard([BYTES])
-    told[0]["configuration"]["chunk_shape"] = [4, 4]
+    metadata = shard([BYTES])
+    metadata[0]["configuration"]["chunk_shape"] = [4, 4]
     content = bytes(64 * 16)
     index = struct.pack("<QQ", 0, len(content)) * 64
-    write_v3(tmp_path / "a.zarr", told, content + index, (32, 32), (32, 32))
+    write_v3(tmp_path / "a.zarr", metadata, content + index, (32, 32), (32, 32))
     for window in (whole((32, 32)), Window(0, 0, 9, 9)):
         with refused(tmp_path / "a.zarr", "1024 bytes, but its content takes at most 16"):
             open_image(tmp_path / "a.zarr").read(window)

@@ -256,10 +256,10 @@ def test_the_wish_to_be_turned_is_told_once(tmp_path, small_limits):
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.fromarray(smooth(3)).save(tmp_path / f"a.{suffix}", exif=exif)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
             open_picture(tmp_path / f"a.{suffix}").close()
-        assert ["orientation 6" in str(one.message) for one in told] == [True]
+        assert ["orientation 6" in str(one.message) for one in notes] == [True]
 
 
 def test_threads_read_at_once(tmp_path, small_limits):

@@ -153,7 +153,7 @@ def test_levels_of_slides_that_are_no_whole_fraction(tmp_path, rng):
         assert source.levels[1] == (401, 397)
         for window in (Window(300, 280, 40, 60), Window(390, 380, 9, 9)):
             off = np.abs(source.read(window).astype(int) - stairs[window.slices])
-            assert np.median(off) <= 4  # a quarter of a pixel, but for where the stairs begin anew
+            assert np.median(off) <= 4  # a quarter of a pixel, but for where the stairs start over
 
 
 def test_a_damaged_slide_is_refused_again_and_again(tmp_path, rng):

@@ -76,8 +76,8 @@ def test_runs_components_and_who_has_a_say_agree(ops, reference, seeds, dtype):
     tiles = (band.pixel // band.shape[1] // 3 * 100 - (component == 1) * 10**6).astype(np.int32)
     for places in (Places(component, EVERYWHERE), Places(tiles, 5)):
         for found, wanted in zip(
-            ops.says(band, seeds, places, None),
-            reference.says(band, seeds, places, None),
+            ops.labels_at(band, seeds, places, None),
+            reference.labels_at(band, seeds, places, None),
             strict=True,
         ):
             np.testing.assert_array_equal(found, wanted, strict=True)
@@ -109,7 +109,7 @@ def test_runs_and_components_by_hand(reference):
     np.testing.assert_array_equal(component, [0, 0, 1, 0, 1, 1, 2, 1])
     seeds = known.copy()
     seeds[0, 3] = 2  # beside components 0 and 1
-    found = reference.says(band, seeds, Places(component, EVERYWHERE), None)
+    found = reference.labels_at(band, seeds, Places(component, EVERYWHERE), None)
     np.testing.assert_array_equal(found, [[0, 0, 1, 1, 2], [1, 2, 1, 2, 1]])
 
 
@@ -129,7 +129,7 @@ def test_part_of_a_band(ops, reference, name):
     seeds = SEEDS[name]
     band = reference.band(seeds)
     component, counts, label = ops.reached(band, seeds, None)
-    place, said = reference.says(band, seeds, Places(component, EVERYWHERE), None)
+    place, said = reference.labels_at(band, seeds, Places(component, EVERYWHERE), None)
     np.testing.assert_array_equal(component, reference.components(band))
     np.testing.assert_array_equal(counts, np.bincount(place, minlength=component.max() + 1))
     np.testing.assert_array_equal(label, said)
@@ -413,7 +413,7 @@ def test_pictures_of_more_pixels_than_32_bits_count(shape):
     np.testing.assert_array_equal(ops.components(far), component)
     places = Places(component, EVERYWHERE)
     np.testing.assert_array_equal(
-        ops.says(far, large, places, None), ops.says(near, small, places, None)
+        ops.labels_at(far, large, places, None), ops.labels_at(near, small, places, None)
     )
     classes = np.tile(np.array([1, 2], np.uint8), (pixel.size, 1))
     results = [

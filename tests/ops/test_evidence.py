@@ -139,7 +139,7 @@ def test_who_has_evidence_and_its_weight(ops, reference, shape):
     component = reference.components(band)
     seeds, places = np.ones(shape, evidence.label.dtype), Places(component, EVERYWHERE)
     np.testing.assert_array_equal(
-        *(o.says(band, seeds, places, evidence) for o in (ops, reference))
+        *(o.labels_at(band, seeds, places, evidence) for o in (ops, reference))
     )
     every = np.tile(np.arange(1, 4, dtype=np.uint8), (band.pixel.size, 1))
     labels = np.random.default_rng(9).permuted(every, axis=1)[:, :2].copy()

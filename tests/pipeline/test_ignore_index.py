@@ -206,7 +206,7 @@ def test_no_edge_leads_to_a_wall(ops, reference, dtype):
         reference.matrix_row_sums(exact), reference.matrix_row_sums(whole) - to_walls[0], atol=1e-12
     )
     places = Places(ops.components(band), EVERYWHERE)
-    found = ops.says(band, seeds, places, None)
-    np.testing.assert_array_equal(found, reference.says(band, seeds, places, None))
-    place, label = reference.says(band, seeded, places, None)
+    found = ops.labels_at(band, seeds, places, None)
+    np.testing.assert_array_equal(found, reference.labels_at(band, seeds, places, None))
+    place, label = reference.labels_at(band, seeded, places, None)
     np.testing.assert_array_equal(found, [place[label < 3], label[label < 3]])

@@ -411,7 +411,7 @@ def test_pcg_ends_at_the_limit_of_rounding():
     assert 1e-25 < estimate < 1e-6
 
 
-def test_a_library_that_gives_up_is_told(monkeypatch):
+def test_a_library_that_gives_up_is_named(monkeypatch):
     from hdseg_gpu.solvers import cg
 
     ops, system = textured("cpu", 1000, 0.0)

@@ -106,7 +106,7 @@ class Kernels(Protocol):
     def find_runs(
         self, seeds: NDArray[numpy.uint8 | numpy.uint16 | numpy.uint32]
     ) -> tuple[NDArray[numpy.int64], NDArray[numpy.int32]]: ...
-    def says(
+    def labels_at(
         self,
         band: hdseg_gpu.ops.types.Band,
         seeds: NDArray[numpy.uint8 | numpy.uint16 | numpy.uint32],

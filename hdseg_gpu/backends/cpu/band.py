@@ -22,11 +22,11 @@ class CpuBandOps(CpuKernels):
         self._kernels.components(band, component)
         return component
 
-    def says(
+    def labels_at(
         self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        said = np.empty((0, 0), seeds.dtype) if evidence is None else evidence.label
-        return self._kernels.says(band, seeds, places, said)
+        label = np.empty((0, 0), seeds.dtype) if evidence is None else evidence.label
+        return self._kernels.labels_at(band, seeds, places, label)
 
     def decide(
         self,

@@ -10,7 +10,7 @@ from hdseg_gpu.ops import Edges, Level
 
 @dataclass(frozen=True)
 class CpuEdges(Edges):
-    """What kernels/cpu/edges.h says."""
+    """The layout in kernels/cpu/edges.h."""
 
     rows: NDArray[np.float32]  # (4, padded n): weights to north, east, south, and the row sums
 

@@ -12,10 +12,9 @@ from hdseg_gpu.core.windows import Window
 from hdseg_gpu.ops import EVERYWHERE, Band, Evidence, Places, Steps
 
 _CHUNK = 1024  # pixels of a row, as in kernels/cuda/runs.cu
-# Entries of the table of who has a say, at first; of what is heard, those that the host takes along
-# when it looks how many there are; what labels are counted by, and what comes first, as in
-# kernels/cuda/components.cu.
-_HEARD = 1 << 16
+# For labels_at, as in kernels/cuda/components.cu: entries of its hash table at first, pairs that
+# the host fetches with their count, the factor of places in keys, and words before the pairs.
+_ENTRIES = 1 << 16
 _AT_ONCE = 4096
 _WALL = wall_of(np.uint32)
 _HEAD = 8
@@ -117,21 +116,21 @@ class CudaBandOps(CudaKernels):
         )  # fmt: skip
         return component, found.tile[-1:]
 
-    def says(
+    def labels_at(
         self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        place, said, _ = self._says(band, seeds, places, evidence, self.xp.zeros(1, np.int64))
-        return place, said
+        place, label, _ = self._labels_at(band, seeds, places, evidence, self.xp.zeros(1, np.int64))
+        return place, label
 
     def reached(
         self, band: Band, seeds: NDArray[Any], evidence: Evidence | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
         component, number = self._components(band)
         places = Places(component, EVERYWHERE)
-        place, said, count = self._says(band, seeds, places, evidence, number)
-        return component, np.bincount(place, minlength=count), said
+        place, label, count = self._labels_at(band, seeds, places, evidence, number)
+        return component, np.bincount(place, minlength=count), label
 
-    def _says(
+    def _labels_at(
         self,
         band: Band,
         seeds: NDArray[Any],
@@ -139,26 +138,26 @@ class CudaBandOps(CudaKernels):
         evidence: Evidence | None,
         number: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """Return what ``says`` does, and a number of the device, for which nobody has to wait."""
-        size = _HEARD
+        """Return the result of ``labels_at``, and a number on the device, fetched with it."""
+        size = _ENTRIES
         kept = 0 if evidence is None else evidence.label.shape[1]
-        label = seeds if evidence is None else evidence.label
+        evident = seeds if evidence is None else evidence.label
         while True:
-            heard = self.xp.zeros(_HEAD + 2 * size, np.uint64)
+            pairs = self.xp.zeros(_HEAD + 2 * size, np.uint64)
             self._spread(
-                "components.cu", f"says_{suffix(seeds)}", band.size, band_of(band), band.size,
-                seeds, places, label, kept, heard, size, number,
+                "components.cu", f"labels_at_{suffix(seeds)}", band.size, band_of(band), band.size,
+                seeds, places, evident, kept, pairs, size, number,
             )  # fmt: skip
-            found = self.host(heard[: _HEAD + _AT_ONCE])
-            full, count, told = found[:3].tolist()
+            found = self.host(pairs[: _HEAD + _AT_ONCE])
+            full, count, fetched = found[:3].tolist()
             if not full:
                 break
             size *= 8
         if count > _AT_ONCE:
-            found = self.host(heard[: _HEAD + count])
+            found = self.host(pairs[: _HEAD + count])
         keys = np.sort(found[_HEAD : _HEAD + count]).astype(np.int64)
-        place, said = np.divmod(keys, _WALL + 1)
-        return place, said, told
+        place, label = np.divmod(keys, _WALL + 1)
+        return place, label, fetched
 
     def decide(
         self,

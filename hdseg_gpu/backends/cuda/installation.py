@@ -24,7 +24,7 @@ def opened() -> None:
 
 
 def reason_after_fork() -> str | None:
-    """Return why this process has lost its devices, or None. CUDA says nothing of use."""
+    """Return why this process has lost its devices, or None. CUDA's own errors do not tell."""
     if _opener in (None, os.getpid()):
         return None
     return (
@@ -41,8 +41,8 @@ def reason_against(number: int) -> str | None:
 def reason_against_cupy() -> str | None:
     """Return what is missing, or None; the cheapest questions first, CuPy is loaded last.
 
-    Asked until there is nothing: to read what every installed distribution says of itself takes
-    some 50 ms.
+    Successes are remembered: reading the metadata of every installed distribution takes some
+    50 ms.
     """
     global _loaded  # noqa: PLW0603
     if _loaded:

@@ -10,7 +10,7 @@ _KERNELS = (
     ("colours.cu", "gaussians_{channels}"),
     ("colours.cu", "smooth"),
     ("colours.cu", "window_sums_{classes}"),
-    ("components.cu", "says_{classes}"),
+    ("components.cu", "labels_at_{classes}"),
     ("components.cu", "link_runs"),
     ("detail.cu", "boundary_detail_{classes}"),
     ("edges.cu", "assemble_{image}_{classes}"),

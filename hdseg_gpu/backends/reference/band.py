@@ -37,19 +37,19 @@ class ReferenceBandOps(HostOps):
         _, first, label = np.unique(label, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first)).astype(np.int32)[label][band.start[:-1]]
 
-    def says(
+    def labels_at(
         self, band: Band, seeds: NDArray[Any], places: Places, evidence: Evidence | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         place = places_of(band, places)
-        heard = set()
+        pairs = set()
         for inside, other in neighbour_pixels(band.pixels(), band.shape):
             label = seeds.ravel()[other].astype(np.int64)
             seeded = (label > 0) & (label < wall_of(seeds.dtype))
-            heard |= set(zip(place[inside][seeded].tolist(), label[seeded].tolist(), strict=True))
+            pairs |= set(zip(place[inside][seeded].tolist(), label[seeded].tolist(), strict=True))
         for labels in () if evidence is None else evidence.label.T:
-            heard |= {(p, k) for p, k in zip(place.tolist(), labels.tolist(), strict=True) if k > 0}
+            pairs |= {(p, k) for p, k in zip(place.tolist(), labels.tolist(), strict=True) if k > 0}
         counted = np.repeat(places.first >= 0, np.diff(band.start))
-        found = sorted(heard & {(p, k) for p in place[counted].tolist() for _, k in heard})
+        found = sorted(pairs & {(p, k) for p in place[counted].tolist() for _, k in pairs})
         return tuple(np.array(found, np.int64).reshape(-1, 2).T.copy())  # type: ignore[return-value]
 
     def decide(
