@@ -106,7 +106,7 @@ def check_same(output: Path, plan: dict[str, Any], **inputs: Input | None) -> No
         why = _why_another(before, given.plain())
         if why:
             raise InvalidInput(
-                f"output {output} cannot be resumed: {name} {why}; resume with the same, or begin "
+                f"output {output} cannot be resumed: {name} {why}; resume with the same, or start "
                 "over with --overwrite."
             )
 

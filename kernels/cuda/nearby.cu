@@ -148,7 +148,7 @@ struct SquareClasses {
 };
 
 template <class T>
-struct NearbyClasses {
+struct LabelLists {
   const int64_t* start;  // Nearby
   const T* label;
   Grid windows;
@@ -226,8 +226,7 @@ struct NearbyClasses {
 
 // counts (2, squares): the number of tasks of each square, and of the windows in their fields.
 template <class T>
-__device__ void count_tasks(const NearbyClasses<T>& nearby, const SquareClasses& s,
-                            int32_t* counts) {
+__device__ void count_tasks(const LabelLists<T>& nearby, const SquareClasses& s, int32_t* counts) {
   const int64_t squares = nearby.squares();
   for (int64_t square = blockIdx.x; square < squares; square += gridDim.x) {
     nearby.find(square, s);
@@ -248,7 +247,7 @@ __device__ void count_tasks(const NearbyClasses<T>& nearby, const SquareClasses&
 
 // Writes the tasks, the beginning of each field, and each entry's task and window in its field.
 template <class T>
-__device__ void write_tasks(const NearbyClasses<T>& nearby, const SquareClasses& s,
+__device__ void write_tasks(const LabelLists<T>& nearby, const SquareClasses& s,
                             const Before& before, Task* tasks, int64_t* begin, int32_t* where) {
   const int64_t squares = nearby.squares();
   for (int64_t square = blockIdx.x; square < squares; square += gridDim.x) {

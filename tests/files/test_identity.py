@@ -171,7 +171,7 @@ def test_resuming_with_arrays_that_are_not_in_memory(library, inputs, picture, o
         image = pytest.importorskip("zarr").array(picture)
     with pytest.raises(Stop):
         refine_file(image, inputs[1], output, progress=stop, **OPTIONS)
-    with pytest.raises(InvalidInput, match="image is an array that is read as it is needed"):
+    with pytest.raises(InvalidInput, match="image is an array that is read lazily"):
         refine_file(image, inputs[1], output, resume=True, **OPTIONS)
     refine_file(image, inputs[1], output, overwrite=True, **OPTIONS)
     np.testing.assert_array_equal(np.load(output), refine(picture, np.load(inputs[1])))
