@@ -372,7 +372,7 @@ def test_another_version_is_named(output, monkeypatch):
     stopped(output)
     monkeypatch.undo()
     before = everything(output.parent)
-    sentence = r"hdseg_gpu 0\.0\.7 began it, and this is .*; resume with that version, or start over"
+    sentence = r"hdseg_gpu 0\.0\.7 began it, and this is .*; resume with that version, or start"
     with pytest.raises(InvalidInput, match=sentence):
         run(output, resume=True)
     assert everything(output.parent) == before
