@@ -83,9 +83,9 @@ def solve_in_parts(monkeypatch, side):
     """Divide blocks as if too many labels met, down to a side; return the sides that they get."""
     sides, in_parts = [], block.refine_in_parts
 
-    def recorded(ops, scope, side, *rest):
+    def recorded(context, scope, side, share):
         sides.append(side)
-        return in_parts(ops, scope, side, *rest)
+        return in_parts(context, scope, side, share)
 
     monkeypatch.setattr(block, "refine_in_parts", recorded)
     monkeypatch.setattr(block, "_MOST_ENTRIES", 0)

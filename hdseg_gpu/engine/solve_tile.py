@@ -10,7 +10,15 @@ from hdseg_gpu.core.windows import Shape, Window, between
 from hdseg_gpu.engine.steps import Solve
 from hdseg_gpu.engine.store import Result, Store
 from hdseg_gpu.ops import Band
-from hdseg_gpu.pipeline.block import Refined, Scope, halo_of, outer_of, refine_block
+from hdseg_gpu.pipeline.block import (
+    BlockContext,
+    Refined,
+    Scope,
+    halo_of,
+    outer_of,
+    refine_block,
+)
+from hdseg_gpu.pipeline.evidence import EvidenceModel
 
 # Without evidence the reach of a walker is not known in advance: the halo of a block grows until
 # walkers hardly ever escape from it.
@@ -87,18 +95,25 @@ def _near_blocks(
     with stages.timed("evidence"):  # read once for all blocks
         context = store.context(step.seeds, around)
         model = context.model(look, step.doubt, store.nearby)
+    common = _block_context(store, stages, store.coarse.count, model)
     for i, (block, window) in enumerate(zip(blocks, outers, strict=True)):
         alone = len(blocks) == 1 and window == outer  # else other blocks need the seeds
         own = seeds if alone else seeds[window.relative_to(outer).slices].copy()
         image = context.image_in(window)
         edges = store.edges(window)
         scope = Scope(block, window, own, image, image if edges is None else edges)
-        found = refine_block(
-            store.ops, scope, store.coarse.count, model, store.params, store.statistics, stages,
-            (i / len(blocks), (i + 1) / len(blocks)), store.wants_probabilities,
-            band=store.band(window, own) if alone else None,
-        )  # fmt: skip
+        share = i / len(blocks), (i + 1) / len(blocks)
+        band = store.band(window, own) if alone else None
+        found = refine_block(common, scope, share, band=band)
         yield block, _core_of(scope, found)
+
+
+def _block_context(
+    store: Store, stages: Stages, count: int, model: EvidenceModel | None
+) -> BlockContext:
+    return BlockContext(
+        store.ops, store.params, store.statistics, stages, count, model, store.wants_probabilities
+    )
 
 
 def _core_of(scope: Scope, found: Refined) -> Refined:
@@ -152,9 +167,8 @@ def _within(
             end[end == 0] = escape
     scope = Scope(core, outer, seeds, image, image if edges is None else edges)
     found = refine_block(
-        store.ops, scope, count, model, store.params, store.statistics, stages,
-        with_probabilities=store.wants_probabilities, escape=escape, band=band,
-    )  # fmt: skip
+        _block_context(store, stages, count, model), scope, escape=escape, band=band
+    )
     if outer.shape != store.shape:
         labels = found.labels
         undecided = (labels == 0) if escape is None else (labels == 0) | (labels == escape)

@@ -9,10 +9,9 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -28,11 +27,12 @@ from hdseg_gpu.engine.workspace_content import (
     COMPLETE,
     LOCK,
     NAMED,
-    NAMES,
     PLAN,
     TEMPORARY,
     Complete,
     check_content,
+    empty,
+    remove_content,
 )
 from hdseg_gpu.io.formats import suffix_of
 from hdseg_gpu.io.own import (
@@ -105,7 +105,7 @@ class Workspace:
         """Remove unfinished outputs; return the path at which to write the output."""
         self.check()
         with own_folder(self.folder) as folder:
-            _empty(folder, lambda name: not name.startswith((COMPLETE, TEMPORARY)))
+            empty(folder, lambda name: not name.startswith((COMPLETE, TEMPORARY)))
         return self.folder / f"{COMPLETE}{suffix_of(output)}"
 
     def is_there(self) -> bool:
@@ -208,7 +208,7 @@ def remove_remains(output: Path) -> None:
         if not set(os.listdir(found)) <= {LOCK}:
             return
         with _opened(output, make=False) as descriptor:
-            _remove(descriptor, folder)
+            remove_content(descriptor, folder)
 
 
 @contextmanager
@@ -274,10 +274,10 @@ def opened(
     path = folder_for(output)
     with _opened(output, make=True) as folder:
         if not resume:
-            _empty(folder)
+            empty(folder)
         with resumable(path):
             yield _settled(Workspace(path), folder, output, plan)
-        _remove(folder, path)
+        remove_content(folder, path)
 
 
 @contextmanager
@@ -330,7 +330,7 @@ def _settled(workspace: Workspace, folder: int, output: Path, plan: dict[str, An
     before = workspace.kept(PLAN) or {}
     key = _key_of(before)
     if key is None:
-        _empty(folder)
+        empty(folder)
         key = uuid4().hex
         workspace.keep(PLAN, {**plan, "run": key})
         return Workspace(workspace.folder, key)
@@ -380,29 +380,5 @@ def finished(output: Path, plan: dict[str, Any]) -> FileReport | None:
         return None
     _compare(output, before, {**json.loads(json.dumps(plan)), "run": before.get("run")})
     with _opened(output, make=False) as folder:
-        _remove(folder, folder_for(output))
+        remove_content(folder, folder_for(output))
     return report
-
-
-def _remove(folder: int, path: Path) -> None:
-    """Remove a workspace; the record of which run wrote the output goes last."""
-    _empty(folder, lambda name: name in (LOCK, NAMED))
-    for name in (LOCK, NAMED):
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
-    with suppress(OSError):  # files of others in it are kept
-        os.rmdir(path)
-
-
-def _empty(folder: int, stays: Callable[[str], bool] = lambda name: name == LOCK) -> None:
-    """Remove what runs write, and nothing else, without following links.
-
-    The plan goes last: it identifies the other files as those of a run.
-    """
-    for name in sorted(os.listdir(folder), key=lambda name: name == PLAN):
-        if stays(name) or not NAMES.match(name):
-            continue
-        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
-        else:
-            os.unlink(name, dir_fd=folder)

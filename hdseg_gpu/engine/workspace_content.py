@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,3 +91,27 @@ def _is_plain(entry: os.DirEntry[str], owner: int, names: int = 1) -> bool:
     except FileNotFoundError:  # removed by a run in progress
         return True
     return stat.S_ISREG(status.st_mode) and status.st_uid == owner and status.st_nlink <= names
+
+
+def remove_content(folder: int, path: Path) -> None:
+    """Remove a workspace; the record of which run wrote the output goes last."""
+    empty(folder, lambda name: name in (LOCK, NAMED))
+    for name in (LOCK, NAMED):
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+    with suppress(OSError):  # files of others in it are kept
+        os.rmdir(path)
+
+
+def empty(folder: int, stays: Callable[[str], bool] = lambda name: name == LOCK) -> None:
+    """Remove what runs write, and nothing else, without following links.
+
+    The plan goes last: it identifies the other files as those of a run.
+    """
+    for name in sorted(os.listdir(folder), key=lambda name: name == PLAN):
+        if stays(name) or not NAMES.match(name):
+            continue
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)

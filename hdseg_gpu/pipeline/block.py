@@ -54,6 +54,19 @@ def outer_of(core: Window, params: Params, shape: Shape) -> Window:
 
 
 @dataclass(frozen=True)
+class BlockContext:
+    """What the blocks of a tile have in common."""
+
+    ops: Ops
+    params: Params
+    statistics: ImageStatistics
+    stages: Stages
+    count: int  # of classes
+    model: EvidenceModel | None
+    with_probabilities: bool
+
+
+@dataclass(frozen=True)
 class Scope:
     """A block with its halo; arrays cover the outer window."""
 
@@ -75,15 +88,10 @@ class Refined:
 
 
 def refine_block(
-    ops: Ops,
+    context: BlockContext,
     scope: Scope,
-    count: int,
-    model: EvidenceModel | None,
-    params: Params,
-    statistics: ImageStatistics,
-    stages: Stages,
     share: tuple[float, float] = (0.0, 1.0),
-    with_probabilities: bool = False,
+    *,
     escape: int | None = None,
     band: Band | None = None,
 ) -> Refined:
@@ -94,8 +102,10 @@ def refine_block(
     band: the band of the seeds, if already computed.
     share: the fraction of the run done when this block begins and when it ends, for the progress.
     """
-    seeds = scope.seeds
-    probabilities = seed_probabilities(ops, seeds, count) if with_probabilities else None
+    ops, params, stages, seeds = context.ops, context.params, context.stages, scope.seeds
+    probabilities = None
+    if context.with_probabilities:
+        probabilities = seed_probabilities(ops, seeds, context.count)
     band = ops.band(seeds) if band is None else band
     if band.size == 0:
         return Refined(seeds, probabilities, Tally())
@@ -109,9 +119,9 @@ def refine_block(
             side = _side_for_many(ops, scope, band, component, sharing)
     evidence, parts = None, []
     if side == max(scope.core.shape):
-        if model is not None:
+        if context.model is not None:
             with stages.timed("evidence"):
-                evidence = model.evidence(band, scope.image, scope.outer)
+                evidence = context.model.evidence(band, scope.image, scope.outer)
         with stages.timed("graph"):
             parts = regions(ops, band, seeds, evidence, sharing, component)
         if divisible and sum(region.entries for region in parts) > _MOST_ENTRIES:
@@ -119,19 +129,15 @@ def refine_block(
     if side < max(scope.core.shape):
         del band, evidence, parts, component
         # Each part has fewer classes, so fewer right-hand sides.
-        return refine_in_parts(
-            ops, scope, side, count, model, params, statistics, stages, share,
-            with_probabilities,
-        )  # fmt: skip
+        return refine_in_parts(context, scope, side, share)
     core = scope.core.relative_to(scope.outer)
-    unknown = band.size
-    if scope.core != scope.outer:
-        unknown = int(ops.xp.count_nonzero(seeds[core.slices] == 0))
-    tally = Tally(unknown_pixels=unknown)
+    tally = Tally(unknown_pixels=_unknown_pixels(ops, scope, band))
     solved, most = 0.0, 0.0
     for region in parts:
         with stages.timed("graph"):
-            system = assemble(ops, region, scope.features, seeds, params, statistics, evidence)
+            system = assemble(
+                ops, region, scope.features, seeds, params, context.statistics, evidence
+            )
         weight = region.band.size / band.size
         progress = partial(_advance, stages, share, solved, weight)
         with stages.timed("solve"):
@@ -154,6 +160,14 @@ def refine_block(
         with stages.timed("labels"):
             ops.put(band, ops.majority(seeds, band, params.majority), seeds)
     return Refined(seeds, probabilities, tally, most)
+
+
+def _unknown_pixels(ops: Ops, scope: Scope, band: Band) -> int:
+    """Return the number of unknown pixels of the core."""
+    if scope.core == scope.outer:
+        return band.size
+    inside = scope.core.relative_to(scope.outer).slices
+    return int(ops.xp.count_nonzero(scope.seeds[inside] == 0))
 
 
 def _side_for_many(
@@ -184,29 +198,17 @@ def _can_be_divided(ops: Ops, scope: Scope, params: Params) -> bool:
 
 
 def refine_in_parts(
-    ops: Ops,
-    scope: Scope,
-    side: int,
-    count: int,
-    model: EvidenceModel | None,
-    params: Params,
-    statistics: ImageStatistics,
-    stages: Stages,
-    share: tuple[float, float] = (0.0, 1.0),
-    with_probabilities: bool = False,
+    context: BlockContext, scope: Scope, side: int, share: tuple[float, float]
 ) -> Refined:
     """Return the labels of a block, solved in smaller blocks with the given side."""
     labels, probabilities, tally = scope.seeds.copy(), None, Tally()
-    if with_probabilities:
-        probabilities = ops.xp.zeros((count, *labels.shape), np.float32)
+    if context.with_probabilities:
+        probabilities = context.ops.xp.zeros((context.count, *labels.shape), np.float32)
     cores = list(scope.core.divided(side))
     step = (share[1] - share[0]) / len(cores)
     for i, core in enumerate(cores):
-        part = _cut_out(ops, scope, core, params)
-        within = share[0] + i * step, share[0] + (i + 1) * step
-        found = refine_block(
-            ops, part, count, model, params, statistics, stages, within, with_probabilities
-        )
+        part = _cut_out(context.ops, scope, core, context.params)
+        found = refine_block(context, part, (share[0] + i * step, share[0] + (i + 1) * step))
         here, there = core.relative_to(scope.outer).slices, core.relative_to(part.outer).slices
         labels[here] = found.labels[there]
         if probabilities is not None and found.probabilities is not None:

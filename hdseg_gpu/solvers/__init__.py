@@ -1,7 +1,7 @@
 """The solvers' common interface, and the choice between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,10 +35,6 @@ class Solution:
     converged: bool = True
     refined: int = 0  # pixels passed to the direct solver: clusters and whole components
     fallback: str | None = None  # why another solver replaced the one asked for
-
-    def without_potentials(self) -> "Solution":
-        """Return a copy without the arrays."""
-        return replace(self, x=np.empty((len(self.x), 0)), bound=None)
 
 
 class Solver(Protocol):

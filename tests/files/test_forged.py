@@ -359,7 +359,7 @@ def named(tmp_path):
 
     output = tmp_path / "out.npy"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hdseg_gpu.engine.workspace._remove", stop)
+        patch.setattr("hdseg_gpu.engine.workspace.remove_content", stop)
         with pytest.raises(Stop):
             run(output)
     assert output.exists()
