@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plain import either_way, plain
 
-from hdseg_gpu import RefinementWarning, refine
+from hdseg_gpu import RefinementWarning, refine, refine_file
 from hdseg_gpu.core.params import Coarse
 from hdseg_gpu.ops import EVERYWHERE, Places, by_run
 from hdseg_gpu.pipeline.ignored import continued
@@ -163,6 +163,19 @@ def test_254_classes_and_a_wall_fit_into_bytes(refined):
     for labels in (coarse[:, :], np.minimum(coarse, 254), np.minimum(coarse, 253)):
         found = refined(image, labels, ignore_index=0, passes=1)
         np.testing.assert_array_equal(found == 0, enlarged(labels, (96, 96)) == 0)
+
+
+def test_a_file_that_is_refined_at_once_has_the_labels_of_its_array(tmp_path, rng):
+    """Classes beneath ignored pixels reach its seeds and evidence, too."""
+    image, coarse = scene()
+    coarse[rng.random(coarse.shape) < 0.3] = 255
+    np.save(tmp_path / "coarse.npy", coarse)
+    np.save(tmp_path / "image.npy", image)
+    refine_file(
+        tmp_path / "image.npy", tmp_path / "coarse.npy", tmp_path / "labels.npy", ignore_index=255
+    )
+    expected = refine(image, coarse, ignore_index=255)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), expected)
 
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0.1, 0.6, 0.95]))
