@@ -144,7 +144,7 @@ DEATHS = {
         "m.take_name = lambda *a: (old(*a), die())\n"
     ),
     "while its folder is removed": (
-        "import hdseg_gpu.engine.workspace as m\n"
+        "import hdseg_gpu.engine.workspace_content as m\n"
         "old = m.shutil.rmtree\n"
         "def remove(f, **k):\n"
         "    old(f, **k)\n"
@@ -217,7 +217,8 @@ def test_a_foreign_file_is_not_replaced_by_a_resumed_run(inputs, output):
 
 # A child that prints its phase and then waits for a signal.
 WAITING = """\
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 write, said = sys.stderr.write, []
 def waiting(text):
     count = write(text)
