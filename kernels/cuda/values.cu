@@ -149,7 +149,7 @@ HDSEG_EXTREMES(float, f32)
 HDSEG_EXTREMES(double, f64)
 #undef HDSEG_EXTREMES
 
-#define HDSEG_SHARES(T, suffix)                                                                   \
+#define HDSEG_NORMALISE(T, suffix)                                                                \
   extern "C" __global__ void normalise_##suffix(const T* values, int64_t pixels, int64_t classes, \
                                                 int64_t inner, float* found, int64_t stride) {    \
     hdseg::normalise(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);       \
@@ -158,11 +158,11 @@ HDSEG_EXTREMES(double, f64)
                                               int64_t inner, float* found, int64_t stride) {      \
     hdseg::softmax(hdseg::ClassValues<T>{values, pixels, classes, inner}, found, stride);         \
   }
-HDSEG_SHARES(uint8_t, u8)
-HDSEG_SHARES(uint16_t, u16)
-HDSEG_SHARES(float, f32)
-HDSEG_SHARES(double, f64)
-#undef HDSEG_SHARES
+HDSEG_NORMALISE(uint8_t, u8)
+HDSEG_NORMALISE(uint16_t, u16)
+HDSEG_NORMALISE(float, f32)
+HDSEG_NORMALISE(double, f64)
+#undef HDSEG_NORMALISE
 
 // float16 is passed as its bits.
 extern "C" __global__ void stack_extremes_f16(const uint16_t* values, int64_t pixels,

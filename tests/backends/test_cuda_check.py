@@ -31,7 +31,7 @@ DOUBLES = re.compile(
     r"|boundary_detail|upsample_(linear|cubic|classes)|sample_planes"  # weights of samples
     r"|class_evidence"
     r"|nearest_others_in_rows"  # the root of an integer
-    r"|(stack_extremes|shares|softmax)_f64"  # coarse maps in float64
+    r"|(stack_extremes|normalise|softmax)_f64"  # coarse maps in float64
     r")(_(u8|u16|u32|f32|f64|1|3|any))*"
 )
 
