@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         seeds,
         thinning,
     )
+    from hdseg_gpu.compat.random_walker import random_walker
     from hdseg_gpu.core.elements import structuring_elements
     from hdseg_gpu.core.errors import (
         BackendUnavailable,
@@ -45,6 +46,7 @@ __all__ = [
     "create_output",
     "metrics",
     "open_image",
+    "random_walker",
     "refine",
     "refine_file",
     "release_device_memory",
@@ -59,6 +61,7 @@ _HOMES = {
     "release_device_memory": "hdseg_gpu.api",
     "seeds": "hdseg_gpu.api",
     "thinning": "hdseg_gpu.api",
+    "random_walker": "hdseg_gpu.compat.random_walker",
     "structuring_elements": "hdseg_gpu.core.elements",
     "BackendUnavailable": "hdseg_gpu.core.errors",
     "HdsegError": "hdseg_gpu.core.errors",

@@ -13,6 +13,22 @@ class LevelOps(ABC):
     """A `Level`: what it holds, and the next coarser one."""
 
     @abstractmethod
+    def sparse_level(
+        self,
+        row_start: NDArray[np.int32],
+        column: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        row_sum: NDArray[np.float32],
+        diagonal: NDArray[np.float32],
+    ) -> Level:
+        """Return the level with given weights between its entries, at least 0.
+
+        Those of entry i are weight[row_start[i] : row_start[i + 1]], to the entries `column`,
+        ascending; each is there twice. row_sum, (n,), is A 1; diagonal, (n,), is that plus the
+        weights of each row.
+        """
+
+    @abstractmethod
     def diagonal(self, level: Level) -> NDArray[Any]:
         """Return the diagonal (n,)."""
 

@@ -100,6 +100,20 @@ def multigrid(
     return _on_band(ops, system, level, found, tolerance, name)
 
 
+def on_level(
+    ops: Ops, level: Level, b: Columns, tolerance: float, progress: Callable[[float], None]
+) -> tuple[Columns, float]:
+    """Return x with A x = b for the matrix of a level, (m, n) of float64, and an error bound.
+
+    Each potential is within the tolerance by an estimate; components where it is not are solved
+    directly.
+    """
+    hierarchy = Hierarchy.build(ops, level, len(b))
+    run = Iteration(ops, level, b, hierarchy.precondition, first=FIRST_LOOK)
+    found = _by_hierarchy(run, hierarchy, tolerance, progress, certify=False, hand_over=True)
+    return ops.body(found.x), found.error
+
+
 def auto(
     ops: Ops,
     system: System,

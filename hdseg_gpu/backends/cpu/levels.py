@@ -13,6 +13,18 @@ from hdseg_gpu.ops import CsrMatrix, Level
 class CpuLevelOps(CpuKernels):
     """Allocates, calls, returns."""
 
+    def sparse_level(
+        self,
+        row_start: NDArray[np.int32],
+        column: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        row_sum: NDArray[np.float32],
+        diagonal: NDArray[np.float32],
+    ) -> Level:
+        padded = self.zeros(len(row_sum), 2)
+        self.body(padded)[:] = row_sum, 1 / diagonal
+        return SparseLevel(row_start, column, weight, *padded)
+
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, CpuLevel)
         diagonal: NDArray[Any] = 1 / self.body(level.inverse)

@@ -38,6 +38,18 @@ class _Graph:
 class CudaLevelOps(CudaKernels):
     """Allocates, launches, returns; coarsening waits for the sizes of what it makes."""
 
+    def sparse_level(
+        self,
+        row_start: NDArray[np.int32],
+        column: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        row_sum: NDArray[np.float32],
+        diagonal: NDArray[np.float32],
+    ) -> Level:
+        sums, inverse = self.xp.zeros((2, len(row_sum) + 2 * PADDING), np.float32)
+        sums[PADDING:-PADDING], inverse[PADDING:-PADDING] = row_sum, 1 / diagonal
+        return CudaLevel("sparse", (row_start, column, weight, sums), inverse, len(row_sum))
+
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, CudaLevel)
         diagonal: NDArray[Any] = 1 / level.inverse[PADDING:-PADDING]

@@ -14,6 +14,18 @@ from hdseg_gpu.ops import CsrMatrix, Level
 class ReferenceLevelOps(HostOps):
     """The definitions, written down."""
 
+    def sparse_level(
+        self,
+        row_start: NDArray[np.int32],
+        column: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        row_sum: NDArray[np.float32],
+        diagonal: NDArray[np.float32],
+    ) -> Level:
+        off = sparse.csr_array((weight.astype(np.float64), column, row_start))
+        off.resize(len(row_sum), len(row_sum))
+        return Matrix(off, row_sum.astype(np.float64))
+
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, Matrix)
         diagonal: NDArray[Any] = level.row_sum + level.off.sum(axis=1)
