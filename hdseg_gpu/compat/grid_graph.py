@@ -19,7 +19,7 @@ class Contacts(NamedTuple):
 
     entry: NDArray[np.int64]  # (e,) number of the unlabelled pixel
     label: NDArray[Any]  # (e,) of the labelled one
-    weight: NDArray[np.float32]  # (e,)
+    weight: NDArray[Any]  # (e,)
 
 
 class GridGraph(NamedTuple):
@@ -28,9 +28,9 @@ class GridGraph(NamedTuple):
     pixel: NDArray[np.int64]  # (n,) flat indices, ascending
     row_start: NDArray[np.int32]  # (n + 1,)
     column: NDArray[np.int32]
-    weight: NDArray[np.float32]
-    row_sum: NDArray[np.float32]  # (n,) weights to labelled pixels
-    diagonal: NDArray[np.float32]  # (n,) all weights
+    weight: NDArray[Any]
+    row_sum: NDArray[Any]  # (n,) weights to labelled pixels
+    diagonal: NDArray[Any]  # (n,) all weights
     contacts: Contacts
 
 
@@ -42,6 +42,7 @@ class _Grid(NamedTuple):
     number: NDArray[np.int32]  # (pixels,) of unlabelled pixels, -1 of others
     shape: tuple[int, ...]
     scales: Sequence[float]
+    dtype: type[np.floating[Any]]
 
     @property
     def steps(self) -> list[tuple[int, int]]:
@@ -51,21 +52,27 @@ class _Grid(NamedTuple):
 
 
 def grid_graph(
-    xp: Any, image: NDArray[Any], seeds: NDArray[Any], wall: int, scales: Sequence[float]
+    xp: Any,
+    image: NDArray[Any],
+    seeds: NDArray[Any],
+    wall: int,
+    scales: Sequence[float],
+    dtype: type[np.floating[Any]] = np.float32,
 ) -> GridGraph:
     """Return the graph of the pixels with seed 0.
 
     image: (..., C). seeds: label, or `wall` where pixels are excluded. scales: s of each axis;
-    the weight of an edge along it is exp(-s sum_c (I_i - I_j)^2) + 1e-10.
+    the weight of an edge along it is exp(-s sum_c (I_i - I_j)^2) + 1e-10. dtype: of weights.
     """
     flat = seeds.reshape(-1)
     pixel = xp.flatnonzero(flat == 0)
     number = xp.full(flat.size, -1, np.int32)
     number[pixel] = xp.arange(len(pixel), dtype=np.int32)
-    grid = _Grid(xp, image.reshape(-1, image.shape[-1]), flat, wall, number, seeds.shape, scales)
-    parts = [
-        _rows(grid, pixel[first : first + _CHUNK], first) for first in range(0, len(pixel), _CHUNK)
-    ]
+    grid = _Grid(
+        xp, image.reshape(-1, image.shape[-1]), flat, wall, number, seeds.shape, scales, dtype
+    )
+    starts = range(0, max(1, len(pixel)), _CHUNK)
+    parts = [_rows(grid, pixel[first : first + _CHUNK], first) for first in starts]
     linked, column, weight, row_sum, diagonal, entry, label, to_label = (
         xp.concatenate(arrays) for arrays in zip(*parts, strict=True)
     )
@@ -79,8 +86,8 @@ def _rows(grid: _Grid, pixel: NDArray[np.int64], first: int) -> tuple[NDArray[An
     """Return the edges of some unlabelled pixels; first: the number of the first of them."""
     xp, n, steps = grid.xp, len(pixel), grid.steps
     column = xp.full((n, max(1, len(steps))), -1, np.int32)
-    weight = xp.zeros(column.shape, np.float32)
-    row_sum, diagonal = xp.zeros((2, n), np.float32)
+    weight = xp.zeros(column.shape, grid.dtype)
+    row_sum, diagonal = xp.zeros((2, n), grid.dtype)
     contacts = []
     own = grid.values[pixel].astype(np.float64)
     for i, (axis, direction) in enumerate(steps):
@@ -89,7 +96,7 @@ def _rows(grid: _Grid, pixel: NDArray[np.int64], first: int) -> tuple[NDArray[An
         there = along < extent - 1 if direction > 0 else along > 0
         other = xp.where(there, pixel + direction * stride, pixel)
         squares = ((grid.values[other] - own) ** 2).sum(axis=1)
-        edge = (xp.exp(-grid.scales[axis] * squares) + FLOOR).astype(np.float32)
+        edge = (xp.exp(-grid.scales[axis] * squares) + FLOOR).astype(grid.dtype)
         seed = xp.where(there, grid.seeds[other], grid.wall)
         edge[seed == grid.wall] = 0
         column[:, i] = xp.where(seed == 0, grid.number[other], -1)
@@ -100,6 +107,6 @@ def _rows(grid: _Grid, pixel: NDArray[np.int64], first: int) -> tuple[NDArray[An
         contacts.append((hit + first, seed[hit], edge[hit]))
     linked = column >= 0
     ends = [xp.concatenate(arrays) for arrays in zip(*contacts, strict=True)] if contacts else [
-        xp.zeros(0, np.int64), xp.zeros(0, grid.seeds.dtype), xp.zeros(0, np.float32)
+        xp.zeros(0, np.int64), xp.zeros(0, grid.seeds.dtype), xp.zeros(0, grid.dtype)
     ]  # fmt: skip
     return linked.sum(axis=1), column[linked], weight[linked], row_sum, diagonal, *ends

@@ -26,8 +26,8 @@ class Walk(NamedTuple):
 
     ops: Ops
     image: NDArray[Any]  # (..., C)
-    seeds: NDArray[Any]  # label 1 .. count, 0 where unlabelled, the wall where excluded
-    count: int
+    seeds: NDArray[Any]  # label 1 .. labels, 0 where unlabelled, the wall where excluded
+    labels: int
     scales: tuple[float, ...]  # s of each axis, see ``grid_graph``
     tolerance: float  # bound on the error of each potential
     direct: bool = False  # by LU factors
@@ -42,7 +42,7 @@ class Walk(NamedTuple):
 def label_all(walk: Walk, probabilities: NDArray[Any] | None) -> None:
     """Give each unlabelled pixel that a label reaches the likeliest one, in the seeds.
 
-    probabilities: (count, ...), 0 on entry; filled for those pixels.
+    probabilities: (labels, ...), 0 on entry; filled for those pixels.
     """
     if walk.flat:
         _in_the_plane(walk, probabilities)
@@ -91,43 +91,42 @@ def _shared(walk: Walk, columns: int, groups: int) -> float:
 
 
 def _on_a_graph(walk: Walk, probabilities: NDArray[Any] | None) -> None:
-    ops, xp = walk.ops, walk.ops.xp
+    xp = walk.ops.xp
     graph = reached(walk)
     n = len(graph.pixel)
     best, rest = xp.zeros(n), xp.ones(n)
-    label = xp.full(n, walk.count, walk.seeds.dtype)
-    for first in range(1, walk.count, _TOGETHER):
-        group = range(first, min(first + _TOGETHER, walk.count))
+    label = xp.full(n, walk.labels, walk.seeds.dtype)
+    for first in range(1, walk.labels, _TOGETHER):
+        group = range(first, min(first + _TOGETHER, walk.labels))
         for k, potential in zip(group, _potentials(walk, graph, group), strict=True):
             value = xp.clip(potential, 0.0, 1.0)
             rest -= value
             larger = value > best
             label[larger], best = k, xp.maximum(best, value)
             if probabilities is not None:
-                probabilities.reshape(walk.count, -1)[k - 1, graph.pixel] = value
-    label[rest > best] = walk.count
+                probabilities.reshape(walk.labels, -1)[k - 1, graph.pixel] = value
+    label[rest > best] = walk.labels
     if probabilities is not None:
-        probabilities.reshape(walk.count, -1)[-1, graph.pixel] = xp.clip(rest, 0.0, 1.0)
+        probabilities.reshape(walk.labels, -1)[-1, graph.pixel] = xp.clip(rest, 0.0, 1.0)
     walk.seeds.reshape(-1)[graph.pixel] = label
 
 
-def reached(walk: Walk) -> GridGraph:
-    """Return the graph of the unlabelled pixels that labels reach."""
+def reached(walk: Walk, dtype: type[np.floating[Any]] = np.float32) -> GridGraph:
+    """Return the graph of the unlabelled pixels that labels reach; dtype: of its weights."""
     ops, flat, wall = walk.ops, walk.seeds.reshape(-1), wall_of(walk.seeds.dtype)
-    graph = grid_graph(ops.xp, walk.image, walk.seeds, wall, walk.scales)
+    graph = grid_graph(ops.xp, walk.image, walk.seeds, wall, walk.scales, dtype)
     if not bool((flat == wall).any()):  # labels reach all
         return graph
     start, column, sums = ops.fetched(graph.row_start, graph.column, graph.row_sum)
-    matrix = sparse.csr_array(
-        (np.ones(len(column), np.int8), column, start), shape=(len(sums),) * 2
-    )
+    n = len(sums)
+    matrix = sparse.csr_array((np.ones(len(column), np.int8), column, start), shape=(n, n))
     count, component = connected_components(matrix, directed=False)
     dark = np.bincount(component, sums, count)[component] == 0
     if not dark.any():
         return graph
     islands = graph.pixel[ops.xp.asarray(dark)]
     flat[islands] = wall
-    graph = grid_graph(ops.xp, walk.image, walk.seeds, wall, walk.scales)
+    graph = grid_graph(ops.xp, walk.image, walk.seeds, wall, walk.scales, dtype)
     flat[islands] = 0
     return graph
 
@@ -137,14 +136,16 @@ def _potentials(walk: Walk, graph: GridGraph, labels: range) -> NDArray[np.float
     ops, n = walk.ops, len(graph.pixel)
     if walk.direct:
         b = np.stack([ops.host(flux(ops, graph, label)) for label in labels], axis=1)
-        return ops.xp.asarray(corrected(csr_of(ops, graph), ops.host(graph.row_sum), b)[0].T)
+        exact, _ = corrected(csr_of(ops, graph), ops.host(graph.row_sum), b)
+        found: NDArray[np.float64] = ops.xp.asarray(exact.T)
+        return found
     b = ops.zeros(n, len(labels))
     for column, label in zip(ops.body(b), labels, strict=True):
         column[:] = flux(ops, graph, label)
     level = ops.sparse_level(
         graph.row_start, graph.column, graph.weight, graph.row_sum, graph.diagonal
     )
-    x, _ = on_level(ops, level, b, walk.tolerance / walk.count, _quiet)
+    x, _ = on_level(ops, level, b, walk.tolerance / walk.labels, _quiet)
     return x
 
 
@@ -160,12 +161,12 @@ def flux(ops: Ops, graph: GridGraph, label: int) -> NDArray[np.float64]:
 
 def csr_of(ops: Ops, graph: GridGraph) -> CsrMatrix:
     """Return the matrix in host memory, for SciPy."""
-    weight, column, start, diagonal = ops.fetched(
-        graph.weight, graph.column, graph.row_start, graph.diagonal
+    weight, column, start, sums = ops.fetched(
+        graph.weight, graph.column, graph.row_start, graph.row_sum
     )
-    n = len(diagonal)
-    matrix = sparse.csr_array((-weight.astype(np.float64), column, start), shape=(n, n))
-    matrix = sparse.csr_array(matrix + sparse.diags_array(diagonal.astype(np.float64)))
+    n = len(sums)
+    links = sparse.csr_array((weight.astype(np.float64), column, start), shape=(n, n))
+    matrix = sparse.csr_array(sparse.diags_array(links.sum(axis=1) + sums) - links)
     matrix.sort_indices()
     return CsrMatrix(matrix.data, matrix.indices, matrix.indptr)
 

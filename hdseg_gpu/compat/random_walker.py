@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import Home, given_back, home_of, taken_in
 from hdseg_gpu.compat.potentials import Walk, label_all
-from hdseg_gpu.compat.textbook import FEW, by_textbook
+from hdseg_gpu.compat.textbook import FEW, warned_of
 from hdseg_gpu.core.classes import class_dtype, wall_of
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.label_map import occurring, recoded
@@ -59,7 +59,8 @@ def random_walker(
     spacing : sequence of float, optional
         Distance of neighbours along each axis of `labels`. Default: 1.
     prob_tol : float
-        Probabilities outside [-prob_tol, 1 + prob_tol] are warned of.
+        Ours are in [0, 1]. For a few pixels, a warning tells where conjugate gradients, as there,
+        would exceed this range by more than `prob_tol`.
     channel_axis : int, optional
         Axis of the channels of `data`; default: it has none.
 
@@ -120,17 +121,16 @@ def random_walker(
             return _unsolved(ops, marks, place, labels, copy, return_full_prob)
         scales, pixels = _features(ops, image, beta, steps, channel_axis is not None)
         walk = Walk(
-            ops, pixels, numbered.seeds, numbered.count, scales,
+            ops, pixels, numbered.seeds, numbered.largest, scales,
             min(max(0.1 * tol, _FINEST), _COARSEST), mode == "bf",
         )  # fmt: skip
         seeded = numbered.seeds != 0
         probabilities = _of_seeds(walk) if return_full_prob else None
         unlabelled = int(seeded.size - ops.xp.count_nonzero(seeded))
-        if unlabelled <= FEW and mode != "bf" and ops.xp is np:
-            notes = by_textbook(walk, mode or "cg_j", tol, prob_tol, probabilities)
-        else:
-            label_all(walk, probabilities)
-            notes = ()
+        notes = list(_of_mode(mode))
+        if unlabelled <= FEW.get(mode or "cg_j", 0) and ops.xp is np:
+            notes += warned_of(walk, mode or "cg_j", tol, prob_tol)
+        label_all(walk, probabilities)
         left = (walk.seeds == 0) & ~seeded  # what no label reaches
         islands = int(ops.xp.count_nonzero(left))
         if islands and not copy:
@@ -143,7 +143,7 @@ def random_walker(
             marks = marks.copy()
             marks[left] = -1
             return _unsolved(ops, marks, place, labels, copy, return_full_prob)
-        for note in (*_of_mode(mode), *notes):
+        for note in notes:
             _warn(note)
         if probabilities is not None:
             return given_back(ops, probabilities, place)
@@ -151,10 +151,10 @@ def random_walker(
 
 
 class _Numbered(NamedTuple):
-    """Labels as numbers: 1..count, 0 where unlabelled, the wall where negative."""
+    """Labels as numbers: 1..largest, 0 where unlabelled, the wall where negative."""
 
     seeds: NDArray[Any]
-    count: int
+    largest: int
     values: NDArray[Any]  # all that occur, ascending, in host memory
 
     def named(self, ops: Ops, marks: NDArray[Any]) -> NDArray[Any]:
@@ -238,7 +238,7 @@ def _native(ops: Ops, name: str, array: Any) -> Any:
 
 
 def _numbered(ops: Ops, marks: NDArray[Any]) -> _Numbered | None:
-    """Number the labels; return None if no pixel is unlabelled."""
+    """Return the labels as numbers, None if no pixel is unlabelled."""
     whole = marks
     if marks.dtype.kind == "f":
         if not bool(ops.xp.isfinite(marks).all()):
@@ -296,9 +296,9 @@ def _features(
 def _of_seeds(walk: Walk) -> NDArray[np.float64]:
     """Return probabilities (K, ...): 1 where a pixel has the label, else 0."""
     xp, flat = walk.ops.xp, walk.seeds.reshape(-1)
-    found: NDArray[np.float64] = xp.zeros((walk.count, *walk.seeds.shape))
+    found: NDArray[np.float64] = xp.zeros((walk.labels, *walk.seeds.shape))
     known = xp.flatnonzero((flat > 0) & (flat != wall_of(flat.dtype)))
-    found.reshape(walk.count, -1)[flat[known].astype(np.int64) - 1, known] = 1
+    found.reshape(walk.labels, -1)[flat[known].astype(np.int64) - 1, known] = 1
     return found
 
 
@@ -307,8 +307,8 @@ def _unsolved(ops: Ops, marks: Any, place: Home, labels: Any, copy: bool, full: 
     if not full:
         return given_back(ops, marks.copy(), place) if copy else labels
     shape = marks.shape if marks.ndim > _SPATIAL[0] else (*marks.shape, 1)
-    values = occurring("labels", [marks.reshape(len(marks), -1)], ops)
-    masks = [(marks == value).reshape(shape) for value in values[values > 0]]
+    values = ops.host(ops.xp.unique(marks))
+    masks = [(marks == value).reshape(shape) for value in values[values > 0].tolist()]
     return given_back(ops, ops.xp.concatenate(masks, axis=-1), place)
 
 
