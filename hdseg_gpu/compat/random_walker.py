@@ -131,23 +131,22 @@ def random_walker(
         if unlabelled <= FEW.get(mode or "cg_j", 0) and ops.xp is np:
             notes += warned_of(walk, mode or "cg_j", tol, prob_tol)
         label_all(walk, probabilities)
-        left = (walk.seeds == 0) & ~seeded  # what no label reaches
-        islands = int(ops.xp.count_nonzero(left))
-        if islands and not copy:
-            labels[_like(ops, left, place)] = -1
-        if islands == unlabelled:
+        lost = walk.seeds == 0  # no label reaches them
+        missing = int(ops.xp.count_nonzero(lost))
+        found = numbered.named(ops, marks) if probabilities is None else probabilities
+        if missing and not copy:
+            labels[given_back(ops, lost, place)] = -1
+        if missing == unlabelled:
             _warn(
                 "All unlabeled pixels are isolated, they could not be determined by the random "
                 "walker algorithm."
             )
             marks = marks.copy()
-            marks[left] = -1
+            marks[lost] = -1
             return _unsolved(ops, marks, place, labels, copy, return_full_prob)
         for note in notes:
             _warn(note)
-        if probabilities is not None:
-            return given_back(ops, probabilities, place)
-        return given_back(ops, numbered.named(ops, marks), place)
+        return given_back(ops, found, place)
 
 
 class _Numbered(NamedTuple):
@@ -273,15 +272,15 @@ def _features(
     image = _native(ops, "data", data)
     image = image if multichannel else image[..., np.newaxis]
     kind, size = image.dtype.kind, image.dtype.itemsize
-    unit = 1.0  # converts to the values that img_as_float returns
-    if kind == "u":
+    unit = 1.0  # converts to the values that scikit-image's img_as_float returns
+    if kind in "iu":
         unit = 1.0 / float(np.iinfo(image.dtype).max)
-    elif kind == "i":
-        unit = 2.0 / (2.0 ** (8 * size) - 1)
     elif kind not in "fb":
         raise InvalidInput(f"data have the dtype {image.dtype}; pass integers or floats.")
     if image.dtype.name not in IMAGE_DTYPES:
         image = image.astype(np.float32 if size <= np.dtype(np.float16).itemsize else np.float64)
+    if kind == "i":
+        image = ops.xp.maximum(image, -1 / unit)  # -128 counts as -127
     if image.dtype.kind == "f":
         lowest, highest = ops.extremes(image)
         require_finite("data", image, lowest, highest)
@@ -310,10 +309,6 @@ def _unsolved(ops: Ops, marks: Any, place: Home, labels: Any, copy: bool, full: 
     values = ops.host(ops.xp.unique(marks))
     masks = [(marks == value).reshape(shape) for value in values[values > 0].tolist()]
     return given_back(ops, ops.xp.concatenate(masks, axis=-1), place)
-
-
-def _like(ops: Ops, mask: Any, place: Home) -> Any:
-    return given_back(ops, mask, place)
 
 
 def _of_mode(mode: str | None) -> tuple[str, ...]:

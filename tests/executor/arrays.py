@@ -14,7 +14,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 # The functions of cupy that are used, and nothing else.
 _FUNCTIONS = """
     arange argsort array asarray ascontiguousarray bincount broadcast_to ceil clip concatenate
-    count_nonzero copyto cumsum diff divide divmod empty empty_like expand_dims flatnonzero
+    count_nonzero copyto cumsum diff divide divmod empty empty_like exp expand_dims flatnonzero
     floor full full_like isfinite lexsort log1p maximum minimum moveaxis nonzero ones ones_like
     searchsorted sort sqrt stack subtract take tanh unique where zeros zeros_like abs
 """
