@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         seeds,
         thinning,
     )
+    from hdseg_gpu.compat.morphology import hit_or_miss, thin
     from hdseg_gpu.compat.random_walker import random_walker
     from hdseg_gpu.core.elements import structuring_elements
     from hdseg_gpu.core.errors import (
@@ -44,6 +45,7 @@ __all__ = [
     "Window",
     "available_backends",
     "create_output",
+    "hit_or_miss",
     "metrics",
     "open_image",
     "random_walker",
@@ -52,6 +54,7 @@ __all__ = [
     "release_device_memory",
     "seeds",
     "structuring_elements",
+    "thin",
     "thinning",
 ]
 
@@ -61,6 +64,8 @@ _HOMES = {
     "release_device_memory": "hdseg_gpu.api",
     "seeds": "hdseg_gpu.api",
     "thinning": "hdseg_gpu.api",
+    "hit_or_miss": "hdseg_gpu.compat.morphology",
+    "thin": "hdseg_gpu.compat.morphology",
     "random_walker": "hdseg_gpu.compat.random_walker",
     "structuring_elements": "hdseg_gpu.core.elements",
     "BackendUnavailable": "hdseg_gpu.core.errors",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import Home, given_back, home_of, taken_in
+from hdseg_gpu.compat.arrays import is_dask, is_tensor, require_array
 from hdseg_gpu.compat.potentials import Walk, label_all
 from hdseg_gpu.compat.textbook import FEW, warned_of
 from hdseg_gpu.core.classes import class_dtype, wall_of
@@ -76,7 +77,7 @@ def random_walker(
     ValueError
         As there; also for data with NaN or infinity.
     TypeError
-        An argument is no array of NumPy, CuPy, torch or Dask.
+        An argument is no array of NumPy, CuPy, torch or Dask (2-D).
 
     Notes
     -----
@@ -99,14 +100,13 @@ def random_walker(
         raise ValueError(
             f"{mode} is not a valid mode. Valid modes are 'cg_mg', 'cg', 'cg_j', 'bf', and None"
         )
-    for name, array in (("data", data), ("labels", labels)):
-        _require_array(name, array)
-    if _is_dask(labels) or _is_dask(data):
+    if is_dask(labels) or is_dask(data):
         from hdseg_gpu.compat.lazy import later
 
         return later(random_walker, data, labels, beta=beta, mode=mode, tol=tol, copy=copy,
                      return_full_prob=return_full_prob, spacing=spacing, prob_tol=prob_tol,
                      channel_axis=channel_axis)  # fmt: skip
+    data, labels = require_array("data", data), require_array("labels", labels)
     image, steps = _checked(data, labels, spacing, channel_axis)
     home, place = home_of(data), home_of(labels)
     ops = backends.select("auto" if home.on_device else "cpu", home)
@@ -169,26 +169,6 @@ class _Numbered(NamedTuple):
         return found
 
 
-def _require_array(name: str, array: Any) -> None:
-    """Raise TypeError unless it is an array that is supported."""
-    kind = type(array)
-    known = isinstance(array, np.ndarray | np.generic) or _is_dask(array)
-    if known or hasattr(array, "__cuda_array_interface__") or _is_tensor(array):
-        return
-    raise TypeError(
-        f"{name} is a {kind.__module__}.{kind.__qualname__}; pass an array of NumPy, CuPy, torch "
-        "or Dask."
-    )
-
-
-def _is_dask(array: Any) -> bool:
-    return type(array).__module__.partition(".")[0] == "dask"
-
-
-def _is_tensor(array: Any) -> bool:
-    return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(array).__mro__)
-
-
 def _checked(
     data: Any, labels: Any, spacing: Sequence[float] | None, channel_axis: int | None
 ) -> tuple[Any, tuple[float, ...]]:
@@ -212,7 +192,7 @@ def _checked(
         if len(shape) - 1 not in _SPATIAL:
             raise ValueError("For multichannel input, data must have 3 or 4 dimensions.")
         axis = axis_of("channel_axis", channel_axis, len(shape))
-        data = data.permute(*_last(axis, len(shape))) if _is_tensor(data) else data.transpose(
+        data = data.permute(*_last(axis, len(shape))) if is_tensor(data) else data.transpose(
             *_last(axis, len(shape))
         )  # fmt: skip
         shape = tuple(data.shape)[:-1]

@@ -13,6 +13,17 @@ class MaskOps(ABC):
     """Sets of pixels, and labels that a neighbourhood decides."""
 
     @abstractmethod
+    def pack(self, mask: Mask) -> NDArray[np.uint64]:
+        """Return where (H, W) is not 0 as a plane of bits, (H, ceil(W / 64)).
+
+        Pixel x is bit x % 64 of word x // 64; unused bits are 0.
+        """
+
+    @abstractmethod
+    def unpack(self, plane: NDArray[np.uint64], width: int) -> NDArray[np.bool_]:
+        """Return the pixels of a plane of bits, (H, W)."""
+
+    @abstractmethod
     def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
         """Thin (H, W) by all elements in order, `passes` times; the border repeats its pixels.
 

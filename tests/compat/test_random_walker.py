@@ -391,5 +391,5 @@ class Foreign:
 @pytest.mark.parametrize("value", [Foreign(), [[0.0, 1.0]], None])
 def test_other_arrays(value):
     for arrays in ((value, LABELS), (IMAGE, value)):
-        with pytest.raises(TypeError, match="pass an array of NumPy, CuPy, torch or Dask"):
+        with pytest.raises(TypeError, match="pass an array of NumPy, CuPy or torch"):
             random_walker(*arrays)

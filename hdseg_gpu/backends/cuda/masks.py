@@ -51,6 +51,22 @@ class CudaMaskOps(CudaKernels):
         )  # fmt: skip
         return found  # type: ignore[no-any-return]
 
+    def pack(self, mask: Mask) -> NDArray[np.uint64]:
+        height, width = mask.shape
+        plane = self._planes(1, height, width)
+        self._each_piece("pack_bytes", plane, mask, height, width, plane)
+        found: NDArray[np.uint64] = plane[0]
+        if width % _WORD:  # the kernel repeats the last pixel there
+            found[:, -1] &= np.uint64((1 << width % _WORD) - 1)
+        return found
+
+    def unpack(self, plane: NDArray[np.uint64], width: int) -> NDArray[np.bool_]:
+        mask = self.xp.ones((len(plane), width), np.bool_)
+        found: NDArray[np.bool_] = self.xp.empty_like(mask)
+        planes = self.xp.ascontiguousarray(plane)[np.newaxis]
+        self._each_piece("unpack_bytes", planes, mask, len(plane), width, planes, found)
+        return found
+
     def thinning(self, mask: Mask, elements: NDArray[np.int8], passes: int) -> Mask:
         height, width = mask.shape
         plane = self._planes(1, height, width)

@@ -1,0 +1,303 @@
+"""``thin`` of scikit-image and ``binary_hit_or_miss`` of SciPy, on planes of bits."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdseg_gpu import backends
+from hdseg_gpu.backends.interop import given_back, home_of, taken_in
+from hdseg_gpu.compat.arrays import require_array
+from hdseg_gpu.compat.bitplanes import WORD, Plane, framed, shifted
+from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.ops import Ops
+
+_PLANE = 2  # dimensions
+_CROSS = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+_CHUNK = 1 << 15  # words computed together, so that they stay in the cache
+
+
+def thin(image: Any, max_num_iter: int | None = None) -> Any:
+    """Thin a mask to lines of one pixel, as ``skimage.morphology.thin`` does.
+
+    Parameters
+    ----------
+    image : array, shape (M, N)
+        The set: where it is not 0.
+    max_num_iter : int, optional
+        Iterations at most. Default, or 0: until nothing changes.
+
+    Returns
+    -------
+    array of bool, shape (M, N)
+        Of the array type of `image`, on its device.
+
+    Raises
+    ------
+    ValueError
+        `image` does not have two dimensions.
+    TypeError
+        `image` is no array of NumPy, CuPy or torch.
+
+    Notes
+    -----
+    Pixels outside the image are 0. Source: Guo & Hall, Parallel thinning with two-subiteration
+    algorithms, Comm. ACM 1989.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> square = np.zeros((5, 7), bool)
+    >>> square[1:4, 1:6] = True
+    >>> hdseg_gpu.thin(square).astype(int)
+    array([[0, 0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0],
+           [0, 1, 1, 1, 1, 1, 0],
+           [0, 0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0]])
+    """
+    image = require_array("image", image)
+    if image.ndim != _PLANE:
+        raise ValueError("The parameter `image` must be a 2-dimensional array")
+    home = home_of(image)
+    ops = backends.select("auto" if home.on_device else "cpu", home)
+    with ops.here():
+        mask = _mask(ops, "image", image)
+        if 0 in mask.shape:
+            return given_back(ops, mask, home)
+        plane = ops.pack(mask)
+        rounds = 0
+        while not max_num_iter or rounds < max_num_iter:
+            before = plane
+            for opposite in (False, True):
+                plane = _without_borders(ops.xp, plane, opposite)
+            if not bool((plane != before).any()):
+                break
+            rounds += 1
+        return given_back(ops, ops.unpack(plane, mask.shape[1]), home)
+
+
+def hit_or_miss(
+    input: Any,
+    structure1: Any = None,
+    structure2: Any = None,
+    output: Any = None,
+    origin1: int | Sequence[int] = 0,
+    origin2: int | Sequence[int] | None = None,
+    *,
+    axes: int | Sequence[int] | None = None,
+) -> Any:
+    """Find a pattern in a mask, as ``scipy.ndimage.binary_hit_or_miss`` does.
+
+    Parameters
+    ----------
+    input : array, shape (M, N)
+        The set: where it is not 0. Arrays of other dimensions are passed on to SciPy, or to
+        cupyx.scipy if they are CuPy's.
+    structure1 : array, optional
+        Pixels that have to be in the set. Default: a cross of 3 x 3.
+    structure2 : array, optional
+        Pixels that have to be outside of it. Default: those not in `structure1`.
+    output : array, optional
+        Array for the result, of the shape of `input`.
+    origin1, origin2 : int or two ints
+        Offsets of the centres of the structures; `origin2` is `origin1` by default.
+    axes : int or ints, optional
+        Axes of the structures. Default: all. Others than all are passed on.
+
+    Returns
+    -------
+    array of bool, shape (M, N), or None
+        Of the array type of `input`, on its device; None if there is an output array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; ValueError also if an origin is outside of its structure.
+
+    Notes
+    -----
+    (X eroded by B1) and (complement of X eroded by B2). Pixels outside the image are not in the
+    set. Source: Gonzalez & Woods, Digital Image Processing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> mask = np.zeros((3, 6), int)
+    >>> mask[:, 2] = 1
+    >>> hdseg_gpu.hit_or_miss(mask, [[0, 1, 0]], [[1, 0, 1]]).astype(int)
+    array([[0, 0, 1, 0, 0, 0],
+           [0, 0, 1, 0, 0, 0],
+           [0, 0, 1, 0, 0, 0]])
+    """
+    array = require_array("input", input, also=(list, tuple))
+    pattern = _pattern(array, structure1, structure2, origin1, origin2, axes)
+    home = home_of(array)
+    if pattern is None or not _fits(output, array):
+        return _module_of(array).binary_hit_or_miss(
+            array, structure1, structure2, output, origin1, origin2, axes=axes
+        )
+    ops = backends.select("auto" if home.on_device else "cpu", home)
+    with ops.here():
+        mask = _mask(ops, "input", array)
+        plane = _matched(ops.xp, ops.pack(mask), pattern)
+        result: Any = given_back(ops, ops.unpack(plane, mask.shape[1]), home)
+    if output is None or isinstance(output, type | str | np.dtype):
+        return result
+    output[...] = result
+    return None
+
+
+class _Pattern(NamedTuple):
+    """Offsets, rows and columns, of the pixels that are in the set, and outside of it."""
+
+    inside: list[tuple[int, int]]
+    outside: list[tuple[int, int]]
+
+
+def _mask(ops: Ops, name: str, array: Any) -> Any:
+    """Return where an array is not 0, contiguous on the backend."""
+    found = ops.xp.asarray(taken_in(ops, name, array))
+    if found.dtype != np.bool_:
+        found = found != 0
+    return ops.xp.ascontiguousarray(found)
+
+
+def _without_borders(xp: Any, plane: Plane, opposite: bool) -> Plane:
+    """Return the set after one sub-iteration: of the south-east borders, or of the opposite."""
+    height, words = plane.shape
+    frame = framed(xp, plane, 1, 1, 1, 1)
+    found: Plane = xp.empty_like(plane)
+    rows = max(1, _CHUNK // words)
+    for top in range(0, height, rows):
+        part = frame[top : min(top + rows, height) + 2]
+        found[top : top + rows] = part[1:-1, 1:-1] & ~_removed(part, words, opposite)
+    return found
+
+
+def _removed(frame: Plane, words: int, opposite: bool) -> Plane:
+    """Return which pixels the conditions G1 to G3 of Guo and Hall remove."""
+    west, middle, east = (shifted(frame, 1, words, columns) for columns in (-1, 0, 1))
+    x = [
+        east[1:-1], east[:-2], middle[:-2], west[:-2], west[1:-1], west[2:], middle[2:], east[2:],
+    ]  # fmt: skip
+    if opposite:
+        x = x[4:] + x[:4]
+    # G1: one connected piece of the set around the pixel.
+    b = [~x[i] & (x[i + 1] | x[(i + 2) % 8]) for i in range(0, 8, 2)]
+    one = ((b[0] ^ b[1]) & ~(b[2] | b[3])) | ((b[2] ^ b[3]) & ~(b[0] | b[1]))
+    # G2: two or three pairs of neighbours have a member, by the pairing with fewer of them.
+    first = [x[i] | x[i + 1] for i in range(0, 8, 2)]
+    second = [x[i + 1] | x[(i + 2) % 8] for i in range(0, 8, 2)]
+    some = _two(first) & _two(second) & ~(_all(first) & _all(second))
+    # G3: on the border of this sub-iteration.
+    removed: Plane = one & some & ~((x[1] | x[2] | ~x[7]) & x[0])
+    return removed
+
+
+def _two(a: Sequence[Any]) -> Plane:
+    """Return where at least two of four are set."""
+    found: Plane = (a[0] & a[1]) | (a[2] & a[3]) | ((a[0] | a[1]) & (a[2] | a[3]))
+    return found
+
+
+def _all(a: Sequence[Any]) -> Plane:
+    found: Plane = a[0] & a[1] & a[2] & a[3]
+    return found
+
+
+def _pattern(
+    array: Any, structure1: Any, structure2: Any, origin1: Any, origin2: Any, axes: Any
+) -> _Pattern | None:
+    """Return the pattern, None if the call is for SciPy: other dimensions, or an error."""
+    odd = axes is not None and tuple(np.atleast_1d(axes).tolist()) != (0, 1)
+    if odd or array.ndim != _PLANE or 0 in array.shape or "complex" in str(array.dtype):
+        return None
+    hit = _structure(_CROSS if structure1 is None else structure1)
+    miss = None if hit is None else _structure(~hit if structure2 is None else structure2)
+    if hit is None or miss is None:
+        return None
+    first, second = _centre(hit, origin1), _centre(miss, origin1 if origin2 is None else origin2)
+    if first is None or second is None:
+        return None
+    return _Pattern(_offsets(hit, first), _offsets(miss, second))
+
+
+def _structure(value: Any) -> NDArray[np.bool_] | None:
+    found = np.asarray(value.get() if hasattr(value, "get") else value)
+    if found.ndim != _PLANE or found.size == 0 or found.dtype.kind not in "biuf":
+        return None
+    return found.astype(np.bool_)
+
+
+def _centre(structure: NDArray[np.bool_], origin: Any) -> tuple[int, int] | None:
+    """Return the pixel of a structure that is put on each pixel, None if the origin is no pair."""
+    values = [origin] * _PLANE if np.ndim(origin) == 0 else list(origin)
+    if len(values) != _PLANE or not all(isinstance(v, int | np.integer) for v in values):
+        return None
+    y, x = (size // 2 + int(v) for size, v in zip(structure.shape, values, strict=True))
+    if not (0 <= y < structure.shape[0] and 0 <= x < structure.shape[1]):
+        # SciPy would read other memory.
+        raise InvalidInput(
+            f"the origin {origin} is outside of a structure of shape {structure.shape}; pass one "
+            "within it."
+        )
+    return y, x
+
+
+def _offsets(structure: NDArray[np.bool_], centre: Sequence[int]) -> list[tuple[int, int]]:
+    return [(int(y) - centre[0], int(x) - centre[1]) for y, x in np.argwhere(structure)]
+
+
+def _matched(xp: Any, plane: Plane, pattern: _Pattern) -> Plane:
+    """Return where the pattern is found."""
+    height, words = plane.shape
+    every = [*pattern.inside, *pattern.outside]
+    above, below = (max([0, *(sign * y for y, _ in every)]) for sign in (-1, 1))
+    reach = max([0, *(abs(x) for _, x in every)])
+    side = -(-reach // WORD) + 1
+    frame = framed(xp, plane, above, below, side, side)
+    found: Plane = xp.empty_like(plane)
+    rows = max(1, _CHUNK // words)
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        part = frame[top : top + above + count + below]
+        found[top : top + count] = _in_rows(xp, part, words, side, above, count, pattern)
+    return found
+
+
+def _in_rows(
+    xp: Any, part: Plane, words: int, side: int, above: int, count: int, pattern: _Pattern
+) -> Plane:
+    found: Plane = xp.full((count, words), ~np.uint64(0), np.uint64)
+    for column in sorted({x for _, x in (*pattern.inside, *pattern.outside)}):
+        moved = shifted(part, side, words, column)
+        for y in _rows_of(pattern.inside, column):
+            found &= moved[above + y : above + y + count]
+        for y in _rows_of(pattern.outside, column):
+            found &= ~moved[above + y : above + y + count]
+    return found
+
+
+def _rows_of(offsets: list[tuple[int, int]], column: int) -> Iterator[int]:
+    return (y for y, x in offsets if x == column)
+
+
+def _fits(output: Any, array: Any) -> bool:
+    """Return whether a result can be written as SciPy does; else it raises the error."""
+    if output is None or isinstance(output, type | str | np.dtype):
+        return True
+    same = getattr(output, "shape", None) == array.shape
+    return same and not str(getattr(output, "dtype", "complex")).startswith("complex")
+
+
+def _module_of(array: Any) -> Any:
+    """Return SciPy's or CuPy's functions of images."""
+    if home_of(array).on_device:
+        from cupyx.scipy import ndimage
+    else:
+        from scipy import ndimage
+    return ndimage
