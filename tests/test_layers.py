@@ -21,6 +21,7 @@ ROOMS = {
     "pipeline": ({"core", "ops", "solvers", "pipeline"}, set()),
     "io": ({"core", "io"}, set()),
     "metrics": ({"core", "metrics"}, set()),
+    "compat": ({"core", "ops", "backends", "pipeline", "solvers", "compat"}, set()),
     "pictures": (set(), set()),
     "executors": ({"core", "io", "executors"}, set()),
     "engine": ({"core", "ops", "backends", "io", "pipeline", "executors", "engine"}, set()),
@@ -32,7 +33,7 @@ ROOMS = {
         | {"cli"},
         {"typer", "rich"},
     ),
-    "__init__": ({"core", "io", "api", "files", "metrics"}, set()),
+    "__init__": ({"core", "io", "api", "files", "metrics", "compat"}, set()),
 }
 # A library has one home.
 HOMES = {
@@ -47,6 +48,10 @@ HOMES = {
     "backends/reference/levels.py": {"scipy"},
     "backends/reference/masks.py": {"scipy"},
     "backends/reference/matrix.py": {"scipy"},
+    "compat/lazy.py": {"dask"},
+    "compat/morphology.py": {"scipy", "cupyx"},
+    "compat/potentials.py": {"scipy"},
+    "compat/textbook.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
     "io/png_jpeg.py": {"PIL"},

@@ -54,7 +54,7 @@ def thin(image: Any, max_num_iter: int | None = None) -> Any:
     >>> hdseg_gpu.thin(square).astype(int)
     array([[0, 0, 0, 0, 0, 0, 0],
            [0, 0, 0, 0, 0, 0, 0],
-           [0, 1, 1, 1, 1, 1, 0],
+           [0, 0, 1, 1, 1, 0, 0],
            [0, 0, 0, 0, 0, 0, 0],
            [0, 0, 0, 0, 0, 0, 0]])
     """
