@@ -1,6 +1,7 @@
 """``thin`` of scikit-image and ``binary_hit_or_miss`` of SciPy, on planes of bits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,9 +138,8 @@ def hit_or_miss(
     pattern = _pattern(array, structure1, structure2, origin1, origin2, axes)
     home = home_of(array)
     if pattern is None or not _fits(output, array):
-        return _module_of(array).binary_hit_or_miss(
-            array, structure1, structure2, output, origin1, origin2, axes=axes
-        )
+        original = passed_on(on_device=home.on_device)
+        return original(array, structure1, structure2, output, origin1, origin2, axes=axes)
     ops = backends.select("auto" if home.on_device else "cpu", home)
     with ops.here():
         mask = _mask(ops, "input", array)
@@ -294,10 +294,18 @@ def _fits(output: Any, array: Any) -> bool:
     return same and not str(getattr(output, "dtype", "complex")).startswith("complex")
 
 
-def _module_of(array: Any) -> Any:
-    """Return SciPy's or CuPy's functions of images."""
-    if home_of(array).on_device:
-        from cupyx.scipy import ndimage
+@cache
+def passed_on(*, on_device: bool) -> Callable[..., Any]:
+    """Return the function of CuPy or SciPy: the one that was there when it was first asked for.
+
+    It may be replaced by ``hit_or_miss`` later.
+    """
+    if on_device:
+        from cupyx.scipy.ndimage import binary_hit_or_miss
     else:
-        from scipy import ndimage
-    return ndimage
+        from scipy.ndimage import binary_hit_or_miss
+    found: Callable[..., Any] = binary_hit_or_miss
+    return found
+
+
+passed_on(on_device=False)
