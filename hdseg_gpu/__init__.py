@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import hdseg_gpu.accelerate as accelerate  # noqa: PLR0402
     import hdseg_gpu.metrics as metrics  # noqa: PLR0402 - mypy does not find itself otherwise
     from hdseg_gpu.api import (
         available_backends,
@@ -43,6 +44,7 @@ __all__ = [
     "Report",
     "Unfinished",
     "Window",
+    "accelerate",
     "available_backends",
     "create_output",
     "hit_or_miss",
@@ -87,8 +89,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
-    elif name == "metrics":
-        value = import_module("hdseg_gpu.metrics")
+    elif name in ("accelerate", "metrics"):
+        value = import_module(f"hdseg_gpu.{name}")
     elif name == "__version__":
         from importlib.metadata import version
 

@@ -33,7 +33,8 @@ ROOMS = {
         | {"cli"},
         {"typer", "rich"},
     ),
-    "__init__": ({"core", "io", "api", "files", "metrics", "compat"}, set()),
+    "accelerate": ({"compat"}, set()),
+    "__init__": ({"core", "io", "api", "files", "metrics", "compat", "accelerate"}, set()),
 }
 # A library has one home.
 HOMES = {

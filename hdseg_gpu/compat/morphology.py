@@ -11,7 +11,6 @@ from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import given_back, home_of, taken_in
 from hdseg_gpu.compat.arrays import require_array
 from hdseg_gpu.compat.bitplanes import WORD, Plane, framed, shifted
-from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.ops import Ops
 
 _PLANE = 2  # dimensions
@@ -241,7 +240,7 @@ def _centre(structure: NDArray[np.bool_], origin: Any) -> tuple[int, int] | None
     y, x = (size // 2 + int(v) for size, v in zip(structure.shape, values, strict=True))
     if not (0 <= y < structure.shape[0] and 0 <= x < structure.shape[1]):
         # SciPy would read other memory.
-        raise InvalidInput(
+        raise ValueError(
             f"the origin {origin} is outside of a structure of shape {structure.shape}; pass one "
             "within it."
         )
