@@ -15,7 +15,7 @@ from fuzz.reads import Place
 from hdseg_gpu import Window, metrics
 
 _REFINE = ("method", "scale", "passes", "elements", "unsure", "prune", "beta", "gamma",
-           "interpolation", "median", "ignore_index", "alpha", "backend", "solver", "tol",
+           "interpolation", "majority", "ignore_index", "alpha", "backend", "solver", "tol",
            "class_axis", "channel_axis", "max_device_memory", "return_probabilities",
            "return_report")  # fmt: skip
 _FILE = (*(n for n in _REFINE if n not in ("channel_axis", "return_probabilities",

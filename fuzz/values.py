@@ -29,7 +29,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "beta": (0, 0.0, 1e-9, 1.0, 130, 1000.0, 1e12),
     "gamma": (0, 0.0, 1e-30, 1e-6, 0.1, 1, 1e12),
     "interpolation": ("nearest", "linear", "cubic"),
-    "median": (1, 3, 7, 15),
+    "majority": (1, 3, 7, 15),
     "ignore_index": (False, -1, 0, 1, 255, np.int64(1)),
     "alpha": (True, False),
     "backend": ("cpu", "cpu", "auto", "reference"),

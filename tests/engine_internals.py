@@ -1,6 +1,7 @@
 """The package's internals that tests of the engine use, imported in one place."""
 
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import hdseg_gpu.files  # noqa: F401  (loads all modules of the engine)
 from hdseg_gpu.backends import load
 from hdseg_gpu.core.elements import structuring_elements as elements_of
 from hdseg_gpu.core.memory import budget_of
+from hdseg_gpu.core.options import usual
 from hdseg_gpu.core.params import Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import all_of, whole
@@ -136,14 +138,18 @@ def record_evidence(monkeypatch, shape):
     return found
 
 
+def params(**options):
+    """Return options of a run: some given, all others as usual."""
+    names = [each.name for each in fields(Params) if each.name != "elements"]
+    given = {name: usual(name) for name in names if usual(name) is not None}
+    given |= {"elements": elements_of("3x3"), "edges": "intensity", **options}
+    return Params(**given)
+
+
 def planned_bytes(tile, shape, scale, image, unknown):
     """Return what the plan has for one tile of a doubted map, of which so much is unknown."""
-    params = Params(
-        elements=elements_of("3x3"), passes=round(12 * scale), scale=scale, edges="intensity",
-        beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
-        majority=3,
-    )  # fmt: skip
-    need = Need(shape, image.shape[2], image.itemsize, 1, params, doubtful=True)
+    options = params(passes=round(12 * scale), scale=scale)
+    need = Need(shape, image.shape[2], image.itemsize, 1, options, doubtful=True)
     return need.of_tile(tile, unknown)
 
 
@@ -169,11 +175,8 @@ def set_seconds(output, phase, seconds):
 
 def plan_of(workers, budget):
     """Return a plan for tiles of 2048 pixels of a picture of 4096 x 4096."""
-    params = Params(
-        elements=elements_of("3x3"), passes=48, scale=4.0, edges="intensity", beta=1000.0,
-        gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True, majority=3,
-    )  # fmt: skip
-    return Plan(Need((4096, 4096), 3, 1, 1, params, doubtful=True), 2048, workers, budget)
+    options = params(passes=48, scale=4.0)
+    return Plan(Need((4096, 4096), 3, 1, 1, options, doubtful=True), 2048, workers, budget)
 
 
 def streamed(coarse, folder, key=None, class_axis=0, ignore_index=None):
@@ -209,13 +212,10 @@ def drawn_by_network(values, folder, ops, shape, scale, strip):
 
     strip: classes in one beside those that it shares with the one before.
     """
-    params = Params(
-        elements=elements_of("3x3"), passes=4, scale=scale, edges="intensity", beta=1000.0,
-        gamma=1.0, interpolation="linear", solver="auto", unsure=0.0, prune=True, majority=3,
-    )  # fmt: skip
+    options = params(passes=4, scale=scale, interpolation="linear")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disk_store, "_STRIP", strip)
         store = disk_store.DiskStore(
-            ops, None, None, values.summary, shape, params, Workspace(folder), 2048, 1, False
+            ops, None, None, values.summary, shape, options, Workspace(folder), 2048, 1, False
         )
         return list(store.drawn())

@@ -12,6 +12,8 @@ from hdseg_gpu.solvers import System
 # Backends whose arrays are NumPy's.
 HOSTS = ("cpu", "reference")
 
+UNPROVEN = {"amg"}  # solvers that return no proven bound of the error
+
 
 class Case(NamedTuple):
     """A band of one backend, its columns, and the potentials by `eliminate`."""

@@ -88,7 +88,7 @@ def write_output(output: Path, labels: Labels, georeference: Georeference | None
     """
     complete = labels.store.workspace.begin_output(output)
     with writing(output):
-        write_as(complete, labels, georeference)
+        write_as(complete, labels, georeference, output)
     return complete
 
 

@@ -2,13 +2,13 @@
 
 from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.coarse_source import open_coarse
-from hdseg_gpu.io.create import Output, create_labels, create_output
+from hdseg_gpu.io.create import Output, check_labels, create_labels, create_output
 from hdseg_gpu.io.open import open_image, open_within
 from hdseg_gpu.io.paths import check_output
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.read import read_coarse, read_image, read_labels
 from hdseg_gpu.io.source import Georeference, ImageSource, LabelSource
-from hdseg_gpu.io.write import check_labels, note_lost_place, write_labels, write_picture
+from hdseg_gpu.io.write import note_lost_place, write_labels, write_picture
 
 __all__ = [
     "Georeference",

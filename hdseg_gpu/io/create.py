@@ -12,7 +12,7 @@ from hdseg_gpu.core import checks
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
-from hdseg_gpu.io.formats import loaded, suffix_of
+from hdseg_gpu.io.formats import format_of, loaded, suffix_of
 from hdseg_gpu.io.own import make_folder
 from hdseg_gpu.io.paths import (
     check_output,
@@ -37,17 +37,56 @@ def create_labels(
         try:
             make_folder(folder)
             complete = folder / f"output{suffix_of(path)}"
-            write_as(complete, labels, georeference)
+            write_as(complete, labels, georeference, path)
             take_name(complete, path, overwrite)
         finally:
             remove(folder)
 
 
-def write_as(path: Path, labels: LabelSource, georeference: Georeference | None) -> None:
-    """Write labels to a temporary file, in the format of its extension."""
-    write = format_to_write(path).write
-    assert write is not None
-    loaded(write)(path, labels, georeference)
+def write_as(
+    path: Path, labels: LabelSource, georeference: Georeference | None, output: Path
+) -> None:
+    """Write labels to a temporary file, in the format of its extension.
+
+    Raises InvalidInput, which names the output, for labels that the format cannot hold.
+    """
+    chosen, limits = format_to_write(path), _limits(labels.dtype)
+    assert chosen.write is not None
+    if chosen.most is not None and (limits[0] < 0 or limits[1] > chosen.most):
+        labels = _Checked(labels, output)
+    loaded(chosen.write)(path, labels, georeference)
+
+
+class _Checked:
+    """Labels that are checked when a writer reads them."""
+
+    def __init__(self, labels: LabelSource, output: Path) -> None:
+        self._labels, self._output = labels, output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._labels, name)
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return (height, width)."""
+        found = self._labels.read(window)
+        if found.size:
+            check_labels(self._output, found.dtype, int(found.min()), int(found.max()))
+        return found
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
+def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) -> None:
+    """Raise InvalidInput if the format of `path` cannot hold the labels."""
+    chosen = format_of(path)
+    if chosen is None or chosen.most is None or 0 <= lowest <= highest <= chosen.most:
+        return
+    raise InvalidInput(
+        f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, but these ({dtype}) "
+        f"go from {lowest} to {highest}; write .tif or .npy."
+    )
 
 
 def remove(path: Path) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Shape, Window
-from hdseg_gpu.io.create import create_labels
+from hdseg_gpu.io.create import check_labels, create_labels
 from hdseg_gpu.io.formats import format_of
 from hdseg_gpu.io.paths import completed, followed
 from hdseg_gpu.io.png_jpeg import write_png
@@ -37,17 +36,6 @@ class ArrayLabels:
     def read(self, window: Window) -> NDArray[Any]:
         """Return (height, width)."""
         return self._labels[window.slices]
-
-
-def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) -> None:
-    """Raise InvalidInput if the format of `path` cannot hold the labels."""
-    chosen = format_of(path)
-    if chosen is None or chosen.most is None or 0 <= lowest <= highest <= chosen.most:
-        return
-    raise InvalidInput(
-        f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, but these ({dtype}) "
-        f"go from {lowest} to {highest}; write .tif or .npy."
-    )
 
 
 def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:

@@ -93,7 +93,7 @@ def test_wrong_input_exits_with_2_and_writes_nothing(case, hdseg):
     [
         ("refine image.png coarse.png", "output"),
         ("refine image.png -o out.png", "coarse"),
-        ("refine image.png coarse.png -o out.png --sharpness 3", "--sharpness"),
+        ("refine image.png coarse.png -o out.png --no-such-option 3", "--no-such-option"),
         ("refine image.png coarse.png -o out.png --passes many", "--passes"),
         ("refine image.png coarse.png -o out.png --beta x", "--beta"),
         ("refine image.png coarse.png extra.png -o out.png", "extra.png"),

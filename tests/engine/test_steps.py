@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_internals import params
 
-from hdseg_gpu.core.elements import structuring_elements
-from hdseg_gpu.core.params import Params
 from hdseg_gpu.engine.steps import (
     Contradiction,
     Decided,
@@ -20,11 +19,7 @@ from hdseg_gpu.engine.steps import (
 from hdseg_gpu.pipeline.rounds import lengths_of
 
 SCALE = 4.0
-PARAMS = Params(
-    elements=structuring_elements("3x3"), passes=48, scale=SCALE, edges="intensity",
-    beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=True,
-    majority=3,
-)  # fmt: skip
+PARAMS = params(passes=48, scale=SCALE)
 # Passes of thinning, spread of colour windows, weight of colours: of three rounds, and the walker.
 ROUNDS = [(12, 14, 1.1), (4, 8, 1.1), (4, 5, 1.1)]
 DOUBTED, TRUSTED = (2, 3, 1.5), (2, 3, 1.0)

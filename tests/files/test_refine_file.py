@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from engine_internals import params
 from large_scenes import SHAPE, scene
 
 import hdseg_gpu
@@ -168,12 +169,8 @@ def test_too_little_memory_is_refused_with_numbers(tmp_path):
 def test_the_plan_fits_the_budget(monkeypatch):
     for module in (memory, hdseg_gpu.core.memory):
         monkeypatch.setattr(module, "resident", lambda: 100 << 20)
-    params = hdseg_gpu.core.params.Params(
-        elements=hdseg_gpu.structuring_elements("3x3"), passes=96, scale=8.0, edges="intensity",
-        beta=1000.0, gamma=1.0, interpolation="cubic", solver="auto", unsure=0.0, prune=False,
-        majority=1,
-    )  # fmt: skip
-    need = memory.Need((10**5, 10**5), 3, 1, 1, params, doubtful=True)
+    options = params(passes=96, scale=8.0, prune=False, majority=1)
+    need = memory.Need((10**5, 10**5), 3, 1, 1, options, doubtful=True)
     last = None
     for mib in (1500, 3000, 6000, 20000):
         plan = memory.planned(need, budget_of(mib << 20), 2, None)

@@ -8,7 +8,7 @@ import tifffile
 from hdseg_gpu import InvalidInput, Window, create_output, open_image
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import whole
-from hdseg_gpu.io import create_labels
+from hdseg_gpu.io import create, create_labels
 from hdseg_gpu.io.source import Georeference
 
 SHAPE = (1301, 1777)
@@ -201,3 +201,23 @@ def test_an_output_too_wide_for_memory_is_refused(tmp_path, name):
     with pytest.raises(InvalidInput, match=rf"output .*{name}.* 31 rows .* write narrower files"):
         create_output(tmp_path / name, shape=(31, 1 << 40))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("labels", [(0, 70007), (-1, 3)])
+def test_no_writer_sees_labels_that_its_format_cannot_hold(labels, tmp_path, monkeypatch):
+    """Whatever the writer of a format does; the message names the output."""
+    seen = []
+
+    def careless(path, source, georeference):
+        seen.append(source.read(whole(source.shape)))
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(create, "loaded", lambda address: careless)
+    path = tmp_path / "out.png"
+    with pytest.raises(InvalidInput, match=rf"output {path}: PNG holds labels from 0 to 65535"):
+        with create_output(path, shape=(1, 2), dtype=np.int64) as output:
+            output.write(Window(0, 0, 1, 2), np.array([labels], np.int64))
+    assert (seen, list(tmp_path.iterdir())) == ([], [])
+    with create_output(path, shape=(1, 2), dtype=np.int64) as output:
+        output.write(Window(0, 0, 1, 2), np.array([[0, 65535]], np.int64))
+    assert seen[0].tolist() == [[0, 65535]]
