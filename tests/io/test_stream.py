@@ -214,9 +214,10 @@ def test_no_writer_sees_labels_that_its_format_cannot_hold(labels, tmp_path, mon
 
     monkeypatch.setattr(create, "loaded", lambda address: careless)
     path = tmp_path / "out.png"
+    output = create_output(path, shape=(1, 2), dtype=np.int64)
+    output.write(Window(0, 0, 1, 2), np.array([labels], np.int64))
     with pytest.raises(InvalidInput, match=rf"output {path}: PNG holds labels from 0 to 65535"):
-        with create_output(path, shape=(1, 2), dtype=np.int64) as output:
-            output.write(Window(0, 0, 1, 2), np.array([labels], np.int64))
+        output.close()
     assert (seen, list(tmp_path.iterdir())) == ([], [])
     with create_output(path, shape=(1, 2), dtype=np.int64) as output:
         output.write(Window(0, 0, 1, 2), np.array([[0, 65535]], np.int64))
