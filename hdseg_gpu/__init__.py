@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         seeds,
         thinning,
     )
+    from hdseg_gpu.compat.masks import refine_mask
     from hdseg_gpu.compat.morphology import hit_or_miss, thin
     from hdseg_gpu.compat.random_walker import random_walker
     from hdseg_gpu.core.elements import structuring_elements
@@ -53,6 +54,7 @@ __all__ = [
     "random_walker",
     "refine",
     "refine_file",
+    "refine_mask",
     "release_device_memory",
     "seeds",
     "structuring_elements",
@@ -68,6 +70,7 @@ _HOMES = {
     "thinning": "hdseg_gpu.api",
     "hit_or_miss": "hdseg_gpu.compat.morphology",
     "thin": "hdseg_gpu.compat.morphology",
+    "refine_mask": "hdseg_gpu.compat.masks",
     "random_walker": "hdseg_gpu.compat.random_walker",
     "structuring_elements": "hdseg_gpu.core.elements",
     "BackendUnavailable": "hdseg_gpu.core.errors",

@@ -21,7 +21,7 @@ ROOMS = {
     "pipeline": ({"core", "ops", "solvers", "pipeline"}, set()),
     "io": ({"core", "io"}, set()),
     "metrics": ({"core", "metrics"}, set()),
-    "compat": ({"core", "ops", "backends", "pipeline", "solvers", "compat"}, set()),
+    "compat": ({"api", "core", "ops", "backends", "pipeline", "solvers", "compat"}, set()),
     "pictures": (set(), set()),
     "executors": ({"core", "io", "executors"}, set()),
     "engine": ({"core", "ops", "backends", "io", "pipeline", "executors", "engine"}, set()),
