@@ -62,7 +62,8 @@ def main(arguments: list[str]) -> None:
     from hdseg_gpu.compat.acceleration import Acceleration
 
     sys.argv = arguments
-    sys.path[0] = str(Path(arguments[0]).resolve().parent)
+    if not sys.flags.safe_path:  # as Python does: the script's folder, not the current one
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
     with Acceleration() as report:
         try:
             runpy.run_path(arguments[0], run_name="__main__")

@@ -211,7 +211,7 @@ def test_a_script(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-m", "hdseg_gpu.accelerate", script, "a", "-b"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, cwd=tmp_path,  # where no package lies
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert f"hdseg_gpu.accelerate: {NAME}: 1 taken" in done.stderr
