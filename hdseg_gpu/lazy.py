@@ -35,8 +35,8 @@ def refine_lazily(image: Any, coarse: Any, call: CallOptions) -> Any:
     options = values_of(call, CallOptions)
     labels = coarse_labels(coarse, call.class_axis, call.ignore_index)
     grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
-    # Wrapped in an object, so that Dask does not compute the array before the task begins.
-    packed = delayed(_packed, pure=False)(_Held(image), coarse, options)
+    # Wrapped in an object, so that Dask does not compute any of the arrays before the task begins.
+    packed = delayed(_packed, pure=False)(_Held((image, coarse, options)))
     unpacked = delayed(_unpacked, pure=True)
     rows = []
     for i in range(grid.rows):
@@ -56,11 +56,12 @@ class _Held:
         self.value = value
 
 
-def _packed(image: _Held, coarse: Any, options: dict[str, Any]) -> tuple[str, list[bytes]]:
+def _packed(given: _Held) -> tuple[str, list[bytes]]:
     """Return the dtype of the labels, and the compressed labels of each block."""
+    image, coarse, options = given.value
     with tempfile.TemporaryDirectory(prefix="hdseg-") as folder:
         path = Path(folder) / "labels.npy"
-        refine_file(image.value, coarse, path, **options)
+        refine_file(image, coarse, path, **options)
         with Npy(path) as labels:
             height, width = labels.shape
             grid = TileGrid((height, width), _CHUNK)

@@ -198,6 +198,20 @@ def create_output(
     ------
     InvalidInput
         An argument is invalid, or the output cannot be written there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = f"{folder.name}/labels.npy"
+    >>> with hdseg_gpu.create_output(path, shape=(2, 3)) as output:
+    ...     output.write(hdseg_gpu.Window(0, 0, 2, 3), np.full((2, 3), 7, np.uint8))
+    >>> np.load(path)
+    array([[7, 7, 7],
+           [7, 7, 7]], dtype=uint8)
+    >>> folder.cleanup()
     """
     target, overwrite = checks.path("path", path), checks.switch("overwrite", overwrite)
     target = check_output(target, overwrite=overwrite)

@@ -50,6 +50,17 @@ def open_image(
     ------
     InvalidInput
         The image cannot be read; the message gives the reason and the remedy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    >>> with hdseg_gpu.open_image(array) as image:
+    ...     pixels = image.read(hdseg_gpu.Window(1, 0, 2, 3))
+    >>> pixels[..., 0]
+    array([[ 4,  5,  6],
+           [ 8,  9, 10]], dtype=uint8)
     """
     budget = budget_of(checks.memory("max_memory", max_memory))
     trust_vrt = checks.switch("trust_vrt", trust_vrt)
