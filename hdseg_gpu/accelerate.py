@@ -4,7 +4,10 @@ The module itself is callable, so that the function and ``python -m hdseg_gpu.ac
 have one name. The latter runs an unchanged script, and prints a report in the end.
 """
 
-import runpy
+import atexit
+import builtins
+import io
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -53,25 +56,45 @@ class _CallableModule(ModuleType):
 
 
 def main(arguments: list[str]) -> None:
-    """Run a script with its arguments."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    """Run a script as Python does, with ours in use; print the report when the process ends."""
+    if not arguments or arguments[0].startswith("-"):
         print("usage: python -m hdseg_gpu.accelerate SCRIPT [ARGUMENTS]", file=sys.stderr)
-        raise SystemExit(0 if arguments else 2)
-    from pathlib import Path
+        raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
+    path = os.path.abspath(arguments[0])
+    try:
+        with io.open_code(path) as file:
+            source = file.read()
+    except OSError as error:
+        print(f"hdseg_gpu.accelerate: can't open file {path!r}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
+    sys.argv = arguments
+    if not sys.flags.safe_path:  # as Python does: the script's folder, not the current one
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
 
     from hdseg_gpu.compat.acceleration import Acceleration
 
-    sys.argv = arguments
-    if not sys.flags.safe_path:  # as Python does: the script's folder, not the current one
-        sys.path[0] = str(Path(arguments[0]).resolve().parent)
-    with Acceleration() as report:
-        try:
-            runpy.run_path(arguments[0], run_name="__main__")
-        finally:
-            print(f"hdseg_gpu.accelerate: {report}", file=sys.stderr)
+    # Never restored, and told at the very end: the script's threads may outlive its last line.
+    report = Acceleration()
+    atexit.register(lambda: print(f"hdseg_gpu.accelerate: {report}", file=sys.stderr))
+    script = ModuleType("__main__")
+    script.__file__ = path
+    vars(script)["__builtins__"] = builtins
+    sys.modules["__main__"] = script  # where pickle and multiprocessing look
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), vars(script))
+    except Exception as error:
+        # Without the frame of this function.
+        found = error.__traceback__
+        while found is not None and found.tb_frame.f_code.co_filename != path:
+            found = found.tb_next
+        error.__traceback__ = found
+        sys.excepthook(type(error), error, found)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":
     main(sys.argv[1:])
 else:
+    # Callable, so that the function and what `python -m` runs can have one name: importing the
+    # module binds it to hdseg_gpu.accelerate, where a function of that name would be lost.
     sys.modules[__name__].__class__ = _CallableModule

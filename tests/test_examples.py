@@ -11,6 +11,7 @@ FUNCTIONS = {n: getattr(hdseg_gpu, n) for n in hdseg_gpu.__all__} | {
     f"metrics.{n}": getattr(hdseg_gpu.metrics, n)
     for n in ("iou", "mean_boundary_accuracy", "per_class")
 }
+FUNCTIONS["accelerate"] = type(hdseg_gpu.accelerate).__call__  # of the module
 
 
 @pytest.mark.parametrize(

@@ -3,59 +3,23 @@
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
-from importlib import import_module
-from importlib.util import find_spec
-from threading import RLock
 from time import perf_counter
 from typing import Any, Self
 
-import numpy as np
+from hdseg_gpu.compat.arrays import UnsafeForOriginal
+from hdseg_gpu.compat.late_imports import Watch
+from hdseg_gpu.compat.targets import TARGETS, Target, reason_against
+from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.locks import RLock
 
-from hdseg_gpu.core.errors import HdsegError
-
-_LOCK = RLock()
-_ACTIVE: list["Acceleration"] = []
-_CLASS = 4  # sizes are compared once for each power of this
-
-
-@dataclass(frozen=True)
-class Target:
-    """A function that is replaced."""
-
-    home: str  # the module that users import it from
-    name: str
-    ours: str  # its name in hdseg_gpu
-    first: str  # the parameter whose size decides
-    least: int  # elements from which ours is faster (docs/decisions/0015-drop-in.md)
-    dims: tuple[int, ...]
-
-    @property
-    def label(self) -> str:
-        """Return its full name."""
-        return f"{self.home}.{self.name}"
-
-
-def _targets(*homes: str, name: str, **more: Any) -> tuple[Target, ...]:
-    return tuple(Target(home, name, **more) for home in homes)
-
-
-TARGETS = (
-    *_targets(
-        "skimage.segmentation", "cucim.skimage.segmentation",
-        name="random_walker", ours="random_walker", first="labels", least=1 << 10, dims=(2, 3),
-    ),
-    *_targets(
-        "skimage.morphology", "cucim.skimage.morphology",
-        name="thin", ours="thin", first="image", least=1 << 12, dims=(2,),
-    ),
-    *_targets(
-        "scipy.ndimage", "cupyx.scipy.ndimage",
-        name="binary_hit_or_miss", ours="hit_or_miss", first="input", least=1 << 14, dims=(2,),
-    ),
-)  # fmt: skip
+_LOCK = RLock()  # nothing is imported under it: an import may wait for it
+_ACTIVE: list["Acceleration"] = []  # as often as each is in use
+_REPLACEMENTS: dict[Target, Any] = {}
+_INSIDE = ContextVar("inside", default=False)  # of a call that was taken or passed on
 
 
 @dataclass
@@ -65,56 +29,60 @@ class Calls:
     taken: int = 0
     seconds: float = 0.0  # that ours took
     passed_on: Counter[str] = field(default_factory=Counter)  # by reason
-    ratios: dict[int, float] = field(default_factory=dict)  # by class of size, where compared
+    # By class of size, where compared: their time over ours; None if theirs failed.
+    ratios: dict[int, float | None] = field(default_factory=dict)
     saved: float = 0.0  # seconds, of calls whose class was compared
 
 
 class Acceleration:
     """Ours instead of theirs, from now until ``restore``; the object is also the report.
 
-    Use it in a ``with`` block, as a decorator (then only while the function runs), or call
+    Use it in ``with`` blocks, as a decorator (then only while the function runs), or call
     ``restore``. It may be nested and used by several threads, which all get our functions.
     """
 
     def __init__(self, *, compare: bool = False) -> None:
         self.compare = compare
         self.calls: dict[str, Calls] = {}
+        self._unclaimed = True  # in use since it was made, by no block as yet
         self._begin()
 
     def restore(self) -> None:
         """Put the original functions back, unless another acceleration is active; idempotent."""
         with _LOCK:
-            if self in _ACTIVE:
+            self._unclaimed = False
+            while self in _ACTIVE:
                 _ACTIVE.remove(self)
-                if not _ACTIVE:
-                    _exchange({id(w): w.__wrapped__ for w in _WRAPPERS.values()})
+            _restore_if_unused()
 
     def __enter__(self) -> Self:
+        if not self._claim():
+            self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.restore()
+        with _LOCK:
+            if self in _ACTIVE:
+                _ACTIVE.remove(self)
+            _restore_if_unused()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function with ours in use while it runs."""
-        self.restore()
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator, which runs after it is called; use "
-                "accelerate() in a with block inside of it."
-            )
+        if self._claim():
+            self.__exit__()
+        _require_function(function)
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
             async def awaiting(*args: Any, **options: Any) -> Any:
-                with self._again():
+                with self:
                     return await function(*args, **options)
 
             return awaiting
 
         @wraps(function)
         def calling(*args: Any, **options: Any) -> Any:
-            with self._again():
+            with self:
                 return function(*args, **options)
 
         return calling
@@ -123,7 +91,7 @@ class Acceleration:
         lines = []
         for name, calls in sorted(self.calls.items()):
             line = f"{name}: {calls.taken} taken, {calls.seconds:.3g} s"
-            if calls.ratios:
+            if any(calls.ratios.values()):
                 line += f", {calls.saved:.3g} s saved"
             if calls.passed_on:
                 reasons = ", ".join(f"{n} x {why}" for why, n in sorted(calls.passed_on.items()))
@@ -131,130 +99,172 @@ class Acceleration:
             lines.append(line)
         return "\n".join(lines) or "no call of a function that is accelerated"
 
-    def _again(self) -> "_Use":
-        return _Use(self)
+    def _claim(self) -> bool:
+        with _LOCK:
+            unclaimed, self._unclaimed = self._unclaimed, False
+        return unclaimed
 
     def _begin(self) -> None:
+        found = _new_replacements()
         with _LOCK:
             _ACTIVE.append(self)
-            _exchange({id(w.__wrapped__): w for w in _wrappers()})
+            _WATCH.start()
+            _install(found, everywhere=len(_ACTIVE) == 1)
 
 
-class _Use:
-    """One call of a decorated function; several may run at once."""
-
-    def __init__(self, acceleration: Acceleration) -> None:
-        self._acceleration = acceleration
-
-    def __enter__(self) -> None:
-        self._acceleration._begin()
-
-    def __exit__(self, *_: object) -> None:
-        self._acceleration.restore()
+def active() -> list[Acceleration]:
+    """Return the accelerations that are in use, each once."""
+    return list(dict.fromkeys(_ACTIVE))
 
 
-_WRAPPERS: dict[Target, Any] = {}
+def is_inside() -> bool:
+    """Return whether a call of these functions is part of another, and so for the original."""
+    return _INSIDE.get()
 
 
-def _wrappers() -> list[Any]:
-    """Return the replacements of all functions that are installed here."""
+def attempt(
+    target: Target,
+    signature: inspect.Signature,
+    original: Callable[..., Any],
+    args: Sequence[Any],
+    options: dict[str, Any],
+) -> Any:
+    """Call ours, or the original if the call is not for ours, or ours fails."""
+    reports = active()
+    reason, size = reason_against(target, signature, args, options)
+    token = _INSIDE.set(True)
+    try:
+        if reason is None:
+            try:
+                result, seconds = _timed(target, reports, target.function(), args, options)
+            except (UnsafeForOriginal, UserWarning):  # warnings as errors: they are the original's
+                raise
+            except Exception as error:  # of ours, or the user's, which the original tells
+                reason = type(error).__name__
+            else:
+                _count(target, reports, size, seconds, original, args, options)
+                return result
+        with _LOCK:
+            for report in reports:
+                report.calls.setdefault(target.label, Calls()).passed_on[reason] += 1
+        return original(*args, **options)
+    finally:
+        _INSIDE.reset(token)
+
+
+def _require_function(function: Any) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise InvalidInput(f"accelerate decorates functions, not {shown(function)}; pass one.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{function.__qualname__} is a generator, which runs after it is called; use "
+            "accelerate() in a with block inside of it."
+        )
+
+
+def _new_replacements() -> dict[Target, Any]:
+    """Return replacements of functions whose modules are imported and that have none yet."""
+    found = {}
     for target in TARGETS:
-        if target not in _WRAPPERS and _is_installed(target.home):
-            original = getattr(import_module(target.home), target.name)
-            _WRAPPERS[target] = _replacement(target, original)
-    return list(_WRAPPERS.values())
+        if target not in _REPLACEMENTS and target.home in sys.modules:
+            try:
+                found[target] = _replacement(target, target.theirs())
+            except (ImportError, AttributeError):  # broken, or of a version that lacks it
+                continue
+    return found
 
 
-def _is_installed(home: str) -> bool:
-    """Return whether a module can be imported; those for devices only where CuPy is in use."""
-    root = home.partition(".")[0]
-    if root in ("cucim", "cupyx") and "cupy" not in sys.modules:
-        return False
-    return root in sys.modules or find_spec(root) is not None
+def _install(found: dict[Target, Any], *, everywhere: bool) -> None:
+    """Replace functions; those known before only if `everywhere`."""
+    new = {target: r for target, r in found.items() if target not in _REPLACEMENTS}
+    _REPLACEMENTS.update(new)
+    chosen = _REPLACEMENTS if everywhere else new
+    if chosen:
+        _exchange({id(r.__wrapped__): r for r in chosen.values()})
+
+
+def _install_imported() -> None:
+    found = _new_replacements()
+    with _LOCK:
+        if _ACTIVE:
+            _install(found, everywhere=True)
+
+
+_WATCH = Watch({target.home for target in TARGETS}, _install_imported)
+
+
+def _restore_if_unused() -> None:
+    if not _ACTIVE:
+        _WATCH.stop()
+        _exchange({id(r): r.__wrapped__ for r in _REPLACEMENTS.values()})
 
 
 def _exchange(replaced: dict[int, Any]) -> None:
     """Replace functions, by identity, in all modules that hold them."""
     for module in list(sys.modules.values()):
-        names = getattr(module, "__dict__", None)
-        if not isinstance(names, dict) or (getattr(module, "__name__", "") or "").startswith(
-            "hdseg_gpu"
-        ):
+        try:
+            # Asked themselves, modules that are loaded on first use would be loaded.
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
             continue
         for name, value in list(names.items()):
-            if callable(value) and id(value) in replaced:
+            if id(value) in replaced:
                 names[name] = replaced[id(value)]
 
 
 def _replacement(target: Target, original: Callable[..., Any]) -> Callable[..., Any]:
-    ours = getattr(import_module("hdseg_gpu"), target.ours)
     signature = inspect.signature(original)
 
     @wraps(original)
     def replacement(*args: Any, **options: Any) -> Any:
-        active = list(_ACTIVE)
-        if not active:
+        if not _ACTIVE or is_inside():
             return original(*args, **options)
-        reason, size = _reason_against(target, signature, args, options)
-        if reason is None:
-            start = perf_counter()
-            try:
-                result = ours(*args, **options)
-            except HdsegError as error:
-                reason = f"{type(error).__name__}"
-            else:
-                seconds = perf_counter() - start
-                _count(active, target, size, seconds, lambda: original(*args, **options))
-                return result
-        for each in active:
-            with _LOCK:
-                each.calls.setdefault(target.label, Calls()).passed_on[reason] += 1
-        return original(*args, **options)
+        return attempt(target, signature, original, args, options)
 
     return replacement
 
 
-def _reason_against(
-    target: Target, signature: inspect.Signature, args: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[str | None, int]:
-    """Return why a call is for the original, or None, and how many elements it has."""
-    try:
-        given = signature.bind(*args, **options).arguments
-    except TypeError:
-        return "arguments that it does not have", 0
-    arrays = [given[name] for name in ("data", "labels", "image", "input") if name in given]
-    on_device = target.home.partition(".")[0] in ("cucim", "cupyx")
-    for array in arrays:
-        plain = type(array) is np.ndarray
-        if not (hasattr(array, "__cuda_array_interface__") if on_device else plain):
-            return f"{type(array).__name__} instead of an array", 0
-    first = given.get(target.first)
-    if first is None or first.ndim not in target.dims:
-        return "dimensions", 0
-    if first.size < target.least:
-        return "small", first.size
-    return None, first.size
+def _timed(
+    target: Target,
+    reports: list[Acceleration],
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    options: dict[str, Any],
+) -> tuple[Any, float]:
+    start = perf_counter()
+    result = function(*args, **options)
+    if target.on_device and any(report.compare for report in reports):
+        sys.modules["cupy"].cuda.get_current_stream().synchronize()  # calls return before the end
+    return result, perf_counter() - start
 
 
 def _count(
-    active: list[Acceleration], target: Target, size: int, seconds: float, theirs: Any
+    target: Target,
+    reports: list[Acceleration],
+    size: int,
+    seconds: float,
+    original: Callable[..., Any],
+    args: Sequence[Any],
+    options: dict[str, Any],
 ) -> None:
     """Count a call that was taken; compare it with the original, if that is asked for."""
-    kind = int(np.log(size) / np.log(_CLASS))
-    known = [each.calls.setdefault(target.label, Calls()) for each in active]
-    ratio = None
-    wanting = any(
-        each.compare and kind not in calls.ratios for each, calls in zip(active, known, strict=True)
-    )
-    if wanting:
-        start = perf_counter()
-        theirs()
-        ratio = (perf_counter() - start) / seconds
+    kind = size.bit_length() // 2  # sizes are compared once for each power of 4
     with _LOCK:
-        for each, calls in zip(active, known, strict=True):
+        known = [report.calls.setdefault(target.label, Calls()) for report in reports]
+        pairs = list(zip(reports, known, strict=True))
+        wanting = any(report.compare and kind not in calls.ratios for report, calls in pairs)
+    ratio = None
+    if wanting:
+        try:
+            ratio = _timed(target, reports, original, args, options)[1] / seconds
+        except Exception:  # short of memory, or a warning that is an error: the call is answered
+            ratio = None
+    with _LOCK:
+        for report, calls in pairs:
             calls.taken += 1
             calls.seconds += seconds
-            if each.compare and ratio is not None:
+            if report.compare and wanting:
                 calls.ratios.setdefault(kind, ratio)
-            if kind in calls.ratios:
-                calls.saved += seconds * (calls.ratios[kind] - 1)
+            known_ratio = calls.ratios.get(kind)
+            if known_ratio is not None:
+                calls.saved += seconds * (known_ratio - 1)

@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 
 
+class UnsafeForOriginal(ValueError):
+    """An argument that makes the original read other memory: it is never passed on."""
+
+
 def is_dask(array: Any) -> bool:
     """Return whether a value is a Dask array, without importing Dask."""
     return type(array).__module__.partition(".")[0] == "dask"

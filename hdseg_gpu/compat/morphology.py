@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import given_back, home_of, taken_in
-from hdseg_gpu.compat.arrays import require_array
+from hdseg_gpu.compat.arrays import UnsafeForOriginal, require_array
 from hdseg_gpu.compat.bitplanes import WORD, Plane, framed, shifted
 from hdseg_gpu.ops import Ops
 
@@ -239,8 +239,7 @@ def _centre(structure: NDArray[np.bool_], origin: Any) -> tuple[int, int] | None
         return None
     y, x = (size // 2 + int(v) for size, v in zip(structure.shape, values, strict=True))
     if not (0 <= y < structure.shape[0] and 0 <= x < structure.shape[1]):
-        # SciPy would read other memory.
-        raise ValueError(
+        raise UnsafeForOriginal(
             f"the origin {origin} is outside of a structure of shape {structure.shape}; pass one "
             "within it."
         )
