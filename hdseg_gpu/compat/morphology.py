@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends.interop import given_back, home_of, taken_in
-from hdseg_gpu.compat.arrays import UnsafeForOriginal, require_array
+from hdseg_gpu.backends.interop import Home, given_back, home_of, on_host, taken_in
+from hdseg_gpu.compat.arrays import UnsafeForOriginal, is_tensor, require_array
 from hdseg_gpu.compat.bitplanes import WORD, Plane, framed, shifted
 from hdseg_gpu.ops import Ops
 
@@ -36,9 +37,9 @@ def thin(image: Any, max_num_iter: int | None = None) -> Any:
     Raises
     ------
     ValueError
-        `image` does not have two dimensions.
+        `image` is empty, or does not have two dimensions.
     TypeError
-        `image` is no array of NumPy, CuPy or torch.
+        `image` is no array of NumPy, CuPy or torch, or is a masked array.
 
     Notes
     -----
@@ -59,14 +60,16 @@ def thin(image: Any, max_num_iter: int | None = None) -> Any:
            [0, 0, 0, 0, 0, 0, 0]])
     """
     image = require_array("image", image)
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image is a masked array; pass image.filled(0), or image.data.")
+    if 0 in image.shape:
+        raise ValueError("The parameter `image` cannot be an empty array")
     if image.ndim != _PLANE:
         raise ValueError("The parameter `image` must be a 2-dimensional array")
     home = home_of(image)
     ops = backends.select("auto" if home.on_device else "cpu", home)
     with ops.here():
         mask = _mask(ops, "image", image)
-        if 0 in mask.shape:
-            return given_back(ops, mask, home)
         plane = ops.pack(mask)
         rounds = 0
         while not max_num_iter or rounds < max_num_iter:
@@ -101,7 +104,7 @@ def hit_or_miss(
     structure2 : array, optional
         Pixels that have to be outside of it. Default: those not in `structure1`.
     output : array, optional
-        Array for the result, of the shape of `input`.
+        Array for the result, of the shape of `input`, of NumPy, CuPy or torch.
     origin1, origin2 : int or two ints
         Offsets of the centres of the structures; `origin2` is `origin1` by default.
     axes : int or ints, optional
@@ -134,17 +137,34 @@ def hit_or_miss(
            [0, 0, 1, 0, 0, 0]])
     """
     array = require_array("input", input, also=(list, tuple))
-    pattern = _pattern(array, structure1, structure2, origin1, origin2, axes)
-    home = home_of(array)
-    if pattern is None or not _fits(output, array):
-        original = passed_on(on_device=home.on_device)
-        return original(array, structure1, structure2, output, origin1, origin2, axes=axes)
+    hit, miss = _structures(array, structure1, structure2, axes)
+    origin1 = _listed(origin1)
+    origin2 = origin1 if origin2 is None else _listed(origin2)
+    _require_inside("origin1", origin1, hit)
+    _require_inside("origin2", origin2, miss)
+    home, place = home_of(array), _place(output)
+    options = {} if axes is None else {"axes": axes}
+    pattern = _pattern(array, hit, miss, origin1, origin2, axes)
+    if home.kind == "host" and (place is None or place.kind == "host"):
+        if pattern is None or not _is_taken(array) or not _fits(output, array):
+            return passed_on(on_device=False)(array, hit, miss, output, origin1, origin2, **options)
+    elif "complex" in str(array.dtype):
+        raise TypeError("Complex type not supported")
+    elif place is not None and tuple(output.shape) != tuple(array.shape):
+        raise RuntimeError("output shape not correct")
     ops = backends.select("auto" if home.on_device else "cpu", home)
     with ops.here():
         mask = _mask(ops, "input", array)
-        plane = _matched(ops.xp, ops.pack(mask), pattern)
-        result: Any = given_back(ops, ops.unpack(plane, mask.shape[1]), home)
-    if output is None or isinstance(output, type | str | np.dtype):
+        if pattern is None:
+            original = passed_on(on_device=home.on_device)
+            structures = (ops.xp.asarray(structure) for structure in (hit, miss))
+            found = original(mask, *structures, None, origin1, origin2, **options)
+            found = ops.xp.asarray(found)
+        else:
+            plane = _matched(ops.xp, ops.pack(mask), pattern)
+            found = ops.unpack(plane, mask.shape[1])
+        result: Any = given_back(ops, found, place or home)
+    if place is None:
         return result
     output[...] = result
     return None
@@ -160,8 +180,10 @@ class _Pattern(NamedTuple):
 def _mask(ops: Ops, name: str, array: Any) -> Any:
     """Return where an array is not 0, contiguous on the backend."""
     found = ops.xp.asarray(taken_in(ops, name, array))
-    if found.dtype != np.bool_:
+    if found.dtype.kind in "iufc":
         found = found != 0
+    elif found.dtype != np.bool_:  # dates and texts do not compare with 0
+        found = found.astype(np.bool_)
     return ops.xp.ascontiguousarray(found)
 
 
@@ -208,46 +230,74 @@ def _all(a: Sequence[Any]) -> Plane:
     return found
 
 
+def _structures(
+    array: Any, structure1: Any, structure2: Any, axes: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both structures in host memory, those that are not given as by SciPy."""
+    if structure1 is None:
+        sides = (3,) * (array.ndim if axes is None else np.size(axes))
+        hit = np.abs(np.indices(sides) - 1).sum(axis=0) <= 1
+    else:
+        hit = np.asarray(on_host("structure1", structure1))
+    if structure2 is None:
+        return hit, np.logical_not(hit)
+    return hit, np.asarray(on_host("structure2", structure2))
+
+
+def _listed(origin: Any) -> Any:
+    return list(origin) if np.iterable(origin) and not isinstance(origin, str) else origin
+
+
+def _require_inside(name: str, origin: Any, structure: NDArray[Any]) -> None:
+    """Refuse an origin outside of its structure: SciPy would read other memory, and crash."""
+    values = _integers(origin, structure.ndim)
+    if values is None or structure.size == 0:
+        return  # SciPy raises the error
+    sizes = structure.shape
+    if not all(0 <= n // 2 + v < n for n, v in zip(sizes, values, strict=True)):
+        raise UnsafeForOriginal(
+            f"{name} {origin} is outside of a structure of shape {sizes}; for a side of n pixels, "
+            "pass one from -(n // 2) to (n - 1) // 2."
+        )
+
+
+def _integers(origin: Any, count: int) -> list[int] | None:
+    """Return the origin along each axis, None if it is not made of as many integers."""
+    values = origin if isinstance(origin, list) else [origin] * count
+    if len(values) != count or any(isinstance(v, bool) for v in values):
+        return None
+    try:
+        return [index(v) for v in values]
+    except TypeError:
+        return None
+
+
 def _pattern(
-    array: Any, structure1: Any, structure2: Any, origin1: Any, origin2: Any, axes: Any
+    array: Any, hit: NDArray[Any], miss: NDArray[Any], origin1: Any, origin2: Any, axes: Any
 ) -> _Pattern | None:
     """Return the pattern, None if the call is for SciPy: other dimensions, or an error."""
-    odd = axes is not None and tuple(np.atleast_1d(axes).tolist()) != (0, 1)
-    if odd or array.ndim != _PLANE or 0 in array.shape or "complex" in str(array.dtype):
+    if array.ndim != _PLANE or 0 in array.shape or not _is_both(axes):
         return None
-    hit = _structure(_CROSS if structure1 is None else structure1)
-    miss = None if hit is None else _structure(~hit if structure2 is None else structure2)
-    if hit is None or miss is None:
+    if any(s.ndim != _PLANE or s.size == 0 or s.dtype.kind not in "biuf" for s in (hit, miss)):
         return None
-    first, second = _centre(hit, origin1), _centre(miss, origin1 if origin2 is None else origin2)
+    first, second = _integers(origin1, _PLANE), _integers(origin2, _PLANE)
     if first is None or second is None:
         return None
     return _Pattern(_offsets(hit, first), _offsets(miss, second))
 
 
-def _structure(value: Any) -> NDArray[np.bool_] | None:
-    found = np.asarray(value.get() if hasattr(value, "get") else value)
-    if found.ndim != _PLANE or found.size == 0 or found.dtype.kind not in "biuf":
-        return None
-    return found.astype(np.bool_)
+def _is_both(axes: Any) -> bool:
+    if axes is None:
+        return True
+    plain = isinstance(axes, tuple | list) and all(isinstance(axis, int) for axis in axes)
+    return plain and list(axes) == [0, 1]
 
 
-def _centre(structure: NDArray[np.bool_], origin: Any) -> tuple[int, int] | None:
-    """Return the pixel of a structure that is put on each pixel, None if the origin is no pair."""
-    values = [origin] * _PLANE if np.ndim(origin) == 0 else list(origin)
-    if len(values) != _PLANE or not all(isinstance(v, int | np.integer) for v in values):
-        return None
-    y, x = (size // 2 + int(v) for size, v in zip(structure.shape, values, strict=True))
-    if not (0 <= y < structure.shape[0] and 0 <= x < structure.shape[1]):
-        raise UnsafeForOriginal(
-            f"the origin {origin} is outside of a structure of shape {structure.shape}; pass one "
-            "within it."
-        )
-    return y, x
-
-
-def _offsets(structure: NDArray[np.bool_], centre: Sequence[int]) -> list[tuple[int, int]]:
-    return [(int(y) - centre[0], int(x) - centre[1]) for y, x in np.argwhere(structure)]
+def _offsets(structure: NDArray[Any], origin: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pixels of a structure, relative to the one that is put on each pixel."""
+    centre = [size // 2 + value for size, value in zip(structure.shape, origin, strict=True)]
+    found = np.argwhere(structure.astype(np.bool_)) - centre
+    return [(int(y), int(x)) for y, x in found]
 
 
 def _matched(xp: Any, plane: Plane, pattern: _Pattern) -> Plane:
@@ -284,12 +334,23 @@ def _rows_of(offsets: list[tuple[int, int]], column: int) -> Iterator[int]:
     return (y for y, x in offsets if x == column)
 
 
+def _place(output: Any) -> Home | None:
+    """Return where an output array lives; None if it is no array: SciPy ignores it."""
+    on_device = hasattr(output, "__cuda_array_interface__")
+    is_array = isinstance(output, np.ndarray) or is_tensor(output) or on_device
+    return home_of(output) if is_array else None
+
+
+def _is_taken(array: Any) -> bool:
+    """Return whether SciPy takes the dtype of an array of NumPy."""
+    return array.dtype.kind in "biu" or array.dtype.char in "fd"
+
+
 def _fits(output: Any, array: Any) -> bool:
-    """Return whether a result can be written as SciPy does; else it raises the error."""
-    if output is None or isinstance(output, type | str | np.dtype):
+    """Return whether SciPy takes an output: any that it ignores, or an array of NumPy."""
+    if not isinstance(output, np.ndarray):
         return True
-    same = getattr(output, "shape", None) == array.shape
-    return same and not str(getattr(output, "dtype", "complex")).startswith("complex")
+    return output.shape == array.shape and _is_taken(output) and bool(output.flags.writeable)
 
 
 @cache

@@ -25,6 +25,14 @@ def backend(request, monkeypatch):
     return ops
 
 
+def outcome(function, *args, **options):
+    """Return the result, or the error."""
+    try:
+        return function(*args, **options)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def masks(seed, height, width, dtype="bool"):
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.standard_normal((height, width)), rng.uniform(0, 3))
@@ -58,17 +66,42 @@ def test_each_neighbourhood():
 
 def test_backends_thin_alike(backend):
     theirs = pytest.importorskip("skimage.morphology").thin
-    for seed in range(5):
-        mask = masks(seed, 40 + seed, 130 - seed)
-        np.testing.assert_array_equal(hdseg_gpu.thin(mask), theirs(mask))
+    shapes = [(1, 70), (70, 1), (9, 63), (9, 64), (9, 65), (40, 130)]
+    for seed, shape in enumerate(shapes):
+        mask = masks(seed, *shape, DTYPES[seed])
+        for most in (None, 1, 2):
+            np.testing.assert_array_equal(hdseg_gpu.thin(mask, most), theirs(mask, most))
 
 
-@pytest.mark.parametrize("shape", [(4,), (3, 4, 5), ()])
+@pytest.mark.parametrize("shape", [(4,), (3, 4, 5), (), (0,), (0, 5), (5, 0), (3, 0, 2)])
 def test_thin_is_for_planes(shape):
     theirs = pytest.importorskip("skimage.morphology").thin
-    for function in (theirs, hdseg_gpu.thin):
-        with pytest.raises(ValueError, match="`image` must be a 2-dimensional array"):
-            function(np.ones(shape))
+    results = [outcome(function, np.ones(shape)) for function in (theirs, hdseg_gpu.thin)]
+    assert results[0].startswith("ValueError")
+    assert results[1] == results[0]
+
+
+@pytest.mark.parametrize("dtype", ["e", "g", "F", "O", "S1", "U1", "M8[s]", "m8[s]", ">i4", ">f8"])
+def test_other_dtypes(dtype):
+    """Of which SciPy takes only the last two."""
+    theirs = pytest.importorskip("skimage.morphology").thin
+    mask = masks(7, 20, 70, "uint8").astype(dtype)
+    pairs = (theirs, hdseg_gpu.thin), (ndimage.binary_hit_or_miss, hdseg_gpu.hit_or_miss)
+    for original, ours in pairs:
+        np.testing.assert_array_equal(outcome(ours, mask), outcome(original, mask))
+
+
+@pytest.mark.parametrize("most", [-1, 1.5, np.inf, np.nan, True, np.int64(2)])
+def test_other_limits(most):
+    theirs = pytest.importorskip("skimage.morphology").thin
+    mask = masks(8, 30, 40)
+    np.testing.assert_array_equal(hdseg_gpu.thin(mask, most), theirs(mask, most))
+
+
+def test_masked_arrays_are_not_thinned():
+    """Their mask would be lost."""
+    with pytest.raises(TypeError, match=r"image is a masked array; pass image\.filled"):
+        hdseg_gpu.thin(np.ma.masked_equal(np.eye(3), 0))
 
 
 def structures(rng):
@@ -99,11 +132,31 @@ def test_hit_or_miss_is_theirs(seed, height, width, dtype, which, origin):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("origin", [2, -2, (0, 3), (-3, 0)])
-def test_an_origin_outside_its_structure(origin):
-    """SciPy reads memory that is not its own."""
-    with pytest.raises(ValueError, match="is outside of a structure of shape"):
-        hdseg_gpu.hit_or_miss(np.ones((9, 9)), origin1=origin)
+OUTSIDE = [
+    ((9, 9), {"origin1": 2}), ((9, 9), {"origin1": -2}), ((9, 9), {"origin2": (0, 3)}),
+    ((9, 9), {"origin1": range(-3, -1)}), ((9,), {"origin1": -2}), ((9, 9, 9), {"origin2": -2}),
+    ((9, 9), {"origin1": -2, "axes": (1, 0)}), ((9, 9), {"origin1": -2, "axes": 0}),
+    ((9, 9), {"origin1": 1, "structure1": np.ones((2, 2))}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "options"), OUTSIDE)
+def test_an_origin_outside_its_structure(shape, options, monkeypatch):
+    """SciPy reads memory that is not its own: it must not be asked, whatever the dimensions."""
+    monkeypatch.setattr(morphology, "passed_on", lambda **_: pytest.fail)
+    name = "origin2" if "origin2" in options else "origin1"
+    with pytest.raises(ValueError, match=f"^{name} .* is outside of a structure of shape"):
+        hdseg_gpu.hit_or_miss(np.ones(shape), **options)
+
+
+@pytest.mark.parametrize("side", range(1, 10))
+def test_all_origins_of_a_structure(side):
+    mask = masks(side, 12, 70)
+    structure = np.random.default_rng(side).random((side, side)) < 0.3
+    for origin in range(-(side // 2), (side - 1) // 2 + 1):
+        options = {"structure1": structure, "origin1": (origin, -((side - 1) // 2))}
+        expected = ndimage.binary_hit_or_miss(mask, **options)
+        np.testing.assert_array_equal(hdseg_gpu.hit_or_miss(mask, **options), expected)
 
 
 def test_wide_structures_and_backends(backend):
@@ -112,8 +165,9 @@ def test_wide_structures_and_backends(backend):
         mask = rng.random((160, 200)) < 0.9
         hit = rng.random(shape) < 0.05
         miss = ~hit & (rng.random(shape) < 0.05)
-        expected = ndimage.binary_hit_or_miss(mask, hit, miss)
-        found = hdseg_gpu.hit_or_miss(mask, hit, miss)
+        origin = [(n - 1) // 2 for n in shape]
+        expected = ndimage.binary_hit_or_miss(mask, hit, miss, origin2=origin)
+        found = hdseg_gpu.hit_or_miss(mask, hit, miss, origin2=origin)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -141,6 +195,11 @@ PASSED_ON = [
     (ONES, {"output": np.int32}), (ONES, {"output": np.zeros((3, 5))}), (ONES, {"output": "uint8"}),
     (ONES, {"origin1": (0, 0, 0)}), (ONES, {"origin1": 0.5}), (ONES, {"structure1": [1, 1]}),
     (ONES, {"structure1": np.ones((0, 3))}), (np.ones((4, 5), complex), {}),
+    (ONES, {"origin1": True}), (ONES, {"origin2": (0, 1.0)}), (ONES, {"axes": (0.0, 1.0)}),
+    (ONES, {"axes": (-2, -1)}), (ONES, {"axes": (0, 0)}), (ONES, {"origin1": [0, 1]}),
+    (np.ones(()), {}), (ONES, {"structure1": "a"}), (ONES, {"structure1": np.ones((3, 3, 3))}),
+    (ONES, {"output": np.zeros((4, 5), "float16")}), (ONES, {"output": np.zeros((4, 5), "O")}),
+    (ONES, {"output": np.broadcast_to(False, (4, 5))}), (ONES, {"output": [[0]]}),
 ]  # fmt: skip
 
 
@@ -148,10 +207,7 @@ PASSED_ON = [
 def test_what_is_passed_on(array, options):
     results = []
     for function in (ndimage.binary_hit_or_miss, hdseg_gpu.hit_or_miss):
-        try:
-            results.append(function(array, **options))
-        except Exception as error:
-            results.append(repr(error))
+        results.append(outcome(function, array, **options))
     np.testing.assert_array_equal(results[1], results[0])
 
 
@@ -163,6 +219,36 @@ def test_tensors():
         assert isinstance(found, torch.Tensor)
         assert found.dtype == torch.bool
         np.testing.assert_array_equal(found.numpy(), function(mask))
+
+
+@pytest.mark.parametrize("shape", [(30, 70), (5, 6, 7), (9,)])
+def test_tensors_in_all_dimensions(shape):
+    torch = pytest.importorskip("torch")
+    mask = np.random.default_rng(9).random(shape) < 0.5
+    structure = np.ones((1, 2, 1)[-len(shape) :], bool)
+    expected = ndimage.binary_hit_or_miss(mask, structure)
+    for dtype in (torch.bool, torch.float32, torch.bfloat16):
+        tensor = torch.from_numpy(mask).to(dtype)
+        if dtype.is_floating_point:
+            tensor.requires_grad_()
+        found = hdseg_gpu.hit_or_miss(tensor, torch.from_numpy(structure))
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_array_equal(found.numpy(), expected)
+    outputs = torch.zeros(shape, dtype=torch.uint8), np.zeros(shape)
+    for array in (mask, torch.from_numpy(mask)):
+        for output in outputs:
+            output[...] = 7
+            assert hdseg_gpu.hit_or_miss(array, structure, output=output) is None
+            np.testing.assert_array_equal(np.asarray(output), expected)
+
+
+def test_tensors_that_are_refused():
+    torch = pytest.importorskip("torch")
+    mask = torch.ones((4, 5))
+    with pytest.raises(RuntimeError, match="output shape not correct"):
+        hdseg_gpu.hit_or_miss(mask, output=torch.zeros((1, 5)))
+    with pytest.raises(TypeError, match="Complex type not supported"):
+        hdseg_gpu.hit_or_miss(mask.to(torch.complex64))
 
 
 class Foreign:
