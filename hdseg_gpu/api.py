@@ -15,10 +15,10 @@ from hdseg_gpu.core.calls import taking
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.label_map import seed_classes
 from hdseg_gpu.core.options import About, CallOptions
-from hdseg_gpu.core.report import Progress, Stages, note_precision, report_of
+from hdseg_gpu.core.report import Progress, Stages
 from hdseg_gpu.core.resolve import element_set, params_of, pass_count, scale_of_mask
 from hdseg_gpu.core.validate import MAX_CHANNELS
-from hdseg_gpu.engine.fallback import Job, network_of, within_memory
+from hdseg_gpu.engine.fallback import MemoryRun, network_of, within_memory
 from hdseg_gpu.lazy import is_lazy, refine_lazily
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.seeds import check_seeds, seeded
@@ -214,10 +214,8 @@ def refine(call: RefineCall) -> Any:
         edge_map = None if call.boundary is None else _beside(ops, call.boundary, home)
         if edge_map is not None:
             edge_map = validate.edge_strengths(edge_map, shape, backends.beside(ops, edge_map))
-    job = Job(pixels, edge_map, network, params, call.return_probabilities)
+    job = MemoryRun(pixels, edge_map, network, params, call.return_probabilities)
     ops, outcome = within_memory(ops, job, budget, stages, final=call.backend != "auto")
-    found = outcome.found
-    note_precision(found.tally, params.tolerance, stages)
     _warn(stages, stacklevel=4)
     with ops.here(budget):  # device errors surface when results are fetched
         returned: tuple[Any, ...] = (given_back(ops, outcome.labels, home),)
@@ -227,13 +225,7 @@ def refine(call: RefineCall) -> Any:
             axes.insert(validate.axis_of("class_axis", call.class_axis) % 3, 0)
             returned += (given_back(ops, outcome.probabilities.transpose(axes), home),)
     if call.return_report:
-        returned += (
-            report_of(
-                ops.name, shape, network.summary, params, outcome.sigma, found.seeds.passes,
-                found.doubt, found.tally, stages,
-            ),
-        )  # fmt: skip
-
+        returned += (outcome.found.report(stages),)
     return returned if len(returned) > 1 else returned[0]
 
 

@@ -5,33 +5,29 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import backends
 from hdseg_gpu.backends.interop import on_host
 from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.calls import taking
-from hdseg_gpu.core.classes import class_dtype
-from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
-from hdseg_gpu.core.memory import Budget, budget_of, peak
-from hdseg_gpu.core.params import CoarseSummary, Params
-from hdseg_gpu.core.report import FileReport, Report, Stages, note_precision, report_of
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.memory import Budget, budget_of
+from hdseg_gpu.core.params import CoarseSummary
+from hdseg_gpu.core.report import FileReport, Report, Stages
 from hdseg_gpu.core.resolve import params_of
 from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.engine.arguments import FileCall
-from hdseg_gpu.engine.budget import Need, Plan, planned
-from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.budget import planned
+from hdseg_gpu.engine.by_tiles import refine_by_tiles
+from hdseg_gpu.engine.file_run import FileRun, finish
 from hdseg_gpu.engine.kept_coarse import CoarseValues
-from hdseg_gpu.engine.output import Labels, name_output, write_output
-from hdseg_gpu.engine.phases import OnDisk
-from hdseg_gpu.engine.run import Findings, run
-from hdseg_gpu.engine.whole_file import WholeFile, fits
+from hdseg_gpu.engine.output import ByWorkspace, Direct
+from hdseg_gpu.engine.whole_file import fits, refine_whole
 from hdseg_gpu.engine.workspace import (
     check_folder,
     check_version,
@@ -43,23 +39,12 @@ from hdseg_gpu.engine.workspace import (
     remove_remains,
     tile_of,
 )
-from hdseg_gpu.executors.base import Executor
-from hdseg_gpu.executors.local import Local
-from hdseg_gpu.executors.progress import Meter
+from hdseg_gpu.executors.choice import executor_for
 from hdseg_gpu.io import check_labels, check_output, note_lost_place, open_coarse
 from hdseg_gpu.io.coarse_source import CoarseSource
-from hdseg_gpu.io.inputs import (
-    Input,
-    check_same,
-    check_values,
-    closed,
-    input_of,
-    source_of,
-    watch_of,
-)
+from hdseg_gpu.io.inputs import Input, check_same, closed, input_of, source_of, watch_of
 from hdseg_gpu.io.paths import exists, followed
 from hdseg_gpu.io.source import ImageSource
-from hdseg_gpu.pipeline.block import CUT_ERROR
 
 
 @taking(FileCall)
@@ -110,9 +95,7 @@ def refine_file(call: FileCall) -> Report:
     (True, 1, 5684)
     """
     allowed = budget_of(checks.memory("max_memory", call.max_memory))
-    device_memory = checks.memory("max_device_memory", call.max_device_memory)
     resume, overwrite = call.resume, call.overwrite
-    stages = Stages()
     paths = tuple(
         checks.path(name, value)
         for name in ("image", "coarse", "boundary")
@@ -122,62 +105,60 @@ def refine_file(call: FileCall) -> Report:
         checks.path("output", call.output), paths, resume=resume, overwrite=overwrite
     )
     with ExitStack() as stack:
-        given = _image(call, allowed, stages, stack)
-        source = source_of(given)
-        coarse_files = watch_of(call.coarse, call.key)
-        coarse = stack.enter_context(_coarse(call, allowed, source))
-        edge_map = None
-        if call.boundary is not None:
-            edge_map = _edge_map(call.boundary, source.shape, allowed, stack)
-        at_once = not _about_tiles(call) and fits(given, edge_map, coarse, allowed, target)
-        network = CoarseValues(coarse, stages, call.ignore_index, allowed, at_once=at_once)
-        params = params_of(call, network.summary, source.shape, stages)
-        check_labels(target, network.summary.values.dtype, *_range(network.summary))
-        note_lost_place(target, source, stages)
-        doer = _scheduler(call, (given, edge_map), stack)
-        ops = backends.select(call.backend)
-        stages.notes.extend(backends.lost_by_fork(call.backend))
+        run, coarse, at_once = _opened(call, target, allowed, stack)
+        inputs = {"image": run.image, "boundary": run.boundary}
+        executor = executor_for(
+            call.scheduler, call.address, call.worker_timeout, tuple(inputs.values()), stack
+        )
         before = recorded_plan(target) if resume else {}
         check_version(target, before, version("hdseg_gpu"))
-        check_same(target, before, image=given, boundary=edge_map)
+        check_same(target, before, **inputs)
         if at_once:
-            picture = WholeFile(
-                given, edge_map, network.in_memory(), params, ops, device_memory,
-                call.backend != "auto",
-            )  # fmt: skip
-            return _warned(
-                stages, picture.refine(target, replacing, coarse_files, stages, call.progress)
-            )
+            done = refine_whole(run, call.progress)
+            return _warned(run.stages, finish(run, done, Direct(target, replacing)))
         tile = tile_of(before) if call.tile is None else call.tile
-        need = _need(given, edge_map, network.summary, params)
-        plan = planned(need, allowed, call.workers, _tile(tile), given_back=coarse.kept)
-        identity = {
-            **_identity(given, edge_map, network, params), "tile": plan.tile,
-            "sigma": call.sigma, "on_error": call.on_error,
+        plan = planned(run.need(), allowed, call.workers, _tile(tile), given_back=coarse.kept)
+        identity = run.identity() | {
+            "tile": plan.tile, "sigma": call.sigma, "on_error": call.on_error
         }  # fmt: skip
-        if resume and (done := finished(target, identity)) is not None:
-            return done
+        if resume and (report := finished(target, identity)) is not None:
+            return report
         with opened(target, identity, resume=resume, overwrite=overwrite) as workspace:
-            network.keep(workspace)
+            run.coarse.keep(workspace)
             coarse.close()
-            phases = OnDisk(DiskStore(
-                ops, given, edge_map, network.summary, source.shape, params, workspace, plan.tile,
-                plan.threads, call.on_error == "skip", call.sigma,
-                device_memory, room=plan if doer is None else None,
-            ), doer or Local(plan.workers), stages, Meter(call.progress))  # fmt: skip
-            found = run(phases, stages)
-            # The labels must be of one image: files are checked after each phase.
-            check_values(image=given, boundary=edge_map)
-            if coarse_files is not None:
-                coarse_files.check(thoroughly=True)
-            labels = Labels(phases.store, found.seeds, frozenset(found.decided))
-            note_precision(found.tally, params.tolerance, stages)
-            _note_skipped(found, stages)
-            with stages("writing"):
-                complete = write_output(target, labels, source.georeference)
-                report = _report(phases.store, found, stages, plan, source)
-                name_output(workspace, complete, target, replacing, report)
-        return _warned(stages, _report(phases.store, found, stages, plan, source))
+            done = refine_by_tiles(run, call, workspace, plan, executor)
+            report = finish(run, done, ByWorkspace(workspace, target, replacing))
+        return _warned(run.stages, report)
+
+
+def _opened(
+    call: FileCall, target: Path, allowed: Budget, stack: ExitStack
+) -> tuple[FileRun, CoarseSource, bool]:
+    """Open and check everything; return the run, the coarse map, and whether to run at once.
+
+    Everything is closed with the stack.
+    """
+    stages = Stages()
+    device_memory = checks.memory("max_device_memory", call.max_device_memory)
+    image = _image(call, allowed, stages, stack)
+    source = source_of(image)
+    coarse_file = watch_of(call.coarse, call.key)
+    coarse = stack.enter_context(_coarse(call, allowed, source))
+    boundary = None
+    if call.boundary is not None:
+        boundary = _boundary(call.boundary, source.shape, allowed, stack)
+    at_once = not _about_tiles(call) and fits(image, boundary, coarse, allowed, target)
+    values = CoarseValues(coarse, stages, call.ignore_index, allowed, at_once=at_once)
+    params = params_of(call, values.summary, source.shape, stages)
+    check_labels(target, values.summary.values.dtype, *_range(values.summary))
+    note_lost_place(target, source, stages)
+    ops = backends.select(call.backend)
+    stages.notes.extend(backends.lost_by_fork(call.backend))
+    run = FileRun(
+        image=image, boundary=boundary, coarse=values, coarse_file=coarse_file, params=params,
+        ops=ops, final=call.backend != "auto", device_memory=device_memory, stages=stages,
+    )  # fmt: skip
+    return run, coarse, at_once
 
 
 def coarse_labels(coarse: Any, class_axis: int, ignore_index: int | None) -> NDArray[Any]:
@@ -202,7 +183,7 @@ def _target(
         if not folder_for(target).exists():
             raise InvalidInput(
                 f"output {output} exists, but no unfinished run for it: if that run completed, "
-                "nothing is left to do; else name another file, or pass --overwrite."
+                "nothing is left to do; else name another file, or pass overwrite=True."
             )
     target = check_output(output, overwrite=overwrite or own, inputs=inputs)
     check_folder(target, resume=resume, overwrite=overwrite)
@@ -225,34 +206,10 @@ def _image(call: FileCall, allowed: Budget, stages: Stages, stack: ExitStack) ->
 
 
 def _warned(stages: Stages, report: FileReport) -> FileReport:
-    """Return the report, after issuing its notes as warnings."""
+    """Return the report, after issuing the notes as warnings."""
     for note in (*stages.notes, *stages.fallbacks):
         warnings.warn(note, RefinementWarning, stacklevel=4)
     return report
-
-
-def _report(
-    store: DiskStore,
-    found: Findings,
-    stages: Stages,
-    plan: Plan,
-    source: ImageSource,
-) -> FileReport:
-    report = report_of(
-        store.ops.name, source.shape, store.coarse, store.params, store.statistics.sigma,
-        found.seeds.passes, found.doubt, found.tally, stages,
-    )  # fmt: skip
-    spent = {f"tiles: {name}": seconds for name, seconds in found.seconds.items()}
-    return FileReport(
-        **vars(replace(report, seconds=report.seconds | spent)),
-        tile=plan.tile,
-        tiles=len(store.tiles),
-        decided_tiles=len(found.decided),
-        workers=plan.workers,
-        bytes_read=source.bytes_read,
-        peak_memory=peak(),
-        skipped=found.skipped,
-    )
 
 
 def _coarse(call: FileCall, allowed: Budget, image: ImageSource) -> CoarseSource:
@@ -267,7 +224,7 @@ def _coarse(call: FileCall, allowed: Budget, image: ImageSource) -> CoarseSource
     return found
 
 
-def _edge_map(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
+def _boundary(boundary: Any, shape: Shape, allowed: Budget, stack: ExitStack) -> Input:
     """Return the boundary map as an input; it is closed with the stack if we opened it."""
     given = input_of(on_host("boundary", boundary), allowed, name="boundary")
     stack.callback(closed, given)
@@ -288,41 +245,6 @@ def _alpha(source: ImageSource, alpha: bool | None, stages: Stages) -> bool:
     return validate.has_alpha(source.channels, source.alpha if alpha is None else alpha, stages)
 
 
-def _scheduler(
-    call: FileCall, inputs: tuple[Input | None, ...], stack: ExitStack
-) -> Executor | None:
-    """Return the executor that runs tiles; None stands for threads of this process."""
-    scheduler, address = call.scheduler, call.address
-    if scheduler is None:
-        if address is not None:
-            raise InvalidInput(f"address={shown(address)} is for scheduler='dask'; pass that, too.")
-        return None
-    is_dask = isinstance(scheduler, str) and scheduler == "dask"
-    of_dask = any(t.__module__.startswith("distributed.") for t in type(scheduler).__mro__)
-    if not (is_dask or of_dask):
-        raise InvalidInput(
-            f"scheduler={shown(scheduler)} is unknown; pass 'dask' with address=, a "
-            "distributed.Client, or None for threads of this process."
-        )
-    if is_dask and address is None:
-        raise InvalidInput(
-            "scheduler='dask' needs address=, the address of the Dask scheduler, such as "
-            "'tcp://10.0.0.1:8786'."
-        )
-    if any(given is not None and not isinstance(given.where, Path) for given in inputs):
-        raise InvalidInput(
-            "scheduler: arrays in memory are not sent to Dask workers; pass the paths of files "
-            "that all workers see, or no scheduler."
-        )
-    from hdseg_gpu.executors.dask import Distributed, connected
-
-    if is_dask:
-        scheduler = stack.enter_context(connected(str(address)))
-    doer = Distributed(scheduler, call.worker_timeout, inputs)
-    stack.callback(doer.finish)
-    return doer
-
-
 def _tile(tile: int | None) -> int | None:
     if tile is None:
         return None
@@ -332,57 +254,9 @@ def _tile(tile: int | None) -> int | None:
     return side
 
 
-def _need(given: Input, edge_map: Input | None, coarse: CoarseSummary, params: Params) -> Need:
-    source = source_of(given)
-    sources = [source] if edge_map is None else [source, source_of(edge_map)]
-    return Need(
-        source.shape,
-        source.channels - given.alpha,
-        source.dtype.itemsize,
-        np.dtype(class_dtype(coarse.count)).itemsize,
-        params,
-        doubtful=params.gamma > 0,
-        boundary_bytes=sum(other.dtype.itemsize for other in sources[1:]),
-        decoding=max(each.decoding for each in sources),
-        held=sum(each.held for each in sources),
-        coarse_bytes=(coarse.count if coarse.soft else 1)
-        * 4
-        * prod(coarse.shape)
-        / prod(source.shape),
-    )
-
-
-def _range(network: CoarseSummary) -> tuple[int, int]:
+def _range(coarse: CoarseSummary) -> tuple[int, int]:
     """Return the lowest and the highest label of the output."""
-    values = [int(v) for v in network.values]
-    if network.ignore_index is not None:
-        values.append(network.ignore_index)
+    values = [int(v) for v in coarse.values]
+    if coarse.ignore_index is not None:
+        values.append(coarse.ignore_index)
     return min(values), max(values)
-
-
-def _identity(
-    given: Input, edge_map: Input | None, coarse: CoarseValues, params: Params
-) -> dict[str, Any]:
-    """Return everything that labels depend on; a run is resumed only if it is the same."""
-    settings = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in vars(params).items()
-    }
-    return {
-        "version": version("hdseg_gpu"),
-        "image": given.plain(),
-        "boundary": None if edge_map is None else edge_map.plain(),
-        "coarse": coarse.content,
-        "ignore_index": coarse.summary.ignore_index,
-        "block": [BLOCK, CUT_ERROR],
-        **settings,
-    }
-
-
-def _note_skipped(found: Findings, stages: Stages) -> None:
-    if found.skipped:
-        where, why = next(iter(found.skipped.items()))
-        stages.notes.append(
-            f"{len(found.skipped)} tile(s) keep the labels of the coarse map because the image "
-            f"cannot be read there; the first: {where}: {why}"
-        )

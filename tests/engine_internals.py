@@ -216,6 +216,7 @@ def drawn_by_network(values, folder, ops, shape, scale, strip):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disk_store, "_STRIP", strip)
         store = disk_store.DiskStore(
-            ops, None, None, values.summary, shape, options, Workspace(folder), 2048, 1, False
-        )
+            ops=ops, image=None, boundary=None, coarse=values.summary, shape=shape, params=options,
+            workspace=Workspace(folder), tile=2048, threads=1, skip=False,
+        )  # fmt: skip
         return list(store.drawn())

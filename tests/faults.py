@@ -215,11 +215,11 @@ fault("gamma is forgotten by the matrix", "pipeline/graph.py",
 
 # ---- resumed runs, and memory ----------------------------------------------------------------
 
-fault("a run is resumed with another boundary map", "files.py",
-      '"boundary": None if edge_map is None else edge_map.plain(),',
-      '"boundary": edge_map is None,', RESUME)
-fault("a run is resumed with another picture", "files.py",
-      '"image": given.plain(),', '"image": "",', RESUME)
+fault("a run is resumed with another boundary map", "engine/file_run.py",
+      '"boundary": None if self.boundary is None else self.boundary.plain(),',
+      '"boundary": self.boundary is None,', RESUME)
+fault("a run is resumed with another picture", "engine/file_run.py",
+      '"image": self.image.plain(),', '"image": "",', RESUME)
 fault("a run is resumed with another coarse map", "engine/kept_coarse.py",
       'found.update(b"".join(self._hashes))', "pass", RESUME)
 fault("values of a coarse map need not be read in the same type", "engine/kept_coarse.py",
@@ -227,16 +227,16 @@ fault("values of a coarse map need not be read in the same type", "engine/kept_c
       "sha256(repr((self.shape, self._source.axis)).encode())", RESUME)
 fault("a run is resumed with a coarse map whose last part is another", "engine/kept_coarse.py",
       'found.update(b"".join(self._hashes))', 'found.update(b"".join(self._hashes[:-1]))', COARSE)
-fault("a run is resumed with another ignored label", "files.py",
-      '"ignore_index": coarse.summary.ignore_index,', "", RESUME)
-fault("a run is resumed with other options", "files.py",
-      "        **settings,\n", "", RESUME)
+fault("a run is resumed with another ignored label", "engine/file_run.py",
+      '"ignore_index": self.coarse.summary.ignore_index,', "", RESUME)
+fault("a run is resumed with other options", "engine/file_run.py",
+      "            **options,\n", "", RESUME)
 fault("a run is resumed with another sigma", "files.py",
       '"sigma": call.sigma, ',
       '', RESUME)
 fault("a run is resumed with another tile", "files.py",
       '"tile": plan.tile,', "", RESUME)
-fault("a run is resumed after another cut", "files.py",
+fault("a run is resumed after another cut", "engine/file_run.py",
       '"block": [BLOCK, CUT_ERROR],', '"block": [BLOCK],', RESUME)
 fault("a run is resumed by another version", "engine/workspace.py",
       "    if then != now:\n", "    if False:\n", RESUME)
@@ -397,8 +397,15 @@ fault("a sample of patches counts twice", "engine/run.py",
 fault("tiles that could not be redrawn are solved", "engine/run.py",
       "tiles, step, sorted(self.lost))", "tiles, step, [])",
       "files/refusals::test_tiles_that_need_the_garbage_around_them")
-fault("seconds of the last phase are the last tile's", "engine/run.py",
-      "self.seconds.get(name, 0.0) + seconds", "seconds", RESUME)
+fault("seconds of the last phase are the last tile's", "engine/phases.py",
+      "total.get(name, 0.0) + spent", "spent", RESUME)
+fault("a tile on the host is not reported", "engine/phases.py",
+      "                self._stages.fall_back(result[\"fallback\"])\n", "                pass\n",
+      "engine/fallback")
+fault("tiles leave the device that was asked for", "engine/disk_store.py",
+      "            if self.final:\n", "            if False:\n", "engine/fallback")
+fault("a tile that does not fit keeps its backend", "engine/disk_store.py",
+      "function(replace(self, ops=host))", "function(self)", "engine/fallback")
 fault("what an earlier attempt counted is dropped", "engine/phases.py",
       "        return found\n", '        return found if name != "tiles" else '
       "{i: found[i] for i in missing}\n", RESUME)
@@ -418,7 +425,7 @@ fault("windows of two strips are read from the first", "engine/output.py",
 fault("the ignored label does not count for the bits of a PNG", "engine/output.py",
       "max([int(coarse.values.max()), *known])", "int(coarse.values.max())", OUTPUT)
 fault("a run that is complete does not say so", "engine/output.py",
-      "    workspace.about_to_name(complete, report)\n", "", FORGED)
+      "        self.workspace.about_to_name(self._complete, report)\n", "", FORGED)
 fault("a record of another tile is believed", "engine/workspace.py",
       "place == (self.key, phase, index) else", "place[:2] == (self.key, phase) else", FORGED)
 fault("errors that were skipped count as none", "engine/workspace.py",
@@ -456,15 +463,15 @@ fault("all rows of lazy blocks are the first", "lazy.py",
       "unpacked(packed, j, core.shape)", "unpacked(packed, j % grid.columns, core.shape)",
       "files/refine_file::test_dask_arrays_are_lazy")
 fault("an alpha channel is a colour where a file fits", "engine/whole_file.py",
-      "-1, self.image.alpha, Stages())", "-1, False, Stages())", OPTIONS)
-fault("arrays that fit are not looked at", "engine/whole_file.py",
+      "-1, run.image.alpha, Stages())", "-1, False, Stages())", OPTIONS)
+fault("arrays that fit are not looked at", "engine/file_run.py",
       "        check_values(image=self.image, boundary=self.boundary)\n", "",
       f"{IDENTITY}::test_an_array_that_changes_while_it_is_refined_at_once")
-fault("a boundary map that fits is not looked at", "engine/whole_file.py",
+fault("a boundary map that fits is not looked at", "engine/file_run.py",
       "        check_unchanged(self.boundary)\n", "",
       f"{IDENTITY}::test_a_file_that_changes_while_the_picture_is_refined_at_once")
-fault("a coarse map's file is not looked at where the image fits", "engine/whole_file.py",
-      "        if watch is not None:\n            watch.check(thoroughly=True)\n", "",
+fault("a coarse map's file is not looked at where the image fits", "engine/file_run.py",
+      "            self.coarse_file.check(thoroughly=True)\n", "            pass\n",
       f"{IDENTITY}::test_a_file_that_changes_while_the_picture_is_refined_at_once")
 fault("an unfinished run is in nobody's way", "engine/whole_file.py",
       " and not folder_for(target).exists()", "", RESUME)

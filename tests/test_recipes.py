@@ -258,6 +258,25 @@ refine_file(image, coarse, "a.npy", contrast=0.0, **given)
 np.testing.assert_array_equal(np.load("a.npy"), expected)
 assert main("refine image.npy coarse.npy -o b.npy -q --contrast 0 --gamma 0".split()) == 0
 np.testing.assert_array_equal(np.load("b.npy"), expected)
+
+
+def stop(now):
+    if now.phase == "tiles":
+        raise KeyboardInterrupt
+
+
+try:
+    refine_file(image, coarse, "d.npy", contrast=0.0, tile=2048, progress=stop, **given)
+except KeyboardInterrupt:
+    pass
+try:
+    refine_file(image, coarse, "d.npy", contrast=0.5, tile=2048, resume=True, **given)
+except InvalidInput as error:
+    assert "contrast was 0.0 and is 0.5 now" in str(error), error
+else:
+    raise AssertionError
+refine_file(image, coarse, "d.npy", contrast=0.0, tile=2048, resume=True, **given)
+np.testing.assert_array_equal(np.load("d.npy"), expected)
 try:
     import dask.array
 except ImportError:

@@ -11,6 +11,7 @@ import typer
 
 from hdseg_gpu.cli import demo, evaluate, info, refine, seeds
 from hdseg_gpu.cli.info import print_version
+from hdseg_gpu.cli.options import with_flags
 from hdseg_gpu.core.errors import HdsegError, InvalidInput
 
 app = typer.Typer(
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HDSEG_DEBUG"):
             raise
         said = str(error) if isinstance(error, HdsegError) else f"{type(error).__name__}: {error}"
-        print("error:", " ".join(said.split()), file=sys.stderr)
+        print("error:", with_flags(" ".join(said.split())), file=sys.stderr)
         return 2 if isinstance(error, InvalidInput) else 1
     return 0
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hdseg_gpu.cli.options import annotated
+from hdseg_gpu.cli.options import annotated, with_flags
 from hdseg_gpu.core.elements import SETS
 from hdseg_gpu.core.errors import RefinementWarning
 from hdseg_gpu.core.options import ASSUMED_SCALE, PASSES_PER_SCALE, any_of
@@ -78,7 +78,7 @@ def notes_shown(quiet: bool) -> Iterator[list[str]]:
                 warning.message, warning.category, warning.filename, warning.lineno
             )
             continue
-        notes.append(str(warning.message))
+        notes.append(with_flags(str(warning.message)))
         if not quiet:
             note(notes[-1])
 

@@ -1,6 +1,7 @@
 """Command-line options generated from the arguments of a public function."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -8,8 +9,12 @@ import typer
 
 from hdseg_gpu.core.calls import keywords
 from hdseg_gpu.core.options import CallOptions, about, described
+from hdseg_gpu.engine.arguments import FileCall
 
 Command = Callable[..., None]
+_SWITCH = re.compile(
+    rf"\b({'|'.join(each.name for each in keywords(FileCall) if each.annotation is bool)})=True\b"
+)
 
 
 def with_options(kind: type[Any]) -> Callable[[Command], Command]:
@@ -40,10 +45,20 @@ def with_options(kind: type[Any]) -> Callable[[Command], Command]:
     return decorate
 
 
+def with_flags(message: str) -> str:
+    """Return a message in which switches are written as flags: --resume, not resume=True."""
+    return _SWITCH.sub(lambda found: flag_of(found[1]), message)
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of an option."""
+    return "--" + name.replace("_", "-")
+
+
 def annotated(name: str, kind: type[Any] = CallOptions) -> Any:
     """Return the type of an option on the command line, with its help."""
     (found,) = (each for each in keywords(kind) if each.name == name)
-    said, flag = about(kind)[name], "--" + name.replace("_", "-")
+    said, flag = about(kind)[name], flag_of(name)
     names: tuple[str, ...] = ()
     if found.annotation is bool:
         names = (flag,)

@@ -19,7 +19,7 @@ from hdseg_gpu.cli.console import (
     say_json,
     tile_progress,
 )
-from hdseg_gpu.cli.options import with_options
+from hdseg_gpu.cli.options import flag_of, with_options
 from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
 from hdseg_gpu.core.memory import budget_of
@@ -51,7 +51,7 @@ def refine(
     Large images are refined tile by tile, in bounded memory.
     """
     for name in ("max_device_memory", "max_memory"):
-        options[name] = byte_count(options[name], f"--{name.replace('_', '-')}")
+        options[name] = byte_count(options[name], flag_of(name))
     with notes_shown(quiet) as notes, tile_progress(quiet or as_json) as progress:
         if channel_axis in (-1, 2):
             report = _refined(image, coarse, output, progress=progress, **options)

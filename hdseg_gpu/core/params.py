@@ -44,6 +44,11 @@ class CoarseSummary:
         """Return the number of classes K."""
         return len(self.values)
 
+    @property
+    def summary(self) -> "CoarseSummary":
+        """Return this summary."""
+        return self
+
     def scale_to(self, shape: tuple[int, int]) -> float:
         """Return the scale max(H / h, W / w) of this map in an image of `shape`."""
         return max(shape[0] / self.shape[0], shape[1] / self.shape[1])

@@ -6,9 +6,6 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
-from hdseg_gpu.core.params import CoarseSummary, Params
-from hdseg_gpu.core.windows import Shape
-
 Progress = Callable[[str, float], None]
 
 
@@ -139,62 +136,13 @@ class Stages:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
 
+    def fall_back(self, sentence: str) -> None:
+        """Record a fallback, unless it is recorded already, or too many are."""
+        if sentence not in self.fallbacks and len(self.fallbacks) < _MOST_FALLBACKS:
+            self.fallbacks.append(sentence)
+
     def advance(self, name: str, fraction: float) -> None:
         """Report the fraction (0..1) done of stage `name`; it never decreases."""
         if self.progress is not None:
             self.reached[name] = max(fraction, self.reached.get(name, 0.0))
             self.progress(name, self.reached[name])
-
-
-def note_precision(tally: Tally, tolerance: float, stages: Stages) -> None:
-    """Add a note if the tolerance was not reached."""
-    if tally.error > tolerance * (1 + 1e-9):
-        stages.notes.append(
-            f"tol={tolerance:g} is below the precision of float32 where this many classes meet: "
-            f"the proven bound is {tally.error:.1e}."
-        )
-
-
-def report_of(
-    backend: str,
-    shape: Shape,
-    coarse: CoarseSummary,
-    params: Params,
-    sigma: float,
-    passes: int,
-    doubt: float | None,
-    tally: Tally,
-    stages: Stages,
-) -> Report:
-    """Return the report of a refinement."""
-    return Report(
-        shape=shape,
-        coarse_shape=coarse.shape,
-        labels=tuple(coarse.values.tolist()),
-        ignore_index=coarse.ignore_index,
-        method=params.method,
-        backend=backend,
-        solver=tally.solver,
-        scale=params.scale,
-        passes=passes,
-        doubt=doubt,
-        interpolation=params.interpolation,
-        edges=params.edges,
-        beta=params.beta,
-        gamma=params.gamma,
-        sigma=sigma,
-        unsure=params.unsure,
-        prune=params.prune,
-        majority=params.majority,
-        tolerance=params.tolerance,
-        unknown_pixels=tally.unknown_pixels,
-        uncertified_pixels=tally.uncertified_pixels,
-        refined_pixels=tally.refined_pixels,
-        systems=tally.systems,
-        right_hand_sides=tally.right_hand_sides,
-        iterations=tally.iterations,
-        error_estimate=tally.error,
-        fallbacks=(*stages.fallbacks, *tally.fallbacks),
-        notes=tuple(stages.notes),
-        seconds={**stages.seconds, "total": sum(stages.seconds.values())},
-    )

@@ -1,4 +1,4 @@
-"""Estimate of the memory that a run will take, before it begins."""
+"""The memory that a run will take, estimated before it begins: tile size and workers."""
 
 import os
 from dataclasses import dataclass, replace
@@ -18,21 +18,21 @@ from hdseg_gpu.pipeline.doubt import in_squares
 from hdseg_gpu.pipeline.rounds import LAST, WIDE, lengths_of
 from hdseg_gpu.pipeline.seeds import reach_of
 
-# Side of the tiles that seeds are found in, at least; like blocks, it does not depend on the plan.
+# Least side of the tiles in which seeds are computed; like blocks, independent of the plan.
 SEED_TILE = 4096
 TILES = (8192, 4096, 2048)
-# Measured, in bytes: what a phase holds at most for each pixel of its window beside the image, and
-# for each unknown pixel of a block. docs/decisions/0008-out-of-core.md.
+# Measured peaks in bytes per pixel of a phase's window, beside the image, and per unknown pixel of
+# a block: docs/decisions/0008-out-of-core.md.
 _FOR_SEEDS = 8
 _FOR_PIXEL = 6
 _FOR_UNKNOWN = 320
 _LIBRARIES = 64 * MiB  # loaded or buffered after the plan
-_UNKNOWN = 0.25  # share of a block, as long as nothing is known
+_UNKNOWN = 0.25  # share of a block that is unknown, assumed until it is counted
 
 
 @dataclass(frozen=True)
 class Need:
-    """What decides how much memory tiles take."""
+    """The properties of a run that the memory of its tiles depends on."""
 
     shape: Shape
     channels: int
@@ -40,15 +40,15 @@ class Need:
     class_bytes: int
     params: Params
     doubtful: bool  # whether wide rounds may follow
-    boundary_bytes: int = 0  # of a boundary map's value
-    decoding: int = 0  # what reading takes beside the pixels
-    held: int = 0  # what open files may come to keep, whoever reads them
-    coarse_bytes: float = 0.0  # of the coarse map, for each pixel of the image
+    boundary_bytes: int = 0  # per value of the boundary map
+    decoding: int = 0  # bytes for reading, beside the pixels
+    held: int = 0  # most bytes that open files keep, for all workers together
+    coarse_bytes: float = 0.0  # of the coarse map, per pixel of the image
 
     def of_tile(self, tile: int, unknown: float = _UNKNOWN * BLOCK**2) -> int:
-        """Return the bytes that one worker needs for tiles of a size."""
+        """Return the bytes that one worker needs for tiles with a side of `tile` pixels."""
         params = self.params
-        passes, coarse = params.passes, 2 * self.coarse_bytes  # for two things at once
+        passes, coarse = params.passes, 2 * self.coarse_bytes  # two copies at once
         seeds = self._pixels(SEED_TILE, reach_of(params, passes)) * (
             _FOR_SEEDS * self.class_bytes + coarse
         )
@@ -67,7 +67,7 @@ class Need:
         return ceil(max(seeds, solve + unknown * _FOR_UNKNOWN) + self.decoding)
 
     def of_window(self, pixels: int, unknown: int) -> int:
-        """Return the bytes that a window takes of which so many pixels are unknown."""
+        """Return the bytes for solving a window with so many pixels and unknown pixels."""
         each = 2 * (self.channels * self.itemsize + self.boundary_bytes)
         return pixels * (each + _FOR_PIXEL * self.class_bytes) + unknown * _FOR_UNKNOWN
 
@@ -78,46 +78,47 @@ class Need:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tiles, and how many at once."""
+    """The size of the tiles, and how many are processed at once."""
 
     need: Need
     tile: int
     workers: int
-    budget: int  # bytes that all workers together may take
+    budget: int  # bytes for all workers together
 
     @property
     def threads(self) -> int:
-        """Return the processors for each of them."""
+        """Return the number of threads for each worker."""
         return max(1, (os.cpu_count() or 1) // self.workers)
 
     @property
     def share(self) -> int:
-        """Return the bytes that each of them may take."""
+        """Return the bytes for each worker."""
         return self.budget // self.workers
 
     def require(self, pixels: int, unknown: int) -> None:
-        """Refuse a window that takes more than the share of a worker."""
+        """Raise InvalidInput for a window that needs more than the share of a worker."""
         need = self.need.of_window(pixels, unknown)
         if need > self.share:
             raise InvalidInput(
-                f"A block has {unknown} unknown pixels around it within the {pixels} pixels that "
-                f"matter, which takes {need // MiB} MiB, and a worker has {self.share // MiB} MiB "
-                f"of max_memory; allow {(need - self.share) * self.workers // MiB + 1} MiB more "
-                "and continue with --resume, or use fewer workers or passes, or a larger gamma."
+                f"max_memory is not enough: a block and its surroundings have {pixels} pixels, "
+                f"{unknown} of them unknown, which takes {need // MiB} MiB, and a worker has "
+                f"{self.share // MiB} MiB; allow "
+                f"{(need - self.share) * self.workers // MiB + 1} MiB more and continue with "
+                "resume=True, or use fewer workers or passes, or a larger gamma."
             )
 
     def with_unknown(self, unknown: NDArray[np.int64]) -> "Plan":
-        """Return the plan for solving, now that unknown pixels are counted.
+        """Return the plan for solving, given the unknown pixels of each patch.
 
-        unknown: in each patch.
+        Raises InvalidInput if the budget does not suffice for one worker.
         """
         most = int(in_squares(unknown, BLOCK).max())
         each = self.need.of_tile(self.tile, most)
         if each > self.budget:
             raise InvalidInput(
-                f"{most} of the {BLOCK**2} pixels of a block are unknown, which takes "
-                f"{each // MiB} MiB, and {self.budget // MiB} MiB are left of max_memory; allow "
-                f"{(each - self.budget) // MiB + 1} MiB more, or use fewer passes."
+                f"max_memory is not enough: {most} of the {BLOCK**2} pixels of a block are "
+                f"unknown, which takes {each // MiB} MiB, and {self.budget // MiB} MiB are left; "
+                f"allow {(each - self.budget) // MiB + 1} MiB more, or use fewer passes."
             )
         return replace(self, workers=min(self.workers, self.budget // each))
 
@@ -125,9 +126,9 @@ class Plan:
 def planned(
     need: Need, allowed: Budget, workers: int | None, tile: int | None, given_back: int = 0
 ) -> Plan:
-    """Return tiles and workers that a budget suffices for, or refuse it.
+    """Return the largest tiles and most workers that fit a budget; raise InvalidInput if none do.
 
-    given_back: bytes that are occupied now, and will not be when the first tile begins.
+    given_back: bytes in use now that are freed before the first tile begins.
     """
     used = resident() - given_back + _LIBRARIES + need.held
     budget = allowed.total - used

@@ -1,11 +1,10 @@
-"""A picture on disk: tiles that travel to workers as plain values and paths.
+"""The store of an image in a file: it is sent to workers as plain values and paths.
 
-What the steps find is kept in planes of the run's folder, a file a tile.
+The results of the steps are planes in the workspace, one file per tile.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,19 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from hdseg_gpu import backends
 from hdseg_gpu.core import validate
-from hdseg_gpu.core.classes import Classes, class_dtype, wall_of
-from hdseg_gpu.core.errors import Unfinished
+from hdseg_gpu.core.classes import Classes, class_dtype
+from hdseg_gpu.core.errors import OutOfDeviceMemory, Unfinished
 from hdseg_gpu.core.params import Coarse, CoarseSummary, ImageStatistics, Params
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
 from hdseg_gpu.core.windows import GridMapping, Shape, Window, between, placed
 from hdseg_gpu.engine.budget import SEED_TILE, Plan
 from hdseg_gpu.engine.kept_coarse import kept_coarse
+from hdseg_gpu.engine.planes import layout_of
 from hdseg_gpu.engine.steps import Seeds
-from hdseg_gpu.engine.store import Result, Sample, Task
+from hdseg_gpu.engine.store import Result, Sample, T, Task
 from hdseg_gpu.engine.workspace import Workspace, resumable
 from hdseg_gpu.io.inputs import (
     Input,
@@ -34,7 +35,7 @@ from hdseg_gpu.io.inputs import (
     source_of,
 )
 from hdseg_gpu.io.parts import parts_of
-from hdseg_gpu.io.plane import Plane, Values
+from hdseg_gpu.io.plane import Plane
 from hdseg_gpu.ops import Band, Ops, Steps
 from hdseg_gpu.pipeline.colours import colours_of, windows_for
 from hdseg_gpu.pipeline.doubt import (
@@ -61,14 +62,14 @@ from hdseg_gpu.pipeline.ignored import put_walls
 from hdseg_gpu.pipeline.rounds import Lengths, lengths_of
 from hdseg_gpu.pipeline.upsample import upsample
 
-_STRIP = 1 << 22  # classes of the coarse map that are looked at together
+_STRIP = 1 << 22  # classes per strip in which the detail of the coarse map is measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiskStore:
-    """A run over files: what is refined, how, and where everything is kept."""
+    """A run from file to file; see ``store.Store`` for the methods that are not described here."""
 
-    ops: Ops  # travels as its name
+    ops: Ops  # sent to workers as its name
     image: Input
     boundary: Input | None
     coarse: CoarseSummary  # its arrays are in the workspace
@@ -76,20 +77,21 @@ class DiskStore:
     params: Params
     workspace: Workspace
     tile: int
-    threads: int  # that ops may use, for each tile
-    skip: bool  # whether tiles of the image that cannot be read are left as they are
-    sigma: float | None = None  # as told, instead of measured
-    device_memory: int | None = None  # bytes of a device's that may be used
+    threads: int  # for each tile
+    skip: bool  # whether tiles that cannot be read keep the coarse map's labels
+    sigma: float | None = None  # as passed by the caller, instead of computed
+    device_memory: int | None = None  # bytes of a device that may be used
+    final: bool = True  # whether no other backend may take the place of `ops`
     known_statistics: ImageStatistics | None = None  # see `statistics`
-    room: Plan | None = None  # what this process has memory for; None where others do the tiles
-    run: str = field(default_factory=lambda: uuid4().hex)  # this attempt at it
+    plan: Plan | None = None  # memory of this process; None where tiles run in other processes
+    run: str = field(default_factory=lambda: uuid4().hex)  # unique name of this attempt
 
     wants_probabilities = False
     nearby = None
 
     @property
     def statistics(self) -> ImageStatistics:
-        """Return the statistics of the picture, once they are known."""
+        """Return the statistics of the image, once they are computed."""
         assert self.known_statistics is not None
         return self.known_statistics
 
@@ -100,12 +102,12 @@ class DiskStore:
 
     @property
     def pooled(self) -> int:
-        """Return the side of the blocks whose statistics are added up."""
+        """Return the side of the blocks whose statistics are combined."""
         return BLOCK
 
     @property
     def lengths(self) -> Lengths:
-        """Return what lengths are measured in."""
+        """Return the units of lengths."""
         return lengths_of(self.params, self.shape)
 
     @property
@@ -115,7 +117,7 @@ class DiskStore:
 
     @property
     def seed_tiles(self) -> TileGrid:
-        """Return the tiles in which seeds are found: whole cells."""
+        """Return the tiles in which seeds are computed; they consist of whole cells."""
         cell = self.lengths.cell
         return TileGrid(self.shape, -(-SEED_TILE // cell) * cell)
 
@@ -123,7 +125,7 @@ class DiskStore:
         """Return the unknown pixels of each patch."""
         patches = patches_of(self.shape)
         unknown = np.zeros(patches[0] * patches[1], np.int64)
-        for result in results.values():  # as int64, also of none
+        for result in results.values():  # as int64 even if the lists are empty
             unknown[np.array(result["patches"], np.int64)] += np.array(result["unknown"], np.int64)
         return unknown.reshape(patches)
 
@@ -133,7 +135,7 @@ class DiskStore:
         return found
 
     def chosen_samples(self, step: Seeds, unknown: NDArray[np.int64]) -> list[Sample]:
-        """Return where the coarse map is compared with the colours."""
+        """Return the windows in which the coarse map is compared with the colours."""
         assert step.look is not None
         size, halo = windows_for(step.look.spread, self.lengths)
         groups = grouped(sample(unknown), self.shape, self.tile, halo + size)
@@ -147,14 +149,32 @@ class DiskStore:
         return self.workspace.folder
 
     def do(self, task: Task, phase: str, index: int, *rest: Any) -> Result:
-        """Do a task, and record that it is done."""
+        """Run a task, and record its result with its times and its fallback, if any."""
         self.check_workspace()
         with resumable(self.folder):
-            with self.here(), self.ops.threads(self.threads):
-                result = task(self, Stages(), index, *rest)
+            stages = Stages()
+            with self.ops.threads(self.threads):
+                result = self.within(lambda store: task(store, stages, index, *rest), stages)
+            result["seconds"] = stages.seconds
+            if stages.fallbacks:
+                result["fallback"] = stages.fallbacks[0]
             self.check_workspace()
             self.workspace.record(phase, index, result)
         return result
+
+    def within(self, function: Callable[["DiskStore"], T], stages: Stages) -> T:
+        """Return `function` of this store, or of one on the host if the device is too small."""
+        try:
+            with self.ops.here(self.device_memory):
+                return function(self)
+        except OutOfDeviceMemory as error:
+            if self.final:
+                raise
+            failure = str(error)  # the error itself keeps the arrays of the failed attempt alive
+        host = backends.of_host()
+        stages.fall_back(f"backend {host.name!r} instead of {self.ops.name!r}: {failure}")
+        with host.threads(self.threads), host.here():
+            return function(replace(self, ops=host))
 
     def check_inputs(self) -> None:
         """Raise Changed if the image or the boundary map is not what the run began with."""
@@ -162,43 +182,28 @@ class DiskStore:
         check_unchanged(self.boundary)
 
     def check_workspace(self) -> None:
-        """Raise Unfinished if the run was given up, or its folder is another's by now."""
+        """Raise Unfinished if the run was stopped, or its folder now belongs to another run."""
         check_going_on(self.run)
         if not self.workspace.is_there():
             raise Unfinished(
-                f"{self.workspace.folder} is not the folder of this run; a worker needs the "
-                "output's folder under the same path as all others, and a tile of a run that was "
-                "given up is of no use any more."
+                f"{self.workspace.folder} is not the folder of this run: either the run was "
+                "stopped, or this worker does not have the output's folder under the same path."
             )
 
     def plane(self, name: str) -> Plane:
-        """Return a plane of the run: known0, cells0, classes1, ... for each round, and labels."""
+        """Return a plane by name, such as known0 or labels; see ``names.PLANES``."""
         check_going_on(self.run)
-        folder, key = self.workspace.folder / name, self.workspace.key
-        seed_tile, kind = self.seed_tiles.tile, name.rstrip("0123456789")
-        if kind == "known":
-            return Plane(folder, self.shape, seed_tile, "bool", bits=True, key=key)
-        count = self.coarse.count
-        dtype = np.dtype(class_dtype(count)).name
-        shape, tile, values = self.shape, self.tile, Values(0, count - 1)
-        if kind == "cells":
-            cell = self.lengths.cell
-            shape = -(-self.shape[0] // cell), -(-self.shape[1] // cell)
-            tile = seed_tile // cell
-        elif kind == "labels":
-            wall = None if self.coarse.ignore_index is None else wall_of(dtype)
-            values = Values(1, count, wall)
-        return Plane(folder, shape, tile, dtype, values=values, key=key)
+        return Plane(self.folder / name, key=self.workspace.key, **layout_of(self, name))
 
     def require_memory(self, pixels: int, unknown: int) -> None:
-        """Raise InvalidInput if a window of so many pixels takes too much memory."""
-        if self.room is not None:
-            self.room.require(pixels, unknown)
+        """Raise InvalidInput if a window with so many pixels takes too much memory."""
+        if self.plan is not None:
+            self.plan.require(pixels, unknown)
 
     # ---- input -------------------------------------------------------------------------------
 
     def pixels(self, window: Window) -> NDArray[Any]:
-        """Return the image in a window: read and checked."""
+        """Return the image in a window, read from its file and checked."""
         with reading(self.image, self.run) as source:
             values = source.read(window)
         pixels: NDArray[Any] = self.ops.xp.asarray(
@@ -207,7 +212,7 @@ class DiskStore:
         return pixels
 
     def edges(self, window: Window) -> NDArray[Any] | None:
-        """Return the boundary map in a window: read and checked."""
+        """Return the boundary map in a window, read from its file and checked."""
         if self.boundary is None:
             return None
         with reading(self.boundary, self.run) as source:
@@ -219,17 +224,13 @@ class DiskStore:
 
     @property
     def edges_of_image(self) -> bool:
-        """Return whether edges are the image's."""
+        """Return whether edge weights come from the image."""
         return self.boundary is None
 
     @property
     def edge_dtype(self) -> np.dtype[Any]:
-        """Return the type of what edges are taken from."""
+        """Return the dtype of the image, or of the boundary map if there is one."""
         return source_of(self.boundary or self.image).dtype
-
-    def here(self) -> AbstractContextManager[None]:
-        """Return a context in which ops of the backend may be called outside tasks."""
-        return self.ops.here(self.device_memory)
 
     def coarse_at(self, window: Window) -> tuple[Coarse, GridMapping]:
         """Return the part of the coarse map that a window needs, in arrays of the backend."""
@@ -243,7 +244,7 @@ class DiskStore:
         """Yield the network's classes on its own grid, strip by strip."""
         coarse = self.coarse
         grid = drawn_grid(coarse, self.shape, self.params.scale)
-        # Of the map that a pixel of the grid stands for.
+        # Bytes of the map per pixel of the grid.
         each = (coarse.count if coarse.soft else 1) * 4 * prod(coarse.shape) // prod(grid)
         strip, step = None, max(1, _STRIP // grid[1])
         for top in range(0, max(1, grid[0] - OVERLAP), step):
@@ -260,10 +261,10 @@ class DiskStore:
             strip = classes
             yield classes
 
-    # ---- what the steps have found -----------------------------------------------------------
+    # ---- results of the steps ----------------------------------------------------------------
 
     def classes(self, redrawn: int, window: Window) -> Classes:
-        """Return the classes in a window, redrawn so often where there was something to redraw."""
+        """Return the classes in a window, as redrawn `redrawn` times."""
         if redrawn == 0:
             return upsample(self.ops, *self.coarse_at(window), self.params)
         plane = self.plane(f"classes{redrawn}")
@@ -292,7 +293,7 @@ class DiskStore:
         return band_in(self.ops, seeds, window, self.shape, patches)
 
     def context(self, step: Seeds, window: Window) -> EvidenceContext:
-        """Return what the evidence in a window depends on; reads the image."""
+        """Return the context of the evidence in a window; reads the image."""
         ops, lengths = self.ops, self.lengths
         assert step.look is not None
         size, halo = windows_for(step.look.spread, lengths)
@@ -308,7 +309,7 @@ class DiskStore:
         )  # fmt: skip
 
     def _cells(self, redrawn: int, window: Window) -> Cells:
-        """Return the cells of a window that begins with one."""
+        """Return the cells of a window whose corner is that of a cell."""
         lengths, plane = self.lengths, self.plane(f"cells{redrawn}")
         cell = lengths.cell
         inner = between(
@@ -320,7 +321,7 @@ class DiskStore:
         return cells_of(self.ops, own, lengths).part(inner.relative_to(outer))
 
     def unrefined(self, window: Window) -> Classes:
-        """Return labels as the coarse map has them."""
+        """Return the labels of the coarse map, enlarged."""
         labels: Classes = self.classes(0, window) + 1
         return self._walled(window, labels)
 
@@ -331,7 +332,7 @@ class DiskStore:
             put_walls(self.ops, coarse.ignored, place, seeds)
         return seeds
 
-    # ---- what a task has found ---------------------------------------------------------------
+    # ---- keeping the results of a task -------------------------------------------------------
 
     def keep_cells(self, step: Seeds, index: int, classes: Classes) -> list[str]:
         """Keep the classes of the cells of a seed tile."""
@@ -343,7 +344,7 @@ class DiskStore:
     def keep_seeds(
         self, step: Seeds, index: int, seeds: Classes, *asked: Steps[Any]
     ) -> tuple[Result, list[Any]]:
-        """Keep where a seed tile has seeds; the unknown pixels are counted in patches."""
+        """Keep which pixels of a seed tile are seeds; count the others patch by patch."""
         band, *found = self.ops.together(self.ops.begin_band(seeds), *asked)
         core, patches = self.seed_tiles.core(index), patches_of(self.shape)
         unknown = unknown_in_patches(self.ops, band, core, patches).reshape(-1)
@@ -361,7 +362,7 @@ class DiskStore:
         return self._keep("labels", index, labels)
 
     def keep_probabilities(self, window: Window, values: NDArray[np.float32]) -> None:
-        """Keep nothing: nobody can ask for them."""
+        """Never called: probabilities are not written to files."""
         raise AssertionError
 
     def _keep(self, name: str, index: int, values: NDArray[Any]) -> list[str]:

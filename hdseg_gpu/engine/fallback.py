@@ -12,8 +12,9 @@ from hdseg_gpu.core.coarse_map import coarse_map
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 from hdseg_gpu.core.params import Coarse, Params
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.engine.findings import Findings
 from hdseg_gpu.engine.memory_store import MemoryStore
-from hdseg_gpu.engine.run import Findings, InMemory, run
+from hdseg_gpu.engine.run import InMemory, run
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.evidence import on_backend
 from hdseg_gpu.pipeline.ignored import continued
@@ -24,8 +25,8 @@ _HALVINGS = 3
 
 
 @dataclass(frozen=True)
-class Job:
-    """The checked input of a refinement; arrays may be on any device."""
+class MemoryRun:
+    """A refinement in memory: its checked input, in arrays on any device."""
 
     image: NDArray[Any]  # (H, W, C)
     edges: NDArray[Any] | None  # boundary map, (H, W, 1); None if edges come from the image
@@ -41,7 +42,6 @@ class Outcome:
     labels: NDArray[Any]  # (H, W) in the dtype of the coarse labels
     probabilities: NDArray[np.float32] | None  # (K, H, W), if asked for
     found: Findings
-    sigma: float
 
 
 def network_of(
@@ -73,7 +73,7 @@ def network_of(
 
 
 def within_memory(
-    ops: Ops, job: Job, budget: int | None, stages: Stages, *, final: bool
+    ops: Ops, job: MemoryRun, budget: int | None, stages: Stages, *, final: bool
 ) -> tuple[Ops, Outcome]:
     """Run a job; return the backend that ran it, and the outcome.
 
@@ -114,7 +114,7 @@ def _on_host(coarse: Coarse) -> Coarse:
     )
 
 
-def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
+def _done(ops: Ops, job: MemoryRun, smaller: int, stages: Stages) -> Outcome:
     ops.prepare(job.image, job.coarse.count)
     store = MemoryStore(
         ops,
@@ -130,4 +130,4 @@ def _done(ops: Ops, job: Job, smaller: int, stages: Stages) -> Outcome:
     if job.with_probabilities and probabilities is None:  # nothing was unknown
         probabilities = seed_probabilities(ops, store.labels, job.coarse.count)
     labels = look_up(ops, job.coarse.values, store.labels, job.coarse.ignore_index)
-    return Outcome(labels, probabilities, found, store.statistics.sigma)
+    return Outcome(labels, probabilities, found)

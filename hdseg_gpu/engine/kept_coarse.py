@@ -1,4 +1,4 @@
-"""The coarse map of a run as files in its folder: made part by part, read by window."""
+"""The coarse map of a run: checked part by part, kept as .npy files in the workspace."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from hdseg_gpu.io.identity import Changed
 from hdseg_gpu.io.npy import NewNpy, Npy
 from hdseg_gpu.pipeline.ignored import continued, go_on_beneath
 
-_SMALL = 64 * MiB  # that any plan has room for
+_SMALL = 64 * MiB  # which every plan allows for
 _ARRAYS = ("classes", "probabilities", "ignored")
 
 
 class CoarseValues:
-    """A coarse map whose values have all been looked at: in memory, or part by part."""
+    """A coarse map after one pass over its values, in memory or part by part."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class CoarseValues:
         *,
         at_once: bool,
     ) -> None:
-        """See ``decoder_of`` for what is refused.
+        """Raise InvalidInput for maps that ``decoder_of`` refuses.
 
-        at_once: whether it is read once, and held in memory until it is decoded there.
+        at_once: whether the map is read once and held in memory until ``in_memory``.
         """
         if not at_once and source.room > _SMALL:
             allowed.require(
@@ -58,13 +58,13 @@ class CoarseValues:
 
     @property
     def summary(self) -> CoarseSummary:
-        """Return what is known of the map."""
+        """Return the summary of the map."""
         return self._decoder.summary
 
     def in_memory(self) -> Coarse:
-        """Return the map, if it was read at once, which is used up.
+        """Return the map, if it was read at once; to be called only once.
 
-        Its classes go on beneath what is to be ignored.
+        Classes are extended into ignored pixels.
         """
         assert self._whole is not None
         array, self._whole = self._whole.array, None
@@ -72,18 +72,18 @@ class CoarseValues:
 
     @property
     def content(self) -> str:
-        """Return a hash of all values, which were read part by part."""
+        """Return a hash of all values, if they were read part by part."""
         return self._parts.content
 
     def keep(self, workspace: Workspace) -> None:
-        """Put the arrays of the map into the workspace, and no others.
+        """Write the arrays of the map into the workspace, and remove those of an earlier run.
 
-        Its classes go on beneath what is to be ignored.
+        Classes are extended into ignored pixels.
         """
         arrays = self._decoder.arrays
         with ExitStack() as stack:
 
-            def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NewNpy:
+            def scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NewNpy:
                 folder = workspace.folder
                 file = tempfile.TemporaryFile(prefix=".hdseg-", dir=folder)  # noqa: SIM115
                 return NewNpy(stack.enter_context(file), shape, dtype)
@@ -101,11 +101,11 @@ class CoarseValues:
                 for name, array in kept.items():
                     array[..., *window.slices] = getattr(coarse, name)
             if "ignored" in kept:
-                go_on_beneath(kept["classes"], kept["ignored"], room)
+                go_on_beneath(kept["classes"], kept["ignored"], scratch)
 
 
 class _Hashed:
-    """The parts of a coarse map, which must be the same whenever they are read again."""
+    """The parts of a coarse map; reading them again raises Changed if a value differs."""
 
     def __init__(self, source: CoarseSource) -> None:
         self.shape, self.dtype = source.shape, source.dtype
@@ -113,7 +113,7 @@ class _Hashed:
 
     @property
     def content(self) -> str:
-        """Return a hash of all values, and of how they are arranged."""
+        """Return a hash of all values, the shape, the dtype and the class axis."""
         found = sha256(repr((self.shape, self.dtype.str, self._source.axis)).encode())
         found.update(b"".join(self._hashes))
         return found.hexdigest()
@@ -121,7 +121,7 @@ class _Hashed:
     def __iter__(self) -> Iterator[tuple[Window, NDArray[Any]]]:
         for i, (window, part) in enumerate(self._source):
             ordered = np.ascontiguousarray(in_memory_order(part))
-            # Other types, such as dates, have no buffer; they are refused right after this.
+            # Other dtypes, such as dates, have no buffer; the decoder refuses them later.
             plain = ordered.dtype.kind in "biuf"
             now = sha256(ordered.data if plain else ordered.tobytes()).digest()
             if i == len(self._hashes):
@@ -129,15 +129,15 @@ class _Hashed:
             elif self._hashes[i] != now:
                 raise Changed(
                     f"{self._source.name} was changed while the run read it; start over with "
-                    "--overwrite."
+                    "overwrite=True."
                 )
             yield window, part
 
 
 def kept_coarse(workspace: Workspace, coarse: CoarseSummary) -> Coarse:
-    """Return the coarse map with its arrays, which are read from the disk as they are needed."""
+    """Return the coarse map; windows of its arrays are read from the disk when they are cut."""
     loaded: dict[str, Any] = {
-        name: Npy(path)  # closed when nobody refers to it any more
+        name: Npy(path)  # closed when it is no longer referenced
         for name in _ARRAYS
         if (path := workspace.file(f"coarse_{name}.npy")).exists()
     }

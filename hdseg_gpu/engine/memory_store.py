@@ -4,8 +4,7 @@ A step may overwrite the results of the previous one. Values fetched from a devi
 together, to wait only once.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, ImageStatistics, Params
+from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import BLOCK, TileGrid
 from hdseg_gpu.core.windows import GridMapping, Window, all_of, cut, whole
 from hdseg_gpu.engine.steps import Seeds
-from hdseg_gpu.engine.store import Result, Sample
+from hdseg_gpu.engine.store import Result, Sample, T
 from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.block import halo_of
 from hdseg_gpu.pipeline.colours import colours_of
@@ -85,9 +85,9 @@ class MemoryStore:
         """Return the whole image; ``sample`` selects patches if there are too many pixels."""
         return [Sample(whole(self.shape), [])]
 
-    def here(self) -> AbstractContextManager[None]:
-        """Do nothing: the caller is already in the backend's context."""
-        return nullcontext()
+    def within(self, function: Callable[["MemoryStore"], T], stages: Stages) -> T:
+        """Return `function` of this store: the caller is already in the backend's context."""
+        return function(self)
 
     def pixels(self, window: Window) -> NDArray[Any]:
         """Return the image in a window."""

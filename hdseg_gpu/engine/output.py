@@ -1,33 +1,34 @@
-"""Writing the labels of a run to its output."""
+"""The labels of a run tile by tile, and where labels are written: directly, or by a workspace."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.locks import Lock
-from hdseg_gpu.core.report import FileReport
+from hdseg_gpu.core.report import FileReport, Stages
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.engine.disk_store import DiskStore
 from hdseg_gpu.engine.steps import Seeds
 from hdseg_gpu.engine.workspace import Workspace
-from hdseg_gpu.io.create import write_as
+from hdseg_gpu.io.create import create_labels, write_as
 from hdseg_gpu.io.paths import take_name, writing
-from hdseg_gpu.io.source import Georeference
+from hdseg_gpu.io.source import Georeference, LabelSource
 from hdseg_gpu.pipeline.labels import look_up
 
 _STRIP = 512  # rows; writers' tiles are at least as high, and written row by row
 
 
 @dataclass
-class Labels:
+class TileLabels:
     """Labels by window: of solved tiles from the disk, of all others from their seeds."""
 
     store: DiskStore
     step: Seeds
     decided: frozenset[int]
+    stages: Stages
     _strip: tuple[int, NDArray[Any]] | None = None
     _lock: Any = field(default_factory=Lock)
 
@@ -73,29 +74,62 @@ class Labels:
         return found
 
     def _in_tile(self, index: int, window: Window) -> NDArray[Any]:
-        store, ops = self.store, self.store.ops
-        if index in self.decided:
-            labels = ops.xp.asarray(store.plane("labels").read(window))
-        else:
-            labels = store.seeds(self.step, window)
-        return ops.host(look_up(ops, store.coarse.values, labels, store.coarse.ignore_index))
+        def found(store: DiskStore) -> NDArray[Any]:
+            ops, coarse = store.ops, store.coarse
+            if index in self.decided:
+                labels = ops.xp.asarray(store.plane("labels").read(window))
+            else:
+                labels = store.seeds(self.step, window)
+            return ops.host(look_up(ops, coarse.values, labels, coarse.ignore_index))
+
+        return self.store.within(found, self.stages)
 
 
-def write_output(output: Path, labels: Labels, georeference: Georeference | None) -> Path:
-    """Write the labels into the run's folder; return the path of the complete file or Zarr store.
+class Sink(Protocol):
+    """Where the labels of a run are written, and become the output."""
 
-    After an error or a kill nothing remains outside that folder.
+    def write(self, labels: LabelSource, georeference: Georeference | None) -> None:
+        """Write all labels."""
+
+    def publish(self, report: FileReport) -> None:
+        """Let the complete file take the output's name."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """An output that is written beside its path, and takes its name as soon as it is complete."""
+
+    output: Path
+    overwrite: bool
+
+    def write(self, labels: LabelSource, georeference: Georeference | None) -> None:
+        """Write all labels to the output."""
+        create_labels(self.output, labels, georeference, self.overwrite)
+
+    def publish(self, report: FileReport) -> None:
+        """Do nothing: the file has its name already."""
+
+
+@dataclass
+class ByWorkspace:
+    """An output that is written into the run's workspace first.
+
+    After an error or a kill nothing remains outside that folder, and a run that was stopped after
+    it named the file is known to be finished.
     """
-    complete = labels.store.workspace.begin_output(output)
-    with writing(output):
-        write_as(complete, labels, georeference, output)
-    return complete
 
+    workspace: Workspace
+    output: Path
+    overwrite: bool
 
-def name_output(
-    workspace: Workspace, complete: Path, output: Path, overwrite: bool, report: FileReport
-) -> None:
-    """Move the complete file to the output's path; first record that this run wrote it."""
-    workspace.about_to_name(complete, report)
-    with writing(output):
-        take_name(complete, output, overwrite)
+    def write(self, labels: LabelSource, georeference: Georeference | None) -> None:
+        """Write all labels to a file, or Zarr store, in the workspace."""
+        self._complete = self.workspace.begin_output(self.output)
+        with writing(self.output):
+            write_as(self._complete, labels, georeference, self.output)
+
+    def publish(self, report: FileReport) -> None:
+        """Record that this run wrote the file, then move it to the output's path."""
+        self.workspace.about_to_name(self._complete, report)
+        with writing(self.output):
+            take_name(self._complete, self.output, self.overwrite)

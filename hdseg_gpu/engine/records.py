@@ -1,9 +1,10 @@
 """Validation of task records; an invalid record is treated as missing.
 
-Records are files, which may be stale, damaged or forged, and their values are used as indices and
-sums. So those of each phase are first checked against what its task could have returned.
+Records are files, which may be stale, damaged or forged, and their values become indices and sums.
+So each is checked first: every value must be one that the phase's task can return.
 """
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from math import isfinite
@@ -14,6 +15,7 @@ from hdseg_gpu.core.report import Tally
 from hdseg_gpu.core.tiles import BLOCK
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine.disk_store import DiskStore
+from hdseg_gpu.engine.names import kind_of, number_of
 from hdseg_gpu.engine.store import Result
 from hdseg_gpu.io.inputs import source_of
 from hdseg_gpu.pipeline.doubt import patch_at, patches_of
@@ -22,16 +24,23 @@ from hdseg_gpu.pipeline.rounds import WIDE
 
 def is_possible(store: DiskStore, phase: str, index: int, result: Result) -> bool:
     """Return whether a task of a phase could have returned this result."""
-    kind = phase.rstrip("0123456789")
+    check, own = _CHECKS[kind_of(phase)], dict(result)
     try:
-        _CHECKS[kind](store, phase, index, result)
+        _envelope(own.pop("seconds"), own.pop("fallback", ""))
+        check(store, phase, index, own)
     except (ValueError, TypeError, KeyError, OverflowError):
         return False
     return True
 
 
+def _envelope(seconds: Any, fallback: Any) -> None:
+    """Check what the store adds to the results of all tasks."""
+    _true(isinstance(seconds, dict) and isinstance(fallback, str))
+    _true(all(isfinite(_number(spent)) and spent >= 0 for spent in seconds.values()))
+
+
 def _statistics(store: DiskStore, phase: str, index: int, result: Result) -> None:
-    """Check means and squares of blocks, or of a patch if sigma was passed."""
+    """Check the statistics of a tile's blocks, or of one patch if sigma was passed."""
     whole = store.tiles.core(index) if store.sigma is None else patch_at(store.shape, index)
     _only(result, "blocks", "pixels")
     _equal(result["pixels"], _pixels(whole))
@@ -55,9 +64,9 @@ def _seeds(store: DiskStore, phase: str, index: int, result: Result) -> None:
     _true("before" in occurring or phase != "seeds0")
     _equal(result["pixels"], _pixels(core))
     *cells, known = _list(result["planes"])
-    _equal(known, f"known{phase.removeprefix('seeds')}")
+    _equal(known, f"known{number_of(phase)}")
     _true(len(cells) <= 1)
-    _true(all(isinstance(c, str) and c[:5] == "cells" and c[5:].isdecimal() for c in cells))
+    _true(all(re.fullmatch(r"cells\d+", c) is not None for c in cells))
     patches, unknown = _ascending(result["patches"]), _list(result["unknown"])
     _true(len(patches) == len(unknown))
     columns = patches_of(store.shape)[1]
@@ -88,12 +97,12 @@ def _redraw(store: DiskStore, phase: str, index: int, result: Result) -> None:
         _skipped(store, result)
     else:
         _only(result, "planes", "pixels")
-        _equal(result["planes"], [f"classes{int(phase.removeprefix('redraw')) + 1}"])
+        _equal(result["planes"], [f"classes{number_of(phase) + 1}"])
 
 
 def _tiles(store: DiskStore, phase: str, index: int, result: Result) -> None:
     more = ("skipped",) if "skipped" in result else ()
-    _only(result, "planes", "pixels", "tally", "seconds", *more)
+    _only(result, "planes", "pixels", "tally", *more)
     if more:
         _skipped(store, result)
     size = _pixels(store.tiles.core(index))
@@ -103,10 +112,9 @@ def _tiles(store: DiskStore, phase: str, index: int, result: Result) -> None:
     _true(0 <= tally.unknown_pixels <= size and tally.refined_pixels >= 0)
     _true(0 <= (tally.uncertified_pixels or 0) <= size)
     _true(min(tally.systems, tally.right_hand_sides, tally.iterations) >= 0)
-    _true(isinstance(result["seconds"], dict))
-    _true(all(isfinite(_number(s)) and s >= 0 for s in result["seconds"].values()))
 
 
+# For each phase in ``names.PHASES``.
 _CHECKS: dict[str, Callable[[DiskStore, str, int, Result], None]] = {
     "statistics": _statistics,
     "edges": _statistics,

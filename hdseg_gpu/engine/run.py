@@ -1,7 +1,7 @@
-"""Does the steps on a store: each is a phase of tasks, whose results are put together here."""
+"""Executes the steps on a store: each step is a phase of tasks, whose results are combined here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import Stages, Tally
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.engine import tasks
+from hdseg_gpu.engine.findings import Findings
 from hdseg_gpu.engine.memory_store import MemoryStore
 from hdseg_gpu.engine.solve_tile import solve
 from hdseg_gpu.engine.steps import (
@@ -32,18 +33,22 @@ from hdseg_gpu.pipeline.rounds import WIDE
 from hdseg_gpu.pipeline.seeds import check_seeds
 from hdseg_gpu.pipeline.statistics import Spread, added, statistics_of
 
-_GLANCE = 64  # patches
+_SAMPLE_PATCHES = 64  # whose statistics do where sigma was passed
 
 
 class Phases(Protocol):
-    """Who runs the tasks of a phase."""
+    """Runs the tasks of a phase: at once in memory, or tile by tile."""
 
     @property
     def store(self) -> Store:
-        """Return what the tasks work on."""
+        """Return the store that the tasks read and write."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Return the times within the latest phase, if they are not in ``Stages`` already."""
 
     def keep_statistics(self, found: ImageStatistics) -> None:
-        """Tell all later tasks what the picture's statistics are."""
+        """Pass the image's statistics to all later tasks."""
 
     def run(self, name: str, task: Task, indices: Sequence[int], *rest: Any) -> dict[int, Result]:
         """Return the results of a task for all indices."""
@@ -52,17 +57,19 @@ class Phases(Protocol):
         """Prepare for the last phase; unknown: pixels in each patch."""
 
     def before_redrawing(self, redrawn: int, tiles: Sequence[int]) -> None:
-        """Prepare for tiles that are redrawn."""
+        """Prepare for redrawing some tiles."""
 
 
 class InMemory:
-    """Runs tasks on a picture in memory, one after the other."""
+    """Runs tasks on an image in memory, one after the other."""
+
+    seconds: Mapping[str, float] = MappingProxyType({})  # tasks add theirs to the stages
 
     def __init__(self, store: MemoryStore, stages: Stages) -> None:
         self.store, self._stages = store, stages
 
     def keep_statistics(self, found: ImageStatistics) -> None:
-        """Tell all later tasks what the picture's statistics are."""
+        """Pass the image's statistics to all later tasks."""
         self.store.statistics = found
 
     def run(self, name: str, task: Task, indices: Sequence[int], *rest: Any) -> dict[int, Result]:
@@ -70,26 +77,14 @@ class InMemory:
         return {i: task(self.store, self._stages, i, *rest) for i in indices}
 
     def before_solving(self, unknown: NDArray[np.int64]) -> None:
-        """Do nothing."""
+        """Do nothing: memory is not planned."""
 
     def before_redrawing(self, redrawn: int, tiles: Sequence[int]) -> None:
-        """Do nothing."""
-
-
-@dataclass
-class Findings:
-    """What a run found, beside what is in the store."""
-
-    seeds: Seeds  # the walker's: undecided tiles have their labels from these
-    doubt: float | None
-    decided: tuple[int, ...] = ()  # tiles with labels of their own
-    tally: Tally = field(default_factory=Tally)
-    skipped: dict[str, str] = field(default_factory=dict)  # tile -> why
-    seconds: dict[str, float] = field(default_factory=dict)  # of the last phase, of all workers
+        """Do nothing: there is no earlier run to continue."""
 
 
 def run(phases: Phases, stages: Stages) -> Findings:
-    """Refine the picture of a store; the labels are there."""
+    """Refine the image of a store; the labels are in the store."""
     runner = _Runner(phases, stages)
     order = steps(phases.store.params, phases.store.lengths)
     answer: Any = None
@@ -104,20 +99,19 @@ def run(phases: Phases, stages: Stages) -> Findings:
 class _Runner:
     def __init__(self, phases: Phases, stages: Stages) -> None:
         self.phases, self.stages = phases, stages
-        self.unknown = np.zeros(0, np.int64)  # pixels in each patch, or of the only tile
-        self.before = np.zeros(0, np.bool_)  # which classes the coarse map has
-        self.lost: set[int] = set()  # tiles that cannot be read, and are left as they are
+        self.unknown = np.zeros(0, np.int64)  # pixels in each patch, or in the only tile
+        self.before = np.zeros(0, np.bool_)  # the classes that the coarse map has
+        self.lost: set[int] = set()  # tiles that cannot be read, and keep the coarse map's labels
         self.skipped: dict[str, str] = {}
         self.decided: tuple[int, ...] = ()
         self.tally = Tally()
-        self.seconds: dict[str, float] = {}
 
     @property
     def store(self) -> Store:
         return self.phases.store
 
     def do(self, step: Step) -> Any:
-        """Do a step, and return what is sent back."""
+        """Execute a step; return its result, which is sent back to ``steps``."""
         match step:
             case Statistics():
                 return self._statistics()
@@ -133,10 +127,16 @@ class _Runner:
                 return self._solve(step)
 
     def found(self, decided: Decided) -> Findings:
-        """Return what all steps came to."""
-        return Findings(
-            decided.seeds, decided.doubt, self.decided, self.tally, self.skipped, self.seconds
-        )
+        """Return the outcome of all steps; note what the caller should know of it."""
+        store = self.store
+        found = Findings(
+            backend=store.ops.name, shape=store.shape, coarse=store.coarse.summary,
+            params=store.params, sigma=store.statistics.sigma, seeds=decided.seeds,
+            doubt=decided.doubt, decided=self.decided, tally=self.tally, skipped=self.skipped,
+            seconds=dict(self.phases.seconds) if self.decided else {},
+        )  # fmt: skip
+        self.stages.notes.extend(_notes(found))
+        return found
 
     def _statistics(self) -> None:
         store = self.store
@@ -152,9 +152,10 @@ class _Runner:
         if store.sigma is None:
             every = range(len(store.tiles))
             results = self.phases.run(phase, tasks.statistics, every, boundary)
-        else:  # some patches tell well enough what is bright, and what is not
-            some = np.flatnonzero(scattered(patches_of(store.shape), _GLANCE)).tolist()
-            results = self.phases.run(phase, tasks.glance, some, boundary)
+        else:  # only the mean and scale of the colours are needed, for which a sample will do
+            where = scattered(patches_of(store.shape), _SAMPLE_PATCHES)
+            some = np.flatnonzero(where).tolist()
+            results = self.phases.run(phase, tasks.sample_statistics, some, boundary)
         blocks = sorted(block for result in results.values() for block in result["blocks"])
         if not blocks:
             raise InvalidInput("image: no part of it can be read; on_error='skip' leaves nothing.")
@@ -163,9 +164,7 @@ class _Runner:
         )
 
     def _detail(self) -> float:
-        store = self.store
-        with store.here():
-            return detail_of(store.ops, store.drawn())
+        return self.store.within(lambda store: detail_of(store.ops, store.drawn()), self.stages)
 
     def _seeds(self, step: Seeds) -> int:
         store = self.store
@@ -207,8 +206,6 @@ class _Runner:
         self._skips(results)
         for _, result in sorted(results.items()):
             self.tally += restored(Tally, result["tally"])
-            for name, seconds in result["seconds"].items():
-                self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self.decided = tuple(tiles)
         self.stages.advance("solve", 1.0)
 
@@ -220,11 +217,26 @@ class _Runner:
 
 
 def _occurring(results: dict[int, Result], name: str, store: Store) -> NDArray[np.bool_]:
-    """Return which classes some results name."""
+    """Return which classes are listed under a name in any result."""
     found = np.zeros(store.coarse.count, np.bool_)
     for result in results.values():
-        found[np.array(result[name], np.int64)] = True  # also of none
+        found[np.array(result[name], np.int64)] = True  # as int64 even if the list is empty
     return found
+
+
+def _notes(found: Findings) -> Iterator[str]:
+    tolerance, error = found.params.tolerance, found.tally.error
+    if error > tolerance * (1 + 1e-9):
+        yield (
+            f"tol={tolerance:g} is below the precision of float32 where this many classes meet: "
+            f"the proven bound is {error:.1e}."
+        )
+    if found.skipped:
+        where, why = next(iter(found.skipped.items()))
+        yield (
+            f"{len(found.skipped)} tile(s) keep the labels of the coarse map because the image "
+            f"cannot be read there; the first: {where}: {why}"
+        )
 
 
 def _place(window: Window) -> str:

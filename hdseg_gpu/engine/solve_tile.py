@@ -43,10 +43,9 @@ def solve(
             if not store.skip:
                 raise
             labels, more = store.unrefined(core), {"skipped": str(error)}
-            stages = Stages()
     return {
         "planes": store.keep_labels(index, labels), "pixels": core.height * core.width,
-        "tally": asdict(tally), "seconds": stages.seconds, **more,
+        "tally": asdict(tally), **more,
     }  # fmt: skip
 
 

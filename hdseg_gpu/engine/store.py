@@ -5,14 +5,14 @@ arrays themselves, since it has one tile and runs one task at a time.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.params import Coarse, CoarseSummary, ImageStatistics, Params
+from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.tiles import TileGrid
 from hdseg_gpu.core.windows import GridMapping, Shape, Window
 from hdseg_gpu.engine.steps import Seeds
@@ -20,6 +20,7 @@ from hdseg_gpu.ops import Band, Nearby, Ops, Steps
 from hdseg_gpu.pipeline.evidence import EvidenceContext
 from hdseg_gpu.pipeline.rounds import Lengths
 
+T = TypeVar("T")
 Result = dict[str, Any]  # the plain values that a task returns
 Task = Callable[..., Result]  # (store, stages for timing, index, more arguments)
 
@@ -113,8 +114,12 @@ class Store(Protocol):
     def edge_dtype(self) -> np.dtype[Any]:
         """Return the dtype of the image, or of the boundary map if there is one."""
 
-    def here(self) -> AbstractContextManager[None]:
-        """Return a context in which ops of the backend may be called outside tasks."""
+    def within(self, function: Callable[[Self], T], stages: Stages) -> T:
+        """Return `function` of this store, called where ops of the backend may be called.
+
+        On the host if the device has too little memory and another backend may take its place;
+        `stages` gets the reason. Tasks are called like this already.
+        """
 
     def drawn(self) -> Iterator[Classes]:
         """Yield the network's classes on its own grid, in strips as ``detail_of`` takes them."""

@@ -29,7 +29,7 @@ def statistics(store: Store, stages: Stages, index: int, boundary: bool) -> Resu
         return _spreads(store, core.divided(store.pooled), boundary) | _size(core)
 
 
-def glance(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
+def sample_statistics(store: Store, stages: Stages, index: int, boundary: bool) -> Result:
     """Return means and squared deviations of the image, or boundary map, in a patch."""
     patch = patch_at(store.shape, index)
     return _spreads(store, [patch], boundary) | _size(patch)

@@ -196,8 +196,8 @@ def check_folder(output: Path, *, resume: bool, overwrite: bool) -> None:
             return
     if not resume and not overwrite:
         raise InvalidInput(
-            f"output {output} has an unfinished run in {folder}; pass --resume to continue it, "
-            "or --overwrite to start over."
+            f"output {output} has an unfinished run in {folder}; pass resume=True to continue it, "
+            "or overwrite=True to start over."
         )
 
 
@@ -258,7 +258,7 @@ def resumable(folder: Path) -> Iterator[None]:
 
 def _remedy(error: OSError) -> str:
     first = "free space" if error.errno in _FULL else "fix that"
-    return f"{first} and continue with --resume."
+    return f"{first} and continue with resume=True."
 
 
 @contextmanager
@@ -349,7 +349,7 @@ def _compare(output: Path, before: dict[str, Any], plan: dict[str, Any]) -> None
         if change[0] != change[1] and change != _MAY_BECOME.get(name):
             raise InvalidInput(
                 f"output {output} cannot be resumed: {name} was {change[0]!r} and is "
-                f"{change[1]!r} now; resume with the same, or start over with --overwrite."
+                f"{change[1]!r} now; resume with the same, or start over with overwrite=True."
             )
 
 
@@ -359,7 +359,7 @@ def check_version(output: Path, plan: dict[str, Any], now: str) -> None:
     if then != now:
         raise InvalidInput(
             f"output {output} cannot be resumed: hdseg_gpu {then} began it, and this is {now}; "
-            "resume with that version, or start over with --overwrite."
+            "resume with that version, or start over with overwrite=True."
         )
 
 

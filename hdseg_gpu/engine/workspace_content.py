@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hdseg_gpu.engine.names import folders
 from hdseg_gpu.io.own import ForeignPath, own_folder
 
 PLAN = "run.json"
@@ -21,9 +22,7 @@ _ASIDE = r"(\.[0-9a-f]{12})"  # suffix of a file before it is renamed
 _FILES = re.compile(
     rf"{LOCK}|\.?({re.escape(PLAN)}|{re.escape(NAMED)}|coarse_[a-z]+\.npy){_ASIDE}?"
 )
-_FOLDERS = re.compile(
-    r"(statistics|edges|measure|tiles|labels)|(seeds|redraw|known|cells|classes)\d+"
-)
+_FOLDERS = folders()
 # What may be removed from a workspace.
 NAMES = re.compile(rf"({_FILES.pattern}|{_FOLDERS.pattern})$|{COMPLETE}\.|{re.escape(TEMPORARY)}")
 _WITHIN = re.compile(rf"\.?\d{{8,}}(\.json)?{_ASIDE}?")

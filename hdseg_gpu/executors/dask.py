@@ -159,7 +159,7 @@ class Distributed:
         if now - self._idle > self.timeout:
             raise Unfinished(
                 f"The Dask scheduler at {self.address} has had no workers for {self.timeout:g} s; "
-                f"start some with `dask worker {self.address}`, and continue with --resume."
+                f"start some with `dask worker {self.address}`, and continue with resume=True."
             )
         if now - self._idle > _NOTICE and not self._noticed:
             self._noticed = True
@@ -209,7 +209,7 @@ class Distributed:
             if why is not None:
                 raise Unfinished(
                     f"The worker {worker} cannot take part: {_reason(why)} Fix that, or stop the "
-                    "worker, and continue with --resume."
+                    "worker, and continue with resume=True."
                 )
 
     def _of_all(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Any]]:
@@ -231,7 +231,7 @@ class Distributed:
         self._gone = True
         return Unfinished(
             f"The Dask scheduler at {self.address} was lost, or its futures were cancelled; "
-            "finished tiles are kept: restart it if necessary, and continue with --resume."
+            "finished tiles are kept: restart it if necessary, and continue with resume=True."
         )
 
 
@@ -242,14 +242,14 @@ def _failure(error: BaseException, phase: str, index: int) -> BaseException:
     if isinstance(error, KilledWorker):
         found = Unfinished(
             f"Workers were lost repeatedly at tile {index} of phase {phase} (out of "
-            "memory?); give them more, or fewer threads, and continue with --resume."
+            "memory?); give them more, or fewer threads, and continue with resume=True."
         )
     elif isinstance(error, HdsegError):
         return error
     else:  # before the task began: the worker could not unpickle it
         found = Unfinished(
             f"Tile {index} of phase {phase} failed on a worker: {type(error).__name__}: "
-            f"{line_of(error)}; fix that and continue with --resume."
+            f"{line_of(error)}; fix that and continue with resume=True."
         )
     found.__cause__ = error
     return found

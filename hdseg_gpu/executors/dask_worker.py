@@ -25,21 +25,21 @@ def done_there(release: str, task: Task, job: Job, phase: str, index: int, *rest
     if version(PACKAGE) != release:
         raise Unfinished(
             f"{_here()} has {PACKAGE} {version(PACKAGE)}, but the run has {release}; stop that "
-            "worker, and continue with --resume."
+            "worker, and continue with resume=True."
         )
     try:
         return job.do(task, phase, index, *rest)
     except Changed as error:
         raise Changed(
             f"{_here()}: {error} If only that worker sees another file, stop it and continue with "
-            "--resume."
+            "resume=True."
         ) from error
     except HdsegError:
         raise
     except Exception as error:
         raise Unfinished(
             f"{_here()}: tile {index} of phase {phase} failed, {type(error).__name__}: "
-            f"{line_of(error)}; fix that and continue with --resume."
+            f"{line_of(error)}; fix that and continue with resume=True."
         ) from error
 
 

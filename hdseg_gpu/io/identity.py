@@ -158,7 +158,7 @@ class Watch:
         self._cost = self._when - began
 
 
-_REMEDY = "start over with --overwrite"
+_REMEDY = "start over with overwrite=True"
 
 
 def _looked_at(

@@ -93,7 +93,8 @@ def check_values(**inputs: Input | None) -> None:
             continue
         if _content_of(given) != given.content:
             raise Changed(
-                f"{name}: the array was changed while the run read it; start over with --overwrite."
+                f"{name}: the array was changed while the run read it; start over with "
+                "overwrite=True."
             )
 
 
@@ -107,7 +108,7 @@ def check_same(output: Path, plan: dict[str, Any], **inputs: Input | None) -> No
         if why:
             raise InvalidInput(
                 f"output {output} cannot be resumed: {name} {why}; resume with the same, or start "
-                "over with --overwrite."
+                "over with overwrite=True."
             )
 
 

@@ -89,7 +89,7 @@ def check_output(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         if there and exists(source) and path.exists() and path.samefile(source):
             raise InvalidInput(f"output {path} is also an input; name another file.")
     if there and not overwrite:
-        raise InvalidInput(f"output {path} exists; name another file, or pass --overwrite.")
+        raise InvalidInput(f"output {path} exists; name another file, or pass overwrite=True.")
     if there:
         _check_replaceable(path, target)
     if not os.access(target.parent, os.W_OK):
@@ -339,7 +339,7 @@ def renamed(one: Path, other: Path, how: int) -> bool:
 def _appeared(path: Path) -> str:
     return (
         f"output {path} has appeared in the meantime and was not changed; name another file, "
-        "or pass --overwrite."
+        "or pass overwrite=True."
     )
 
 

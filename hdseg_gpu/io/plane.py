@@ -38,7 +38,7 @@ class DamagedTile(Unfinished):
     """A file of a plane is damaged; a resumed run computes it again."""
 
     def __init__(self, path: Path | str) -> None:
-        super().__init__(f"{path} is damaged; continue with --resume, which computes it again.")
+        super().__init__(f"{path} is damaged; continue with resume=True, which computes it again.")
         self.path = path
 
     def __reduce__(self) -> tuple[type, tuple[Path | str]]:

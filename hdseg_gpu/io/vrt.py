@@ -316,5 +316,5 @@ def _too_large(path: Path, reason: str) -> NoReturn:
 def _refuse(path: Path, reason: str) -> NoReturn:
     raise InvalidInput(
         f"{path}: {reason}; a mosaic may only name and place images in its folder and below. "
-        "Pass trust_vrt=True (--trust-vrt) if you trust it to read any file and address."
+        "Pass trust_vrt=True if you trust it to read any file and address."
     )

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from small_runs import COARSE, IMAGE
 
-from hdseg_gpu import refine, refine_file
+from hdseg_gpu import files, refine, refine_file
 from hdseg_gpu.cli import main
 from hdseg_gpu.engine import whole_file
 
@@ -153,7 +153,7 @@ def test_files_are_the_same_at_once_and_tile_by_tile(name, tmp_path, monkeypatch
     at_once = run(image, tmp_path / name)
     monkeypatch.setattr(whole_file, "MOST", HEIGHT * WIDTH - 1)
     calls = []
-    monkeypatch.setattr(whole_file.WholeFile, "refine", lambda *_: calls.append(1))
+    monkeypatch.setattr(files, "refine_whole", lambda *_: calls.append(1))
     in_tiles = run(image, tmp_path / "tiles" / name)
     assert calls == []
     assert files_of(at_once) == files_of(in_tiles)

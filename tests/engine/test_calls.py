@@ -59,7 +59,7 @@ def calls(monkeypatch):
 
     for op, kind in OPS.items():
         watch(op, kind)
-    for name in ("statistics", "glance", "seeds", "contradiction", "redraw"):
+    for name in ("statistics", "sample_statistics", "seeds", "contradiction", "redraw"):
         named(tasks, name)
     named(run, "solve")
     return found

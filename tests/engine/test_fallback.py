@@ -1,12 +1,13 @@
-"""The arrays on a device when it runs out of memory."""
+"""Runs on a device that runs out of memory: in memory, and tile by tile."""
 
 import weakref
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from gallery import blobs, photograph, reduced
 
-from hdseg_gpu import RefinementWarning, backends, refine
+from hdseg_gpu import RefinementWarning, backends, refine, refine_file
 from hdseg_gpu.backends.cpu import CpuOps
 from hdseg_gpu.core.errors import OutOfDeviceMemory
 
@@ -43,10 +44,15 @@ class Small(CpuOps):
         raise MemoryError
 
 
-def test_a_failed_attempt_holds_no_arrays_while_the_next_one_runs(monkeypatch):
-    small = Small()
+def installed(ops, monkeypatch):
+    """Let a backend be the one for CUDA."""
     load = backends.load
-    monkeypatch.setattr(backends, "load", lambda name, *a: small if name == "cuda" else load(name))
+    monkeypatch.setattr(backends, "load", lambda name, *a: ops if name == "cuda" else load(name))
+    return ops
+
+
+def test_a_failed_attempt_holds_no_arrays_while_the_next_one_runs(monkeypatch):
+    small = installed(Small(), monkeypatch)
     with pytest.warns(RefinementWarning, match="'cpu' instead of 'cuda': no memory"):
         labels, report = refine(IMAGE, COARSE, backend="auto", return_report=True)
     assert small.kept == [[False] * i for i in range(4)]
@@ -54,3 +60,43 @@ def test_a_failed_attempt_holds_no_arrays_while_the_next_one_runs(monkeypatch):
     np.testing.assert_array_equal(labels, refine(IMAGE, COARSE, backend="cpu"))
     with pytest.raises(OutOfDeviceMemory, match="no memory"):
         refine(IMAGE, COARSE, backend="cuda")
+
+
+class Sometimes(CpuOps):
+    """A backend without memory in every call but each third, before or after the work."""
+
+    name = "cuda"
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    @contextmanager
+    def here(self, budget=None):
+        self.calls += 1
+        turn = self.calls % 3
+        if turn == 1:
+            raise OutOfDeviceMemory("no memory")
+        yield
+        if turn == 2:
+            raise OutOfDeviceMemory("no memory")
+
+
+def test_tiles_that_do_not_fit_run_on_the_host(tmp_path, monkeypatch):
+    """Each by itself: labels are those of a host, whatever ran where."""
+    truth = blobs((4200, 2200), 3)
+    image, coarse = photograph(truth), reduced(truth, 8)
+    device, output = installed(Sometimes(), monkeypatch), tmp_path / "labels.npy"
+    with pytest.warns(RefinementWarning, match="^backend 'cpu' instead of 'cuda': no memory$"):
+        report = refine_file(image, coarse, output, backend="auto", tile=2048, workers=1)
+    assert device.calls > 3 * report.tiles == 18
+    assert (report.backend, len(report.fallbacks)) == ("cuda", 1)
+    np.testing.assert_array_equal(np.load(output), refine(image, coarse, backend="cpu"))
+
+
+def test_tiles_stay_on_the_device_that_was_asked_for(tmp_path, monkeypatch):
+    installed(Sometimes(), monkeypatch)
+    output = tmp_path / "labels.npy"
+    with pytest.raises(OutOfDeviceMemory, match="no memory"):
+        refine_file(IMAGE, COARSE, output, backend="cuda", tile=2048)
+    assert not output.exists()

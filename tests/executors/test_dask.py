@@ -126,7 +126,7 @@ def test_a_damaged_plane_comes_back(inputs, client, output):
             for path in output.with_name(".out.tif.hdseg").glob("known3/*"):
                 path.write_bytes(path.read_bytes()[:100])
 
-    with pytest.raises(Unfinished, match=r"known3/\d+ is damaged; continue with --resume"):
+    with pytest.raises(Unfinished, match=r"known3/\d+ is damaged; continue with resume=True"):
         refine_file(*inputs, output, scheduler=client, progress=harm, tile=2048)
 
 

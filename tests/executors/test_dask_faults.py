@@ -292,7 +292,7 @@ def test_a_task_that_raises_on_a_worker(kind, on_error, client, inputs, output):
         with pytest.raises(
             Unfinished,
             match=rf"^worker on .*, process \d+: tile 0 of phase seeds0 failed, {kind.__name__}: "
-            r"some reason; fix that and continue with --resume\.$",
+            r"some reason; fix that and continue with (--resume|resume=True)\.$",
         ):
             refine_file(*inputs[:2], output, scheduler=client, on_error=on_error, **TILE)
     finally:

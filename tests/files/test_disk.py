@@ -22,7 +22,10 @@ from hdseg_gpu.io.paths import synced_folder
 LABELS = np.random.default_rng(13).integers(0, 200, (1100, 900)).astype(np.uint8)
 LARGE = ["out.tif", "out.ome.tif", "out.cog.tif", "out.zarr", "out.png", "out.npy"]
 SMALL = ["out.tif", "out.png", "out.npy", "out.npz"]
-FULL = r"(File too large|No space left on device); free space and continue with --resume\.$"
+FULL = (
+    r"(File too large|No space left on device); free space and continue with "
+    r"(--resume|resume=True)\.$"
+)
 
 
 def needs(name):
@@ -206,7 +209,7 @@ def test_errors_of_the_disk_are_one_line(call, number, tmp_path, undisturbed, mo
     said = str(caught.value)
     assert "\n" not in said
     assert os.strerror(number) in said
-    assert "--resume" in said
+    assert "resume=True" in said
     assert not output.exists()
     run(output, resume=True)
     np.testing.assert_array_equal(np.load(output), undisturbed)

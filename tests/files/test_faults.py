@@ -308,7 +308,9 @@ def test_damage_that_is_met_during_a_run(inputs, nearly_done, output, undisturbe
         if now.phase == "tiles" and now.done < now.tiles:
             cut(folder_of(output) / "classes3" / "00000004", random.Random(3))
 
-    with pytest.raises(Unfinished, match=r"classes3/00000004 is damaged; continue with --resume"):
+    with pytest.raises(
+        Unfinished, match=r"classes3/00000004 is damaged; continue with resume=True"
+    ):
         refine_file(*inputs, output, resume=True, progress=harm, **OPTIONS)
     assert not output.exists()
     assert_resumes(inputs, output, undisturbed)

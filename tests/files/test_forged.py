@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from small_runs import SIDE, Stop, run, stopped, workspace_of
 
-from hdseg_gpu import Report, files
+from hdseg_gpu import Report
 from hdseg_gpu.core.errors import Unfinished
 from hdseg_gpu.core.plain import restored
 from hdseg_gpu.core.report import FileReport, Tally
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.engine import by_tiles, names, records
+from hdseg_gpu.engine import planes as planes_of_runs
 from hdseg_gpu.engine.records import is_possible
 from hdseg_gpu.engine.workspace import Workspace, _sealed, _unsealed, folder_for
 from hdseg_gpu.io import plane as planes
@@ -57,7 +59,7 @@ def job(unfinished):
 
     jobs = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "run", catch)
+        patch.setattr(by_tiles, "run_steps", catch)
         with pytest.raises(Stop):
             run(unfinished.with_name("out.npy"), resume=True)
     return jobs[0]
@@ -65,7 +67,7 @@ def job(unfinished):
 
 def assert_resumes(output, undisturbed, times=0):
     for _ in range(times):
-        with pytest.raises(Unfinished, match="is damaged; continue with --resume"):
+        with pytest.raises(Unfinished, match="is damaged; continue with resume=True"):
             run(output, resume=True)
     run(output, resume=True)
     np.testing.assert_array_equal(np.load(output), undisturbed)
@@ -103,6 +105,9 @@ def test_records_of_a_run_are_believed_and_others_are_not(phase, job, unfinished
 
 def deeper(phase, right):
     """Yield records that are wrong in one value inside."""
+    yield {**right, "seconds": {"solve": -1.0}}
+    yield {**right, "seconds": {"solve": "long"}}
+    yield {**right, "fallback": 3}
     if phase == "statistics":
         block = right["blocks"][0]
         for i in range(len(block)):
@@ -120,8 +125,6 @@ def deeper(phase, right):
                 if name == "fallbacks" and wrong == "x":
                     continue
                 yield {**right, "tally": {**right["tally"], name: wrong}}
-        yield {**right, "seconds": {"solve": -1.0}}
-        yield {**right, "seconds": {"solve": "long"}}
         yield {**right, "skipped": "as it pleases"}  # nothing may be skipped in this run
 
 
@@ -137,7 +140,7 @@ def test_records_that_are_wrong_inside(phase, job, unfinished):
 
 
 def test_tiles_that_may_be_skipped(job):
-    left = {"skipped": "unreadable", "pixels": SIDE * SIDE}
+    left = {"skipped": "unreadable", "pixels": SIDE * SIDE, "seconds": {}}
     assert not is_possible(job, "redraw0", 0, left)
     assert is_possible(replace(job, skip=True), "redraw0", 0, left)
 
@@ -422,3 +425,10 @@ def test_short_seals(tmp_path):
         assert workspace.kept("a.json") is None
     assert folder_for(tmp_path / "a.tif").name == ".a.tif.hdseg"
     assert struct.calcsize("<qqI") == planes._STRIP.size
+
+
+def test_every_folder_of_a_run_has_its_rules():
+    """A phase without a check, or a plane without a layout, could not be resumed."""
+    assert records._CHECKS.keys() == names.PHASES.keys()
+    assert planes_of_runs._LAYOUTS.keys() == names.PLANES.keys()
+    assert not names.PHASES.keys() & names.PLANES.keys()

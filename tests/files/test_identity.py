@@ -44,11 +44,13 @@ PHASES = ["statistics", "seeds0", "measure", "redraw0", "seeds3", "tiles"]
 def test_an_image_that_changes_during_a_run(phase, harm, on_error, inputs, output):
     image, coarse, _ = inputs
     progress = during(phase, harm, image)
-    with pytest.raises(Unfinished, match=r"image\.tif has changed since .*--overwrite\.$"):
+    with pytest.raises(Unfinished, match=r"image\.tif has changed since .*overwrite=True\.$"):
         refine_file(image, coarse, output, progress=progress, on_error=on_error, **OPTIONS)
     assert not output.exists()
     assert beside(output) == [folder_of(output).name]
-    with pytest.raises(InvalidInput, match=r"cannot be resumed: image was another .*--overwrite"):
+    with pytest.raises(
+        InvalidInput, match=r"cannot be resumed: image was another .*overwrite=True"
+    ):
         refine_file(image, coarse, output, resume=True, **OPTIONS)
     assert not output.exists()
     refine_file(image, coarse, output, overwrite=True, **OPTIONS)
@@ -63,7 +65,7 @@ def test_other_files_that_change_during_a_run(which, harm, inputs, output):
     image, coarse, boundary = inputs
     progress = during("seeds3", harm, inputs[which])
     options = {"boundary": boundary, "edges": "boundary", "method": "published", **OPTIONS}
-    with pytest.raises(Unfinished, match=rf"{inputs[which].name}\b.*--overwrite\.$"):
+    with pytest.raises(Unfinished, match=rf"{inputs[which].name}\b.*overwrite=True\.$"):
         refine_file(image, coarse, output, progress=progress, **options)
     assert not output.exists()
 
@@ -155,7 +157,9 @@ def test_resuming_with_another_array(inputs, picture, output):
         refine_file(picture, inputs[1], output, progress=stop, **OPTIONS)
     other = picture.copy()
     other[-1, -1] ^= 1
-    with pytest.raises(InvalidInput, match=r"image was an array with other values; .*--overwrite"):
+    with pytest.raises(
+        InvalidInput, match=r"image was an array with other values; .*overwrite=True"
+    ):
         refine_file(other, inputs[1], output, resume=True, **OPTIONS)
     with pytest.raises(InvalidInput, match="image was an array and is a file now"):
         refine_file(inputs[0], inputs[1], output, resume=True, **OPTIONS)

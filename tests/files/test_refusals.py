@@ -146,7 +146,7 @@ def test_folder_that_cannot_be_written(inputs, output, monkeypatch):
 
 def test_output_that_is_there(inputs, output):
     output.write_bytes(b"old")
-    with pytest.raises(InvalidInput, match=r"out\.tif exists; name another file, or pass --over"):
+    with pytest.raises(InvalidInput, match=r"out\.tif exists; name another file, or pass over"):
         refine_file(*inputs, output, **OPTIONS)
     with pytest.raises(InvalidInput, match="exists"):
         refine_file(*inputs, output, resume=True, **OPTIONS)
@@ -156,7 +156,7 @@ def test_output_that_is_there(inputs, output):
 
 def test_unfinished_run_is_in_the_way(inputs, unfinished, undisturbed, output):
     shutil.copytree(unfinished, folder_of(output))
-    with pytest.raises(InvalidInput, match=r"unfinished run .*--resume .*--overwrite"):
+    with pytest.raises(InvalidInput, match=r"unfinished run .*resume=True .*overwrite=True"):
         refine_file(*inputs, output, sigma=SIGMA, **OPTIONS)
     refine_file(*inputs, output, sigma=0.25, overwrite=True, **OPTIONS)  # discards that run
     assert beside(output) == []
@@ -179,7 +179,7 @@ def test_resuming_something_else(changed, inputs, unfinished, output, tmp_path):
         coarse = tmp_path / "other.npy"
         np.save(coarse, np.load(inputs.coarse)[::-1])
     options = {**OPTIONS, "sigma": SIGMA, **CHANGES[changed]}
-    with pytest.raises(InvalidInput, match=f"cannot be resumed: {changed} was .*--overwrite"):
+    with pytest.raises(InvalidInput, match=f"cannot be resumed: {changed} was .*overwrite=True"):
         refine_file(image, coarse, output, resume=True, **options)
     assert not output.exists()
     assert (folder_of(output) / "run.json").exists()

@@ -247,7 +247,7 @@ def test_what_a_run_leaves_that_was_killed_at_its_start(mode, output, undisturbe
         for name in left:
             (workspace_of(output) / name).write_bytes(b"")
         if mode == "plain":
-            with pytest.raises(InvalidInput, match=r"unfinished run .*--resume .*--over"):
+            with pytest.raises(InvalidInput, match=r"unfinished run .*resume=True .*over"):
                 run(output)
             shutil.rmtree(workspace_of(output))
             continue
@@ -301,7 +301,7 @@ def test_folder_that_is_swapped_during_a_run(what, output, victim, unfinished):
 
     seen = []
     with pytest.raises(
-        Unfinished, match=r"\.out\.npy\.hdseg.*(is not the folder of|continue with --resume)"
+        Unfinished, match=r"\.out\.npy\.hdseg.*(is not the folder of|continue with resume=True)"
     ):
         run(output, progress=swap)
     assert seen == [everything(victim)]
@@ -368,7 +368,8 @@ def test_file_systems_that_do_not_tell_owners(tmp_path, undisturbed, monkeypatch
 
 
 def test_another_version_is_named(output, monkeypatch):
-    monkeypatch.setattr("hdseg_gpu.files.version", lambda _: "0.0.7")
+    for module in ("files", "engine.file_run"):
+        monkeypatch.setattr(f"hdseg_gpu.{module}.version", lambda _: "0.0.7")
     stopped(output)
     monkeypatch.undo()
     before = everything(output.parent)

@@ -1,57 +1,32 @@
 """The registry of formats, lists made from it, and a new format added by its entry alone."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from command_line import COARSE, LABELS, RGB, assert_error, folder, hdseg, names  # noqa: F401 - fixtures
+from recipes import code
+from systems import HOSTS
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, refine, refine_file
 from hdseg_gpu.io import check_output, formats, read_labels, write_labels
 from hdseg_gpu.io.formats import FORMATS, Format, format_of, suffix_of
-from hdseg_gpu.io.paths import decoding
-from hdseg_gpu.io.source import ImageSource
 
 # ---- a new format, as CONTRIBUTING's recipe has it ---------------------------------------------
 
 
-class RawSource(ImageSource):
-    """A file of its height, width and channels as three numbers of four bytes, and its pixels."""
-
-    def __init__(self, path):
-        self.name, self._path = str(path), path
-        with decoding(path):
-            height, width, self.channels = np.fromfile(path, "<u4", 3).tolist()
-        self.shape, self.dtype = (height, width), np.dtype(np.uint8)
-        self.storage, self.levels = (1, width), (self.shape,)
-
-    def _read(self, window):
-        with decoding(self._path):
-            pixels = np.fromfile(self._path, np.uint8, offset=12)
-            return pixels.reshape(*self.shape, -1)[window.slices].copy()
-
-
-def open_raw(path):
-    return RawSource(path)
-
-
-def write_raw(path, labels, _georeference):
-    height, width = labels.shape
-    with path.open("xb") as stream:
-        stream.write(np.array([height, width, 1], "<u4").tobytes())
-        for top in range(0, height, 7):
-            rows = labels.read(hdseg_gpu.Window(top, 0, min(7, height - top), width))
-            stream.write(np.ascontiguousarray(rows, np.uint8).data)
-
-
-RAW = Format("raw", (".raw",), read=open_raw, write=write_raw, most=255)
-
-
 @pytest.fixture
 def raw(monkeypatch):
-    monkeypatch.setattr(formats, "FORMATS", (*FORMATS, RAW))
+    """Register the recipe's format, in a module beside those of the package."""
+    module = ModuleType("hdseg_gpu.io.raw")
+    exec(code("format"), vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (entry,) = eval(f"({code('format entry')})", {"Format": Format})
+    monkeypatch.setattr(formats, "FORMATS", (*FORMATS, entry))
 
 
 def save_raw(pixels, path):
@@ -85,8 +60,12 @@ def test_the_command_reads_and_writes_a_new_format(hdseg):  # noqa: F811
 @pytest.mark.usefixtures("raw")
 def test_the_library_reads_and_writes_a_new_format(tmp_path):
     save_raw(RGB, tmp_path / "image.raw")
-    refine_file(tmp_path / "image.raw", COARSE, tmp_path / "out.raw")
-    np.testing.assert_array_equal(raw_labels(tmp_path / "out.raw"), refine(RGB, COARSE))
+    for backend in HOSTS:
+        refine_file(
+            tmp_path / "image.raw", COARSE, tmp_path / "out.raw", backend=backend, overwrite=True
+        )
+        expected = refine(RGB, COARSE, backend=backend)
+        np.testing.assert_array_equal(raw_labels(tmp_path / "out.raw"), expected)
     with hdseg_gpu.create_output(tmp_path / "made.raw", shape=(9, 5)) as output:
         output.write(hdseg_gpu.Window(0, 0, 9, 5), np.full((9, 5), 7, np.uint8))
     np.testing.assert_array_equal(read_labels(tmp_path / "made.raw"), np.full((9, 5), 7))

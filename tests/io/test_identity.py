@@ -70,7 +70,7 @@ def test_files_that_change(change, thoroughly, path):
     watch = Watch(path, None, identity_of(path))
     watch.check(thoroughly=thoroughly)
     harm(path)
-    with pytest.raises(Changed, match=rf"image\.tif\b.*{sentence}.*--overwrite\.$"):
+    with pytest.raises(Changed, match=rf"image\.tif\b.*{sentence}.*overwrite=True\.$"):
         watch.check(thoroughly=thoroughly)
     with pytest.raises(Changed, match=sentence):  # and again
         watch.check()

@@ -60,7 +60,7 @@ def test_bad_output_is_refused(name, parts, overwrite, tmp_path):
 
 def test_existing_output_needs_overwrite(tmp_path):
     (tmp_path / "out.png").write_bytes(b"old")
-    with refused(tmp_path / "out.png", "exists", "--overwrite"):
+    with refused(tmp_path / "out.png", "exists", "overwrite=True"):
         check_output(tmp_path / "out.png", overwrite=False)
     assert (tmp_path / "out.png").read_bytes() == b"old"
 
