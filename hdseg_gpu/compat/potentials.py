@@ -1,6 +1,6 @@
 """Potentials of the random walker for seeds anywhere, in the plane or on grids of any dimension."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hdseg_gpu.compat.grid_graph import GridGraph, grid_graph
+from hdseg_gpu.compat.grid_graph import Contacts, GridGraph, grid_graph
 from hdseg_gpu.core.classes import wall_of
+from hdseg_gpu.core.links import sparse_rows
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.ops import CsrMatrix, Ops
 from hdseg_gpu.pipeline.graph import Region, regions
@@ -93,22 +94,24 @@ def _shared(walk: Walk, columns: int, groups: int) -> float:
 def _on_a_graph(walk: Walk, probabilities: NDArray[Any] | None) -> None:
     xp = walk.ops.xp
     graph = reached(walk)
-    n = len(graph.pixel)
+    pixel, n = graph.pixel, len(graph.pixel)
+    solve_for = _solver(walk, graph)
+    del graph  # of which the solver keeps what it needs
     best, rest = xp.zeros(n), xp.ones(n)
     label = xp.full(n, walk.labels, walk.seeds.dtype)
     for first in range(1, walk.labels, _TOGETHER):
         group = range(first, min(first + _TOGETHER, walk.labels))
-        for k, potential in zip(group, _potentials(walk, graph, group), strict=True):
+        for k, potential in zip(group, solve_for(group), strict=True):
             value = xp.clip(potential, 0.0, 1.0)
             rest -= value
             larger = value > best
             label[larger], best = k, xp.maximum(best, value)
             if probabilities is not None:
-                probabilities.reshape(walk.labels, -1)[k - 1, graph.pixel] = value
+                probabilities.reshape(walk.labels, -1)[k - 1, pixel] = value
     label[rest > best] = walk.labels
     if probabilities is not None:
-        probabilities.reshape(walk.labels, -1)[-1, graph.pixel] = xp.clip(rest, 0.0, 1.0)
-    walk.seeds.reshape(-1)[graph.pixel] = label
+        probabilities.reshape(walk.labels, -1)[-1, pixel] = xp.clip(rest, 0.0, 1.0)
+    walk.seeds.reshape(-1)[pixel] = label
 
 
 def reached(walk: Walk, dtype: type[np.floating[Any]] = np.float32) -> GridGraph:
@@ -117,9 +120,10 @@ def reached(walk: Walk, dtype: type[np.floating[Any]] = np.float32) -> GridGraph
     graph = grid_graph(ops.xp, walk.image, walk.seeds, wall, walk.scales, dtype)
     if not bool((flat == wall).any()):  # labels reach all
         return graph
-    start, column, sums = ops.fetched(graph.row_start, graph.column, graph.row_sum)
-    n = len(sums)
-    matrix = sparse.csr_array((np.ones(len(column), np.int8), column, start), shape=(n, n))
+    sums, link = ops.fetched(graph.row_sum, graph.link)
+    n, (axis, entry) = len(sums), np.nonzero(link >= 0)
+    ends = entry, link[axis, entry]
+    matrix = sparse.csr_array((np.ones(len(entry), np.int8), ends), shape=(n, n))
     count, component = connected_components(matrix, directed=False)
     dark = np.bincount(component, sums, count)[component] == 0
     if not dark.any():
@@ -131,39 +135,42 @@ def reached(walk: Walk, dtype: type[np.floating[Any]] = np.float32) -> GridGraph
     return graph
 
 
-def _potentials(walk: Walk, graph: GridGraph, labels: range) -> NDArray[np.float64]:
-    """Return the potentials of some labels, (m, n)."""
-    ops, n = walk.ops, len(graph.pixel)
+def _solver(walk: Walk, graph: GridGraph) -> Callable[[range], NDArray[np.float64]]:
+    """Return a function that returns the potentials of some labels, (m, n)."""
+    ops, contacts, n = walk.ops, graph.contacts, len(graph.pixel)
     if walk.direct:
-        b = np.stack([ops.host(flux(ops, graph, label)) for label in labels], axis=1)
-        exact, _ = corrected(csr_of(ops, graph), ops.host(graph.row_sum), b)
-        found: NDArray[np.float64] = ops.xp.asarray(exact.T)
-        return found
-    b = ops.zeros(n, len(labels))
-    for column, label in zip(ops.body(b), labels, strict=True):
-        column[:] = flux(ops, graph, label)
-    level = ops.sparse_level(
-        graph.row_start, graph.column, graph.weight, graph.row_sum, graph.diagonal
-    )
-    x, _ = on_level(ops, level, b, walk.tolerance / walk.labels, _quiet)
-    return x
+        matrix, row_sum = csr_of(ops, graph), ops.host(graph.row_sum)
+
+        def exact(labels: range) -> NDArray[np.float64]:
+            b = np.stack([ops.host(flux(ops, contacts, n, label)) for label in labels], axis=1)
+            found: NDArray[np.float64] = ops.xp.asarray(corrected(matrix, row_sum, b)[0].T)
+            return found
+
+        return exact
+    level = ops.grid_level(graph.link, graph.weight, graph.row_sum)
+
+    def iterated(labels: range) -> NDArray[np.float64]:
+        b = ops.zeros(n, len(labels))
+        for column, label in zip(ops.body(b), labels, strict=True):
+            column[:] = flux(ops, contacts, n, label)
+        return on_level(ops, level, b, walk.tolerance / walk.labels, _quiet)[0]
+
+    return iterated
 
 
-def flux(ops: Ops, graph: GridGraph, label: int) -> NDArray[np.float64]:
-    """Return the weights of each unlabelled pixel to pixels of a label, (n,)."""
-    ends = graph.contacts
-    chosen = ops.xp.flatnonzero(ends.label == label)
+def flux(ops: Ops, contacts: Contacts, n: int, label: int) -> NDArray[np.float64]:
+    """Return the weights of each of n unlabelled pixels to pixels of a label, (n,)."""
+    chosen = ops.xp.flatnonzero(contacts.label == label)
     weights: NDArray[np.float64] = ops.xp.bincount(
-        ends.entry[chosen], ends.weight[chosen], len(graph.pixel)
+        contacts.entry[chosen], contacts.weight[chosen], n
     )
     return weights
 
 
 def csr_of(ops: Ops, graph: GridGraph) -> CsrMatrix:
     """Return the matrix in host memory, for SciPy."""
-    weight, column, start, sums = ops.fetched(
-        graph.weight, graph.column, graph.row_start, graph.row_sum
-    )
+    weight, link, sums = ops.fetched(graph.weight, graph.link, graph.row_sum)
+    start, column, weight = sparse_rows(np, link, weight)
     n = len(sums)
     links = sparse.csr_array((weight.astype(np.float64), column, start), shape=(n, n))
     matrix = sparse.csr_array(sparse.diags_array(links.sum(axis=1) + sums) - links)

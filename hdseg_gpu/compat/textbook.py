@@ -27,7 +27,7 @@ def warned_of(walk: Walk, mode: str, tol: float, prob_tol: float) -> Iterator[st
     inverse = sparse.diags_array(1 / matrix.diagonal())
     preconditioner = None if mode == "cg" else inverse
     found = [
-        cg(matrix, flux(walk.ops, graph, label), rtol=tol, atol=0, M=preconditioner)
+        cg(matrix, flux(walk.ops, graph.contacts, n, label), rtol=tol, atol=0, M=preconditioner)
         for label in range(1, walk.labels + 1)
     ]
     if any(steps > 0 for _, steps in found):

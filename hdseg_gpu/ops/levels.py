@@ -13,19 +13,14 @@ class LevelOps(ABC):
     """A `Level`: what it holds, and the next coarser one."""
 
     @abstractmethod
-    def sparse_level(
-        self,
-        row_start: NDArray[np.int32],
-        column: NDArray[np.int32],
-        weight: NDArray[np.float32],
-        row_sum: NDArray[np.float32],
-        diagonal: NDArray[np.float32],
+    def grid_level(
+        self, link: NDArray[np.int32], weight: NDArray[np.float32], row_sum: NDArray[np.float32]
     ) -> Level:
-        """Return the level with given weights between its entries, at least 0.
+        """Return the level of entries that are pixels of a grid with d axes, in its order.
 
-        Those of entry i are weight[row_start[i] : row_start[i + 1]], to the entries `column`,
-        ascending; each is there twice. row_sum, (n,), is A 1; diagonal, (n,), is that plus the
-        weights of each row.
+        link: (d, n), for each axis, the slowest first, the next entry along it, -1 if there is
+        none; along the last axis it is i + 1 for entry i. weight: (d, n), of that edge, 0 if there
+        is none. row_sum: (n,) A 1.
         """
 
     @abstractmethod

@@ -232,15 +232,17 @@ struct type_caster<hdseg::SparseLevel> {
 
   hdseg::Vector<const int32_t> row_start, column;
   hdseg::Vector<const float> values, row_sum;
+  int64_t rows = 0;
 
   bool read(const hdseg::Attributes& level) {
-    if (!level.read("row_start", row_start) || !level.read("column", column) ||
+    if (!level.read("rows", rows) || rows < 1 || !level.read("row_start", row_start) || !level.read("column", column) ||
         !level.read("value", values) || !level.read("row_sum", row_sum)) {
       return false;
     }
     value = hdseg::SparseLevel{
         hdseg::extent(row_start, 0) - 1,
-        {row_start.data(), column.data(), values.data(), row_sum.data() + hdseg::kPadding}};
+        {row_start.data(), column.data(), values.data(), row_sum.data() + hdseg::kPadding},
+        rows};
     return true;
   }
 };

@@ -20,14 +20,14 @@ struct StencilLevel {
   }
 };
 
-// A coarse matrix.
+// A coarse matrix. rows: of a chunk.
 struct SparseLevel {
   int64_t size = 0;
   SparseRows matrix{};
-  static constexpr int64_t kRows = 4096;
+  int64_t rows = 1;
 
-  int64_t chunks = (size + kRows - 1) / kRows;
-  int64_t first(int64_t c) const { return c < chunks ? c * kRows : size; }
+  int64_t chunks = (size + rows - 1) / rows;
+  int64_t first(int64_t c) const { return c < chunks ? c * rows : size; }
 };
 
 // Vectors are (columns, stride); entry i of column j is v[j * stride + i].

@@ -237,7 +237,7 @@ def test_only_edges_of_unlabelled_pixels_are_there(rng):
     seeds[4, 5:7] = 0
     seeds[3, 5] = 255
     graph = grid_graph(np, image, seeds, 255, (2.0, 2.0))
-    assert (len(graph.pixel), len(graph.column), len(graph.contacts.entry)) == (2, 2, 5)
+    assert (len(graph.pixel), (graph.link >= 0).sum(), len(graph.contacts.entry)) == (2, 1, 5)
 
 
 # ---- labels --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 from systems import as_dense
 
 from hdseg_gpu.backends.cuda.layout import CudaLevel
+from hdseg_gpu.compat.grid_graph import grid_graph
 from hdseg_gpu.ops import by_run
 
 # Tolerance of products: each operation on float32 adds 2^-24 of its terms, of which a row has at
@@ -40,15 +42,37 @@ def whole(ops, level):
     return as_dense(ops.submatrix(level, np.arange(level.size)))
 
 
-@pytest.fixture(params=["stencil", "sparse"])
-def kind(request):
+def of_grid(ops, seeds, strength=60.0, seed=67):
+    """Return the level of the unlabelled pixels of a grid of any dimension."""
+    image = ops.xp.asarray(np.random.default_rng(seed).random((*seeds.shape, 1)))
+    graph = grid_graph(ops.xp, image, ops.xp.asarray(seeds), 255, [strength] * seeds.ndim)
+    return ops.grid_level(graph.link, graph.weight, graph.row_sum + np.float32(0.01))
+
+
+LEVELS = [(kind, name) for kind in ("stencil", "sparse") for name in BANDS] + [
+    (kind, name) for kind in ("plane", "volume") for name in ("1x9 few seeds", "127x40 diagonal")
+]
+
+
+@pytest.fixture(params=LEVELS, ids=" ".join)
+def case(request):
     return request.param
 
 
-@pytest.fixture(params=BANDS)
-def level(request, ops, kind):
-    """The reduced matrix of a band, or what it coarsens to."""
-    found = reduced(ops, SEEDS[request.param])
+@pytest.fixture
+def kind(case):
+    return case[0]
+
+
+@pytest.fixture
+def level(case, ops):
+    """The reduced matrix of a band, what it coarsens to, or the level of a grid."""
+    kind, seeds = case[0], SEEDS[case[1]]
+    if kind == "plane":
+        return of_grid(ops, seeds)
+    if kind == "volume":
+        return of_grid(ops, np.stack([seeds, seeds[::-1], np.roll(seeds, 2, axis=1)]))
+    found = reduced(ops, seeds)
     return found if kind == "stencil" else ops.coarsen(found)[1]
 
 
@@ -297,6 +321,43 @@ def test_a_dense_product(ops, size, width):
 
 def prolongation(aggregate, count):
     return (aggregate[:, np.newaxis] == np.arange(count)).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(30,), (1, 9), (9, 1), (6, 7), (3, 5, 6), (1, 5, 4), (4, 1, 5), (3, 4, 1), (2, 3, 2, 3)],
+)
+@pytest.mark.parametrize("unlabelled", [0.0, 0.5, 0.97, 1.0])
+def test_the_matrix_of_a_grid_by_definition(ops, shape, unlabelled):
+    """A_ii is the sum of the weights of pixel i to all neighbours but walls, A_ij = -w_ij."""
+    rng = np.random.default_rng(127)
+    image, scales = rng.random(shape), rng.uniform(1, 9, len(shape))
+    seeds = np.where(rng.random(shape) < unlabelled, 0, rng.choice([1, 2, 255], shape))
+    seeds = seeds.astype(np.uint8)
+    pixels = [tuple(p) for p in np.argwhere(seeds == 0)]
+    matrix, sums = 0.01 * np.eye(len(pixels)), np.full(len(pixels), 0.01)
+    for i, p in enumerate(pixels):
+        for axis, step in product(range(len(shape)), (-1, 1)):
+            q = (*p[:axis], p[axis] + step, *p[axis + 1 :])
+            if not 0 <= q[axis] < shape[axis] or seeds[q] == 255:
+                continue
+            weight = np.exp(-scales[axis] * (image[p] - image[q]) ** 2) + 1e-10
+            matrix[i, i] += weight
+            if seeds[q] == 0:
+                matrix[i, pixels.index(q)] -= weight
+            else:
+                sums[i] += weight
+    xp = ops.xp
+    graph = grid_graph(xp, xp.asarray(image[..., None]), xp.asarray(seeds), 255, scales)
+    level = ops.grid_level(graph.link, graph.weight, graph.row_sum + np.float32(0.01))
+    np.testing.assert_allclose(ops.host(ops.row_sums(level)), sums, rtol=1e-6)
+    np.testing.assert_allclose(ops.host(ops.diagonal(level)), np.diag(matrix), rtol=1e-6)
+    found = ops.submatrix(level, np.arange(level.size))
+    np.testing.assert_allclose(as_dense(found), matrix, rtol=1e-6)
+    x = rng.random((1, len(pixels)))
+    out = ops.zeros(len(pixels), 1)
+    ops.residual(level, columns(ops, np.zeros_like(x)), columns64(ops, x), out)
+    close(ops.body(out), -(x @ matrix), 8)
 
 
 def test_submatrix(ops, level, kind):

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.ops import Edges, Level
 
+_ROWS = 4096  # of a chunk, at least
+
 
 @dataclass(frozen=True)
 class CpuEdges(Edges):
@@ -25,6 +27,7 @@ class StencilLevel(Level):
     row_sum: NDArray[np.float32]  # (padded n,) row sums
     inverse: NDArray[np.float32]  # (padded n,) 1 / diagonal, padded with 0
     first_entry: NDArray[np.int32]  # (runs + 1,) of the band
+    parts: int = 0  # chunks of coarser levels, see SparseLevel
 
     @property
     def size(self) -> int:
@@ -40,10 +43,18 @@ class SparseLevel(Level):
     value: NDArray[np.float32]  # weights, at least 0
     row_sum: NDArray[np.float32]  # (padded n,) row sums
     inverse: NDArray[np.float32]  # (padded n,) 1 / diagonal, padded with 0
+    # Chunks of a large level; 0: as many as have 4096 rows. Aggregates lie within chunks, so these
+    # must be large where neighbours are far apart in the order of entries: in volumes.
+    parts: int = 0
 
     @property
     def size(self) -> int:
         return len(self.row_start) - 1
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of a chunk."""
+        return max(_ROWS, -(-self.size // self.parts)) if self.parts else _ROWS
 
 
 CpuLevel = StencilLevel | SparseLevel

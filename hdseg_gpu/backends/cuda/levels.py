@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.backends.cuda.cupy_device import BLOCK
 from hdseg_gpu.backends.cuda.kernels import CudaKernels
 from hdseg_gpu.backends.cuda.layout import PADDING, CudaLevel, blocks_of_sums
+from hdseg_gpu.core.links import diagonal_of, sparse_rows
 from hdseg_gpu.ops import CsrMatrix, Level
 
 # Neighbours of an entry of the finest level. Sparse levels of so few entries have some room left.
@@ -38,17 +39,14 @@ class _Graph:
 class CudaLevelOps(CudaKernels):
     """Allocates, launches, returns; coarsening waits for the sizes of what it makes."""
 
-    def sparse_level(
-        self,
-        row_start: NDArray[np.int32],
-        column: NDArray[np.int32],
-        weight: NDArray[np.float32],
-        row_sum: NDArray[np.float32],
-        diagonal: NDArray[np.float32],
+    def grid_level(
+        self, link: NDArray[np.int32], weight: NDArray[np.float32], row_sum: NDArray[np.float32]
     ) -> Level:
+        start, column, weights = sparse_rows(self.xp, link, weight)
         sums, inverse = self.xp.zeros((2, len(row_sum) + 2 * PADDING), np.float32)
-        sums[PADDING:-PADDING], inverse[PADDING:-PADDING] = row_sum, 1 / diagonal
-        return CudaLevel("sparse", (row_start, column, weight, sums), inverse, len(row_sum))
+        sums[PADDING:-PADDING] = row_sum
+        inverse[PADDING:-PADDING] = 1 / diagonal_of(self.xp, link, weight, row_sum)
+        return CudaLevel("sparse", (start, column, weights, sums), inverse, len(row_sum))
 
     def diagonal(self, level: Level) -> NDArray[Any]:
         assert isinstance(level, CudaLevel)

@@ -8,22 +8,19 @@ from scipy import sparse
 
 from hdseg_gpu.backends.host import HostOps
 from hdseg_gpu.backends.reference.layout import Matrix, csr
+from hdseg_gpu.core.links import sparse_rows
 from hdseg_gpu.ops import CsrMatrix, Level
 
 
 class ReferenceLevelOps(HostOps):
     """The definitions, written down."""
 
-    def sparse_level(
-        self,
-        row_start: NDArray[np.int32],
-        column: NDArray[np.int32],
-        weight: NDArray[np.float32],
-        row_sum: NDArray[np.float32],
-        diagonal: NDArray[np.float32],
+    def grid_level(
+        self, link: NDArray[np.int32], weight: NDArray[np.float32], row_sum: NDArray[np.float32]
     ) -> Level:
-        off = sparse.csr_array((weight.astype(np.float64), column, row_start))
-        off.resize(len(row_sum), len(row_sum))
+        start, column, weights = sparse_rows(np, link, weight)
+        n = len(row_sum)
+        off = sparse.csr_array((weights.astype(np.float64), column, start), shape=(n, n))
         return Matrix(off, row_sum.astype(np.float64))
 
     def diagonal(self, level: Level) -> NDArray[Any]:
