@@ -17,6 +17,7 @@ from fuzz import reads, resumes
 from hdseg_gpu import InvalidInput
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.array_source import ArraySource
+from hdseg_gpu.io.sliced import LibraryArray
 
 _KEPT: list[Any] = []
 
@@ -51,7 +52,9 @@ def _overwrites(image: Any, coarse: Any, **_: Any) -> Any:
 
 class _Faulty(ArraySource):
     def __init__(self, path: Path, fault: Callable[[], Any]) -> None:
-        super().__init__(str(path), np.zeros((8, 9), np.uint8), lambda _: fault())
+        super().__init__(
+            LibraryArray(str(path), np.zeros((8, 9), np.uint8), lambda _: fault(), own=False)
+        )
         self.levels = (self.shape,) * 3
         self._fault = fault
 

@@ -1,6 +1,5 @@
 """Reading images and label maps, and writing results atomically."""
 
-from hdseg_gpu.io.arrays import read_array
 from hdseg_gpu.io.coarse_source import open_coarse
 from hdseg_gpu.io.create import Output, check_labels, create_labels, create_output
 from hdseg_gpu.io.open import open_image, open_within
@@ -24,7 +23,6 @@ __all__ = [
     "open_coarse",
     "open_image",
     "open_within",
-    "read_array",
     "read_coarse",
     "read_image",
     "read_labels",

@@ -1,4 +1,4 @@
-"""The arrays of .npy and .npz files, of any number of dimensions."""
+"""The arrays of .npy and .npz files, of any number of dimensions, read part by part."""
 
 import os
 import tempfile
@@ -6,21 +6,24 @@ from contextlib import ExitStack, suppress
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.locks import Lock
-from hdseg_gpu.core.memory import Budget, Cost, budget_of, nothing
-from hdseg_gpu.io.npy import Npy, read_header
+from hdseg_gpu.core.memory import Budget, MiB, budget_of
+from hdseg_gpu.io.npy import TURNED, Header, Npy, read_header
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.stored import Stored
 from hdseg_gpu.io.zipped import open_member, open_zip
 
 _SUFFIX = ".npy"  # of the arrays in a .npz
 _PIECE = 1 << 20  # bytes decompressed at a time
+_DEFLATED = 1032  # the most bytes that a byte of a deflated member can stand for
+_KEPT = 32 * MiB
+_KEPT_SHARE = 4  # if it takes at most 1 / this of what is left of the budget
 
 
 def open_array(
@@ -39,63 +42,56 @@ def open_array(
     return found
 
 
-def read_array(
-    path: Path, key: str | None = None, budget: Budget | None = None, cost: Cost = nothing
-) -> NDArray[Any]:
-    """Return the whole array of a .npy or .npz file.
-
-    cost: further bytes that the array will need.
-    """
-    budget = budget or budget_of(None)
-    with open_array(path, key, budget) as array:
-        require_room(path, array, budget, cost(array.shape, array.dtype))
-        return array[...]
-
-
-def require_room(path: Path, array: "Npy | NpzMember", budget: Budget, besides: int) -> None:
-    """Raise InvalidInput if an array and `besides` bytes exceed the budget."""
-    budget.require(
-        array.nbytes + besides,
-        f"{path}: its array of shape {array.shape} and dtype {array.dtype}",
-        "save a smaller one",
-    )
-
-
 class NpzMember:
     """An array of a .npz file.
 
-    It can only be decompressed from the beginning, so parts are read from an unnamed temporary
-    file.
+    It can only be decompressed from the beginning. At the first read of a part, a small array is
+    decompressed into memory, a large one into an unnamed temporary file. Reading all of it does
+    neither. See ``io.sliced`` for its attributes.
     """
+
+    own = True
+    chunks: tuple[int, ...] | None = None
 
     def __init__(self, path: Path, key: str | None, budget: Budget) -> None:
         """Read the header of the array."""
         self.name, self.bytes_read = str(path), 0
         self._path, self._lock = path, Lock()
-        self._unpacked: Npy | None = None
+        self._unpacked: Npy | NDArray[Any] | None = None
         with ExitStack() as stack:
-            stream = stack.enter_context(stack.enter_context(Stored(path)).stream())
-            self._store = stack.enter_context(open_zip(path, stream, budget))
+            file = stack.enter_context(Stored(path))
+            self._store = stack.enter_context(
+                open_zip(path, stack.enter_context(file.stream()), budget)
+            )
             self._member = _chosen(path, self._store, key)
             with open_member(path, self._store, self._member) as member:
                 header = read_header(f"{path}: {self._member}", member.read)
+            _check_length(path, file.size, self._store.getinfo(self._member), header)
             self._files = stack.pop_all()
         self.shape, self.dtype, self.nbytes = header.shape, header.dtype, header.nbytes
         self.fortran = header.fortran and len(header.shape) > 1
-        self._length = header.length
+        self.decoding = TURNED if self.fortran else 0
+        small = header.nbytes <= min(_KEPT, budget.left // _KEPT_SHARE)
+        self.held = header.nbytes if small else 0
+        self._length, self._closed = header.length, False
 
     def __getitem__(self, at: Any) -> NDArray[Any]:
         """Return a part, given by one slice without a step per axis; `...` is the whole array."""
+        if self._closed:
+            raise InvalidInput(f"{self.name} is closed; open it again to read it.")
         if at is Ellipsis and self._unpacked is None:
-            with decoding(self._path):
-                values = np.empty(prod(self.shape), self.dtype)
-                self._unpack(values.view(np.uint8).data)
-                return values.reshape(self.shape, order="F" if self.fortran else "C")
+            return self._in_memory()
         with self._lock:
             if self._unpacked is None:
-                self._unpacked = self._in_a_file()
-        found: NDArray[Any] = self._unpacked[at]
-        return found
+                self._unpacked = self._in_memory() if self.held else self._in_a_file()
+            unpacked = self._unpacked
+        return unpacked[at].copy() if isinstance(unpacked, np.ndarray) else unpacked[at]
+
+    def _in_memory(self) -> NDArray[Any]:
+        with decoding(self._path):
+            values = np.empty(prod(self.shape), self.dtype)
+            self._unpack(values.view(np.uint8).data)
+            return values.reshape(self.shape, order="F" if self.fortran else "C")
 
     def _in_a_file(self) -> Npy:
         """Return the array in a temporary file that vanishes with the process."""
@@ -107,14 +103,17 @@ class NpzMember:
                     os.posix_fallocate(target.fileno(), 0, self._length + self.nbytes)
                     with decoding(self._path):
                         self._unpack(target, header=True)
-                return Npy(Path(name))
+                found = Npy(Path(name))
+                found.name = self.name  # in messages
+                return found
             finally:
                 with suppress(OSError):
                     os.unlink(name)
         except OSError as error:
             raise InvalidInput(
                 f"{self.name} needs a temporary file for its array, which cannot be written in "
-                f"{folder}: {error.strerror}; save the array as .npy."
+                f"{folder}: {error.strerror}; free some space there, or name another folder in "
+                "TMPDIR."
             ) from error
 
     def _unpack(self, target: Any, *, header: bool = False) -> None:
@@ -127,10 +126,7 @@ class NpzMember:
             while done < size:
                 piece = stream.read(min(size - done, _PIECE))
                 if not piece:
-                    raise InvalidInput(
-                        f"{self._path} cannot be read, it may be damaged or cut short: "
-                        f"{self._member} ends after {done} of {size} bytes."
-                    )
+                    raise _cut_short(self._path, self._member, done, size)
                 if header:
                     target.write(piece)
                 else:
@@ -140,10 +136,14 @@ class NpzMember:
         self.bytes_read += self._store.getinfo(self._member).compress_size
 
     def close(self) -> None:
-        """Close the files."""
-        if self._unpacked is not None:
-            self._unpacked.close()
-        self._files.close()
+        """Close the files; parts can no longer be read."""
+        with self._lock:
+            self._closed = True
+            if isinstance(self._unpacked, Npy):
+                self._unpacked.close()
+            else:
+                self._unpacked = None  # releases the memory
+            self._files.close()
 
     def __enter__(self) -> "NpzMember":
         return self
@@ -168,3 +168,18 @@ def _chosen(path: Path, store: ZipFile, key: str | None) -> str:
 
 def _listed(names: list[str]) -> str:
     return f"{names}" if len(names) <= 20 else f"{names[:20]} and {len(names) - 20} more"
+
+
+def _check_length(path: Path, file_size: int, info: ZipInfo, header: Header) -> None:
+    """Raise InvalidInput, before any room is taken, if a member cannot hold its array."""
+    stored, size = min(info.compress_size, file_size), header.length + header.nbytes
+    most = min(info.file_size, stored * (1 if info.compress_type == ZIP_STORED else _DEFLATED))
+    if size > most:
+        raise _cut_short(path, info.filename, most, size)
+
+
+def _cut_short(path: Path, member: str, found: int, size: int) -> InvalidInput:
+    return InvalidInput(
+        f"{path} cannot be read, it may be damaged or cut short: {member} ends after {found} of "
+        f"{size} bytes."
+    )

@@ -3,8 +3,8 @@
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from math import isnan, prod
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from hdseg_gpu.core.coarse_map import EXPECTED, grid_of
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window, whole
-from hdseg_gpu.io.arrays import require_room
 from hdseg_gpu.io.formats import loaded
 from hdseg_gpu.io.georeference import check_same_place
-from hdseg_gpu.io.npy import TURNED
 from hdseg_gpu.io.open import check_key, open_within
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import format_to_read
+from hdseg_gpu.io.sliced import Sliced, is_of_zarr, sliced, stored_together
 from hdseg_gpu.io.source import ImageSource
 
 _TURNED = 4  # bytes per value to move the classes from the last axis to the first
@@ -100,73 +99,42 @@ class CoarseSource(ABC):
 
 
 class _OfArray(CoarseSource):
-    """A map from an array, in memory or computed part by part."""
+    """A map from an array of a file or of a library."""
 
-    def __init__(
-        self, array: Any, class_axis: int, cut: Callable[[Any], NDArray[Any]], *, computed: bool
-    ) -> None:
-        axis, self.own = class_axis % 3, computed
-        self.name, self.axis, self.class_axis = "coarse", axis, class_axis
-        self.shape = tuple(int(n) for n in array.shape)
-        self.dtype = np.dtype(array.dtype)
-        chunks = getattr(array, "chunksize", None)
+    def __init__(self, array: Sliced, class_axis: int) -> None:
+        self.name, self.axis, self.class_axis = array.name, class_axis % 3, class_axis
+        self.shape, self.dtype = array.shape, array.dtype
+        self.decoding, self.own = array.decoding, array.own
         if len(self.shape) in (2, 3):
-            self.storage = (1, self.grid[1]) if chunks is None else grid_of(tuple(chunks), axis)
-        self._cut, self._read = cut, 0
+            self.storage = stored_together(array, self.axis)
+        self._array = array
 
     @property
     def bytes_read(self) -> int:
-        return self._read
+        return self._array.bytes_read
 
     def _part(self, window: Window) -> NDArray[Any]:
-        found = self._cut(_slices(window, self.shape, self.axis))
-        self._read += found.nbytes
-        return found
+        at: list[slice] = list(window.slices)
+        if len(self.shape) == 3:
+            at.insert(self.axis, slice(None))
+        return self._array[tuple(at)]
+
+    @property
+    def kept(self) -> int:
+        return self._array.held
 
     def whole_room(self) -> int:
-        return prod(self.shape) * self.dtype.itemsize if self.own else 0
+        return self._array.nbytes if self.own else 0
 
     def require(self, budget: Budget, besides: int) -> None:
-        size = " x ".join(map(str, self.shape))
         budget.require(
-            self.whole_room() + besides, f"coarse: computing {size} values", "save it as .npy"
+            self.whole_room() + besides,
+            f"{self.name}: its array of shape {self.shape} and dtype {self.dtype}",
+            "pass a smaller one",
         )
 
     def take(self) -> NDArray[Any]:
-        return self._cut(...)
-
-
-class _OfFile(CoarseSource):
-    """A map from the array of a .npy or .npz file."""
-
-    def __init__(self, path: Path, array: Any, class_axis: int) -> None:
-        self.name, self.axis, self.class_axis = str(path), class_axis % 3, class_axis
-        self.shape, self.dtype = array.shape, array.dtype
-        self._path, self._array = path, array
-        if len(self.shape) in (2, 3):
-            rows, columns = self.grid
-            self.storage = (rows, 1) if array.fortran else (1, columns)
-        self.decoding = TURNED if array.fortran else 0
-
-    @property
-    def bytes_read(self) -> int:
-        found: int = self._array.bytes_read
-        return found
-
-    def _part(self, window: Window) -> NDArray[Any]:
-        found: NDArray[Any] = self._array[_slices(window, self.shape, self.axis)]
-        return found
-
-    def whole_room(self) -> int:
-        nbytes: int = self._array.nbytes
-        return nbytes
-
-    def require(self, budget: Budget, besides: int) -> None:
-        require_room(self._path, self._array, budget, besides)
-
-    def take(self) -> NDArray[Any]:
-        found: NDArray[Any] = self._array[...]
-        return found
+        return self._array[...]
 
     def close(self) -> None:
         self._array.close()
@@ -240,12 +208,12 @@ def open_coarse(
             raise InvalidInput(
                 f"key={shown(key)} is for files, but the coarse map is an array; leave it out."
             )
-        return _of_array(coarse, class_axis, budget)
+        return _of_library(coarse, class_axis, budget)
     path, budget = Path(coarse), budget or budget_of(None)
     chosen = format_to_read(path)
     check_key(path, chosen, key)
     if chosen.open_array is not None:
-        return _OfFile(path, loaded(chosen.open_array)(path, key, budget), class_axis)
+        return _OfArray(loaded(chosen.open_array)(path, key, budget), class_axis)
     source = open_within(
         budget, path, key=key, later=True, as_labels=True, class_axis=class_axis % 3
     )
@@ -276,30 +244,14 @@ def one_channel_only(path: Path, shape: tuple[int, ...]) -> InvalidInput:
     )
 
 
-def _of_array(coarse: Any, class_axis: int, budget: Budget | None) -> CoarseSource:
-    library = type(coarse).__module__.partition(".")[0]
-    shape = getattr(coarse, "shape", ())
-    dimensions = len(shape) if isinstance(shape, tuple) else 0
-    if library == "zarr" and dimensions in (2, 3):
+def _of_library(coarse: Any, class_axis: int, budget: Budget | None) -> CoarseSource:
+    """Return a map from an array of a library."""
+    if is_of_zarr(coarse) and hasattr(coarse, "shape"):
         from hdseg_gpu.io.zarr_source import ZarrSource
 
         axes = ["y", "x"]
-        if dimensions == 3:
+        grid_of(tuple(coarse.shape), class_axis % 3)  # which has two or three dimensions
+        if len(coarse.shape) == 3:
             axes.insert(class_axis % 3, "c")
         return _OfPicture(ZarrSource("coarse", coarse, axes, budget=budget))
-    if library == "dask" and dimensions and not any(isnan(n) for n in coarse.shape):
-        return _OfArray(
-            coarse, class_axis, lambda at: np.asarray(coarse[at].compute(scheduler="synchronous")),
-            computed=True,
-        )  # fmt: skip
-    if type(coarse) is not np.ndarray or coarse.size == 0:  # which copies bools
-        coarse = validate.as_array("coarse", coarse, EXPECTED)
-    return _OfArray(coarse, class_axis, coarse.__getitem__, computed=False)
-
-
-def _slices(window: Window, shape: tuple[int, ...], axis: int) -> tuple[slice, ...]:
-    """Return the slices that cut a window with all classes out of an array."""
-    at = list(window.slices)
-    if len(shape) == 3:
-        at.insert(axis, slice(None))
-    return tuple(at)
+    return _OfArray(sliced("coarse", coarse, EXPECTED), class_axis)

@@ -85,7 +85,7 @@ _RASTER: dict[str, Any] = {
     "read": "raster_source:open_raster", "extra": "geo",
     "takes": ("level", "budget", "as_labels", "trust_vrt"),
 }  # fmt: skip
-_ARRAY: dict[str, Any] = {"open_array": "arrays:open_array"}
+_ARRAY: dict[str, Any] = {"read": "array_source:open_stored", "open_array": "arrays:open_array"}
 _SLIDE: dict[str, Any] = {"takes": ("level", "budget"), "extra": "wsi"}
 
 FORMATS: tuple[Format, ...] = (
@@ -97,9 +97,8 @@ FORMATS: tuple[Format, ...] = (
     Format("Zarr", (".zarr", ".ome.zarr"), **_ZARR, write="ome_zarr_writer:write_ome_zarr",
            places=True, pyramid=True),
     Format("zipped Zarr", (".zarr.zip",), **_ZARR),
-    Format(".npy", (".npy",), **_ARRAY, read="array_source:open_npy",
-           write="array_writer:write_npy"),
-    Format(".npz", (".npz",), **_ARRAY, read="array_source:open_npz", takes=("key", "budget"),
+    Format(".npy", (".npy",), **_ARRAY, write="array_writer:write_npy"),
+    Format(".npz", (".npz",), **_ARRAY, takes=("key", "budget"),
            write="array_writer:write_npz"),
     Format("SVS", (".svs",), **_SLIDE, read="slide_source:open_aperio"),
     Format("slides", (".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"),

@@ -294,5 +294,5 @@ def content_of(source: ArraySource, mapped: Path | None = None) -> str:
         rows, tops = 1, range(0, height, -(-height // _SPREAD))
     for top in tops:
         window = Window(top, 0, min(rows, height - top), width)
-        digest.update(np.ascontiguousarray(source.cut(window.slices), source.dtype).data)
+        digest.update(np.ascontiguousarray(source.array[window.slices], source.dtype).data)
     return digest.hexdigest()[:32]

@@ -21,9 +21,9 @@ from hdseg_gpu.io import open_image
 from hdseg_gpu.io.array_source import ArraySource, open_array
 from hdseg_gpu.io.identity import Changed, Identity, Watch, content_of, difference, identity_of
 from hdseg_gpu.io.open import open_within
+from hdseg_gpu.io.sliced import is_lazy
 from hdseg_gpu.io.source import ImageSource
 
-_LAZY = ("dask", "zarr")  # whose arrays are not in memory, and are not hashed
 _MOST = 4  # that stay open: a run has two at most
 
 
@@ -69,7 +69,7 @@ def input_of(
     source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
     mapped = getattr(image, "filename", None) if isinstance(image, np.memmap) else None
     given = Input(source, mapped=None if mapped is None else Path(mapped))
-    if type(image).__module__.partition(".")[0] in _LAZY:
+    if is_lazy(image):  # not hashed
         return given
     return replace(given, content=_content_of(given))
 

@@ -83,8 +83,11 @@ class Npy:
     """The array of a .npy file, read part by part.
 
     Indexing by slices returns new arrays, in the file's dtype. The file is opened once, so renaming
-    or replacing it has no effect.
+    or replacing it has no effect. See ``io.sliced`` for its attributes.
     """
+
+    own, held = True, 0
+    chunks: tuple[int, ...] | None = None
 
     def __init__(self, path: Path) -> None:
         """Read the header; errors in it raise InvalidInput or an exception of NumPy."""
@@ -104,6 +107,7 @@ class Npy:
         self.name = str(path)
         self.shape, self.dtype, self.nbytes = header.shape, header.dtype, header.nbytes
         self.fortran = header.fortran and len(header.shape) > 1
+        self.decoding = TURNED if self.fortran else 0
         self._begin = header.length
 
     @property

@@ -1,17 +1,23 @@
-"""Windows of arrays in memory, of Dask and Zarr arrays, and of .npy files."""
+"""Windows of arrays in memory, of Dask and Zarr arrays, and of .npy and .npz files."""
 
+import io
+import os
 import sys
+import tempfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import gpu
 import numpy as np
 import pytest
-from file_samples import FLOAT, GREY, RGB, refused
+from file_samples import FLOAT, GREY, RGB, memory_of, refused
 
 from hdseg_gpu import InvalidInput
+from hdseg_gpu.core.memory import Budget
 from hdseg_gpu.core.windows import Window, whole
-from hdseg_gpu.io.array_source import open_array, open_npy
+from hdseg_gpu.io import arrays
+from hdseg_gpu.io.array_source import open_array, open_stored
 
 ODD = Window(3, 5, 17, 31)
 RNG = np.random.default_rng(88)
@@ -108,8 +114,31 @@ def test_an_array_that_does_not_convert_is_refused():
         def __array__(self, dtype=None, copy=None):
             raise RuntimeError("it has\ngradients")
 
-    with pytest.raises(InvalidInput, match=r"mask is a Tracked .*\(it has gradients\)"):
+    with pytest.raises(InvalidInput, match=r"mask is not an array \(Tracked: it has gradients\)"):
         open_array(Tracked(), "mask")
+
+
+def test_a_mask_would_be_lost():
+    masked = np.ma.masked_array(GREY, GREY > 9)
+    with pytest.raises(InvalidInput, match=r"image is a masked array.*filled"):
+        open_array(masked)
+    check(open_array(np.ma.masked_array(GREY)), GREY)  # nothing is masked
+
+
+def test_what_only_other_libraries_can_read_from_a_device_is_refused():
+    class Elsewhere:
+        def __init__(self, raised):
+            self._raised = raised
+
+        @property
+        def __cuda_array_interface__(self):
+            if self._raised:
+                raise RuntimeError("it has gradients")
+            return {}
+
+    for raised in (False, True):
+        with pytest.raises(InvalidInput, match="image is a Elsewhere on a CUDA device"):
+            open_array(Elsewhere(raised))
 
 
 @pytest.mark.gpu
@@ -123,7 +152,7 @@ def test_cupy():
 def test_torch():
     torch = pytest.importorskip("torch", exc_type=ImportError)
     check(open_array(torch.from_numpy(RGB.copy())), RGB)
-    with pytest.raises(InvalidInput, match="mask is a Tensor that NumPy cannot take"):
+    with pytest.raises(InvalidInput, match=r"mask is not an array \(Tensor: .*requires grad"):
         open_array(torch.zeros((3, 3), requires_grad=True), "mask")
 
 
@@ -175,7 +204,7 @@ def test_zarr_array_is_read_as_zarr():
     ("array", "reason"),
     [
         (np.zeros(5), r"scan has the shape \(5,\)"),
-        (np.zeros((0, 5)), r"scan has the shape \(0, 5\)"),
+        (np.zeros((0, 5)), r"scan is empty, shape \(0, 5\)"),
         (np.zeros((2, 3, 4, 5)), "scan has the shape"),
         (np.zeros((5, 5), complex), "scan has the dtype complex128"),
         (np.full((2, 2), "a"), "scan has the dtype <U1"),
@@ -191,7 +220,7 @@ def test_what_is_no_picture_is_refused(array, reason):
 def test_npy(tmp_path, pixels):
     path = tmp_path / "a.npy"
     np.save(path, pixels)
-    with open_npy(path) as source:
+    with open_stored(path) as source:
         check(source, pixels)
         assert source.name == str(path)
         assert source.storage == (1, 57)
@@ -199,7 +228,7 @@ def test_npy(tmp_path, pixels):
 
 def test_npy_in_fortran_order(tmp_path):
     np.save(tmp_path / "a.npy", np.asfortranarray(GREY))
-    source = open_npy(tmp_path / "a.npy")
+    source = open_stored(tmp_path / "a.npy")
     check(source, GREY)
     assert source.storage == (41, 1)
 
@@ -207,12 +236,12 @@ def test_npy_in_fortran_order(tmp_path):
 def test_npy_cut_short(tmp_path):
     path = tmp_path / "short.npy"
     np.save(path, RGB)
-    source = open_npy(path)
+    source = open_stored(path)
     for size in (path.stat().st_size - 1, 90, 7):
         with path.open("r+b") as stream:
             stream.truncate(size)
         with refused(path, "damaged or cut short"):
-            open_npy(path)
+            open_stored(path)
         with refused(path, "damaged or cut short"):  # also while it is open
             source.read(ODD)
 
@@ -221,26 +250,96 @@ def test_npy_cut_short(tmp_path):
 def test_npy_that_is_no_picture(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
     with refused(tmp_path / "a.npy", "expected"):
-        open_npy(tmp_path / "a.npy")
+        open_stored(tmp_path / "a.npy")
 
 
 def test_npy_that_is_none(tmp_path):
     path = tmp_path / "other.npy"
-    with refused(path, "does not exist"):
-        open_npy(path)
+    with refused(path, "No such file"):
+        open_stored(path)
     path.write_bytes(b"P5 3 3 255 and so on")
     with refused(path, "no array that numpy.save has written"):
-        open_npy(path)
+        open_stored(path)
     np.save(path, np.array([[{}]], object), allow_pickle=True)
     with refused(path, "Python objects"):
-        open_npy(path)
+        open_stored(path)
+
+
+# ---- .npz ----------------------------------------------------------------------------------------
+
+PACKED = {"rows": RGB, "columns": np.asfortranarray(GREY), "big": FLOAT.astype(">f4")}
+
+
+@pytest.fixture(params=["held in memory", "in a temporary file"])
+def unpacked(request, monkeypatch, tmp_path):
+    """Let arrays be held in memory, where no file may be made, or be too large for that."""
+    if request.param == "held in memory":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    else:
+        monkeypatch.setattr(arrays, "_KEPT", 0)
+    return request.param
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("pixels", PACKED.values(), ids=PACKED)
+def test_npz(tmp_path, unpacked, pixels, save):
+    path = tmp_path / "a.npz"
+    save(path, wanted=pixels, other=GREY[:5])
+    with open_stored(path, "wanted") as source:
+        assert source.held == (pixels.nbytes if unpacked == "held in memory" else 0)
+        window = source.read(ODD)
+        window[:] = 0  # which is the caller's
+        np.testing.assert_array_equal(source.read(ODD), cut(pixels))
+        np.testing.assert_array_equal(source.take(), cut(pixels, whole(source.shape)))
+        assert source.take().dtype.isnative
+        assert source.take().flags.c_contiguous
+        assert source.storage == ((41, 1) if pixels.flags.f_contiguous else (1, 57))
+        with zipfile.ZipFile(path) as packed:
+            assert source.bytes_read == packed.getinfo("wanted.npy").compress_size  # once
+    with refused(path, "is closed"):
+        source.read(ODD)
+
+
+def test_what_of_a_npz_is_held_depends_on_the_budget(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((1 << 10, 1 << 10), np.uint8))
+    for mib, held in ((3, 0), (8, 1 << 20)):
+        with open_stored(tmp_path / "a.npz", budget=Budget(memory_of(mib << 20), True)) as source:
+            assert source.held == held
+
+
+def test_all_of_a_npz_is_taken_without_a_file_and_held_once(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", RGB)
+    monkeypatch.setattr(arrays, "_KEPT", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with open_stored(tmp_path / "a.npz") as source:
+        np.testing.assert_array_equal(source.take(), RGB)
+        with refused(tmp_path / "a.npz", "needs a temporary file .*missing", "TMPDIR"):
+            source.read(ODD)
+
+
+@pytest.mark.parametrize("claim", ["header", "contents"])
+def test_npz_that_claims_more_than_it_can_hold(tmp_path, monkeypatch, claim):
+    """No room is taken for it."""
+    path, content = tmp_path / "a.npz", io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 16)}
+    np.lib.format.write_array_header_1_0(content, described)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as store:
+        store.writestr("a.npy", content.getvalue() + bytes(5000))
+        if claim == "contents":
+            store.getinfo("a.npy").file_size = 1 << 40
+    monkeypatch.setattr(os, "posix_fallocate", None)
+    with refused(path, "cut short: a.npy ends after .* of 68719476864 bytes"):
+        open_stored(path)
+
+
+# ---- pages and threads ---------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 def test_npy_pages_do_not_stay(tmp_path):
     path = tmp_path / "large.npy"
     np.save(path, np.ones((4096, 4096), np.float32))  # 64 MiB
-    source = open_npy(path)
+    source = open_stored(path)
     before = mapped_files_in_memory()
     for top in range(0, 4096, 256):
         source.read(Window(top, 0, 256, 4096))
@@ -261,11 +360,13 @@ def test_several_threads_read(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, RGB)
     windows = [Window(top, left, 9, 11) for top in range(0, 32) for left in range(0, 46, 5)]
-    for source in (open_npy(path), open_array(RGB)):
-        with ThreadPoolExecutor(2) as pool:
+    np.savez(tmp_path / "a.npz", RGB)
+    for opened in (open_stored(path), open_array(RGB), open_stored(tmp_path / "a.npz")):
+        with opened as source, ThreadPoolExecutor(2) as pool:
             for window, found in zip(windows, pool.map(source.read, windows), strict=True):
                 np.testing.assert_array_equal(found, cut(RGB, window))
-        assert source.bytes_read == len(windows) * 9 * 11 * 3
+        if not source.name.endswith(".npz"):
+            assert source.bytes_read == len(windows) * 9 * 11 * 3
 
 
 def test_nothing_is_asked_of_the_array_before_a_window_is():

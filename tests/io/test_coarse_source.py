@@ -339,6 +339,39 @@ def test_what_a_map_is_known_by(tmp_path):
     assert len(seen) == 4
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_only_parts_of_an_array_on_a_device_are_fetched(axis, tmp_path):
+    planes, fetched = np.moveaxis(planes_of("logits", 3, "f4"), 0, axis), []
+
+    class OnDevice:
+        def __init__(self, values):
+            self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+        def __getitem__(self, at):
+            return OnDevice(self._values[at])
+
+        def get(self):
+            fetched.append(self._values.size)
+            return self._values
+
+    OnDevice.__module__ = "cupy"
+    with open_coarse(OnDevice(planes), class_axis=axis) as source:
+        assert fetched == []
+        for window, part in source:
+            rows, columns = window.slices
+            at = [rows, columns]
+            at.insert(axis, slice(None))
+            np.testing.assert_array_equal(part, planes[tuple(at)], strict=True)
+    assert max(fetched) < planes.size == sum(fetched)
+
+
+def test_a_dask_array_of_unknown_shape_is_refused():
+    da = pytest.importorskip("dask.array")
+    grey = da.from_array(np.ones(SHAPE, np.uint8))
+    with pytest.raises(InvalidInput, match=r"coarse is a Dask array .*compute_chunk_sizes"):
+        open_coarse(grey[grey[:, 0] > 0])
+
+
 def test_parts_that_do_not_fit_are_refused(tmp_path):
     with open_coarse(np.ones((2, 40, 40), np.float32)) as source:
         source.storage = (40000, 40000)

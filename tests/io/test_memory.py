@@ -88,6 +88,15 @@ def numbers(path):
     np.save(path, np.zeros((2 * SIDE, 2 * SIDE), np.uint8))
 
 
+def packed(order):
+    def save(path):
+        pixels = np.zeros((2 * SIDE, 2 * SIDE), np.uint8, order)
+        pixels[1235, 2345:2347] = 5
+        np.savez_compressed(path, pixels)
+
+    return save
+
+
 FILES = {
     "bits.png": picture("1"),
     "palette.png": picture("P", bits=1),
@@ -104,6 +113,8 @@ FILES = {
     "plain.tif": tiff(),
     "tile.tif": tiff(compression="jpeg", tile=(2 * SIDE, 2 * SIDE)),
     "a.npy": numbers,
+    "rows.npz": packed("C"),
+    "columns.npz": packed("F"),
     "a.jp2": raster("JP2OpenJPEG", blockxsize=SIDE, blockysize=SIDE, quality=20),
     "a.img": raster("HFA"),
 }
@@ -129,7 +140,10 @@ def test_a_budget_is_kept_from_the_first_byte(tmp_path, name):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
-@pytest.mark.parametrize("name", [n for n in FILES if n[-4:] in (".png", ".jpg", ".tif", ".npy")])
+@pytest.mark.parametrize(
+    "name",
+    [n for n in FILES if n[-4:] in (".png", ".jpg", ".tif", ".npy", ".npz")],
+)
 def test_whole_pictures_are_within_the_budget(tmp_path, name):
     pytest.importorskip("imagecodecs")
     FILES[name](tmp_path / name)
@@ -140,6 +154,15 @@ def test_whole_pictures_are_within_the_budget(tmp_path, name):
         if refused:
             assert f"of max_memory={mib * MIB}" in refused
             assert peak - before < 20 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_packed_columns_are_turned_part_by_part(tmp_path):
+    FILES["columns.npz"](tmp_path / "a.npz")
+    assert (2 * SIDE) ** 2 > 76 * MIB
+    _, peak, refused, _ = opened(tmp_path / "a.npz", 160 * MIB, "read")
+    assert not refused
+    assert peak <= 160 * MIB
 
 
 def test_chunks_of_an_array_are_counted():
@@ -159,10 +182,13 @@ def test_pages_of_a_large_jpeg_are_given_back(tmp_path):
     assert peak < 192 * MIB
 
 
-def test_a_packed_array_is_refused_by_its_header(tmp_path):
+def test_a_packed_array_is_refused_by_its_header_or_read_by_window(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", np.zeros((20_000, 20_000), np.uint8))
     before, peak, refused, _ = opened(tmp_path / "a.npz", 256 * MIB, "read")
     assert "takes 382 MiB" in refused
+    assert peak - before < 20 * MIB
+    before, peak, refused, found = opened(tmp_path / "a.npz", 256 * MIB)
+    assert (refused, found) == ("", [[[0], [0]], [[0], [0]]])
     assert peak - before < 20 * MIB
 
 

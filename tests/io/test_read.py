@@ -11,7 +11,6 @@ from file_samples import DEEP, FLOAT, GREY, RGB, RGBA, RNG, random_labels, refus
 
 from hdseg_gpu import InvalidInput, RefinementWarning
 from hdseg_gpu.io import (
-    read_array,
     read_coarse,
     read_image,
     read_labels,
@@ -265,12 +264,12 @@ def test_palette_tiff(tmp_path):
 def test_npz_with_several_arrays(tmp_path):
     path = tmp_path / "two.npz"
     np.savez(path, logits=FLOAT, mask=GREY)
-    for read in (read_array, read_coarse, read_labels, read_image):
+    for read in (read_coarse, read_labels, read_image):
         with refused(path, "2 arrays", "choose", "'logits'", "'mask'"):
             read(path)
         with refused(path, "'masks'", "choose", "'logits'", "'mask'"):
             read(path, "masks")
-    np.testing.assert_array_equal(read_array(path, "logits"), FLOAT, strict=True)
+    np.testing.assert_array_equal(read_coarse(path, "logits"), FLOAT, strict=True)
     np.testing.assert_array_equal(read_coarse(path, "mask"), GREY, strict=True)
     np.testing.assert_array_equal(read_labels(path, "mask"), GREY, strict=True)
     np.testing.assert_array_equal(read_image(path, "mask").pixels, GREY, strict=True)
@@ -389,5 +388,5 @@ def test_pickle_is_never_run(tmp_path):
     np.lib.format.write_array(stream, np.array([Trap()], object), allow_pickle=True)
     (tmp_path / "trap.npy").write_bytes(stream.getvalue())
     with refused(tmp_path / "trap.npy"):
-        read_array(tmp_path / "trap.npy")
+        read_coarse(tmp_path / "trap.npy")
     assert not (tmp_path / "sprung").exists()
