@@ -22,13 +22,16 @@ from hdseg_gpu.cli.console import (
 )
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io import check_output, read_labels, write_labels, write_picture
+from hdseg_gpu.io.formats import keyed, names
 from hdseg_gpu.pictures import seeds_figure
 
 
 def seeds(
     mask: Annotated[Path, typer.Argument(metavar="MASK", help="Label map: image or 2-D array.")],
     output: Output,
-    key: Annotated[str | None, typer.Option(help="Name of the array in MASK (.npz).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help=f"Name of the array in MASK ({names(keyed())}).")
+    ] = None,
     scale: Scale = None,
     passes: Passes = None,
     elements: Elements = "9x9",

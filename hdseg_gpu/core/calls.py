@@ -59,6 +59,29 @@ def taking(
     return decorate
 
 
+def stating(**texts: str) -> Callable[[Callable[_P, _Result]], Callable[_P, _Result]]:
+    """Return a decorator that puts texts into a docstring, in place of "{name}".
+
+    The lines that have such places are wrapped again.
+    """
+
+    def decorate(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
+        if function.__doc__ is not None:  # python -OO
+            lines = inspect.cleandoc(function.__doc__).splitlines()
+            function.__doc__ = "\n".join(part for line in lines for part in _stated(line, texts))
+        return function
+
+    return decorate
+
+
+def _stated(line: str, texts: dict[str, str]) -> list[str]:
+    """Return the lines that a line of a docstring becomes."""
+    said = line
+    for name, text in texts.items():
+        said = said.replace(f"{{{name}}}", text)
+    return [line] if said == line else _wrapped(said.strip(), line[: -len(line.lstrip())])
+
+
 def values_of(call: Any, kind: type[Any]) -> dict[str, Any]:
     """Return the arguments of a call that are fields of `kind`, by name."""
     return {each.name: getattr(call, each.name) for each in fields(kind)}
@@ -99,13 +122,16 @@ def _documented(text: str | None, kind: type[Any]) -> str | None:
     for name, said in about(kind).items():
         sentence = described(name, said, said.text)
         lines.append(f"{name} : {said.kind}")
-        lines += textwrap.wrap(
-            sentence, _WIDTH, initial_indent="    ", subsequent_indent="    ",
-            break_on_hyphens=False,
-        )  # fmt: skip
+        lines += _wrapped(sentence, "    ")
     head, mark, rest = inspect.cleandoc(text).partition("Returns\n-------\n")
     assert mark, "the docstring says what is returned"
     return head + "\n".join(lines) + "\n\n" + mark + rest
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def _unknown(function: str, name: str, known: list[str]) -> str:

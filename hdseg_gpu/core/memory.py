@@ -49,7 +49,7 @@ class Budget:
         what : str
             The operation, such as "photo.png: decoding 9000 x 9000 pixels of 4 bytes".
         remedy : str
-            The alternative to a larger budget, such as "save it as a tiled TIFF".
+            The alternative to a larger budget, such as "save it in tiles".
 
         """
         left = self.left

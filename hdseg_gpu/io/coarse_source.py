@@ -16,7 +16,7 @@ from hdseg_gpu.core.coarse_map import EXPECTED, grid_of
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning, shown
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.windows import Shape, Window, whole
-from hdseg_gpu.io.formats import loaded
+from hdseg_gpu.io.formats import loaded, names, writable
 from hdseg_gpu.io.georeference import check_same_place
 from hdseg_gpu.io.open import check_key, open_within
 from hdseg_gpu.io.parts import part_bytes, parts_of
@@ -229,7 +229,7 @@ def open_coarse(
     if chosen.lossy:
         warnings.warn(
             f"{path} is a {chosen.name}, which does not keep labels exactly; save label maps as "
-            "PNG.",
+            f"{names(writable())}.",
             RefinementWarning,
             stacklevel=3,
         )
@@ -240,7 +240,7 @@ def one_channel_only(path: Path, shape: tuple[int, ...]) -> InvalidInput:
     """Return the error for an image that is no label map."""
     return InvalidInput(
         f"{path}: a label map has one channel, but this file has shape {shape}; "
-        "save the labels as a grey or palette image, or as .npy."
+        "save the labels as one grey channel, or as the indices of a palette."
     )
 
 

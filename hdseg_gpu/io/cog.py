@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Window
+from hdseg_gpu.io.formats import instead
 from hdseg_gpu.io.paths import quiet
 from hdseg_gpu.io.source import Georeference, LabelSource
 from hdseg_gpu.io.tiff_pyramid import write_pyramid
@@ -24,8 +25,8 @@ def write_cog(path: Path, labels: LabelSource, georeference: Georeference | None
         import rasterio.shutil
     except ImportError as error:
         raise InvalidInput(
-            f"output {path} is a COG; run `pip install 'hdseg_gpu[geo]'` to write it, or name it "
-            ".tif without .cog."
+            f"output {path} is a COG; run `pip install 'hdseg_gpu[geo]'` to write it, or write "
+            f"{instead(lambda f: f.places and not f.extra)}."
         ) from error
     tiled = path.with_name(f"{path.name}.tiled.tif")
     summed = _Summed(labels)

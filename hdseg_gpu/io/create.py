@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hdseg_gpu.core import checks
+from hdseg_gpu.core.calls import stating
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.windows import Shape, Window, is_inside
-from hdseg_gpu.io.formats import format_of, loaded, suffix_of
+from hdseg_gpu.io.formats import format_of, instead, loaded, said_of_writing, suffix_of
 from hdseg_gpu.io.own import make_folder
 from hdseg_gpu.io.paths import (
     check_output,
@@ -48,11 +49,16 @@ def write_as(
 ) -> None:
     """Write labels to a temporary file, in the format of its extension.
 
-    Raises InvalidInput, which names the output, for labels that the format cannot hold.
+    Raises InvalidInput, which names the output, for labels or sizes that the format cannot hold.
     """
-    chosen, limits = format_to_write(path), _limits(labels.dtype)
+    chosen, (height, width) = format_to_write(path), labels.shape
     assert chosen.write is not None
-    if chosen.most is not None and (limits[0] < 0 or limits[1] > chosen.most):
+    if chosen.longest is not None and max(height, width) > chosen.longest:
+        raise InvalidInput(
+            f"output {output}: {height} x {width} pixels are more than {chosen.name} holds; write "
+            f"{instead(lambda f: f.longest is None)}."
+        )
+    if not chosen.holds(*_limits(labels.dtype)):
         labels = _Checked(labels, output)
     loaded(chosen.write)(path, labels, georeference)
 
@@ -81,11 +87,11 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 def check_labels(path: Path, dtype: np.dtype[Any], lowest: int, highest: int) -> None:
     """Raise InvalidInput if the format of `path` cannot hold the labels."""
     chosen = format_of(path)
-    if chosen is None or chosen.most is None or 0 <= lowest <= highest <= chosen.most:
+    if chosen is None or chosen.holds(lowest, highest):
         return
     raise InvalidInput(
         f"output {path}: {chosen.name} holds labels from 0 to {chosen.most}, but these ({dtype}) "
-        f"go from {lowest} to {highest}; write .tif or .npy."
+        f"go from {lowest} to {highest}; write {instead(lambda f: f.holds(lowest, highest))}."
     )
 
 
@@ -170,6 +176,7 @@ class Output:
             self.discard()
 
 
+@stating(formats=said_of_writing())
 def create_output(
     path: str | Path,
     *,
@@ -183,8 +190,7 @@ def create_output(
     Parameters
     ----------
     path : path
-        .tif, .tiff (a pyramid of tiles), .ome.tif (with OME metadata), .cog.tif (cloud-optimised,
-        by rasterio), .zarr (OME-Zarr 0.5), .png, .npy, .npz.
+        {formats}
     like : ImageSource, optional
         The image from which the labels take size, georeference and pixel size.
     shape : (H, W), optional

@@ -17,7 +17,7 @@ def read_deep_png(path: Path, file: Stored) -> Picture:
     except ImportError as error:
         raise InvalidInput(
             f"{path} is a 16-bit colour PNG; run `pip install 'hdseg_gpu[io]'` to read it, "
-            "or save it as TIFF."
+            "or save it in another format."
         ) from error
     with decoding(path):
         pixels = np.asarray(imagecodecs.png_decode(file.fetch(0, file.size)))

@@ -1,8 +1,8 @@
 """The registry of file formats: capabilities, and the module that reads and writes each.
 
 This is the only list of formats. ``open_image``, ``read_*``, ``create_output``, ``write_labels``,
-their error messages and the help of the command line are generated from it, so a new format is one
-module and one entry here.
+their docstrings and error messages, and the help of the command line are made from it, so a new
+format is one module and one entry here.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ class Format:
         Name in messages and on the command line.
     suffixes : tuple of str
         Extensions, lower case. The longest one that a file name ends in decides.
+    about : str
+        What is read, or by what, for docstrings.
     read : function, optional
         ``read(path, **options)`` returns an ``ImageSource``. None: write-only.
     takes : tuple of str
@@ -42,6 +44,8 @@ class Format:
         exist. None: read-only.
     most : int, optional
         The largest label, for formats that hold labels from 0 on. None: any integer.
+    longest : int, optional
+        The largest number of rows and of columns that are written. None: any.
     places : bool
         Whether the georeference is written.
     pyramid : bool
@@ -57,17 +61,23 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
+    about: str = ""
     read: Function | None = None
     takes: tuple[str, ...] = ()
     open_array: Function | None = None
     planes: bool = False
     write: Function | None = None
     most: int | None = None
+    longest: int | None = None
     places: bool = False
     pyramid: bool = False
     lossy: bool = False
     store: bool = False
     extra: str = ""
+
+    def holds(self, lowest: int, highest: int) -> bool:
+        """Return whether labels from `lowest` to `highest` can be written."""
+        return self.most is None or 0 <= lowest <= highest <= self.most
 
 
 _TIFF: dict[str, Any] = {
@@ -82,27 +92,29 @@ _PICTURE: dict[str, Any] = {
     "read": "picture_source:open_picture", "takes": ("budget", "as_labels", "later"),
 }  # fmt: skip
 _RASTER: dict[str, Any] = {
-    "read": "raster_source:open_raster", "extra": "geo",
+    "about": "by GDAL", "read": "raster_source:open_raster", "extra": "geo",
     "takes": ("level", "budget", "as_labels", "trust_vrt"),
 }  # fmt: skip
 _ARRAY: dict[str, Any] = {"read": "array_source:open_stored", "open_array": "arrays:open_array"}
 _SLIDE: dict[str, Any] = {"takes": ("level", "budget"), "extra": "wsi"}
 
 FORMATS: tuple[Format, ...] = (
-    Format("PNG", (".png",), **_PICTURE, write="png_writer:write_png_stream", most=65535),
+    Format("PNG", (".png",), **_PICTURE, write="png_writer:write_png_stream", most=65535,
+           longest=2**31 - 1),
     Format("JPEG", (".jpg", ".jpeg"), **_PICTURE, lossy=True),
-    Format("TIFF", (".tif", ".tiff"), **_TIFF, write="tiff_pyramid:write_pyramid"),
+    Format("TIFF", (".tif", ".tiff"), "BigTIFF, GeoTIFF", **_TIFF,
+           write="tiff_pyramid:write_pyramid"),
     Format("OME-TIFF", (".ome.tif", ".ome.tiff"), **_TIFF, write="tiff_pyramid:write_ome"),
     Format("COG", (".cog.tif", ".cog.tiff"), **_TIFF, write="cog:write_cog", extra="geo"),
-    Format("Zarr", (".zarr", ".ome.zarr"), **_ZARR, write="ome_zarr_writer:write_ome_zarr",
-           places=True, pyramid=True),
+    Format("Zarr", (".zarr", ".ome.zarr"), "v2, v3, OME-Zarr 0.4, 0.5", **_ZARR,
+           write="ome_zarr_writer:write_ome_zarr", places=True, pyramid=True),
     Format("zipped Zarr", (".zarr.zip",), **_ZARR),
     Format(".npy", (".npy",), **_ARRAY, write="array_writer:write_npy"),
     Format(".npz", (".npz",), **_ARRAY, takes=("key", "budget"),
            write="array_writer:write_npz"),
     Format("SVS", (".svs",), **_SLIDE, read="slide_source:open_aperio"),
     Format("slides", (".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"),
-           **_SLIDE, read="slide_source:open_slide"),
+           "by OpenSlide", **_SLIDE, read="slide_source:open_slide"),
     Format("JPEG 2000", (".jp2",), **_RASTER),
     Format("IMG", (".img",), **_RASTER),
     Format("VRT", (".vrt",), **_RASTER),
@@ -149,12 +161,55 @@ def writable() -> list[Format]:
     return [each for each in FORMATS if each.write is not None]
 
 
+def keyed() -> list[Format]:
+    """Return the formats whose files may hold several arrays, by names."""
+    return [each for each in readable() if "key" in each.takes]
+
+
 def suffixes(formats: list[Format]) -> str:
     """Return the extensions of formats, for messages."""
     return ", ".join(suffix for each in formats for suffix in each.suffixes)
 
 
-def names(formats: list[Format]) -> str:
-    """Return the names of formats, for the help of the command line."""
-    *others, last = (each.name for each in formats)
-    return f"{', '.join(others)} or {last}"
+def names(formats: list[Format], last: str = "or") -> str:
+    """Return the names of formats in a row, for messages and help."""
+    return _listed([each.name for each in formats], last)
+
+
+def instead(fits: Callable[[Format], bool]) -> str:
+    """Return the extensions, one for each format, that outputs may have instead."""
+    return _listed([each.suffixes[0] for each in writable() if fits(each)])
+
+
+def _listed(items: list[str], last: str = "or") -> str:
+    return f" {last} ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
+def said_of_reading() -> str:
+    """Return what docstrings say of the images that are read."""
+    rows = [_with_suffixes(each, each.about) for each in readable()]
+    return (
+        f"A file in one of these formats, which its extension alone decides: {_listed(rows)}. Or "
+        "an array of NumPy, CuPy, Zarr or Dask."
+    )
+
+
+def said_of_writing() -> str:
+    """Return what docstrings say of the files that are written."""
+    found, gets = writable(), dict[str, list[str]]()
+    for what, fits in (
+        ("a pyramid", [f for f in found if f.pyramid]),
+        ("the georeference of `like`", [f for f in found if f.places]),
+    ):
+        gets.setdefault(names(fits, "and"), []).append(what)
+    said = [f"The extension decides the format: {_listed([_with_suffixes(f) for f in found])}."]
+    said += [f"{who} get {_listed(what, 'and')}." for who, what in gets.items()]
+    said += [f"{f.name} holds labels from 0 to {f.most}." for f in found if f.most is not None]
+    return " ".join(said)
+
+
+def _with_suffixes(found: Format, about: str = "") -> str:
+    """Return a format's name, and in brackets its extensions and what it comprises."""
+    more = (", ".join(s for s in found.suffixes if s != found.name), about)
+    within = "; ".join(filter(None, more))
+    return f"{found.name} ({within})" if within else found.name

@@ -25,8 +25,9 @@ from hdseg_gpu.core.errors import InvalidInput, Unfinished
 from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io.array_source import ArraySource
-from hdseg_gpu.io.members import METADATA, Member, members_of
+from hdseg_gpu.io.members import Member, members_of
 from hdseg_gpu.io.paths import real_within
+from hdseg_gpu.io.zarr_files import METADATA
 
 _WHOLE = 1 << 20  # bytes: files up to this size are sampled entirely
 _END = 1 << 16  # bytes sampled at the beginning and at the end of larger files

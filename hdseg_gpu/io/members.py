@@ -11,8 +11,8 @@ from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.io.img import sides_of
 from hdseg_gpu.io.paths import is_zarr, real_within
 from hdseg_gpu.io.vrt import named_files
+from hdseg_gpu.io.zarr_files import ATTRIBUTES, METADATA
 
-METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _MOST = 10_000_000  # files and folders of a store
 _LONGEST = 64 << 20  # upper bound of the bytes of a file that names others
 
@@ -56,7 +56,7 @@ def _in_store(path: Path, key: str | None) -> Iterator[Member]:
 
 
 def _is_picture(path: Path) -> bool:
-    return any(b'"multiscales"' in _content(path / name) for name in ("zarr.json", ".zattrs"))
+    return any(b'"multiscales"' in _content(path / name) for name in ATTRIBUTES)
 
 
 def _walked(store: Path, top: Path, name: str, but: Collection[str]) -> Iterator[Member]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.windows import Shape, between
+from hdseg_gpu.io.formats import suffix_of
 from hdseg_gpu.io.paths import take_name
 from hdseg_gpu.io.pyramid import level_shapes
 from hdseg_gpu.io.source import Georeference, LabelSource
@@ -106,7 +107,7 @@ def _attributes(path: Path, levels: int, georeference: Georeference | None) -> d
             {"type": "translation", "translation": [(step - 1) / 2 * float(s) for s in size]},
         ]
         datasets.append({"path": str(level), "coordinateTransformations": transformations})
-    name = path.name.removesuffix(".zarr").removesuffix(".ome")
+    name = path.name.removesuffix(suffix_of(path))
     multiscale = {"name": name, "axes": axes, "datasets": datasets, "type": "nearest"}
     ome = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
     attributes: dict[str, Any] = {"ome": ome}

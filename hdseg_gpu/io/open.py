@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from hdseg_gpu.core import checks
+from hdseg_gpu.core.calls import stating
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, budget_of
-from hdseg_gpu.io.formats import Format, loaded, names, readable
+from hdseg_gpu.io.formats import Format, keyed, loaded, names, said_of_reading
 from hdseg_gpu.io.paths import format_to_read
 from hdseg_gpu.io.source import ImageSource
 
 
+@stating(formats=said_of_reading(), keyed=names(keyed()))
 def open_image(
     image: Any,
     *,
@@ -25,14 +27,11 @@ def open_image(
     Parameters
     ----------
     image : path, or array
-        TIFF, BigTIFF, OME-TIFF, GeoTIFF, COG, SVS; other slides (OpenSlide) and rasters (rasterio);
-        Zarr v2 and v3, OME-Zarr 0.4 and 0.5; PNG, JPEG; .npy, .npz; arrays of NumPy, CuPy, Zarr,
-        Dask.
-        The extension alone decides the format a file is read as.
+        {formats}
     level : int
         Resolution level, 0 is the finest.
     key : str, optional
-        Name of an array in a Zarr group or .npz file.
+        Name of an array, for formats that hold several: {keyed}.
     max_memory : float, optional
         Limit of the resident memory of this process, in bytes. The memory that decoding needs is
         known from the header and checked before anything is decoded. Default: half of what is free.
@@ -119,8 +118,7 @@ def open_within(
 def check_key(path: Path, chosen: Format, key: str | None) -> None:
     """Raise InvalidInput if a key is given for a format without named arrays."""
     if key is not None and "key" not in chosen.takes:
-        keyed = names([each for each in readable() if "key" in each.takes])
         raise InvalidInput(
-            f"{path} has no named arrays, as {keyed} have: key={shown(key)} does not apply; pass "
-            "no key."
+            f"{path} has no named arrays, as {names(keyed())} have: key={shown(key)} does not "
+            "apply; pass no key."
         )

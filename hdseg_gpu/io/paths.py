@@ -17,6 +17,7 @@ from uuid import uuid4
 from hdseg_gpu.core.errors import HdsegError, InvalidInput, NotWritten, RefinementWarning
 from hdseg_gpu.core.locks import RLock
 from hdseg_gpu.io import formats
+from hdseg_gpu.io.zarr_files import NODES
 
 _SYNCS = 8  # concurrent fsync calls
 _HERE, _NOREPLACE, _EXCHANGE = -100, 1, 2  # AT_FDCWD and so on, of renameat2
@@ -346,7 +347,7 @@ def _appeared(path: Path) -> str:
 def _is_store(path: Path) -> bool:
     """Return whether a folder is a Zarr store, which may be replaced."""
     try:
-        return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+        return any((path / name).exists() for name in NODES)
     except OSError as error:
         raise InvalidInput(f"output {path} cannot be read: {error.strerror}.") from error
 

@@ -19,6 +19,7 @@ from hdseg_gpu.core.windows import Window
 from hdseg_gpu.io import jpeg_rows, png_rows
 from hdseg_gpu.io.paths import decoding
 from hdseg_gpu.io.png_jpeg import (
+    REMEDY,
     Head,
     decoded,
     described,
@@ -31,7 +32,6 @@ from hdseg_gpu.io.stored import Stored
 
 _KEPT_PIXELS = 1 << 26  # an image of up to this size is held in memory,
 _KEPT_SHARE = 4  # if it takes at most 1 / this of what is left of the budget
-_REMEDY = "save it as a tiled TIFF"
 
 
 def open_picture(
@@ -104,7 +104,7 @@ class PictureLater(ImageSource):
             found.close()
             raise InvalidInput(
                 f"{self.name} has {self.channels} channels of {self.dtype} by its header, but is "
-                f"decoded as {found.channels} of {found.dtype}; save it as a tiled TIFF."
+                f"decoded as {found.channels} of {found.dtype}; {REMEDY}."
             )
         self._let_go()
         return found
@@ -133,9 +133,9 @@ def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
     need = png_rows.need_of(head) if head.png else jpeg_rows.need_of(head, size)
     missing = _missing(head)
     if missing is None and (need < head.peak or not small):
-        budget.require(need, what, _REMEDY)
+        budget.require(need, what, REMEDY)
         return False
-    remedy = _REMEDY if missing is None else f"run `pip install 'hdseg_gpu[{missing}]'`"
+    remedy = REMEDY if missing is None else f"run `pip install 'hdseg_gpu[{missing}]'`"
     budget.require(head.peak, what, remedy)
     if not small:
         warnings.warn(

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
 from hdseg_gpu.core.locks import RLock
 from hdseg_gpu.core.windows import Shape
-from hdseg_gpu.io.formats import format_of
+from hdseg_gpu.io.formats import format_of, instead
 from hdseg_gpu.io.jpeg_head import jpeg_head
 from hdseg_gpu.io.paths import decoding, quiet
 from hdseg_gpu.io.picture import Picture
 from hdseg_gpu.io.png_head import png_head
 from hdseg_gpu.io.stored import Stored
 
+REMEDY = f"save it in tiles, as {instead(lambda f: f.pyramid)}"  # of what is too large
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 # Pillow goes by content, and some of its formats start other programs. So it is restricted to the
 # format of the extension.

@@ -9,7 +9,7 @@ import numpy as np
 from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.io.gdal import CACHE, LIBRARY, driver_for, environment
 from hdseg_gpu.io.paths import decoding, quiet
-from hdseg_gpu.io.png_jpeg import Head
+from hdseg_gpu.io.png_jpeg import REMEDY, Head
 from hdseg_gpu.io.stored import Stored
 
 _STRIP_BYTES = 4 << 20  # decoded at once
@@ -42,7 +42,7 @@ def decode_png(path: Path, file: Stored, raw: BinaryIO, head: Head, folder: str)
             if found != (*head.shape, head.channels):
                 raise InvalidInput(
                     f"{path} has {head.channels} channels of {head.shape} pixels by its header, "
-                    f"but is decoded as {found[2]} of {found[:2]}; save it as a tiled TIFF."
+                    f"but is decoded as {found[2]} of {found[:2]}; {REMEDY}."
                 )
             dtype: np.dtype[Any] = np.dtype(dataset.dtypes[0])
             _copy(path, dataset, raw, head.channels * dtype.itemsize)

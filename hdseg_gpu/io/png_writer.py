@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu.core.errors import InvalidInput
+from hdseg_gpu.io.formats import instead
 from hdseg_gpu.io.paths import completed
 from hdseg_gpu.io.pyramid import strips
 from hdseg_gpu.io.source import Georeference, LabelSource
 
 _ROWS = 512  # fetched, filtered and compressed at once
-_LONGEST = (1 << 31) - 1  # largest number of rows, columns, and bytes of a chunk in a PNG
+_LONGEST = (1 << 31) - 1  # bytes of a chunk
 _UP = 2  # the filter that subtracts the row above
 _STORED: dict[int, Any] = {1: np.bool_, 8: np.uint8, 16: np.dtype(">u2")}
 
@@ -27,10 +28,6 @@ def write_png_stream(path: Path, labels: LabelSource, _place: Georeference | Non
     ``largest`` of `labels` or their dtype shows that 8 suffice, else 16.
     """
     height, width = labels.shape
-    if max(height, width) > _LONGEST:
-        raise InvalidInput(
-            f"output {path}: {height} x {width} pixels are more than a PNG holds; write .tif."
-        )
     bits = _depth(labels)
     with completed(path) as stream:
         stream.write(b"\x89PNG\r\n\x1a\n")
@@ -75,7 +72,7 @@ def _fitting(path: Path, rows: NDArray[Any], bits: int) -> NDArray[Any]:
         if lowest < 0 or highest >> bits:
             raise InvalidInput(
                 f"output {path}: this PNG holds labels from 0 to {(1 << bits) - 1}, but these go "
-                f"from {lowest} to {highest}; write .tif or .npy."
+                f"from {lowest} to {highest}; write {instead(lambda f: f.most is None)}."
             )
     return np.ascontiguousarray(rows, _STORED[bits])
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.create import check_labels, create_labels
-from hdseg_gpu.io.formats import format_of
+from hdseg_gpu.io.formats import format_of, instead
 from hdseg_gpu.io.paths import completed, followed
 from hdseg_gpu.io.png_jpeg import write_png
 from hdseg_gpu.io.source import Georeference, ImageSource
@@ -43,8 +43,8 @@ def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:
     chosen, where = format_of(path), image.georeference
     if where is not None and where.transform is not None and chosen and not chosen.places:
         stages.notes.append(
-            f"{image.name} has a georeference, which {chosen.name} cannot hold; write .tif to keep "
-            "it."
+            f"{image.name} has a georeference, which {chosen.name} cannot hold; write "
+            f"{instead(lambda f: f.places)} to keep it."
         )
 
 

@@ -24,9 +24,9 @@ from hdseg_gpu.core.locks import Lock
 from hdseg_gpu.core.memory import Budget, MiB
 from hdseg_gpu.io.paths import real_within
 from hdseg_gpu.io.stored import Stored
+from hdseg_gpu.io.zarr_files import METADATA
 from hdseg_gpu.io.zipped import open_member, open_zip
 
-_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LONGEST = 64 * MiB  # bytes of metadata
 _TREE = 20  # bytes of memory per byte of metadata
 
@@ -188,7 +188,7 @@ class Guarded(Store):  # type: ignore[misc]
         try:
             start, end = _part(byte_range, file.size)
             count = max(0, end - start)
-            if key.rpartition("/")[2] in _METADATA:
+            if key.rpartition("/")[2] in METADATA:
                 self._check_metadata(key, count)
             elif count > self.most:
                 raise InvalidInput(

@@ -2,8 +2,9 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from systems import HOSTS
 
 import hdseg_gpu
 from hdseg_gpu import InvalidInput, refine, refine_file
-from hdseg_gpu.io import check_output, formats, read_labels, write_labels
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.io import check_output, formats, note_lost_place, read_labels, write_labels
 from hdseg_gpu.io.formats import FORMATS, Format, format_of, suffix_of
+from hdseg_gpu.io.source import Georeference
 
 # ---- a new format, as CONTRIBUTING's recipe has it ---------------------------------------------
 
@@ -151,6 +154,68 @@ def test_help_names_the_formats(hdseg):  # noqa: F811
     assert formats.names(formats.writable()) in text
 
 
+def test_docstrings_name_the_formats():
+    for function, formats_of in (
+        (hdseg_gpu.open_image, formats.readable()),
+        (hdseg_gpu.create_output, formats.writable()),
+    ):
+        text = function.__doc__.partition("Returns\n")[0]
+        for each in formats_of:
+            assert each.name in text, each.name
+            for suffix in each.suffixes:
+                assert re.search(rf"(?<![\w.]){re.escape(suffix)}(?!\w)", text), suffix
+        assert "{" not in text.partition("Examples")[0]
+        assert max(map(len, text.splitlines())) <= 96
+    words = hdseg_gpu.create_output.__doc__.partition("The extension")[2].partition("\nlike")[0]
+    said = " ".join(words.split())
+    unread = {f.name for f in FORMATS if f.write is None}
+    assert not unread & set(re.findall(r"[\w.]+", said))
+    both = [f.name for f in FORMATS if f.places and f.write]
+    assert both == [f.name for f in FORMATS if f.pyramid and f.write]
+    first = f"{', '.join(both[:-1])} and {both[-1]}"
+    assert f"{first} get a pyramid and the georeference of `like`." in said
+    assert "PNG holds labels from 0 to 65535." in said
+
+
+SMALL = Format("small", (".small",), write="array_writer:write_npy", most=255)
+ALONE = Format("alone", (".one", ".two"), write="array_writer:write_npy", places=True)
+
+
+def test_remedies_name_what_helps(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "FORMATS", (SMALL, ALONE))
+    with pytest.raises(InvalidInput, match=r"from -1 to 7; write \.one\.$"):
+        write_labels(tmp_path / "out.small", np.array([[-1, 7]]))
+    image, stages = SimpleNamespace(name="scan"), Stages()
+    image.georeference = Georeference(transform=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+    note_lost_place(tmp_path / "out.small", image, stages)
+    note_lost_place(tmp_path / "out.one", image, stages)
+    assert stages.notes == [
+        "scan has a georeference, which small cannot hold; write .one to keep it."
+    ]
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1)])
+def test_sizes_that_a_format_cannot_hold_are_refused(tmp_path, monkeypatch, shape):
+    short = replace(SMALL, longest=8)
+    monkeypatch.setattr(formats, "FORMATS", (short, ALONE))
+    with pytest.raises(InvalidInput, match=rf"out\.small: {shape[0]} x {shape[1]} pixels are more"):
+        write_labels(tmp_path / "out.small", np.zeros(shape, np.uint8))
+    with pytest.raises(InvalidInput, match=r"than small holds; write \.one\."):
+        write_labels(tmp_path / "out.small", np.zeros(shape, np.uint8))
+    assert not [name for name in names() if "out" in name or name.startswith(".")]
+    write_labels(tmp_path / "out.small", np.zeros((8, 8), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [("", ""), ("a", "a"), ("ab", "a or b"), ("abc", "a, b or c")],
+)
+def test_names_in_a_row(items, expected):
+    found = [Format(name, (f".{name}",)) for name in items]
+    assert formats.names(found) == expected
+    assert formats.names(found, "and") == expected.replace("or", "and")
+
+
 def test_documents_name_the_extensions():
     text = (Path(__file__).parents[2] / "docs" / "large-images.md").read_text()
     table = text.partition("| format |")[2].partition("\n\n")[0]
@@ -159,6 +224,7 @@ def test_documents_name_the_extensions():
     assert list(found) == [each.name for each in FORMATS]
     for each in FORMATS:
         extensions, read, write, *_ = found[each.name]
+        assert each.about in read
         assert extensions == ", ".join(f"`{suffix}`" for suffix in each.suffixes)
         assert (read != "", write != "") == (each.read is not None, each.write is not None)
         if each.write is not None:
