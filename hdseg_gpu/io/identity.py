@@ -31,10 +31,10 @@ from hdseg_gpu.io.zarr_files import METADATA
 
 _WHOLE = 1 << 20  # bytes: files up to this size are sampled entirely
 _END = 1 << 16  # bytes sampled at the beginning and at the end of larger files
-_SPREAD, _BLOCK = 32, 1 << 14  # number and bytes of the blocks sampled in between
+_SPREAD, _BLOCK = 32, 1 << 14  # number of blocks sampled in between, and bytes of each
 _SAMPLED = 64  # sampled files, beside metadata
 _FEW = 64  # files checked at each read of the image
-_SHARE = 20  # a full check of more files is repeated after this many times its duration
+_SHARE = 20  # a full check of more files is repeated after 20 times as long as it took
 _TICK = 20_000_000  # ns: two changes within it may have the same time stamp
 _FULL = 1 << 128
 _STRIP = 16 << 20  # bytes of an array hashed at a time
@@ -126,8 +126,8 @@ class Watch:
     def check(self, *, thoroughly: bool = False) -> None:
         """Raise Changed if the files have changed.
 
-        Few files are all checked each time. Of many, some are; all of them now and then, which
-        takes at most a twentieth of the time, and always if `thoroughly`.
+        Up to 64 files are all checked each time. Of more files, some are; all of them if
+        `thoroughly`, or now and then, so that this takes at most a twentieth of the time.
         """
         with self._lock:
             due = self._many and perf_counter() - self._when > _SHARE * self._cost
@@ -148,7 +148,7 @@ class Watch:
         differs = self._expected.difference(now)
         if differs:
             raise Changed(f"{self._path} has changed since the run began: {differs}; {_REMEDY}.")
-        self._expected = now  # from now on nothing may differ, as on one machine
+        self._expected = now  # of this machine, where from now on nothing may differ
         self._many = now.files > _FEW
         folder = self._path.parent
         self._glance = {
@@ -231,7 +231,7 @@ def _sample(path: Path, found: list[Member], trusted: bool) -> str:
     """Return a hash of some of the files' content."""
     digest, root = sha256(), os.path.realpath(path.parent)
     for name, status in found:
-        # Files elsewhere, named by a file or reached by a link, must not be opened unasked.
+        # Files outside the folder, named in one or reached by a link, are opened only if trusted.
         asked = trusted or name == path.name or real_within(root, path.parent / name) is not None
         if asked and stat.S_ISREG(status.st_mode):  # opening a pipe would block
             with (path.parent / name).open("rb", buffering=0) as stream:

@@ -1,7 +1,8 @@
-"""The pictures that this process has open, each tied to the files that its run began with.
+"""The images that a process has open, each tied to the files that its run began with.
 
-Workers outlive runs, and paths outlive files: whoever reads asks first, and afterwards, whether the
-files are still the same. What is open is bounded, and is closed when the runs that read it end.
+A worker may outlive a run, and a file may be replaced by another under its name. So before and
+after each read the files are compared with those that the run began with. A few images stay open;
+each is closed when the last run that reads it has ended.
 """
 
 import os
@@ -24,25 +25,25 @@ from hdseg_gpu.io.open import open_within
 from hdseg_gpu.io.sliced import is_lazy
 from hdseg_gpu.io.source import ImageSource
 
-_MOST = 4  # that stay open: a run has two at most
+_MOST = 4  # images that stay open; a run reads two at most
 
 
 @dataclass(frozen=True)
 class Input:
-    """A picture: where it is, or the open source itself where it has no path."""
+    """An image, or a boundary map: its path, or the open source of an array."""
 
     where: Path | ImageSource
     level: int = 0
     key: str | None = None
     alpha: bool = False  # whether the last channel is to be ignored
-    identity: Identity | None = None  # of its files when the run began
-    content: str | None = None  # hash of an array's values, None where they are not in memory
-    mapped: Path | None = None  # the file that an array shows, if it is a memory map
+    identity: Identity | None = None  # of its files when the run began; None for an array
+    content: str | None = None  # hash of an array's values; None if they are not in memory
+    mapped: Path | None = None  # the file of an array that is a memory map
     trust_vrt: bool = False  # whether a virtual mosaic may read whatever it names
     budget: Budget | None = field(default=None, compare=False)  # of the process that reads
 
     def plain(self) -> dict[str, Any]:
-        """Return what tells it from another picture, for the plan of a run."""
+        """Return the plain values by which a resumed run recognises it."""
         if self.identity is None:
             return {"content": self.content, "alpha": self.alpha}
         known = self.identity.plain()
@@ -58,7 +59,7 @@ def input_of(
     *,
     name: str = "image",
 ) -> Input:
-    """Return a picture, by its path or as an array, with what it is now.
+    """Return an image, given by its path or as an array, with its identity or a hash of its values.
 
     name: what messages call an array.
     """
@@ -80,14 +81,14 @@ def _content_of(given: Input) -> str:
 
 
 def watch_of(where: Any, key: str | None) -> Watch | None:
-    """Return what later shows whether a file has changed; None for an array."""
+    """Return the ``Watch`` of a file, which later finds changes of it; None for an array."""
     if not isinstance(where, str | os.PathLike):
         return None
     return Watch(Path(where), key, identity_of(Path(where), key))
 
 
 def check_values(**inputs: Input | None) -> None:
-    """Raise Changed where an array does not have the values that the run began with."""
+    """Raise Changed if the values of an array have changed since the run began."""
     for name, given in inputs.items():
         if given is None or given.content is None or not isinstance(given.where, ImageSource):
             continue
@@ -99,11 +100,14 @@ def check_values(**inputs: Input | None) -> None:
 
 
 def check_same(output: Path, plan: dict[str, Any], **inputs: Input | None) -> None:
-    """Refuse to resume a run with such a plan with other pictures, and say what differs."""
+    """Raise InvalidInput, with what differs, if a run cannot be resumed with these inputs.
+
+    plan: of that run.
+    """
     for name, given in inputs.items():
         before = plan.get(name)
         if given is None or not isinstance(before, dict):
-            continue  # the plans differ, if there is one
+            continue  # an input that only one of the runs has is a difference of their plans
         why = _why_another(before, given.plain())
         if why:
             raise InvalidInput(
@@ -129,9 +133,9 @@ def _why_another(before: dict[str, Any], now: dict[str, Any]) -> str:
 class _Opened:
     source: ImageSource
     watch: Watch
-    users: int = 0  # threads that read just now
-    runs: set[str] = field(default_factory=set)  # "": whoever opened it without a run
-    leaving: bool = False  # to be closed by its last user
+    users: int = 0  # threads that are reading it
+    runs: set[str] = field(default_factory=set)  # that have read it; "": callers without a run
+    leaving: bool = False  # whether the last thread that reads it closes it
 
 
 _open: OrderedDict[Input, _Opened] = OrderedDict()
@@ -140,9 +144,10 @@ _lock = Lock()
 
 
 def source_of(given: Input) -> ImageSource:
-    """Return an open source of the files that the run began with; a process opens it once.
+    """Return the source of an image; a process opens it once.
 
-    It stays open until it is `closed`. Raises Changed where other files are there now.
+    It stays open until ``closed`` is called. Raises Changed if its files are no longer those that
+    the run began with.
     """
     if isinstance(given.where, ImageSource):
         return given.where
@@ -152,9 +157,10 @@ def source_of(given: Input) -> ImageSource:
 
 @contextmanager
 def reading(given: Input, run: str) -> Iterator[ImageSource]:
-    """Return a source for the body; what was read there is of the files that the run began with.
+    """Keep the source of an image open during the body, and return it.
 
-    Raises Changed if it is not, and Unfinished if the run is over.
+    Raises Changed if its files, before or after the body, are not those that the run began with,
+    and Unfinished if the run has ended.
     """
     if isinstance(given.where, ImageSource):
         yield given.where
@@ -164,20 +170,20 @@ def reading(given: Input, run: str) -> Iterator[ImageSource]:
 
 
 def check_unchanged(given: Input | None) -> None:
-    """Raise Changed if a picture's files are not those that the run began with."""
+    """Raise Changed if an image's files are not those that the run began with."""
     if given is not None and isinstance(given.where, Path):
         with _reserved(given, "") as opened:
             opened.watch.check(thoroughly=True)
 
 
 def check_going_on(run: str) -> None:
-    """Raise Unfinished if a run was given up: what this process does for it is in vain."""
+    """Raise Unfinished if a run has ended, so that this process stops working for it."""
     if run in _ended:
         raise Unfinished("the run that this tile belongs to was stopped.")
 
 
 def closed(given: Input) -> None:
-    """Close a source that this process has opened by its path."""
+    """Close the source of an image, if this process has opened it by its path."""
     with _lock:
         opened = _open.pop(_key(given), None)
         if opened is not None:
@@ -185,7 +191,7 @@ def closed(given: Input) -> None:
 
 
 def end(run: str) -> None:
-    """Close what only this run has read, and stop what is still done for it."""
+    """Close the sources that only this run has read; work that goes on for it stops."""
     with _lock:
         _ended.append(run)
         for key, opened in list(_open.items()):
@@ -197,7 +203,7 @@ def end(run: str) -> None:
 
 @contextmanager
 def _reserved(given: Input, run: str) -> Iterator[_Opened]:
-    """Keep a source open for the body, before and after which its files are looked at."""
+    """Keep a source open during the body, and check its files before and after."""
     check_going_on(run)
     with _lock:
         opened = _taken(given)
@@ -208,7 +214,7 @@ def _reserved(given: Input, run: str) -> Iterator[_Opened]:
         try:
             yield opened
         finally:
-            opened.watch.check()  # also of what failed: it may be due to the change
+            opened.watch.check()  # also after an error, which a change may have caused
     except Changed:
         with _lock:
             if _open.get(_key(given)) is opened:
@@ -223,7 +229,7 @@ def _reserved(given: Input, run: str) -> Iterator[_Opened]:
 
 
 def _taken(given: Input) -> _Opened:
-    """Return what is open, or open it and close what was used longest ago."""
+    """Return an open source; beyond ``_MOST`` of them, those used longest ago are closed."""
     key = _key(given)
     if key not in _open:
         _open[key] = _opened(given)
@@ -253,11 +259,11 @@ def _opened(given: Input) -> _Opened:
 
 
 def _leave(opened: _Opened) -> None:
-    """Close a source as soon as nobody reads it."""
+    """Close a source as soon as no thread reads it."""
     opened.leaving = True
     if opened.users == 0:
         opened.source.close()
 
 
 def _key(given: Input) -> Input:
-    return replace(given, alpha=False)  # which is for those who have read it
+    return replace(given, alpha=False)  # which makes no difference to how it is read

@@ -110,7 +110,7 @@ class PictureLater(ImageSource):
         return found
 
     def _let_go(self) -> None:
-        """Close the file; the decoded pixels are elsewhere."""
+        """Close the file, which is not needed once its pixels are decoded."""
         if self._waiting is not None:
             self._waiting[0].close()
             self._waiting = None
@@ -121,11 +121,14 @@ class PictureLater(ImageSource):
             self._let_go()
             if self._decoded is not None:
                 self._decoded.close()
-                self._decoded = None  # its pixels are nobody's any more
+                self._decoded = None  # releases the pixels
 
 
 def _is_kept(path: Path, head: Head, size: int, budget: Budget) -> bool:
-    """Return whether an image is held in memory; raise InvalidInput if it fits neither way."""
+    """Return whether an image is held in memory; otherwise its rows are decoded into a file.
+
+    Raises InvalidInput if there is too little memory for both.
+    """
     what = described(path, head)
     small = head.shape[0] * head.shape[1] <= _KEPT_PIXELS
     if small and head.peak <= budget.left // _KEPT_SHARE:

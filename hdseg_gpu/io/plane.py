@@ -27,7 +27,7 @@ from hdseg_gpu.core.windows import Shape, Window
 from hdseg_gpu.io.own import make_folder, own_file, own_folder, write_whole
 
 _MAGIC = b"hdseg3\n\0"
-_ROWS = 512  # compressed together, so that a strip is read alone
+_ROWS = 512  # of a strip; each strip is compressed and read alone
 _HEAD = struct.Struct("<8sqqq")  # magic, height, width, strips
 _STRIP = struct.Struct("<qqI")  # offset, bytes, checksum
 _CHECK = struct.Struct("<I")  # checksum of the header and of the table of strips
@@ -48,7 +48,7 @@ class DamagedTile(Unfinished):
 
 @dataclass(frozen=True)
 class Values:
-    """The valid values of a plane: from `least` to `most`, and `wall`."""
+    """The valid values of a plane: `least` to `most`, and `wall` if there is one."""
 
     least: int
     most: int
@@ -149,7 +149,7 @@ class Plane:
             values = values.view(self.dtype).reshape(-1, core.width)
             if self.values is None or self.values.include(values):
                 return values
-        # Its checksums are right, so only removing it makes a resumed run compute it again.
+        # A resumed run computes again what has no file or a wrong checksum; this one is right.
         with suppress(OSError):
             self.path(index).unlink()
         raise DamagedTile(self.path(index))

@@ -34,7 +34,7 @@ class ImageSource(ABC):
     channels: int
     dtype: np.dtype[Any]
     alpha: bool | None = None  # whether the last channel is alpha; None: it cannot be told
-    coloured: bool = False  # whether the channels are colours, by the file's own word
+    coloured: bool = False  # whether the file says that its channels are colours
     storage: Shape  # rows and columns that are stored, and decoded, together
     levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
     georeference: Georeference | None = None

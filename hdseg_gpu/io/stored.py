@@ -11,13 +11,13 @@ from hdseg_gpu.core.locks import Lock
 
 
 class Short(Exception):
-    """The file ends before bytes that it should contain."""
+    """A file ends too early: bytes that it should contain are missing."""
 
 
 class Stored:
-    """A regular file, opened once: later reads are from that file even if it is renamed.
+    """A regular file, opened once: renaming or replacing it does not affect later reads.
 
-    Thread-safe: the shared file position is not used.
+    Thread-safe: reads do not use the shared file position.
     """
 
     def __init__(self, path: Path) -> None:
