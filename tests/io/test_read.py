@@ -46,7 +46,8 @@ def test_labels_come_back(name, extension, tmp_path):
     kind = extension.lower()
     if kind == ".png" and png_dtype is None:
         low, high = int(labels.min()), int(labels.max())
-        with refused(path, "from 0 to 65535", f"from {low} to {high}", r"write \.tif, .* or \.npz\."):
+        remedy = r"write \.tif, .* or \.npz\."
+        with refused(path, "from 0 to 65535", f"from {low} to {high}", remedy):
             write_labels(path, labels)
         assert list(tmp_path.iterdir()) == []
         return
