@@ -74,13 +74,6 @@ class RefineCall(CallOptions):
         ),
     ]
     _: KW_ONLY
-    channel_axis: Annotated[
-        int,
-        About(
-            "int",
-            "Axis of the channels in `image`.",
-        ),
-    ] = -1
     progress: Annotated[
         Progress | None,
         About(
@@ -191,10 +184,10 @@ def refine(call: RefineCall) -> Any:
     """
     axis = validate.axis_of("channel_axis", call.channel_axis)
     if is_lazy(call.image):
-        if call.return_probabilities or call.return_report or axis not in (-1, 2):
+        if call.return_probabilities or call.return_report:
             raise InvalidInput(
-                "image is a Dask array, whose labels are lazy: return_probabilities, return_report "
-                "and channel_axis are for arrays in memory; leave them out."
+                "image is a Dask array, whose labels are lazy: return_probabilities and "
+                "return_report are for arrays in memory; leave them out."
             )
         return refine_lazily(call.image, call.coarse, call)
     stages = Stages(call.progress)

@@ -199,8 +199,9 @@ def _about_tiles(call: FileCall) -> bool:
 def _image(call: FileCall, allowed: Budget, stages: Stages, stack: ExitStack) -> Input:
     """Return the image as an input; it is closed with the stack if we opened it."""
     given = input_of(
-        on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt
-    )
+        on_host("image", call.image), allowed, call.level, call.image_key, call.trust_vrt,
+        validate.axis_of("channel_axis", call.channel_axis),
+    )  # fmt: skip
     stack.callback(closed, given)
     return replace(given, alpha=_alpha(source_of(given), call.alpha, stages))
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hdseg_gpu.core.calls import values_of
 from hdseg_gpu.core.options import CallOptions
 from hdseg_gpu.core.tiles import TileGrid
+from hdseg_gpu.core.validate import axis_of
 from hdseg_gpu.files import coarse_labels, refine_file
 from hdseg_gpu.io.npy import Npy
 
@@ -34,7 +35,10 @@ def refine_lazily(image: Any, coarse: Any, call: CallOptions) -> Any:
 
     options = values_of(call, CallOptions)
     labels = coarse_labels(coarse, call.class_axis, call.ignore_index)
-    grid = TileGrid((int(image.shape[0]), int(image.shape[1])), _CHUNK)
+    shape = [int(n) for n in image.shape]
+    if len(shape) == 3:
+        del shape[axis_of("channel_axis", call.channel_axis)]
+    grid = TileGrid((shape[0], shape[1]), _CHUNK)
     # Wrapped in an object, so that Dask does not compute any of the arrays before the task begins.
     packed = delayed(_packed, pure=False)(_Held((image, coarse, options)))
     unpacked = delayed(_unpacked, pure=True)

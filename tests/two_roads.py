@@ -125,7 +125,7 @@ def far_off():
     return Case(image.astype(np.uint8), drawn[1::4, 1::4].astype(np.uint8), {"backend": "cpu"})
 
 
-ONLY_IN_MEMORY = {"channel_axis", "progress", "return_probabilities", "return_report"}
+ONLY_IN_MEMORY = {"progress", "return_probabilities", "return_report"}
 
 
 def options_of(function):

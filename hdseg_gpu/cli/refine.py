@@ -4,9 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from hdseg_gpu import files
 from hdseg_gpu.cli.console import (
@@ -20,14 +18,11 @@ from hdseg_gpu.cli.console import (
     tile_progress,
 )
 from hdseg_gpu.cli.options import flag_of, with_options
-from hdseg_gpu.core import checks, validate
 from hdseg_gpu.core.errors import InvalidInput, Unfinished
-from hdseg_gpu.core.memory import budget_of
 from hdseg_gpu.core.report import Report
 from hdseg_gpu.engine.arguments import FileCall
 from hdseg_gpu.engine.workspace import folder_for
-from hdseg_gpu.io import check_output, read_coarse
-from hdseg_gpu.io.formats import format_of, names, readable
+from hdseg_gpu.io.formats import names, readable
 
 
 @with_options(FileCall)
@@ -41,7 +36,6 @@ def refine(
         ),
     ],
     output: Output,
-    channel_axis: Annotated[int, typer.Option(help="Axis of the channels in IMAGE.")] = -1,
     quiet: Quiet = False,
     as_json: Json = False,
     **options: Any,
@@ -53,14 +47,7 @@ def refine(
     for name in ("max_device_memory", "max_memory"):
         options[name] = byte_count(options[name], flag_of(name))
     with notes_shown(quiet) as notes, tile_progress(quiet or as_json) as progress:
-        if channel_axis in (-1, 2):
-            report = _refined(image, coarse, output, progress=progress, **options)
-        else:
-            check_output(output, overwrite=True, inputs=(image,))
-            pixels = _channels_last(
-                image, options.pop("image_key"), channel_axis, options["max_memory"]
-            )
-            report = _refined(pixels, coarse, output, progress=progress, **options)
+        report = _refined(image, coarse, output, progress=progress, **options)
     if as_json:
         say_json({**report.to_dict(), "notes": notes, "output": str(output)})
     elif not quiet:
@@ -77,21 +64,6 @@ def _refined(image: Any, coarse: Path, output: Path, **options: Any) -> Report:
             f"interrupted; {output} is not written, but finished tiles are kept: continue with "
             "--resume."
         ) from error
-
-
-def _channels_last(image: Path, key: str | None, axis: int, allowed: float | None) -> NDArray[Any]:
-    """Return the array of a file with its channel axis moved last."""
-    found = format_of(image)
-    if found is None or found.open_array is None:
-        arrays = names([each for each in readable() if each.open_array is not None])
-        raise InvalidInput(
-            f"--channel-axis={axis} is for array files ({arrays}), but {image} defines its own "
-            "channel axis; leave it out."
-        )
-    budget = budget_of(checks.memory("max_memory", allowed))
-    pixels = read_coarse(image, key, budget)  # arrays of any shape
-    axis = validate.axis_of("channel_axis", axis)
-    return np.moveaxis(pixels, axis, -1) if pixels.ndim == 3 else pixels
 
 
 def byte_count(text: str | None, option: str) -> float | None:

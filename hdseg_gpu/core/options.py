@@ -333,6 +333,15 @@ class CallOptions(Options[None]):
             f"largest label and COARSE has labels other than 0 and {IGNORED}.",
         ),
     ] = None
+    channel_axis: Annotated[
+        int,
+        About(
+            "int",
+            "Axis of the channels in an `image` that is an array, or a file of arrays. Other files "
+            "define it themselves.",
+            "Axis of the channels in IMAGE, if it is a file of arrays.",
+        ),
+    ] = -1
     alpha: Annotated[
         bool | None,
         About(

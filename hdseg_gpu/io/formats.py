@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.registry import function_at
 
 # A function, or "module:function" in this folder, imported on first use.
@@ -31,9 +32,9 @@ class Format:
     read : function, optional
         ``read(path, **options)`` returns an ``ImageSource``. None: write-only.
     takes : tuple of str
-        The options that `read` has, of level, key, budget, as_labels, class_axis, later and
-        trust_vrt; see ``io.open.open_within``. Callers who pass another level or key are told that
-        it does not apply.
+        The options that `read` has, of level, key, budget, as_labels, channel_axis, class_axis,
+        later and trust_vrt; see ``io.open.open_within``. Callers who pass another level or key are
+        told that it does not apply.
     open_array : function, optional
         ``open_array(path, key, budget)`` returns an array of any number of dimensions, of which
         parts are read, so that a file may hold class probabilities on any axis.
@@ -109,8 +110,9 @@ FORMATS: tuple[Format, ...] = (
     Format("Zarr", (".zarr", ".ome.zarr"), "v2, v3, OME-Zarr 0.4, 0.5", **_ZARR,
            write="ome_zarr_writer:write_ome_zarr", places=True, pyramid=True),
     Format("zipped Zarr", (".zarr.zip",), **_ZARR),
-    Format(".npy", (".npy",), **_ARRAY, write="array_writer:write_npy"),
-    Format(".npz", (".npz",), **_ARRAY, takes=("key", "budget"),
+    Format(".npy", (".npy",), **_ARRAY, takes=("budget", "channel_axis"),
+           write="array_writer:write_npy"),
+    Format(".npz", (".npz",), **_ARRAY, takes=("key", "budget", "channel_axis"),
            write="array_writer:write_npz"),
     Format("SVS", (".svs",), **_SLIDE, read="slide_source:open_aperio"),
     Format("slides", (".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"),
@@ -164,6 +166,20 @@ def writable() -> list[Format]:
 def keyed() -> list[Format]:
     """Return the formats whose files may hold several arrays, by names."""
     return [each for each in readable() if "key" in each.takes]
+
+
+def sliced() -> list[Format]:
+    """Return the formats of arrays whose axes have no names."""
+    return [each for each in readable() if "channel_axis" in each.takes]
+
+
+def require_own_axis(name: str, channel_axis: int) -> None:
+    """Raise InvalidInput if a channel axis is given for a source that defines its own."""
+    if channel_axis not in (-1, 2):
+        raise InvalidInput(
+            f"channel_axis={channel_axis} is for arrays and array files ({names(sliced())}), but "
+            f"{name} defines its own channel axis; leave it out."
+        )
 
 
 def suffixes(formats: list[Format]) -> str:

@@ -40,6 +40,7 @@ class Input:
     content: str | None = None  # hash of an array's values; None if they are not in memory
     mapped: Path | None = None  # the file of an array that is a memory map
     trust_vrt: bool = False  # whether a virtual mosaic may read whatever it names
+    channel_axis: int = -1  # of a file of arrays
     budget: Budget | None = field(default=None, compare=False)  # of the process that reads
 
     def plain(self) -> dict[str, Any]:
@@ -47,7 +48,8 @@ class Input:
         if self.identity is None:
             return {"content": self.content, "alpha": self.alpha}
         known = self.identity.plain()
-        return known | {"level": self.level, "key": self.key, "alpha": self.alpha}
+        more = {"level": self.level, "key": self.key, "channel_axis": self.channel_axis}
+        return known | more | {"alpha": self.alpha}
 
 
 def input_of(
@@ -56,6 +58,7 @@ def input_of(
     level: int = 0,
     key: str | None = None,
     trust_vrt: bool = False,
+    channel_axis: int = -1,
     *,
     name: str = "image",
 ) -> Input:
@@ -65,9 +68,14 @@ def input_of(
     """
     if isinstance(image, str | os.PathLike):
         identity = identity_of(Path(image), key, trusted=trust_vrt)
-        return Input(Path(image), level, key, identity=identity, trust_vrt=trust_vrt, budget=budget)
-    is_image = name == "image"
-    source = open_image(image, level=level, key=key) if is_image else open_array(image, name)
+        return Input(
+            Path(image), level, key, identity=identity, trust_vrt=trust_vrt,
+            channel_axis=channel_axis, budget=budget,
+        )  # fmt: skip
+    if name == "image":
+        source = open_image(image, level=level, key=key, channel_axis=channel_axis)
+    else:
+        source = open_array(image, name)
     mapped = getattr(image, "filename", None) if isinstance(image, np.memmap) else None
     given = Input(source, mapped=None if mapped is None else Path(mapped))
     if is_lazy(image):  # not hashed
@@ -248,7 +256,7 @@ def _opened(given: Input) -> _Opened:
     watch = Watch(path, given.key, known, trusted=trusted)
     source = open_within(
         given.budget or budget_of(None), path, level=given.level, key=given.key,
-        trust_vrt=given.trust_vrt, later=True,
+        channel_axis=given.channel_axis, trust_vrt=given.trust_vrt, later=True,
     )  # fmt: skip
     try:
         watch.check()

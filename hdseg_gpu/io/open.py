@@ -8,17 +8,27 @@ from hdseg_gpu.core import checks
 from hdseg_gpu.core.calls import stating
 from hdseg_gpu.core.errors import InvalidInput, shown
 from hdseg_gpu.core.memory import Budget, budget_of
-from hdseg_gpu.io.formats import Format, keyed, loaded, names, said_of_reading
+from hdseg_gpu.core.validate import axis_of
+from hdseg_gpu.io.formats import (
+    Format,
+    keyed,
+    loaded,
+    names,
+    require_own_axis,
+    said_of_reading,
+    sliced,
+)
 from hdseg_gpu.io.paths import format_to_read
 from hdseg_gpu.io.source import ImageSource
 
 
-@stating(formats=said_of_reading(), keyed=names(keyed()))
+@stating(formats=said_of_reading(), keyed=names(keyed()), sliced=names(sliced()))
 def open_image(
     image: Any,
     *,
     level: int = 0,
     key: str | None = None,
+    channel_axis: int = -1,
     max_memory: float | None = None,
     trust_vrt: bool = False,
 ) -> ImageSource:
@@ -32,6 +42,8 @@ def open_image(
         Resolution level, 0 is the finest.
     key : str, optional
         Name of an array, for formats that hold several: {keyed}.
+    channel_axis : int
+        Axis of the channels, for arrays and array files: {sliced}.
     max_memory : float, optional
         Limit of the resident memory of this process, in bytes. The memory that decoding needs is
         known from the header and checked before anything is decoded. Default: half of what is free.
@@ -63,7 +75,9 @@ def open_image(
     """
     budget = budget_of(checks.memory("max_memory", max_memory))
     trust_vrt = checks.switch("trust_vrt", trust_vrt)
-    return open_within(budget, image, level=level, key=key, trust_vrt=trust_vrt)
+    return open_within(
+        budget, image, level=level, key=key, channel_axis=channel_axis, trust_vrt=trust_vrt
+    )
 
 
 def open_within(
@@ -72,6 +86,7 @@ def open_within(
     *,
     level: int = 0,
     key: str | None = None,
+    channel_axis: int = -1,
     trust_vrt: bool = False,
     later: bool = False,
     as_labels: bool = False,
@@ -91,6 +106,7 @@ def open_within(
     """
     level = checks.integer("level", level, 0)
     checks.text("key", key)
+    channel_axis = axis_of("channel_axis", channel_axis)
     if not isinstance(image, str | os.PathLike):
         from hdseg_gpu.io.array_source import open_array
 
@@ -99,16 +115,18 @@ def open_within(
                 f"level={shown(level)} and key={shown(key)} are for files, but the image is an "
                 "array; pass neither."
             )
-        return open_array(image, budget=budget)
+        return open_array(image, budget=budget, channel_axis=channel_axis)
     path = checks.path("image", image)
     chosen = format_to_read(path)
     check_key(path, chosen, key)
     if level != 0 and "level" not in chosen.takes:
         raise InvalidInput(f"{path} has one resolution; level={shown(level)} must be 0.")
+    if "channel_axis" not in chosen.takes:
+        require_own_axis(str(path), channel_axis)
     assert chosen.read is not None
     options = {
         "budget": budget, "level": level, "key": key, "trust_vrt": trust_vrt, "later": later,
-        "as_labels": as_labels, "class_axis": class_axis,
+        "as_labels": as_labels, "class_axis": class_axis, "channel_axis": channel_axis,
     }  # fmt: skip
     taken = {name: options[name] for name in chosen.takes}
     source: ImageSource = loaded(chosen.read)(path, **taken)

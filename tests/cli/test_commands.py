@@ -147,7 +147,7 @@ def test_image_with_the_channels_first(hdseg):
 
 def test_channel_axis_of_what_is_no_array(hdseg):
     line = "refine image.png coarse.png -o out.png --channel-axis 0"
-    assert_error(hdseg(line), 2, "--channel-axis=0", ".npy or .npz", "image.png", "leave it out")
+    assert_error(hdseg(line), 2, "channel_axis=0", ".npy or .npz", "image.png", "leave it out")
     save(RGB.transpose(2, 0, 1), "i.npy")
     line = "refine i.npy coarse.png -o i.npy --overwrite --channel-axis 0"
     assert_error(hdseg(line), 2, "is also an input")

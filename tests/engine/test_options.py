@@ -30,10 +30,10 @@ MATTERS = {
 # Labels do not depend on them, but what cannot be used is refused by its name.
 REFUSED = {
     "backend": "nowhere", "solver": "nobody", "tol": -1.0, "max_device_memory": -5,
-    "class_axis": 7, "method": "none", "edges": "rough", "boundary": np.zeros((3, 3)),
-    "majority": 2, "alpha": "maybe",
+    "class_axis": 7, "channel_axis": 7, "method": "none", "edges": "rough", "majority": 2,
+    "boundary": np.zeros((3, 3)), "alpha": "maybe",
 }  # fmt: skip
-OF_MEMORY = {"channel_axis", "progress", "return_probabilities", "return_report"}
+OF_MEMORY = {"progress", "return_probabilities", "return_report"}
 OF_FILES = {
     "output", "key", "image_key", "level", "trust_vrt", "tile", "workers", "max_memory", "sigma",
     "scheduler", "address", "worker_timeout", "on_error", "resume", "overwrite", "progress",
@@ -133,10 +133,20 @@ def test_solver_and_tolerance_are_those_asked_for():
     assert errors[2] < 2e-6 < errors[1] < 2e-4 < errors[0] < 2e-2
 
 
-def test_the_axis_of_the_channels():
-    np.testing.assert_array_equal(
-        refine(np.moveaxis(IMAGE, 2, 0), COARSE, channel_axis=0), refine(IMAGE, COARSE)
-    )
+@pytest.mark.parametrize("axis", [0, 1, -3, 2])
+@pytest.mark.parametrize("road", [in_memory, by_file, at_once, lazily])
+def test_the_axis_of_the_channels(road, axis, tmp_path):
+    moved = np.moveaxis(IMAGE, 2, axis)
+    expected = refine(IMAGE, COARSE)
+    found = road(tmp_path, moved, COARSE, channel_axis=axis)
+    np.testing.assert_array_equal(found, expected)
+    if road in (by_file, at_once):
+        np.save(tmp_path / "image.npy", moved)
+        np.savez_compressed(tmp_path / "image.npz", moved)
+        np.save(tmp_path / "turned.npy", np.asfortranarray(moved))
+        for name in ("image.npy", "image.npz", "turned.npy"):
+            found = road(tmp_path, tmp_path / name, COARSE, channel_axis=axis)
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_sigma_as_given_is_used(tmp_path):

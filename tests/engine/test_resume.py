@@ -87,7 +87,7 @@ def check_refused(given, output, match=r"cannot be resumed"):
 def test_no_option_is_left_out():
     known = set(LABELS) | set(PROBABILITIES)
     updates = two_roads.options_of(refine) - two_roads.ONLY_IN_MEMORY
-    assert updates - known == {"class_axis", "backend", "max_device_memory"}
+    assert updates - known == {"class_axis", "channel_axis", "backend", "max_device_memory"}
     assert set(LABELS) - {"image", "edges"} <= {name.partition(",")[0] for name in CHANGES} | {
         "coarse"
     }
