@@ -174,7 +174,7 @@ def refine(call: RefineCall) -> Any:
     >>> y, x = np.mgrid[:96, :96]
     >>> disk = (y - 47.5) ** 2 + (x - 47.5) ** 2 < 30**2
     >>> image = np.where(disk, 200, 50).astype(np.uint8)
-    >>> coarse = disk[4::8, 4::8]  # 12 x 12: what a network may have said
+    >>> coarse = disk[4::8, 4::8]  # 12 x 12: a network's low-resolution mask
     >>> enlarged = coarse.repeat(8, axis=0).repeat(8, axis=1)
     >>> labels, report = hdseg_gpu.refine(image, coarse, return_report=True)
     >>> print(f"{(enlarged == disk).mean():.3f} {(labels == disk).mean():.3f}")

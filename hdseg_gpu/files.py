@@ -85,7 +85,7 @@ def refine_file(call: FileCall) -> Report:
     >>> y, x = np.mgrid[:96, :96]
     >>> disk = (y - 47.5) ** 2 + (x - 47.5) ** 2 < 30**2
     >>> image = np.where(disk, 200, 50).astype(np.uint8)
-    >>> coarse = disk[4::8, 4::8]  # 12 x 12: what a network may have said
+    >>> coarse = disk[4::8, 4::8]  # 12 x 12: a network's low-resolution mask
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/image.npy", image)
     ...     out = Path(folder, "mask.npy")

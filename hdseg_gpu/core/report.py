@@ -13,8 +13,23 @@ Progress = Callable[[str, float], None]
 class Report:
     """Settings, counts and times of one call of ``refine``.
 
-    ``solver`` is the solver that was used: "multigrid", "cg", "amg", "direct", several joined by
+    Options have the values that were used. ``solver`` is the name of the solver, several joined by
     "+" if some systems or components needed another, or "none" if there was nothing to solve.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[:, 30:] = 200
+    >>> coarse = image[4::8, 4::8] > 100
+    >>> labels, report = hdseg_gpu.refine(image, coarse, scale=8, return_report=True)
+    >>> report.shape, report.coarse_shape, report.labels
+    ((64, 64), (8, 8), (False, True))
+    >>> report.unknown_pixels, report.uncertified_pixels
+    (2048, 0)
+    >>> sorted(report.to_dict())[:3]
+    ['backend', 'beta', 'coarse_shape']
     """
 
     shape: tuple[int, int]
@@ -58,7 +73,21 @@ class Report:
 
 @dataclass(frozen=True)
 class FileReport(Report):
-    """Settings, counts and times of one call of ``refine_file``."""
+    """Settings, counts and times of one call of ``refine_file``; more than ``Report`` has.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[:, 30:] = 200
+    >>> coarse = image[4::8, 4::8] > 100
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = hdseg_gpu.refine_file(image, coarse, f"{folder}/mask.npy", scale=8)
+    >>> report.tiles, report.decided_tiles, report.skipped
+    (1, 1, {})
+    """
 
     tile: int  # side, pixels
     tiles: int

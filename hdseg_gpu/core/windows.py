@@ -8,7 +8,26 @@ Shape = tuple[int, int]
 
 
 class Window(NamedTuple):
-    """Rows top .. bottom - 1 and columns left .. right - 1 of an image."""
+    """A rectangle of pixels: rows top .. bottom - 1 and columns left .. right - 1 of an image.
+
+    Parameters
+    ----------
+    top, left : int
+        The first row and column.
+    height, width : int
+        The number of rows and columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> window = hdseg_gpu.Window(top=1, left=0, height=2, width=3)
+    >>> window.bottom, window.right, window.shape
+    (3, 3, (2, 3))
+    >>> np.arange(12).reshape(3, 4)[window.slices]
+    array([[ 4,  5,  6],
+           [ 8,  9, 10]])
+    """
 
     top: int
     left: int

@@ -17,9 +17,21 @@ from hdseg_gpu.metrics.scores import (
     window_around,
 )
 
+__all__ = ["PerClass", "iou", "mean_boundary_accuracy", "per_class"]
+
 
 class PerClass(NamedTuple):
-    """The scores of all labels of two maps, labels ascending; NaN where a score is undefined."""
+    """The scores of all labels of two maps, labels ascending; NaN where a score is undefined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdseg_gpu import metrics
+    >>> truth = np.array([[3, 3, 3, 7], [3, 3, 3, 7]])
+    >>> scores = metrics.per_class(truth, truth)
+    >>> scores.label, scores.iou
+    (array([3, 7]), array([1., 1.]))
+    """
 
     label: NDArray[Any]  # (K,) integers
     iou: NDArray[np.float64]  # (K,)
