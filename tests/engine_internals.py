@@ -153,6 +153,14 @@ def planned_bytes(tile, shape, scale, image, unknown):
     return need.of_tile(tile, unknown)
 
 
+def planned_for(tile, shape, scale, channels, coarse_bytes):
+    """Return the bytes that the plan has for each worker, nothing being known of the image."""
+    options = params(passes=round(2 * scale), scale=scale)
+    return Need(shape, channels, 1, 1, options, doubtful=True, coarse_bytes=coarse_bytes).of_tile(
+        tile
+    )
+
+
 def record_windows(monkeypatch):
     """Return a list that gets the shape of each window that is read of a picture."""
     found, read = [], ImageSource.read

@@ -132,8 +132,8 @@ class GridMapping(NamedTuple):
     part: Window  # available part of the coarse map
 
 
-# Coarse pixels on each side of the nearest one that an interpolation reads, with one to spare.
-_TAPS = 3
+# Coarse pixels that cubic interpolation reads beyond those in which a window begins and ends.
+_TAPS = 2
 
 
 def placed(window: Window, shape: Shape, grid: Shape) -> GridMapping:

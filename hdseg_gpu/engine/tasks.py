@@ -17,7 +17,7 @@ from hdseg_gpu.core.windows import Window, cut
 from hdseg_gpu.engine.steps import Contradiction, Redraw, Seeds
 from hdseg_gpu.engine.store import Result, Sample, Store
 from hdseg_gpu.pipeline.doubt import contradictions_of, patch_at
-from hdseg_gpu.pipeline.rounds import SMOOTHING
+from hdseg_gpu.pipeline.rounds import SMOOTHING, SMOOTHING_REACH
 from hdseg_gpu.pipeline.seeds import mark_seeds, reach_of
 from hdseg_gpu.pipeline.statistics import spread_of
 
@@ -123,7 +123,7 @@ def contradiction(
 def redraw(store: Store, stages: Stages, index: int, step: Redraw) -> Result:
     """Set the unknown pixels of a tile to their likeliest classes."""
     ops, core = store.ops, store.tiles.core(index)
-    outer = core.padded(SMOOTHING // 2, store.shape)
+    outer = core.padded(SMOOTHING_REACH, store.shape)
     with stages.timed("evidence"):
         try:
             context = store.context(step.seeds, outer)

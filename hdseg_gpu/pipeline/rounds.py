@@ -20,7 +20,8 @@ class Round(NamedTuple):
 WIDE = (Round(12, 14, 1.1), Round(4, 8, 1.1), Round(4, 5, 1.1))
 LAST = Round(2, 3, 1.5)
 TRUSTED = Round(2, 3, 1.0)
-SMOOTHING = 3  # majority filter between the rounds
+SMOOTHING = 3  # side of the majority filter between the rounds
+SMOOTHING_REACH = SMOOTHING // 2
 
 # Distances to another class are cut off here, or a little beyond the first band if that is farther.
 # So they can be computed exactly from a part of the image.

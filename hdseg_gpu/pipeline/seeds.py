@@ -26,10 +26,10 @@ def reach_of(params: Params, passes: int) -> int:
     """Return the halo in pixels with which a window's seeds are those of the whole image.
 
     A structuring element of radius r reaches r pixels, so a thinning pass with m elements reaches
-    m r. Pruning spurs adds an opening and twice the passes.
+    m r. Pruning spurs looks for thick seeds within twice the passes, and an opening reaches 2.
     """
     count, side = int(params.elements.shape[0]), int(params.elements.shape[1])
-    return passes * count * (side // 2) + (2 * passes + 4 if params.prune else 0)
+    return passes * count * (side // 2) + (2 * passes + 2 if params.prune else 0)
 
 
 def mark_seeds(

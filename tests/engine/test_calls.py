@@ -129,3 +129,16 @@ def test_an_image_is_hardly_read_twice_without_doubt(tmp_path, monkeypatch):
     )
     assert (report.doubt, report.tiles, report.decided_tiles) == (0, 2, 2)
     assert 1.5 < report.bytes_read / np.load(path, "r").nbytes <= 2.3
+
+
+def test_how_often_an_image_is_read_with_doubt(tmp_path, doubted):
+    """Once each for statistics, three rounds and the walker; the sample for the contradiction and
+    what tiles overlap take as much as one and a half at most."""
+    small, coarse = picture((1024, 2048))
+    path = tmp_path / "image.npy"
+    np.save(path, np.ascontiguousarray(small[..., 0].repeat(4, 0).repeat(4, 1)))
+    report = refine_file(
+        path, coarse.repeat(4, 0).repeat(4, 1), tmp_path / "out.npy", backend="cpu", tile=4096
+    )
+    assert (report.doubt, report.tiles, report.decided_tiles) == (1, 2, 2)
+    assert 5 < report.bytes_read / np.load(path, "r").nbytes < 6.5

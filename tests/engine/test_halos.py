@@ -17,7 +17,11 @@ EASTERN = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)  # goes if its
 
 @pytest.mark.parametrize("gamma", [0.1, 0.3, 1.0, 5.0, 1000.0])
 def test_no_walker_comes_farther_than_the_halo_of_a_block(gamma):
-    """Along a line without edges: what is at its end has less than 1e-9 of the potential."""
+    """Along a line without edges: what is at its end has less than 1e-9 of the potential.
+
+    The halo follows from a bound for the worst of all images; one pixel less, and the bound is
+    larger than that.
+    """
     halo = halo_of_blocks(gamma)
     bands = np.full((2, halo), -1.0)
     bands[0, 0], bands[1] = 0.0, 2.0 + gamma
@@ -25,7 +29,6 @@ def test_no_walker_comes_farther_than_the_halo_of_a_block(gamma):
     right[-1] = 1.0  # the neighbour of the last pixel is a seed
     potentials = scipy.linalg.solveh_banded(bands, right)
     assert 0 < potentials[0] < 1e-9
-    # The bound from which the halo is derived is sharp for the worst of all images.
     assert 4 * (1 + gamma) ** -halo <= 1e-9 < 4 * (1 + gamma) ** -(halo - 1)
 
 
@@ -109,7 +112,7 @@ def test_a_line_that_is_no_spur_as_thinning_comes_first(tmp_path, monkeypatch):
     options = {"elements": EASTERN, "passes": 5, "prune": True}
     left_of_both, of_the_block = 3 * 5, 3 * 5
     assert unknown_of(tmp_path, coarse, **options) == left_of_both + of_the_block
-    shrink(monkeypatch, "seeds", 3)  # the window of pruning is two pixels wider than it must be
+    shrink(monkeypatch, "seeds", 1)
     assert unknown_of(tmp_path, coarse, **options) == left_of_both + of_the_block + 1
 
 
@@ -149,3 +152,35 @@ def test_evidence_in_tiles_is_that_of_the_whole_to_the_last_bit(case, tmp_path, 
     assert any(
         key not in less or (less[key][1] != share).any() for key, (_, share) in whole.items()
     )
+
+
+def test_evidence_with_less_around_what_is_smoothed_is_not(tmp_path, monkeypatch):
+    """The majority filter between the rounds needs one pixel of the next tile."""
+    case = CASES[0]
+
+    def in_tiles(*arguments, **options):
+        output = tmp_path / "labels.npy"
+        refine_file(*arguments, output, tile=128, overwrite=True, **options)
+
+    small_world(monkeypatch, enough=1 << 18)
+    found = rounds(case, in_tiles, monkeypatch)
+    constants(monkeypatch, SMOOTHING_REACH=0)
+    less = rounds(case, in_tiles, monkeypatch)
+    assert any(
+        key not in less or (less[key][1] != share).any() for key, (_, share) in found.items()
+    )
+
+
+# ---- the coarse map: which of its pixels interpolation reads ---------------------------------
+
+
+@pytest.mark.parametrize("taps", [2, 1])
+def test_interpolation_reads_two_coarse_pixels_beyond_a_tile(taps, tmp_path, monkeypatch):
+    small_world(monkeypatch)
+    constants(monkeypatch, _TAPS=taps)
+    planes = np.random.default_rng(5).random((2, 32, 40)).astype(np.float32)
+    image = np.zeros((256, 320), np.uint8)
+    options = {"passes": 0, "interpolation": "cubic", "gamma": 0.0, "majority": 1}
+    refine_file(image, planes, tmp_path / "labels.npy", tile=128, **options)
+    same = np.array_equal(np.load(tmp_path / "labels.npy"), refine(image, planes, **options))
+    assert same == (taps == 2)

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from engine_internals import planned_bytes, record_windows, small_world
+from engine_internals import planned_bytes, planned_for, record_windows, small_world
 from gallery import blobs, reduced
 from large_files import environment
 
@@ -26,7 +26,7 @@ import hdseg_gpu
 from hdseg_gpu.core.memory import peak
 
 folder = sys.argv[1]
-given = {"image": f"{folder}/image.npy", "coarse": f"{folder}/coarse.npy", "workers": 1}
+given = {"image": f"{folder}/image.npy", "coarse": f"{folder}/coarse.npy"}
 given |= {"output": f"{folder}/labels.npy", "overwrite": True} | json.loads(sys.argv[2])
 budget, report = int(sys.argv[3]) * MIB, None
 for _ in range(4):
@@ -56,9 +56,9 @@ def measured(folder, image, coarse, first, **options):
     return json.loads(done.stdout)
 
 
-def picture(kind):
-    """Return an image of 2400 x 2300 pixels and a coarse map."""
-    labels = blobs((240, 230), 3, 5)
+def picture(kind, times=1):
+    """Return an image of 2400 x 2300 pixels, or more times as many rows and columns, and a map."""
+    labels = blobs((240 * times, 230 * times), 3, 5)
     large = labels.repeat(10, axis=0).repeat(10, axis=1)
     rng = np.random.default_rng(67)
     colours = np.array([[60, 90, 120], [150, 80, 60], [90, 160, 140]], np.uint8)
@@ -75,20 +75,38 @@ def picture(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "tile"),
-    [("ideal", 2048), ("doubted", 2048), ("doubted", 4096), ("classes", 2048), ("floats", 2048)],
-)
-def test_a_run_takes_no_more_than_the_plan_asks_for(kind, tile, tmp_path):
-    image, coarse = picture(kind)
+    ("kind", "tile", "workers", "times", "tiles", "most"),
+    [
+        # The plan is for a quarter of all pixels unknown, and seed tiles of 4096.
+        ("ideal", 2048, 1, 1, 3, 4.5), ("doubted", 2048, 1, 1, 3, 4),
+        ("doubted", 2048, 2, 1, 3, 5.5), ("doubted", 4096, 1, 1, 1, 3.5),
+        ("classes", 2048, 1, 1, 4, 4), ("floats", 2048, 1, 1, 3, 3),
+        ("doubted", 4096, 1, 2, 4, 2.2), ("doubted", 8192, 1, 2, 1, 2.2),
+    ],
+)  # fmt: skip
+def test_a_run_takes_no_more_than_the_plan_asks_for(
+    kind, tile, workers, times, tiles, most, tmp_path
+):
+    image, coarse = picture(kind, times)
     # Many classes are refused twice: first for their tiles, then for the unknown pixels of a block.
     first = 900 if kind == "classes" else 256
-    allowed, peak, doubt, tiles, labels = measured(
-        tmp_path, image, coarse, first, tile=tile, alpha=False
+    allowed, peak, doubt, decided, labels = measured(
+        tmp_path, image, coarse, first, tile=tile, workers=workers, alpha=False
     )
-    assert image.nbytes / 2 < peak <= allowed < 4 * peak
-    assert tiles == (1 if tile == 4096 else 4 if kind == "classes" else 3)  # with boundaries
+    assert image.nbytes / 2 < peak <= allowed < most * peak
+    assert decided == tiles  # with boundaries
     assert (doubt > 0) == (kind in ("doubted", "classes"))
     assert (labels > 300) == (kind == "classes")
+
+
+def test_the_plan_for_100_gigapixels_and_21_planes():
+    """2048 pixels a tile, coarse planes of float32 at stride 8: less than 1 GiB for each worker."""
+    side = 316_228
+    coarse = 21 * 4 / 8**2  # bytes per pixel of the image
+    for channels, most in ((3, 640 * MIB), (1, 600 * MIB)):
+        assert planned_for(2048, (side, side), 8.0, channels, coarse) < most
+    whole = side**2 * coarse
+    assert whole > 100 << 30  # which the map itself would take
 
 
 def test_the_plan_knows_how_large_windows_become(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from engine_internals import (
+    REFERENCE,
     CoarseValues,
     drawn_by_network,
     kept_by,
@@ -23,6 +24,7 @@ from PIL import Image
 from hdseg_gpu import InvalidInput, Unfinished, refine, refine_file
 from hdseg_gpu.core.memory import Budget, budget_of
 from hdseg_gpu.core.report import Stages
+from hdseg_gpu.pipeline import doubt
 from hdseg_gpu.pipeline.doubt import detail_of
 
 zarr = pytest.importorskip("zarr")
@@ -390,6 +392,16 @@ def test_detail_of_strips_is_that_of_the_map(ops, rows):
         parts = [labels[i : i + rows + 8] for i in range(0, max(1, shape[0] - 8), rows)]
         assert len(parts) > 1 or shape[0] <= rows + 8
         assert detail_of(ops, parts) == pytest.approx(by_definition.detail_of(labels), rel=1e-12)
+
+
+def test_detail_of_strips_that_share_one_row_less_is_not(monkeypatch):
+    labels = np.where(RNG.random((200, 90)) < 0.2, 1, blobs((200, 90), 3, 4)).astype(np.uint8)
+    expected = by_definition.detail_of(labels)
+    for shared in (8, 7):
+        monkeypatch.setattr(doubt, "OVERLAP", shared)
+        parts = [labels[i : i + 9 + shared] for i in range(0, len(labels) - shared, 9)]
+        found = detail_of(REFERENCE, parts)
+        assert (found == pytest.approx(expected, rel=1e-12)) == (shared == 8)
 
 
 @pytest.mark.parametrize("times", [1, 3])
