@@ -3,9 +3,10 @@
 ``nox -s mutation``, or ``python -P tests/mutations.py [words of a fault ...]`` in an environment
 with the tests' packages. Each fault is planted alone in a copy of the package, and its tests are
 run there. Fails if the text of a fault is not found (stale), or if more than a tenth of the faults
-survive.
+survive. ``--sample N --seed S`` plants faults drawn at random (``sampled_faults.py``) instead.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -18,15 +19,22 @@ TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
 from faults import FAULTS, Fault  # noqa: E402
+from sampled_faults import drawn  # noqa: E402
 
 PACKAGE = TESTS.parent / "hdseg_gpu"
 TIMEOUT, TIMED_OUT = 600, -1  # seconds; a fault that makes a run hang counts as noticed
 SHARE = 0.9  # of the faults that must be noticed
 
 
-def main(words: list[str]) -> int:
-    """Plant the faults with all of some words in their names; return the exit status."""
-    chosen = [f for f in FAULTS if all(word in f.name for word in words)]
+def main(arguments: list[str]) -> int:
+    """Plant faults of the list, or drawn ones; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="all of which the name of a fault must have")
+    parser.add_argument("--sample", type=int, metavar="N", help="plant N faults drawn at random")
+    parser.add_argument("--seed", type=int, default=7)
+    given = parser.parse_args(arguments)
+    faults = FAULTS if given.sample is None else drawn(PACKAGE, given.sample, given.seed)
+    chosen = [f for f in faults if all(word in f.name for word in given.words)]
     stale = [f for f in chosen if source(f).count(f.text) != 1]
     for each in stale:
         print(f"stale     {each.name}: {each.file} has {each.text!r} not exactly once")
