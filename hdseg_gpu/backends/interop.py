@@ -1,4 +1,4 @@
-"""Where arrays come from, and how results get back there."""
+"""Where input arrays live, and returning results there."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from hdseg_gpu.ops import Ops
 
 @dataclass(frozen=True)
 class Home:
-    """Where an array lives, and what as.
+    """The library and the device of an array.
 
     kind: "host"; "tensor", of torch and not on a CUDA device; on a CUDA device, as a tensor
     ("torch") or array ("cuda").
@@ -20,9 +20,9 @@ class Home:
 
     kind: str = "host"
     device: int = 0  # number of the CUDA device
-    place: str = "cpu"  # torch's name of where a "tensor" is
+    place: str = "cpu"  # torch's name of the device of a "tensor"
 
-    backend = "cuda"  # that computes on such devices
+    backend = "cuda"  # backend for such devices
 
     @property
     def on_device(self) -> bool:
@@ -31,10 +31,10 @@ class Home:
 
 
 def home_of(value: Any) -> Home:
-    """Return where a value lives.
+    """Return the home of a value.
 
-    On a device are CUDA tensors of torch, CuPy's arrays, and all with __cuda_array_interface__;
-    everything else is for NumPy.
+    CUDA tensors of torch, arrays of CuPy and other objects with __cuda_array_interface__ are on a
+    device; everything else is converted by NumPy.
     """
     if _is_tensor(value):
         if value.is_cuda:
@@ -53,7 +53,7 @@ def home_of(value: Any) -> Home:
 
 
 def on_host(name: str, value: Any) -> Any:
-    """Return what NumPy understands; waits for what is on a device."""
+    """Return an array in host memory; waits if it is on a device."""
     if _is_tensor(value):
         return _values(name, value)
     if not home_of(value).on_device:
@@ -66,7 +66,7 @@ def on_host(name: str, value: Any) -> Any:
 
 
 def taken_in(ops: Ops, name: str, value: Any) -> Any:
-    """Return a value as the backend's array if it is on its device, else as NumPy understands it.
+    """Return a value as the backend's array if it is on its device, else as an array of NumPy.
 
     Nothing is copied on a device; with DLPack, the current stream waits for torch's.
     """
@@ -81,11 +81,11 @@ def taken_in(ops: Ops, name: str, value: Any) -> Any:
 
 
 def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
-    """Return a result of the backend where the input came from."""
+    """Return a result of the backend as the library and on the device of the input."""
     if home.kind == "host":
         return ops.host(array)
     if home.kind in ("tensor", "torch"):
-        import torch  # which made the input
+        import torch  # of the input
 
         if home.kind == "tensor":
             return torch.from_numpy(ops.host(array)).to(home.place)
@@ -100,7 +100,7 @@ def given_back(ops: Ops, array: NDArray[Any], home: Home) -> Any:
 
 
 def _require_devices(what: str) -> None:
-    """Refuse what lives on a device that a forked process cannot reach."""
+    """Raise BackendUnavailable for arrays on a device that a forked process cannot use."""
     from hdseg_gpu.backends.cuda.installation import reason_after_fork
 
     cause = reason_after_fork()
@@ -109,12 +109,12 @@ def _require_devices(what: str) -> None:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Return whether a value is a tensor of torch, or of a class that is made from it."""
+    """Return whether a value is a tensor of torch, or of a subclass."""
     return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(value).__mro__)
 
 
 def _widened(tensor: Any) -> Any:
-    """Return a tensor of a type that arrays have: bfloat16 and float8 become float32, exactly."""
+    """Return a tensor with a dtype that NumPy has: bfloat16 and float8 become float32, exactly."""
     return (
         tensor.float()
         if str(tensor.dtype).startswith(("torch.bfloat16", "torch.float8"))

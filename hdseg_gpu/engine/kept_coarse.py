@@ -20,7 +20,7 @@ from hdseg_gpu.engine.workspace import Workspace
 from hdseg_gpu.io.coarse_source import CoarseSource
 from hdseg_gpu.io.identity import Changed
 from hdseg_gpu.io.npy import NewNpy, Npy
-from hdseg_gpu.pipeline.ignored import continued, go_on_beneath
+from hdseg_gpu.pipeline.ignored import continued, extend_into_ignored
 
 _SMALL = 64 * MiB  # which every plan allows for
 _ARRAYS = ("classes", "probabilities", "ignored")
@@ -101,7 +101,7 @@ class CoarseValues:
                 for name, array in kept.items():
                     array[..., *window.slices] = getattr(coarse, name)
             if "ignored" in kept:
-                go_on_beneath(kept["classes"], kept["ignored"], scratch)
+                extend_into_ignored(kept["classes"], kept["ignored"], scratch)
 
 
 class _Hashed:

@@ -1,7 +1,7 @@
-"""The contract of primitives: what every backend can do.
+"""The contract of primitives: what every backend implements.
 
-The pipeline is written against these ops alone. Arguments have been checked at the door
-(``core.validate``); here shapes and dtypes are promises. (H, W) is the image, n the number of
+The pipeline is written against these ops alone. Arguments have been checked before
+(``core.validate``); here shapes and dtypes are preconditions. (H, W) is the image, n the number of
 pixels in a band, K the number of classes. Class indices and seeds are uint8 up to 254 classes, else
 uint16, from 65,535 classes on uint32 (``class_dtype``): a seed K fits too, and a value is left for
 walls (``wall_of``). A wall is neither seed nor unknown, but as good as outside the picture: no edge

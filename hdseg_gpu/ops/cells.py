@@ -1,4 +1,4 @@
-"""Cells: small squares of pixels, and what is known of each."""
+"""Cells: small squares of pixels, with their colours and classes."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -23,8 +23,8 @@ class CellOps(ABC):
     ) -> NDArray[np.float32]:
         """Return for each cell the sums over its pixels of 1, x_i and x_i x_j: (gh, gw, M).
 
-        image is (H, W, C) with 1 to 16 channels, x = (image - center) scale, but nothing farther
-        out than 30, whose square would drown the variances. The M = (C + 1)(C + 2)
+        image is (H, W, C) with 1 to 16 channels, x = (image - center) scale, clipped to
+        +-30, whose square would otherwise dominate the variances. The M = (C + 1)(C + 2)
         / 2 sums are 1, then x_0 .. x_C-1, then the products (0, 0), (0, 1) .. (0, C-1), (1, 1) ..
         x is computed in float64 and rounded to float32. The rest is float32, one pixel after the
         other, row by row within the cell: all backends return the same bits.
@@ -36,11 +36,11 @@ class CellOps(ABC):
 
     @abstractmethod
     def nearest_others(self, cells: Classes, reach: int) -> tuple[NDArray[np.float32], Classes]:
-        """Return how far the nearest entry of another class is, and which class that is.
+        """Return the distance to the nearest entry of another class, and that class.
 
         cells is (gh, gw), its sides shorter than 2^22. Distances are Euclidean, between the centres
-        of entries that are 1 apart; of equally near classes the lowest is found. What is farther
-        than `reach` does not count. Where nothing does: inf, and the entry's own class.
+        of entries that are 1 apart; of equally near classes the lowest is found. Entries
+        farther than `reach` do not count. Where none does: inf, and the entry's own class.
         """
 
     @abstractmethod

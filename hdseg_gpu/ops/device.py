@@ -1,4 +1,4 @@
-"""Where arrays are, and how they get there."""
+"""Arrays of a backend: their namespace, their device, and transfers."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -10,48 +10,48 @@ from hdseg_gpu.ops.types import Steps
 
 
 class DeviceOps(ABC):
-    """A backend's place: its arrays, its threads, what waits for it."""
+    """The namespace of a backend's arrays, its device, threads and synchronisation."""
 
     name: ClassVar[str]
-    # The namespace of the backend's arrays, numpy or cupy: what is large is made and computed with
-    # it. Arrays of the backend and of NumPy do not mix; what an op returns as NDArray is the
-    # backend's unless it says "in host memory".
+    # The namespace of the backend's arrays, numpy or cupy. Large arrays belong to it and are not
+    # mixed with NumPy's; an NDArray that an op returns is the backend's unless the op says "in
+    # host memory".
     xp: Any
-    # Iterations between two looks at the error: looking makes a device wait.
+    # Iterations between two checks of the error, for which the host waits for the device.
     check_interval: ClassVar[int] = 1
-    # Elements that are worth a call, where work is done block by block to save memory.
+    # Least elements per call where work is done block by block to save memory.
     block: ClassVar[int] = 1 << 18
-    # Whether a picture in memory is solved as a whole: a device would wait between small blocks.
+    # Whether an image in memory is solved as a whole: small blocks leave a device idle.
     solves_whole: ClassVar[bool] = False
-    # Potentials up to which all components of a band are one system, with columns that stand for
-    # nothing where fewer classes meet: to a device another system costs more than these.
+    # Most potentials for which all components of a band form one system, with unused columns where
+    # fewer classes meet: another system would cost a device more than those.
     merged: ClassVar[int] = 0
 
     @abstractmethod
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
-        """Within it ops run on this backend's device, and its faults are ``HdsegError``.
+        """Return a context in which ops run on this device; its errors are ``HdsegError``.
 
-        To need more than `budget` bytes of a device's memory (default: most of what is free) is
+        Needing more than `budget` bytes of a device's memory (default: most of what is free) raises
         ``OutOfDeviceMemory``.
         """
 
     @abstractmethod
     def threads(self, count: int) -> AbstractContextManager[None]:
-        """Within it ops that this thread calls use at most `count` of the processor's threads.
+        """Return a context in which ops called by this thread use at most `count` threads.
 
-        Results do not depend on it. It never raises what the environment allows.
+        Results do not depend on it. It never exceeds what the environment allows.
         """
 
     @abstractmethod
     def prepare(self, image: NDArray[Any], count: int) -> None:
-        """Begin with what takes time the first time that an image like this has so many classes."""
+        """Start preparations, such as compiling, for an image and a number of classes."""
 
     @abstractmethod
     def picture(self, image: NDArray[Any], smaller: int = 0) -> NDArray[Any]:
-        """Return an image (H, W, C), NumPy's or the backend's, for the ops that read images.
+        """Return an image (H, W, C), of NumPy or the backend, for the ops that read images.
 
-        What does not fit stays in host memory, and a device has it strip by strip; for each step of
-        `smaller`, strips are half as large.
+        An image that does not fit stays in host memory and is transferred strip by strip; each step
+        of `smaller` halves the strips.
         """
 
     @abstractmethod
@@ -68,10 +68,10 @@ class DeviceOps(ABC):
         return found
 
     def together(self, *steps: Steps[Any]) -> list[Any]:
-        """Return what each of some ops comes to, which have begun: one wait serves all of them.
+        """Return the results of several ops that have begun, waiting for the device together.
 
-        An op that has to know how much there is before it can go on waits for the device. Its form
-        ``begin_...`` asks for arrays in host memory instead, and goes on when it is given them.
+        An op that depends on values in host memory waits for the device. Its form ``begin_...`` is
+        a generator: it yields the arrays it needs, and continues when it is sent their values.
         """
         found: list[Any] = [None] * len(steps)
         given: dict[int, Any] = dict.fromkeys(range(len(steps)))

@@ -27,9 +27,9 @@ class EvidenceOps(ABC):
     ) -> Nearby:
         """Return the classes for which windows of group x group cells need a model.
 
-        maps are (gh, gw) classes of cells, of `cell` pixels. A window needs those of all cells that
-        are around a pixel which looks at it: less than a window's side away from its centre, and
-        cells less than a cell's side away from the pixel, along both axes.
+        maps are (gh, gw) classes of cells, of `cell` pixels. A window needs the classes of all
+        cells less than a cell's side away, along both axes, from any pixel that interpolates the
+        window: pixels less than a window's side away from its centre.
         """
 
     def begin_nearby_classes(

@@ -1,4 +1,4 @@
-"""The matrices of the multigrid hierarchy."""
+"""Levels: the matrices of the multigrid hierarchy."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,7 +10,7 @@ from hdseg_gpu.ops.types import CsrMatrix, Level
 
 
 class LevelOps(ABC):
-    """A `Level`: what it holds, and the next coarser one."""
+    """Properties of a `Level`, and the next coarser one."""
 
     @abstractmethod
     def grid_level(

@@ -10,7 +10,7 @@ from hdseg_gpu.ops.types import Band
 
 
 class MaskOps(ABC):
-    """Sets of pixels, and labels that a neighbourhood decides."""
+    """Thinning of masks, and filters of labels."""
 
     @abstractmethod
     def pack(self, mask: Mask) -> NDArray[np.uint64]:
@@ -53,7 +53,7 @@ class MaskOps(ABC):
     def pruned_seeds(
         self, classes: Classes, count: int, elements: NDArray[np.int8], passes: int, length: int
     ) -> Classes:
-        """Return ``seeds`` without spurs: ``prune`` of them, by a backend that can in one go."""
+        """Return ``prune`` of the ``seeds``; a backend may do both at once."""
         return self.prune(self.seeds(classes, count, elements, passes), length)
 
     @abstractmethod

@@ -40,7 +40,7 @@ class MatrixOps(ABC):
 
     @abstractmethod
     def matrix_row_sums(self, edges: Edges) -> NDArray[np.float64]:
-        """Return A 1, (n,): summing the rows of A would cancel what hangs on edges of 1e-10."""
+        """Return A 1, (n,): sums of A's rows would cancel edges of 1e-10."""
 
     @abstractmethod
     def eliminate_red(self, band: Band, edges: Edges) -> Level:
@@ -56,4 +56,4 @@ class MatrixOps(ABC):
     def back_substitute(
         self, band: Band, edges: Edges, level: Level, x: NDArray[Any], b: NDArray[Any]
     ) -> NDArray[Any]:
-        """Return the columns x at black pixels, A_rr^-1 (b_r - A_rb x) at red ones; b may go."""
+        """Return columns x at black pixels, A_rr^-1 (b_r - A_rb x) at red ones; overwrites b."""

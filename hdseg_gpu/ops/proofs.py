@@ -1,4 +1,4 @@
-"""What a proof of the error asks of a level."""
+"""Steps of a proof of error bounds."""
 
 from abc import ABC, abstractmethod
 from typing import Any

@@ -1,4 +1,4 @@
-"""What ops take and return."""
+"""Arguments and results of ops."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -12,8 +12,8 @@ from hdseg_gpu.core.classes import Classes
 from hdseg_gpu.core.windows import GridMapping, Shape
 
 T = TypeVar("T")
-# An op that has begun, see ``Ops.together``: it yields arrays, is sent them in host memory, and
-# returns what it comes to.
+# An op that has begun, see ``Ops.together``: it yields arrays, is sent their values in host memory,
+# and returns the op's result.
 Steps = Generator[tuple[Any, ...], tuple[NDArray[Any], ...], T]
 
 
@@ -23,7 +23,7 @@ def channel_count(moments: int) -> int:
 
 
 def component_count(component: NDArray[np.int32]) -> int:
-    """Return how many components the runs of a band have, from their numbers; may wait for them."""
+    """Return the number of components from those of the runs; may wait for the device."""
     return int(component.max()) + 1 if component.size else 0
 
 
@@ -45,7 +45,7 @@ class Band(NamedTuple):
     pixel: NDArray[np.int64]  # (runs,) flat indices, ascending
     start: NDArray[np.int32]  # (runs + 1,)
     size: int  # the number of unknown pixels n
-    black: int = -1  # of them, those with even x + y, where a backend has counted them
+    black: int = -1  # number of those with even x + y, if a backend has counted them
 
     def pixels(self) -> NDArray[np.int64]:
         """Return the flat indices of the pixels, of a band in host memory."""
@@ -54,7 +54,7 @@ class Band(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Which row of a table belongs to each pixel of a band.
+    """The row of a table for each pixel of a band.
 
     In column x of run r it is first[r] + x // across: pixels of a run share it within strips of
     `across` columns.
@@ -64,7 +64,7 @@ class Places(NamedTuple):
     across: int
 
 
-EVERYWHERE = 1 << 40  # columns: wider than any picture
+EVERYWHERE = 1 << 40  # columns: wider than any image
 
 
 def by_run(band: Band, xp: Any = np) -> Places:

@@ -1,4 +1,4 @@
-"""Pixels to ignore: treated as if they were outside the image.
+"""Ignored pixels, treated as if they were outside the image.
 
 Classes are first extended into them, so that thinning sees no boundary there, as it sees none at
 the image's border. Then they become walls, to which no edge leads.
@@ -17,12 +17,12 @@ from hdseg_gpu.core.windows import GridMapping
 from hdseg_gpu.ops import Ops
 from hdseg_gpu.pipeline.graph import Reach
 
-_STRIP = 1 << 21  # values that are looked at together
-_VALUES = 1 << 18  # that are worked on at a time
+_STRIP = 1 << 21  # values processed together
+_VALUES = 1 << 18  # pixels of a strip
 
 
 class Rows(Protocol):
-    """An array (h, w) of which rows are read and written: NumPy's, or one in a file."""
+    """An array (h, w) whose rows are read and written: of NumPy, or in a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,19 +40,19 @@ class Rows(Protocol):
 
 
 def continued(coarse: Coarse) -> Coarse:
-    """Return the coarse map with the nearest class, by city-block distance, at pixels to ignore."""
+    """Return the coarse map with the nearest class, by city-block distance, at ignored pixels."""
     if coarse.ignored is None:
         return coarse
     assert coarse.classes is not None
     classes: NDArray[Any] = coarse.classes.copy()
-    go_on_beneath(classes, coarse.ignored, np.empty)
+    extend_into_ignored(classes, coarse.ignored, np.empty)
     return replace(coarse, classes=classes)
 
 
-def go_on_beneath(
+def extend_into_ignored(
     classes: Rows, ignored: Rows, room: Callable[[tuple[int, int], np.dtype[Any]], Rows]
 ) -> None:
-    """Put the nearest class, in city blocks, into each pixel to ignore. Some are not ignored.
+    """Set each ignored pixel to the nearest class by city-block distance; some pixel has a class.
 
     room: makes an array in which is noted, for each strip of rows, what lies above it.
 
@@ -64,7 +64,7 @@ def go_on_beneath(
     strips = [slice(top, min(top + step, height)) for top in range(0, height, step)]
     above_at = room((len(strips), width), np.dtype(np.int32))
     above = room((len(strips), width), classes.dtype)
-    far = np.int32(height + width)  # as good as infinite
+    far = np.int32(height + width)  # larger than any distance
     at, seen = np.full(width, -far, np.int32), np.zeros(width, classes.dtype)
     for i, rows in enumerate(strips):
         above_at[i], above[i] = at, seen
@@ -81,7 +81,7 @@ def go_on_beneath(
             at, seen = np.full_like(at, rows.start), own[0]
             continue
         up, first = _seen_before(own, holes, rows.start, above_at[i], above[i])
-        # Upside down, rows count backwards from 0.
+        # In reverse order, rows are numbered backwards from 0.
         down, second = _seen_before(own[::-1], holes[::-1], 1 - rows.stop, -at, seen)
         down, second = -down[::-1], second[::-1]
         at, seen = down[0], second[0]
@@ -98,7 +98,7 @@ def _seen_before(
     at: NDArray[np.int32],
     seen: NDArray[Any],
 ) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Return, for each pixel, the last row up to it that is not to be ignored, and its class.
+    """Return for each pixel the last row up to it that is not ignored, and its class there.
 
     top: row of the first line; at, seen: the same of the line before.
     """
@@ -110,7 +110,7 @@ def _seen_before(
 
 
 def _across(away: NDArray[np.int32], classes: NDArray[Any]) -> NDArray[Any]:
-    """Return, for each pixel of rows, the class of the column that is nearest with what it adds."""
+    """Return for each pixel the class of the column with the least sum of both distances."""
     found = np.empty_like(classes)
     step = max(1, _VALUES // away.shape[1])
     for top in range(0, len(away), step):
@@ -123,7 +123,7 @@ def _nearest(start: NDArray[Any]) -> NDArray[np.int64]:
     """Return a j with the least start[:, j] + |i - j| for each i of a row."""
     count = start.shape[1]
     index = np.arange(count)
-    # Value and index in one number, so that a running minimum carries both along.
+    # Value and index in one number, so that a running minimum keeps both.
     ahead = np.minimum.accumulate((start - index + count) * count + index, axis=1)
     behind = ((start + index) * count + index)[:, ::-1]
     behind = np.minimum.accumulate(behind, axis=1)[:, ::-1]

@@ -18,7 +18,7 @@ from hdseg_gpu.pipeline.ignored import raise_walls
 # The matrix has up to 5 entries per row, and indices are int32.
 MAX_UNKNOWN = (2**31 - 1) // 5
 
-# Number of probabilities sampled at a time, at least.
+# Least number of probabilities sampled at a time.
 _BLOCK = 1 << 20
 
 

@@ -1,6 +1,6 @@
 """The kernels of kernels/cuda, on the current CUDA device.
 
-Nothing here waits for the device but where a value decides what is computed next.
+The host waits for the device only where a value decides what is computed next.
 """
 
 from hdseg_gpu.backends.cuda.band import CudaBandOps

@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that knows the band."""
+"""Ops of the backend `cuda` on the band."""
 
 from typing import Any
 
@@ -172,7 +172,7 @@ class CudaBandOps(CudaKernels):
         xp = self.xp
         uncertain = xp.zeros(1, np.int32)
         potentials = bounds = x.astype(np.float32, copy=False)
-        of_all = np.float32(-1.0)  # each pixel has its own
+        of_all = np.float32(-1.0)  # each pixel has a row of its own
         if isinstance(bound, xp.ndarray) and bound.size == band.size:
             bounds = bound.astype(np.float32, copy=False).reshape(-1)
         else:

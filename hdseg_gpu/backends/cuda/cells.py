@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that divides a picture into cells."""
+"""Ops of the backend `cuda` on cells."""
 
 from typing import Any
 

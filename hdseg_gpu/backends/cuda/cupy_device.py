@@ -20,21 +20,22 @@ from hdseg_gpu.core.errors import BackendUnavailable, OutOfDeviceMemory
 
 # No contraction to fused multiply-adds: every backend must round alike.
 OPTIONS = ("--std=c++17", "--fmad=false")
-# Threads of a block where a kernel does not care.
+# Threads of a block, for kernels that work with any number.
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
-# Of the free memory. What kernels spill, modules and the libraries of CUDA have is in no pool.
+# Share of the free memory that a pool may use: spilled registers, modules and CUDA's libraries
+# need the rest.
 _SHARE = 0.9
-# Seconds to wait, one after the other, for memory that other processes have taken meanwhile.
+# Seconds to wait between attempts, if other processes have taken the memory in the meantime.
 _PAUSES = (0.05, 0.2, 0.8)
 _INSTEAD = "or use backend='cpu'."
 
 
 class Device(Protocol):
-    """Where kernels of kernels/cuda run."""
+    """A device that runs the kernels of kernels/cuda."""
 
     xp: Any  # the namespace of its arrays: cupy
-    most_blocks: int  # beyond which grid-stride loops take over
+    most_blocks: int  # upper bound; kernels loop over what is left
 
     def launch(
         self,
@@ -52,22 +53,25 @@ class Device(Protocol):
         """
 
     def prepare(self, kernels: Iterable[tuple[str, str]]) -> None:
-        """Begin to compile kernels, (file, name), that will be launched."""
+        """Start compiling kernels, (file, name), in the background."""
 
     def host(self, array: Any) -> NDArray[Any]:
-        """Return an array's values in host memory, when they are there."""
+        """Return an array's values in host memory; waits for the device."""
 
     def fetched(self, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
-        """Return several arrays' values in host memory, after one wait for all of them."""
+        """Return several arrays' values in host memory; waits once."""
 
     def sparse(self) -> tuple[Any, Any]:
-        """Return what stands for scipy.sparse and scipy.sparse.linalg."""
+        """Return the counterparts of scipy.sparse and scipy.sparse.linalg."""
 
     def here(self, budget: int | None = None) -> AbstractContextManager[None]:
-        """Make this the current device, with so many bytes; its faults become our errors."""
+        """Return a context in which this is the current device, with a budget in bytes.
+
+        Errors of the device are raised as ours.
+        """
 
     def free_memory(self) -> int:
-        """Return how many bytes arrays may still take."""
+        """Return the number of bytes that are free for arrays."""
 
     def sent(self, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
         """Yield parts of an image, each valid until the next but one is asked for.
@@ -128,17 +132,17 @@ class CudaDevice:
         try:
             allocate = partial(_allocated, pool, memory.OutOfMemoryError)
             with self.xp.cuda.Device(self.number), using_allocator(allocate):
-                pool.set_limit(size=0)  # that of the call before
+                pool.set_limit(size=0)  # lift the limit of the previous call
                 if budget is None:
                     budget = int(_SHARE * self.free_memory())
                 limit = pool.used_bytes() + budget
                 if pool.total_bytes() > limit:
-                    pool.free_all_blocks()  # no limit keeps the pool from using what it has
+                    pool.free_all_blocks()  # the limit does not apply to blocks that the pool holds
                 pool.set_limit(size=limit)
                 yield
                 self._share(pool)
         except (memory.OutOfMemoryError, runtime.CUDARuntimeError, driver.CUDADriverError) as error:
-            # Modules need memory of the device, too, but not from a pool.
+            # Loading a module can fail for lack of memory, too, outside any pool.
             status = None if isinstance(error, memory.OutOfMemoryError) else error.status
             if status not in (None, transfer.NO_MEMORY):
                 raise self._failed(error) from error
@@ -153,19 +157,19 @@ class CudaDevice:
                 f"backend='cuda' cannot compile its kernels for device {self.number} ({self.name}):"
                 f" {said}; install the CuPy that supports this device, {_INSTEAD}"
             ) from error
-        except RuntimeError as error:  # of the libraries of CUDA, by way of CuPy
+        except RuntimeError as error:  # raised by CUDA's libraries through CuPy
             if not self._is_lost():
                 raise
             raise self._failed(error) from error
 
     def _share(self, pool: Any) -> None:
-        """Keep no more for the next call than is left for everybody else."""
+        """Free blocks of the pool if it holds more than is free on the device."""
         free, _ = self.xp.cuda.runtime.memGetInfo()
         if pool.free_bytes() > free:
             pool.free_all_blocks()
 
     def _failed(self, error: Exception) -> BackendUnavailable:
-        _DEVICES.pop(self.number, None)  # who wants it next shall see what is left of it
+        _DEVICES.pop(self.number, None)  # so that other processes see that it is free
         return BackendUnavailable(
             f"backend='cuda' failed on device {self.number} ({self.name}): {error}; nothing was "
             f"returned. Start a new process, as this one may have lost the device, {_INSTEAD}"
@@ -182,7 +186,7 @@ class CudaDevice:
     def free_memory(self) -> int:
         pool = _pool(self.number)
         free, _ = self.xp.cuda.runtime.memGetInfo()
-        free += pool.free_bytes()  # what it keeps for later
+        free += pool.free_bytes()  # bytes held but not in use
         limit = pool.get_limit()
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
@@ -190,13 +194,13 @@ class CudaDevice:
         return transfer.sent(self.xp, strips, into)
 
 
-_DEVICES: dict[int, CudaDevice] = {}  # that were found to be usable
+_DEVICES: dict[int, CudaDevice] = {}  # devices found to be usable
 
 
 def open_device(number: int = 0) -> CudaDevice:
     """Return a CUDA device, or raise BackendUnavailable with the cause and the remedy.
 
-    One that was usable stays so until it fails: looking takes longer than many a call.
+    A device found usable is not checked again until it fails: a check takes longer than a call.
     """
     known = number in _DEVICES
     ask = installation.reason_against
@@ -233,14 +237,14 @@ def downloaded(array: Any) -> NDArray[Any]:
 
 
 def release() -> None:
-    """Give the memory that the last calls have left in our pools back, and pinned memory, too."""
+    """Return the unused memory of our pools, and pinned memory, to the system."""
     for number, pool in _POOLS.items():
         _emptied(pool, number)
     transfer.release()
 
 
 def _emptied(pool: Any, number: int) -> None:
-    """Give what a pool keeps for later back; CuPy's pools do that for the current device."""
+    """Free the unused blocks of a pool; CuPy's pools do so for the current device."""
     import cupy
 
     with cupy.cuda.Device(number):
@@ -255,11 +259,11 @@ def uploaded(array: NDArray[Any], number: int) -> Any:
         return cupy.asarray(array)
 
 
-_POOLS: dict[int, Any] = {}  # by the number of the device
+_POOLS: dict[int, Any] = {}  # by device number
 
 
 def _pool(number: int) -> Any:
-    """Return the memory pool of this package: its limit concerns nobody else's arrays."""
+    """Return the memory pool of this package; its limit does not affect other code's arrays."""
     if number not in _POOLS:
         from cupy.cuda import MemoryPool
 
@@ -270,8 +274,8 @@ def _pool(number: int) -> Any:
 def _allocated(pool: Any, out_of_memory: type[Exception], size: int) -> Any:
     """Return memory of a pool.
 
-    What it keeps for later counts, too, so that has to go first. If its limit is not reached even
-    then, other processes have taken what was free when the limit was set; their calls may end.
+    Unused blocks count towards its limit, so they are freed first. If the allocation fails below
+    the limit, other processes have taken memory that was free when the limit was set: try again.
     """
     try:
         return pool.malloc(size)
@@ -294,7 +298,7 @@ def _function(file: str, kernel: str, number: int) -> Any:
     try:
         return _compiling(text, number).result().get_function(kernel)
     except BaseException:
-        _MODULES.pop((text, number), None)  # another time there may be memory for it
+        _MODULES.pop((text, number), None)  # there may be enough memory next time
         raise
 
 
@@ -302,7 +306,7 @@ _MODULES: dict[tuple[str, int], Future[Any]] = {}
 
 
 def _compiling(text: str, number: int) -> Future[Any]:
-    """Return the module that a text becomes; the compiler runs beside everything else."""
+    """Return the module compiled from a source text, by a thread of its own."""
 
     def compiled() -> Any:
         import cupy
@@ -324,7 +328,7 @@ def _compilers() -> ThreadPoolExecutor:
 
 def _typed(value: Any) -> Any:
     if isinstance(value, tuple):
-        return packed(value)  # CuPy takes NumPy's arrays by value
+        return packed(value)  # CuPy passes NumPy arrays by value
     if value is None:
         return np.uint64(0)
     if isinstance(value, int):

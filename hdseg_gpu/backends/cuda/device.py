@@ -1,4 +1,4 @@
-"""The device's memory, and which images stay out of it."""
+"""Ops of the backend `cuda` for memory: which images are copied to the device as a whole."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -13,10 +13,10 @@ from hdseg_gpu.core.classes import class_dtype
 
 # An image that takes less than this share of the free memory goes to the device as a whole.
 _WHOLE = 1 / 3
-# Of what is free when not, two strips at a time.
+# Share of the free memory for strips of larger images; there are two at a time.
 _STRIPS = 1 / 8
-# Bytes of a strip at most, on its way to a device that keeps all of them, and to one that does
-# not: longer ones go no faster, and take as much pinned memory twice.
+# Most bytes of a strip, for a device that keeps all strips and for one that does not: longer strips
+# are not copied faster, and each needs two pinned buffers of its size.
 _TRANSFER, _STRIP = 64 << 20, 128 << 20
 
 
@@ -49,5 +49,5 @@ class CudaDeviceOps(CudaKernels):
         keep = smaller == 0 and image.nbytes <= _WHOLE * free
         strip = _TRANSFER if keep else min(int(_STRIPS * free / 2), _STRIP) >> smaller
         rows = strip // max(1, image[0].nbytes)
-        # An array as far as the ops that read images look at it.
+        # The attributes of an array that ops on images use.
         return cast(NDArray[Any], Picture(self.device, image, rows, keep=keep))

@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that weighs colours, distances and the network."""
+"""Ops of the backend `cuda` for the evidence."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ from hdseg_gpu.ops import (
 )
 
 _PASSES = 3  # box filters along each axis, as in kernels/common/smoothing.h
-_FIELDS = 1 << 27  # bytes of the windows that are smoothed together, of which there are five copies
-_GUESSED = 1 << 23  # bytes that they may take without anybody asking the device how many they are
-_FIELD_BLOCK = 512  # threads, as one block has a field to itself
+_FIELDS = 1 << 27  # bytes of the windows smoothed together; there are five copies of them
+_GUESSED = 1 << 23  # bytes up to which the number of windows is not fetched from the device
+_FIELD_BLOCK = 512  # threads; each field has a block of its own
 # As in kernels/cuda/nearby.cu: maps, windows in a row, classes of them whose extent is known.
 _MOST_NEAR = 4
 _SQUARE = 32
@@ -110,7 +110,7 @@ class CudaEvidenceOps(CudaKernels):
         return models
 
     def _tasks(self, nearby: Nearby, count: int, grid: Shape, reach: int, moments: int) -> Tasks:
-        """Return what is to be smoothed for the entries of `nearby`."""
+        """Return the smoothing tasks for the entries of `nearby`."""
         xp, kind, words = self.xp, suffix(nearby.label), -(-count // 32)
         squares = -(-grid[0] // _SQUARE) * -(-grid[1] // _SQUARE)
         entries = len(nearby.label)
@@ -125,7 +125,7 @@ class CudaEvidenceOps(CudaKernels):
         most = min(entries, squares * count)
         side = _SQUARE + 2 * reach
         windows, known = most * min(side, grid[0]) * min(side, grid[1]), False
-        if 4 * windows * moments > _GUESSED:  # what there is room for at most is too much
+        if 4 * windows * moments > _GUESSED:  # the upper bound would take too much memory
             most, windows = self.host(found.totals)[:, -1].tolist()
             known = True
         room = xp.empty(6 * most + 1, np.int64)

@@ -1,11 +1,11 @@
-"""Why CUDA devices cannot be used here, and what those that can are."""
+"""Why CUDA devices cannot be used here, and descriptions of those that can."""
 
 import ctypes
 import os
 from importlib import metadata
 from importlib.util import find_spec
 
-# Threads of a warp that go their own ways, which kernels rely on, came with Volta.
+# Kernels need independent thread scheduling, which came with Volta.
 _LEAST_CAPABILITY = 70
 _INSTALL = (
     "`pip install 'hdseg_gpu[cuda13]'` (cuda12 for drivers before CUDA 13; in the source folder "
@@ -14,7 +14,7 @@ _INSTALL = (
 
 
 _opener: int | None = None  # the process that has opened a device
-_loaded = False  # whether CuPy was found to be in order; what is missing may be installed yet
+_loaded = False  # whether CuPy was found to work; only successes are remembered
 
 
 def opened() -> None:
@@ -24,7 +24,7 @@ def opened() -> None:
 
 
 def reason_after_fork() -> str | None:
-    """Return why this process has lost its devices, or None. CUDA's own errors do not tell."""
+    """Return why this process has lost its devices, or None; CUDA's own errors do not say."""
     if _opener in (None, os.getpid()):
         return None
     return (
@@ -39,7 +39,7 @@ def reason_against(number: int) -> str | None:
 
 
 def reason_against_cupy() -> str | None:
-    """Return what is missing, or None; the cheapest questions first, CuPy is loaded last.
+    """Return what is missing, or None; the cheapest checks come first, CuPy is loaded last.
 
     Successes are remembered: reading the metadata of every installed distribution takes some
     50 ms.
@@ -64,7 +64,7 @@ def reason_against_cupy() -> str | None:
         from cupy.cuda import nvrtc
 
         nvrtc.getVersion()
-    except Exception as error:  # CuPy raises what its libraries make it raise
+    except Exception as error:  # any exception of CuPy's libraries
         said = str(error).strip().partition("\n")[0] or type(error).__name__
         return f"CuPy did not load ({said}); install the CUDA libraries with it, {_INSTALL}"
     _loaded = True
@@ -110,7 +110,7 @@ def _reason_against_device(number: int) -> str | None:
 
 
 def descriptions() -> list[dict[str, str]]:
-    """Return name, memory and versions of each device, where there is no reason against it."""
+    """Return name, memory and versions of each usable device."""
     from cupy.cuda import runtime
 
     driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()

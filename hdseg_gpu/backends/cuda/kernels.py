@@ -1,4 +1,4 @@
-"""How the parts of the backend `cuda` start kernels."""
+"""Starting kernels: shared by all ops of the backend `cuda`."""
 
 from typing import Any, NamedTuple
 
@@ -10,11 +10,11 @@ from hdseg_gpu.ops import Ops
 
 # Counts that a block adds up, as in kernels/cuda/scan.h.
 SCANNED = 4096
-PIECE = 256  # positions of a band that a warp walks along, as in kernels/cuda/positions.h
+PIECE = 256  # positions of a band per warp, as in kernels/cuda/positions.h
 
 
 class Scan(NamedTuple):
-    """Counts (rows, length), and what comes before each of them: kernels/cuda/scan.h."""
+    """Counts (rows, length) and their exclusive prefix sums: kernels/cuda/scan.h."""
 
     counts: Any  # int32
     in_tile: Any  # int64
@@ -25,7 +25,7 @@ class Scan(NamedTuple):
 
     @property
     def before(self) -> tuple[Any, ...]:
-        """Return what comes before, as kernels take it."""
+        """Return the prefix sums as an argument of kernels."""
         return self.in_tile, self.tile, self.length
 
     @property
@@ -35,11 +35,11 @@ class Scan(NamedTuple):
 
 
 class CudaKernels(Ops):
-    """A device, and grids that suit it."""
+    """A device, and launches with suitable grids."""
 
-    # The look at the error waits for all that is under way, and costs as much as some steps.
+    # Checking the error waits for the device, which costs as much as some iterations.
     check_interval = 4
-    # A launch is worth more here than a loop's turn on a processor.
+    # A launch costs more than one iteration of a loop on a processor.
     block = 1 << 26
     merged = 1 << 22
 
@@ -48,10 +48,10 @@ class CudaKernels(Ops):
         self.xp = device.xp
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load, (self.name,)  # it travels as its name, to the first device there
+        return load, (self.name,)  # pickled as its name; unpickled for the first device
 
     def _counted(self, count: int, rows: int = 1) -> Scan:
-        """Return room for counts, and for what ``_scanned`` makes of them."""
+        """Return arrays for counts, and for the prefix sums of ``_scanned``."""
         tiles, values = -(-count // SCANNED), rows * count
         sizes = (values, rows * (tiles + 1), 1, -(-values // 2))
         whole, parts = self.xp.empty(sum(sizes), np.int64), []
@@ -62,19 +62,19 @@ class CudaKernels(Ops):
         return Scan(counts.view(np.int32)[:values], in_tile, tile, done, rows, count)
 
     def _scanned(self, scan: Scan) -> None:
-        """Add up counts; the kernel that has written them has set `done` to 0."""
+        """Compute prefix sums of counts, whose kernel has set `done` to 0."""
         tiles = -(-scan.length // SCANNED)
         args = (scan.counts, scan.length, scan.in_tile, scan.tile, scan.done)
         self.device.launch("scan.cu", "scan", (tiles, scan.rows), (BLOCK,), args)
 
     def _degrees(self, rows: int) -> Any:
-        """Return room for how many entries each row has, after a 0 that kernels write, too."""
+        """Return an array for the length of each row, after a leading 0 that kernels write, too."""
         return self.xp.empty(rows + 1, np.int32) if rows else self.xp.zeros(1, np.int32)
 
     def _starts(self, lengths: Any) -> Any:
         """Return where rows or runs of these lengths begin, and where the last one ends: int32.
 
-        Sums are always put into an array that is there: without `out` CuPy compiles a copy first.
+        Always with `out`: without it CuPy compiles a kernel for a copy first.
         """
         start = self.xp.zeros(len(lengths) + 1, np.int32)
         self.xp.cumsum(lengths, out=start[1:])

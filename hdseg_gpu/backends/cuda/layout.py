@@ -1,4 +1,4 @@
-"""Columns, and the matrices of a band and of the hierarchy, as kernels/cuda has them."""
+"""Layouts of columns, and of the matrices of a band and of the hierarchy: kernels/cuda."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from hdseg_gpu.ops import Edges, Level
 # Zeros before and behind the entries of columns and weights, as in kernels/cpu/band.h: kernels may
 # read beyond the ends.
 PADDING = 32
-# Blocks that sum up one column: as many on every card, so that sums are the same bits.
+# Blocks that sum one column: the same number on every card, so that sums have the same bits.
 _SUMMANDS = 1024
-# Zeros of 8 bytes that a level keeps for kernels to count in, until it needs more.
+# Zeros of 8 bytes that a level allocates at once, for kernels to count in.
 _ZEROS = 128
 
 
@@ -22,17 +22,17 @@ class CudaEdges(Edges):
     """The weights of A to the pixel north, east and south, and the row sums: (4, padded n)."""
 
     rows: Any
-    inverse: Any = None  # 1 / A_ii, (padded n), from the first time it is needed
+    inverse: Any = None  # 1 / A_ii, (padded n), computed when first needed
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Where blocks leave what they have of two sums for each of some columns."""
+    """Partial results of blocks: two sums for each column."""
 
     parts: Any  # (2, columns, blocks) float64
-    arrived: Any  # (columns,) uint32, 0 between launches: blocks that are done
+    arrived: Any  # (columns,) uint32, 0 between launches: finished blocks
     worst: Any  # (columns,) uint32, 0 between launches: of a maximum
-    factor: Any  # (columns,) float64: what becomes of the sums
+    factor: Any  # (columns,) float64: the sums
 
 
 @dataclass
@@ -49,8 +49,8 @@ class CudaLevel(Level):
     inverse: Any  # 1 / diagonal, (padded n), the padding 0
     entries: int
     first_entry: Any = None  # "stencil": the entry of each run's first black pixel, (runs + 1,)
-    # What coarsen has found: where each aggregate begins, (aggregates + 1,), in the entries of all,
-    # one aggregate after the other, those that are left out last: so sums have a fixed order.
+    # Set by coarsen: where each aggregate begins, (aggregates + 1,), in the list of all entries,
+    # sorted by aggregate, those in none last: so sums have a fixed order.
     members: tuple[Any, Any] | None = None
 
     _sums: Sums | None = None
@@ -62,7 +62,7 @@ class CudaLevel(Level):
         return self.entries
 
     def sums(self, xp: Any, columns: int) -> Sums:
-        """Return what sums over the rows need, made once."""
+        """Return the arrays for sums over the rows, allocated once."""
         if self._sums is None or len(self._sums.arrived) < columns:
             blocks = blocks_of_sums(self.size)
             room = xp.empty((2 * blocks + 1) * columns)
@@ -72,19 +72,19 @@ class CudaLevel(Level):
         return self._sums
 
     def zeros(self, xp: Any, count: int, dtype: Any) -> Any:
-        """Return a few zeros, each time others: an allocation and a fill for many of them."""
+        """Return a few zeros, not returned before: many are allocated and filled together."""
         if self._zeros is None or len(self._zeros) < count:
             self._zeros = xp.zeros(_ZEROS, np.uint64)
         found, self._zeros = self._zeros[:count], self._zeros[count:]
         return found.view(dtype)[:count]
 
     def room(self, xp: Any, columns: int) -> Any:
-        """Return columns for what nobody reads later, made once."""
+        """Return columns for temporary values, allocated once."""
         if self._room is None or len(self._room) < columns:
             self._room = xp.empty((columns, self.size + 2 * PADDING), np.float32)
         return self._room[:columns]
 
 
 def blocks_of_sums(entries: int) -> int:
-    """Return how many blocks sum up a column of so many entries."""
+    """Return the number of blocks that sum a column with so many entries."""
     return min(-(-entries // BLOCK), _SUMMANDS)

@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that makes levels."""
+"""Ops of the backend `cuda` on levels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,15 @@ from hdseg_gpu.backends.cuda.layout import PADDING, CudaLevel, blocks_of_sums
 from hdseg_gpu.core.links import diagonal_of, sparse_rows
 from hdseg_gpu.ops import CsrMatrix, Level
 
-# Neighbours of an entry of the finest level. Sparse levels of so few entries have some room left.
+# Neighbours of an entry of the finest level; sparse levels with fewer entries may have unused ones.
 _NEIGHBOURS, _FEW_ENTRIES = 8, 1 << 18
-# Handshakes until what has no partner must join others or stay alone.
+# Rounds of matching, after which unmatched entries join others or stay alone.
 _ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """The weights of a matrix, and what its entries have: kernels/cuda/aggregation.cu."""
+    """The weights of a matrix, and properties of its entries: kernels/cuda/aggregation.cu."""
 
     kind: str
     parts: tuple[Any, ...]
@@ -28,16 +28,16 @@ class _Graph:
     tied: Any
     inner: Any
     diagonal: Any
-    leader: Any  # of each entry's pair, as yet
+    leader: Any  # of each entry's pair so far
 
     @property
     def edges(self) -> int:
-        """Return how many entries the rows have at most."""
+        """Return an upper bound of the entries of all rows."""
         return _NEIGHBOURS * self.size if self.kind == "stencil" else len(self.parts[2])
 
 
 class CudaLevelOps(CudaKernels):
-    """Allocates, launches, returns; coarsening waits for the sizes of what it makes."""
+    """Allocates, launches, returns; coarsening waits for the sizes of its results."""
 
     def grid_level(
         self, link: NDArray[np.int32], weight: NDArray[np.float32], row_sum: NDArray[np.float32]
@@ -74,7 +74,7 @@ class CudaLevelOps(CudaKernels):
         found: NDArray[np.float64] = self.xp.empty((level.size, level.size))
         if level.size > 0:
             kind, parts = _weights(level)
-            # One block, whose threads wait for one another.
+            # One block, whose threads synchronise.
             self.device.launch(
                 "aggregation.cu", f"{kind}_inverse", (1,), (BLOCK,),
                 (*parts, level.size, level.parts[-1], found),
@@ -87,7 +87,7 @@ class CudaLevelOps(CudaKernels):
         leader, diagonal, inner = _words(xp, n, np.int32, np.float32, np.float32)
         self._each("find_dominant", n, level.parts[-1], level.inverse, n, leader, diagonal, inner)
         graph = _Graph(*_weights(level), n, self.row_sums(level), inner, diagonal, leader)
-        # Pairs, and pairs of pairs; the finer graph goes, which has 50 bytes for each entry.
+        # Pairs, then pairs of pairs; the finer graph, 50 bytes per entry, is freed.
         pair, graph = self._halved(graph)
         quad, graph = self._halved(graph)
         (aggregate, member), members = xp.empty((2, n), np.int32), xp.zeros(n + 1, np.int32)
@@ -161,7 +161,7 @@ class CudaLevelOps(CudaKernels):
         return CudaLevel("sparse", (row_start, column, weight, row_sum), inverse, n)
 
     def _entries(self, starts: Any, most: int) -> int:
-        """Return the entries of rows with such starts; few are not worth waiting for the number."""
+        """Return the number of entries of rows; an upper bound if it is small, without waiting."""
         return most if most <= _FEW_ENTRIES else int(starts[-1])
 
     def submatrix(self, level: Level, chosen: NDArray[np.int64]) -> CsrMatrix:
@@ -194,7 +194,7 @@ class CudaLevelOps(CudaKernels):
 
 
 def _words(xp: Any, size: int, *types: Any) -> list[Any]:
-    """Return arrays of so many numbers of 4 bytes, of one piece of memory."""
+    """Return arrays of 4-byte numbers with these lengths, in one allocation."""
     rows = xp.empty((len(types), size), np.int32)
     return [row.view(dtype) for row, dtype in zip(rows, types, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that thins masks, as bit planes, and filters labels."""
+"""Ops of the backend `cuda` on masks, as bit planes, and label filters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,27 +15,27 @@ from hdseg_gpu.core.windows import Shape
 from hdseg_gpu.ops import Band
 
 _WORD = 64  # pixels
-# As in kernels/cuda/thinning.cu: what a tile is without its halo, and how wide that is.
+# As in kernels/cuda/thinning.cu: a tile without its halo, and the width of the halo.
 _TILE = (192, 6)  # rows, words
 _HALO = 32
 _THREADS = 256
-_WEDGES = (4, 1)  # radii of the elements that it knows when it is compiled (HDSEG_THIN_PRESETS)
+_WEDGES = (4, 1)  # radii of elements known at compile time (HDSEG_THIN_PRESETS)
 _DIRECTIONS = 16  # that an argument of 64 bits holds
 _STRIP = 64  # rows of a plane that a thread dilates
-# Launches between two looks at whether anything still changes: looking waits for the device.
+# Launches between two checks whether anything still changes; a check waits for the device.
 _PATIENCE = 64
 # Classes whose planes are packed together, as in kernels/cuda/planes.cu.
 _TOGETHER = 4
-_MOST_PLANES = (1 << 16) - _TOGETHER  # a launch has fewer blocks than 2^16 along its y
-_SMALL = 64 << 20  # bytes; the planes of small pictures may take this
+_MOST_PLANES = (1 << 16) - _TOGETHER  # a launch has fewer than 2^16 blocks along y
+_SMALL = 64 << 20  # bytes that the planes of small images may take
 
 
 @dataclass(frozen=True)
 class _Launches:
-    """How the elements are tried: launch after launch, each some of them, or `repeats` passes."""
+    """The launches of one pass: each applies some elements, or all of them `repeats` times."""
 
     kernel: str
-    parts: list[tuple[Any, ...]]  # the arguments that say which elements
+    parts: list[tuple[Any, ...]]  # arguments: the elements
     repeats: int  # passes of one launch; 1 if a pass takes several launches
     at_boundaries: bool  # a match needs a pixel outside the set
 
@@ -56,7 +56,7 @@ class CudaMaskOps(CudaKernels):
         plane = self._planes(1, height, width)
         self._each_piece("pack_bytes", plane, mask, height, width, plane)
         found: NDArray[np.uint64] = plane[0]
-        if width % _WORD:  # the kernel repeats the last pixel there
+        if width % _WORD:  # the kernel repeats the last pixel
             found[:, -1] &= np.uint64((1 << width % _WORD) - 1)
         return found
 
@@ -98,7 +98,7 @@ class CudaMaskOps(CudaKernels):
         seeds: Classes = self.xp.empty_like(classes)
         labels = np.arange(count)
         if len(_batches(labels, classes.shape)) > 1:
-            # To know which classes do not occur saves their planes, but waits for the device.
+            # Classes that do not occur need no planes, but finding them waits for the device.
             labels = self._present(classes)
         for batch in _batches(labels, classes.shape):
             members = self._listed(batch)
@@ -125,7 +125,7 @@ class CudaMaskOps(CudaKernels):
         return np.flatnonzero(self.host(found))
 
     def _listed(self, batch: NDArray[Any]) -> tuple[Any, np.int32, np.int32]:
-        """Return labels as kernels take them: a list, whether it counts, and how many they are."""
+        """Return labels as arguments of kernels: a list, whether it is used, and their number."""
         if batch[-1] < len(batch):  # 0, 1, 2, ...
             return self.xp.empty(1, np.int32), np.int32(0), np.int32(len(batch))
         return self.xp.asarray(batch.astype(np.int32)), np.int32(1), np.int32(len(batch))
@@ -178,13 +178,13 @@ class CudaMaskOps(CudaKernels):
     def _thin(
         self, planes: Any, width: int, elements: NDArray[np.int8], passes: int
     ) -> tuple[Any, Any]:
-        """Return thinned planes, and room for as many; these are lost."""
+        """Return thinned planes, and a buffer of the same size; `planes` is overwritten."""
         how, other = self._launches(elements), self.xp.empty_like(planes)
         if not how.parts:
             return planes, other
         count, height, words = planes.shape
         tiles = -(-height // _TILE[0]) * -(-words // _TILE[1])
-        # The last launch in which a tile has changed; the first launch sets them.
+        # The last launch that changed a tile; set by the first launch.
         stamps = self.xp.empty((count, tiles), np.int32)
         since = len(how.parts)
         launch, looked = 0, 0
@@ -206,7 +206,7 @@ class CudaMaskOps(CudaKernels):
         return planes, other
 
     def _launches(self, elements: NDArray[np.int8]) -> _Launches:
-        """Find out which kernel knows the elements, and how many of them fit into one launch."""
+        """Choose the kernel for the elements, and how many of them fit into one launch."""
         elements = _trimmed(elements)
         count, size, _ = elements.shape
         reach = max(size // 2, 1)
@@ -230,7 +230,7 @@ class CudaMaskOps(CudaKernels):
 
 
 def _batches(labels: NDArray[Any], shape: Shape) -> list[NDArray[Any]]:
-    """Divide labels into those whose planes are worked on together: one byte a pixel, or _SMALL."""
+    """Divide labels into groups processed together: one byte per pixel in all, or _SMALL."""
     height, width = shape
     both = 2 * 8 * height * -(-width // _WORD)  # buffers of one plane
     most = max(1, _SMALL // (both * _TOGETHER)) * _TOGETHER
@@ -239,7 +239,7 @@ def _batches(labels: NDArray[Any], shape: Shape) -> list[NDArray[Any]]:
 
 
 def _trimmed(elements: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return the elements that can match, without a frame in which no cell matters."""
+    """Return the elements that can match, without margins of "don't care"."""
     centre = elements.shape[1] // 2
     # Thinning removes pixels of the set: a miss in the centre never matches one.
     elements = elements[elements[:, centre, centre] >= 0].copy()
@@ -251,7 +251,7 @@ def _trimmed(elements: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def _as_number(directions: NDArray[np.int8]) -> np.uint64:
-    """Return directions as kernels take them: 4 bits each."""
+    """Return directions as an argument of kernels: 4 bits each."""
     return np.uint64(sum(int(d) << 4 * i for i, d in enumerate(directions)))
 
 

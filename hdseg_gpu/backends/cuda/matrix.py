@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that makes the matrix of a band, and eliminates its red pixels."""
+"""Ops of the backend `cuda` for the matrix of a band, and its red-black reduction."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class CudaMatrixOps(CudaKernels):
         columns = labels.shape[1]
         xp, stride = self.xp, band.size + 2 * PADDING
         rows, flux = xp.empty((4, stride), np.float32), xp.empty((columns, stride), np.float32)
-        if band.size == 0:  # nothing but padding, which the kernel writes otherwise
+        if band.size == 0:  # only padding, which the kernel would write
             rows[:3], rows[3], flux[:] = 0.0, 1.0, 0.0
         # Squares of integers are summed in float32, of floats in float64.
         factor = float(edge_scale) if suffix(features)[0] == "f" else np.float32(edge_scale)

@@ -13,12 +13,12 @@ from hdseg_gpu.ops import Band
 
 
 class Strip(NamedTuple):
-    """Rows of an image on the device, those beyond a strip's own as far as asked for."""
+    """Rows of an image on the device: a strip, and the rows around it that were asked for."""
 
     top: int  # first row of its own
     bottom: int
     values: Any  # (rows, W, C)
-    above: int  # rows before `top` among them
+    above: int  # rows before `top`
 
 
 class Part(NamedTuple):
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     begin: int
     end: int
     values: Any  # (rows, W, C)
-    first: int  # pixel of the picture that they begin with
+    first: int  # number of the first pixel
 
 
 class Picture:
@@ -51,7 +51,7 @@ class Picture:
     def strips(
         self, halo: int = 0, multiple: int = 1, wanted: Sequence[bool] | None = None
     ) -> Iterator[Strip]:
-        """Yield all rows from the top, or the strips that are wanted."""
+        """Yield all strips from the top, or the chosen ones."""
         height, tops = self.shape[0], self.tops(multiple)
         if self._whole is not None:
             yield Strip(0, height, self._whole, 0)
@@ -73,7 +73,7 @@ class Picture:
             yield Strip(top, min(top + rows, height), values, min(halo, top))
 
     def kept(self) -> "Picture":
-        """Return this, on the device as a whole if it is to be kept there."""
+        """Return this image, as an array of the device if it is to be kept there."""
         if self._keep and self._whole is None:
             for _ in self.strips():
                 pass

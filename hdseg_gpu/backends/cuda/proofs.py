@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that checks proofs."""
+"""Ops of the backend `cuda` for proofs of error bounds."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """The text of a CUDA kernel file with its headers inlined.
 
-CuPy's compile cache keys on text and options and does not see what is included, so nothing is.
+CuPy's compile cache is keyed by text and options and ignores included files, so there are none.
 """
 
 import re
@@ -33,9 +33,9 @@ def names() -> list[str]:
 def source(name: str, kernel: str | None = None) -> str:
     """Return the text of cuda/`name`; errors and profiles show the lines of the files themselves.
 
-    With a kernel, macros make no others than those of its types: a line that makes some, such as
-    ``HDSEG_SEED_KERNELS(uint8_t, u8)``, stays if the words of its suffixes are in the kernel's
-    name. The first call waits for the compiler, which takes a second for all types of some files.
+    With a kernel's name, only the kernels of its types are kept: a line such as
+    ``HDSEG_SEED_KERNELS(uint8_t, u8)`` stays if its suffixes are in that name. Compiling all types
+    of a file can take a second.
     Standard headers stay as they are: common/portable.h includes them for other compilers only.
     """
     lines: list[str] = []
@@ -47,7 +47,7 @@ def source(name: str, kernel: str | None = None) -> str:
 
 
 def _words(line: str) -> set[str]:
-    """Return the suffixes of kernels that a line makes by a macro."""
+    """Return the suffixes of the kernels that a line defines by a macro."""
     made = _MADE.fullmatch(line)
     arguments = [] if made is None else re.split(r",\s*", made[1])
     return {word for word in arguments if not _TYPE.fullmatch(word)}

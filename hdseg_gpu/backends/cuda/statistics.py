@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that counts and adds up."""
+"""Ops of the backend `cuda` for counts and sums."""
 
 from math import prod
 from typing import Any
@@ -11,8 +11,8 @@ from hdseg_gpu.backends.cuda.kernels import CudaKernels, suffix
 from hdseg_gpu.backends.cuda.pictures import first_value, strips_of
 from hdseg_gpu.core.classes import Classes
 
-_CHUNK = 1 << 17  # values that a block adds up: for each there is a sum that the host reads
-_NEAR = 1 << 15  # values that a block looks at before it goes elsewhere: mostly alike
+_CHUNK = 1 << 17  # values per block, each with a sum that the host reads
+_NEAR = 1 << 15  # values that a block reads in a row: mostly alike
 _MOST_BINS = 12288  # of a histogram in 48 KB of shared memory
 
 

@@ -1,4 +1,4 @@
-"""Structures as kernels take them, by value: tuples of what their fields are, in the same order.
+"""Structures that kernels take by value, as tuples of their fields in order.
 
 A field is an array (a pointer), None (a pointer to nothing), a NumPy scalar, an int (int64_t), a
 float (double), or a structure.
@@ -31,7 +31,7 @@ def packed(value: tuple[Any, ...]) -> NDArray[np.void]:
 
 
 def _taken(value: Any, fields: list[Any]) -> Any:
-    """Return the types of a structure's fields, nested as it is; append their values."""
+    """Return the types of a structure's fields, nested; append their values to a list."""
     kind = type(value)
     if isinstance(value, tuple):
         return tuple([_taken(each, fields) for each in value])
@@ -47,7 +47,7 @@ def _taken(value: Any, fields: list[Any]) -> Any:
 
 @cache
 def _layout_of(types: tuple[Any, ...]) -> tuple[np.dtype[np.void], Struct]:
-    """Return the layout of a structure, and what packs its fields one after the other."""
+    """Return the layout of a structure, and a ``struct.Struct`` that packs its fields."""
     layout: Any = _dtype(types)
     return layout, Struct(f"={_letters(types, layout)}")
 
@@ -72,7 +72,7 @@ def _letters(types: tuple[Any, ...] | str, layout: Any) -> str:
 
 
 def address(array: Any) -> int:
-    """Return where an array begins on the device."""
+    """Return the address of an array on the device."""
     return int(array.data.ptr)
 
 

@@ -1,4 +1,4 @@
-"""What the backend `cuda` smooths for colour models: kernels/cuda/tasks.h."""
+"""Smoothing tasks for colour models: kernels/cuda/tasks.h."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 class Some(NamedTuple):
-    """Tasks that are worked on together."""
+    """Tasks that are processed together."""
 
-    args: tuple[Any, ...]  # as kernels take them
-    most: int  # as many or fewer
-    windows: int  # that their fields have, or more
+    args: tuple[Any, ...]  # as arguments of kernels
+    most: int  # upper bound of their number
+    windows: int  # upper bound of the windows of their fields
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class Tasks:
     """Classes with fields of windows; see kernels/cuda/nearby.cu."""
 
     task: Any  # (tasks, 5): class; top, left, height, width of the field
-    begin: Any  # (tasks + 1,) the first window of each field, of all
+    begin: Any  # (tasks + 1,) the first window of each field
     where: Any  # (entries, 2): the task of each entry, and its window in the field
-    total: Any  # (1,), how many there are
-    most: int  # at most so many
-    windows: int  # in their fields, at most
-    is_known: bool  # both are the true numbers
+    total: Any  # (1,) the number of tasks
+    most: int  # upper bound of their number
+    windows: int  # upper bound of the windows of all fields
+    is_known: bool  # whether both bounds are exact
     moments: int
 
     def batches(self, host: Callable[[Any], NDArray[Any]], most: int) -> Iterator[Some]:
-        """Yield parts with at most so many windows, if one task has not more."""
+        """Yield parts with at most so many windows, but at least one task."""
         if not self.is_known or self.windows <= most:
             yield self._some(0, -1, self.most, self.windows)
             return

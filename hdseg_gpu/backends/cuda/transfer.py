@@ -1,7 +1,7 @@
-"""Arrays on their way between host memory and a CUDA device, through pinned memory.
+"""Copying arrays between host memory and a CUDA device, through pinned memory.
 
-A copy from or to memory that the system may move is slow, and the device waits for it. So a few
-threads copy between that and two pinned buffers in turn, while the other one is on its way.
+Copies from or to pageable memory are slow, and the device waits for them. So a few threads copy
+between it and two pinned buffers in turn, while the other buffer is transferred.
 """
 
 from collections.abc import Iterator
@@ -16,32 +16,32 @@ from numpy.typing import NDArray
 
 Buffer = NDArray[np.uint8]
 
-# Bytes of a pinned buffer at most (but a row of an image).
+# Most bytes of a pinned buffer, but at least a row of an image.
 PINNED = 256 << 20
-_UNIT = 16 << 20  # their sizes are multiples, so that the next call can have them again
-# Bytes that come back at a time, and those of an array that are worth it.
+_UNIT = 16 << 20  # sizes are multiples of this, so that later calls can reuse buffers
+# Bytes fetched at a time, and the least of an array for which pinned memory pays.
 _PIECE, _WORTH = 32 << 20, 4 << 20
 NO_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY
-# Threads that copy to and from pinned memory, and bytes that are worth one.
+# Threads that copy to and from pinned memory, and the least bytes for each.
 _COPIERS, _COPIED = 4, 4 << 20
 
-BUFFERS = 2  # of pinned memory, and of strips on the device: one is filled, the other one read
+BUFFERS = 2  # buffers, and strips on the device: one is filled while the other is read
 
 
 class Pair(NamedTuple):
-    """Buffers of pinned memory, and what tells when all that was sent from them has left."""
+    """Buffers of pinned memory, and events that are reached when they have been read."""
 
     buffers: tuple[Buffer, ...]
     left: list[Any]  # events of a device
     device: int
 
     def wait(self) -> None:
-        """Wait until nothing reads them any more."""
+        """Wait until the buffers have been read."""
         for event in self.left:
             event.synchronize()
 
 
-_idle: list[Pair] = []  # one for the next call
+_idle: list[Pair] = []  # kept for the next call
 
 
 def sent(xp: Any, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterator[Any]:
@@ -49,12 +49,12 @@ def sent(xp: Any, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterato
     cuda = xp.cuda
     current, sender = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
     most, row = max(map(len, strips)), strips[0][:1].nbytes
-    rows = max(1, min(most, PINNED // row))  # that go at a time: all, but for very long strips
+    rows = max(1, min(most, PINNED // row))  # rows copied at a time
     shape, dtype = (most, *strips[0].shape[1:]), strips[0].dtype
     slots = min(BUFFERS, len(strips))
     here = [xp.empty(shape, dtype) for _ in range(slots)] if into is None else []
     arrived, used = _events(cuda), _events(cuda)
-    for event in used:  # the memory may have been somebody else's until now
+    for event in used:  # the memory may still be read by work that used it before
         event.record(current)
     with _buffers(cuda, rows * row) as pair:
         turn = cycle(zip(pair.buffers, pair.left, strict=True))
@@ -66,7 +66,7 @@ def sent(xp: Any, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterato
                 for top in range(0, len(strip), rows):
                     part = strip[top : top + rows]
                     buffer, gone = next(turn)
-                    gone.synchronize()  # what it held before
+                    gone.synchronize()  # its previous content is still read
                     pinned = _as(buffer, part)
                     _copy(part, pinned)
                     if top == 0:
@@ -87,17 +87,17 @@ def sent(xp: Any, strips: list[NDArray[Any]], into: list[Any] | None) -> Iterato
                 yield ready
                 used[i % BUFFERS].record(current)
         finally:
-            # Who gets this memory from the pool writes to it later. The host need not wait: the
-            # pinned memory's events stay with it.
+            # The next user of this memory writes to it on the same stream. The host need not wait:
+            # the events of pinned memory stay with it.
             for event in arrived:
                 current.wait_event(event)
 
 
 def fetched(xp: Any, array: Any) -> NDArray[Any]:
-    """Return an array's values in host memory, when they are there.
+    """Return an array's values in host memory; waits for the device.
 
-    In memory of the system's: pinned memory would take as long to get, could not be swapped, and
-    would not go back to the system while anybody keeps the result.
+    In pageable memory: pinned memory takes as long to allocate, cannot be swapped, and would stay
+    pinned as long as the caller keeps the result.
     """
     if array.nbytes < _WORTH:
         small: NDArray[Any] = xp.asnumpy(array)
@@ -129,7 +129,7 @@ def fetched(xp: Any, array: Any) -> NDArray[Any]:
                 arrived[i % BUFFERS].synchronize()
                 _copy(ready, target[top : top + rows])
         except BaseException:
-            stream.synchronize()  # nothing is to arrive in a buffer that somebody else has then
+            stream.synchronize()  # no transfer may end in a buffer that was given to another call
             raise
     return found
 
@@ -152,29 +152,29 @@ def are_small(arrays: tuple[Any, ...]) -> bool:
 
 
 def fetched_together(xp: Any, arrays: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
-    """Return the values of a few small arrays in host memory, with one wait for all of them."""
-    # Only into pinned memory copies can be under way while the host goes on.
+    """Return the values of a few small arrays in host memory; waits once."""
+    # Only copies into pinned memory are asynchronous.
     pinned = [_pinned_like(array) for array in arrays]
     try:
         for array, values in zip(arrays, pinned, strict=True):
             array.get(out=values, blocking=False)
     finally:
-        # Nothing is to arrive in memory that somebody else has then.
+        # No transfer may end in memory that was given to another call.
         xp.cuda.get_current_stream().synchronize()
     return tuple(values.copy() for values in pinned)
 
 
 def release() -> None:
-    """Give the pinned memory that the last calls have left back to the system."""
+    """Return unused pinned memory to the system."""
     while _idle:
         _idle.pop().wait()
 
 
 @contextmanager
 def _buffers(cuda: Any, nbytes: int) -> Iterator[Pair]:
-    """Lend two buffers of pinned memory; those of calls at the same time are others.
+    """Return two buffers of pinned memory that no other call uses now.
 
-    What was sent from them may still be on its way: their events are for the borrower to heed.
+    Transfers from them may not have ended: the caller waits for their events.
     """
     device = int(cuda.runtime.getDevice())
     try:
@@ -183,7 +183,7 @@ def _buffers(cuda: Any, nbytes: int) -> Iterator[Pair]:
         pair = None
     if pair is not None and (pair.buffers[0].nbytes < nbytes or pair.device != device):
         pair.wait()
-        # An event is of one device, pinned memory is of all. Too little goes before more is taken.
+        # Events belong to a device, pinned memory does not. Small buffers are freed first.
         few = pair.buffers[0].nbytes < nbytes
         pair = None if few else Pair(pair.buffers, _events(cuda), device)
     if pair is None:
@@ -199,7 +199,7 @@ def _buffers(cuda: Any, nbytes: int) -> Iterator[Pair]:
 
 
 def _pinned_like(array: Any) -> NDArray[Any]:
-    """Return pinned memory for an array's values, or what else there is."""
+    """Return pinned memory for an array's values, or pageable memory."""
     from cupy.cuda import runtime
     from cupyx import empty_pinned
 
@@ -213,7 +213,7 @@ def _pinned_like(array: Any) -> NDArray[Any]:
 
 
 def _pinned(size: int) -> Buffer:
-    """Return pinned memory, or what else there is: transfers are slower then.
+    """Return pinned memory, or pageable memory, with slower transfers.
 
     Not from CuPy's pool, which rounds up to powers of two and returns nothing.
     """
@@ -240,12 +240,12 @@ def _events(cuda: Any) -> list[Any]:
 
 @cache
 def _copiers() -> ThreadPoolExecutor:
-    """Return threads of their own for copies, which must not queue behind compilers."""
+    """Return the threads for copies, which must not queue behind compilers."""
     return ThreadPoolExecutor(_COPIERS, thread_name_prefix="hdseg-copier")
 
 
 def _copy(values: NDArray[Any], into: NDArray[Any]) -> None:
-    """Copy rows by a few threads: one is slower than the way to the device."""
+    """Copy rows by a few threads: one is slower than the transfer."""
     parts = max(1, min(_COPIERS, values.nbytes // _COPIED))
     rows = -(-len(values) // parts)
     tops = range(0, len(values), rows)

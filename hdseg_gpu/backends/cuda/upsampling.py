@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that enlarges the coarse map."""
+"""Ops of the backend `cuda` for interpolation of the coarse map."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from hdseg_gpu.backends.cuda.structs import grid_mapping_of, interpolation_of
 from hdseg_gpu.core.classes import Classes, class_dtype
 from hdseg_gpu.core.windows import GridMapping
 
-# The part of the fine grid that a block makes, as in kernels/cuda/upsampling.cu.
+# The part of the fine grid for each block, as in kernels/cuda/upsampling.cu.
 _ROWS, _COLUMNS = 32, 128
 
 

@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that looks at what came in."""
+"""Ops of the backend `cuda` on input values."""
 
 from math import nan
 from typing import Any
@@ -15,7 +15,7 @@ _FILE = "values.cu"
 
 
 class CudaValueOps(CudaKernels):
-    """Allocates, launches, returns; waits once for what an op returns in host memory."""
+    """Allocates, launches, returns; waits once if an op returns values in host memory."""
 
     def mark_present(self, values: Classes, found: NDArray[np.uint8]) -> None:
         self._spread(
@@ -58,7 +58,7 @@ class CudaValueOps(CudaKernels):
         return codes
 
     def _extremes(self, stack: Any) -> tuple[Any, Any, Any, Any]:
-        """Return the least and greatest value and sum; the blocks' are joined on the host."""
+        """Return the least and greatest value and sum; the host combines those of the blocks."""
         kind, args = _kernel_args(stack)
         blocks = min(-(-args[1] // BLOCK), self.device.most_blocks)
         parts = self.xp.empty((blocks, 5), _SUMS.get(kind, stack.dtype))
@@ -69,7 +69,7 @@ class CudaValueOps(CudaKernels):
         return lowest.min().item(), highest.max().item(), least.min().item(), most.max().item()
 
 
-# What narrow types are computed as.
+# The types in which narrow types are computed.
 _SUMS = {"u8": np.uint32, "u16": np.uint32, "f16": np.float32}
 
 

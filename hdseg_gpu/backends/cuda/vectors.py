@@ -1,4 +1,4 @@
-"""The part of the backend `cuda` that computes with columns."""
+"""Ops of the backend `cuda` on columns."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +12,15 @@ from hdseg_gpu.backends.cuda.layout import PADDING, CudaLevel, blocks_of_sums
 from hdseg_gpu.backends.cuda.structs import address
 from hdseg_gpu.ops import Level, SmallCycle, Work
 
-# Columns that a thread has, as in kernels/cuda/level.cu.
+# Columns per thread, as in kernels/cuda/level.cu.
 _TOGETHER = 4
-# Entries of a level that one block goes through about as fast as kernels are started for it, and
-# the threads of this block, as in kernels/cuda/level.cu.
+# Entries of a level that one block processes about as fast as kernels are launched, and the threads
+# of this block, as in kernels/cuda/level.cu.
 _SMALL, _SMALL_BLOCK = 4096, 512
 
 
 class CudaVectorOps(CudaKernels):
-    """Allocates, launches, returns; nothing waits but for what an op returns in host memory."""
+    """Allocates, launches, returns; waits only if an op returns values in host memory."""
 
     def step(
         self,
@@ -190,7 +190,7 @@ class CudaVectorOps(CudaKernels):
     def largest(self, level: Level, x: NDArray[Any]) -> float:
         assert isinstance(level, CudaLevel)
         bits = level.zeros(self.xp, 1, np.uint32)
-        blocks = blocks_of_sums(_extent(x)[0])  # few, as all write to one place
+        blocks = blocks_of_sums(_extent(x)[0])  # few, since all write to one address
         self._over("largest_f32", x, x, *_extent(x), bits, blocks=blocks)
         (most,) = self.host(bits).view(np.float32)
         return float(most)

@@ -1,4 +1,4 @@
-"""What ``refine`` will launch without options: compiled side by side before it is needed.
+"""The kernels that ``refine`` launches without options, compiled before they are needed.
 
 Kernels of one file and the same types are compiled together, so one stands for all of them.
 tests/backends/test_cuda_backend.py compares this with what is launched.

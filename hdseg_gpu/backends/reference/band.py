@@ -1,4 +1,4 @@
-"""Bands, and who touches whom."""
+"""Bands, and the neighbours of their pixels."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def places_of(band: Band, places: Places) -> NDArray[np.int64]:
 
 
 def neighbours(band: Band) -> NDArray[np.int64]:
-    """Return the (n, 4) positions of the neighbours in the band, -1 where they are not."""
+    """Return the (n, 4) positions of the neighbours in the band, -1 where there is none."""
     pixels = band.pixels()
     number = np.full(band.shape[0] * band.shape[1], -1)
     number[pixels] = np.arange(pixels.size)

@@ -1,4 +1,4 @@
-"""The part of the reference that divides a picture into cells."""
+"""Cells by their definitions."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ class ReferenceCellOps(HostOps):
         sums = np.zeros((-(-height // cell), -(-width // cell), terms.shape[2]), np.float32)
         for dy in range(min(cell, height)):
             for dx in range(min(cell, width)):
-                # One pixel of each cell that has it.
+                # One pixel for each class of each cell.
                 part = terms[dy::cell, dx::cell]
                 sums[: part.shape[0], : part.shape[1]] += part
         return sums
@@ -47,7 +47,7 @@ class ReferenceCellOps(HostOps):
         nearest, nearest_other = np.full(cells.shape, np.inf), cells.copy()
         for k in np.unique(cells):
             to_k = distance_transform_edt(cells != k)
-            # Squares are integers: rounding makes equal what is equally near.
+            # Squares are integers, so rounding finds equal distances.
             squared = np.rint(to_k**2)
             nearer = (cells != k) & (squared < nearest) & (squared <= reach**2)
             nearest[nearer], nearest_other[nearer] = squared[nearer], k
@@ -72,6 +72,6 @@ class ReferenceCellOps(HostOps):
 def standardised(
     values: NDArray[Any], center: NDArray[np.float64], scale: float
 ) -> NDArray[np.float32]:
-    """Return (values - center) scale, but nothing farther out than 30."""
+    """Return (values - center) scale, clipped to +-30."""
     x = (values.astype(np.float64) - center) * scale
     return np.clip(x, -_FARTHEST, _FARTHEST).astype(np.float32)

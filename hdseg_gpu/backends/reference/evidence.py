@@ -1,4 +1,4 @@
-"""The part of the reference that weighs colours, distances and the network."""
+"""Evidence by its definition."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from hdseg_gpu.ops import (
 
 _CONSIDERED = 8
 _LEAST_KEPT = 1e-3
-_LEAST_PROBABILITY = 0.01  # a network is never surer than this
+_LEAST_PROBABILITY = 0.01  # bound on the network's certainty
 
 
 class ReferenceEvidenceOps(HostOps):
@@ -234,7 +234,7 @@ def _log_likelihood(
     colour: NDArray[np.float64],
     windows: tuple[int, ...],
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return where all windows around a pixel have a model of the class, and what they say."""
+    """Return where all windows around a pixel have a model of the class, and its log-likelihood."""
     start, label = models.nearby
     entry = np.full(windows[0] * windows[1], -1)  # of the class in each window
     of_class = np.flatnonzero(label == k)
@@ -251,7 +251,7 @@ def _log_likelihood(
 
 
 def _looked(cells: int, cell: int, group: int, windows: int) -> list[range]:
-    """Return the windows that pixels around each row or column of cells look at."""
+    """Return the windows that pixels around each row or column of cells interpolate."""
     half = (cell + 1) // 2
     ends = np.arange(cells)[:, np.newaxis] * cell + (-half, cell - 1 + half)
     first, second, share = _between(np.maximum(ends[:, 0], 0), cell * group, windows)

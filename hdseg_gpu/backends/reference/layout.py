@@ -1,4 +1,4 @@
-"""Matrices, as the reference keeps them."""
+"""Layout of the reference's matrices."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ class Matrix(Edges, Level):
         return sparse.csr_array(sparse.diags_array(self.row_sum + self.off.sum(axis=1)) - self.off)
 
     def product(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return A x of each column; A's diagonal would round a row sum of 1e-10 away."""
+        """Return A x of each column; A's diagonal would lose a row sum of 1e-10 by rounding."""
         i, j = self.off.nonzero()
         flows = self.off.data * (x[:, i] - x[:, j])
         return np.array(

@@ -49,7 +49,7 @@ class ReferenceLevelOps(HostOps):
         off = both.tocoo()
         a, b = off.coords
         off.data = _in_series(off.data, resistance[a] + resistance[b])
-        left_out = level.off @ (~kept).astype(np.float64)  # seen as seeds of 0
+        left_out = level.off @ (~kept).astype(np.float64)  # treated as seeds of value 0
         row_sum = _in_series(p.T @ (level.row_sum + left_out), resistance)
         return aggregate, Matrix(sparse.csr_array(off), row_sum)
 

@@ -59,7 +59,7 @@ class ReferenceMaskOps(HostOps):
 
 
 def _hit_or_miss(mask: NDArray[np.bool_], element: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Return where the element matches; outside the picture its edge pixels are repeated."""
+    """Return where the element matches; outside the image its edge pixels are repeated."""
     r = len(element) // 2
     padded = np.pad(mask, r, mode="edge")
     match = np.ones_like(mask)

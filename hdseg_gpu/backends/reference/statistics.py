@@ -17,7 +17,7 @@ class ReferenceStatisticsOps(HostOps):
 
     def standard_deviation(self, values: NDArray[Any]) -> float:
         exact = values.astype(np.float64)
-        # Relative to the first value, so that a constant picture has exactly 0.
+        # Relative to the first value, so that a constant image has exactly 0.
         return float((exact - exact.flat[0]).std())
 
     def channel_means(self, image: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ class ReferenceUpsamplingOps(HostOps):
         rows, columns = (
             (2 * axis.at + 1) * axis.coarse // (2 * axis.fine) - axis.begin for axis in _axes(place)
         )
-        # Such an index may leave another memory order behind.
+        # Indexing like this may change the memory order.
         return np.ascontiguousarray(coarse[rows][:, columns])
 
     def upsample_classes(self, coarse: Classes, place: GridMapping, interpolation: str) -> Classes:
@@ -59,8 +59,8 @@ class ReferenceUpsamplingOps(HostOps):
 class _Axis(NamedTuple):
     """One axis of a grid mapping."""
 
-    at: NDArray[np.int64]  # the window's rows or columns in the picture
-    fine: int  # of the picture
+    at: NDArray[np.int64]  # the window's rows or columns in the image
+    fine: int  # of the image
     coarse: int  # of the coarse map
     begin: int  # of the part
 
