@@ -34,6 +34,7 @@ ROOMS = {
         {"typer", "rich"},
     ),
     "accelerate": ({"compat"}, set()),
+    "__main__": ({"cli"}, set()),
     "__init__": ({"core", "io", "api", "files", "metrics", "compat", "accelerate"}, set()),
 }
 # A library has one home.

@@ -1,5 +1,6 @@
 """``hdseg seeds``."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,16 @@ from hdseg_gpu.cli.console import (
     say,
     say_json,
 )
-from hdseg_gpu.core.errors import InvalidInput
-from hdseg_gpu.io import check_output, read_labels, write_labels, write_picture
+from hdseg_gpu.core.errors import InvalidInput, RefinementWarning
+from hdseg_gpu.core.report import Stages
+from hdseg_gpu.io import (
+    check_output,
+    note_lost_place,
+    open_coarse,
+    read_labels,
+    write_labels,
+    write_picture,
+)
 from hdseg_gpu.io.formats import keyed, names
 from hdseg_gpu.pictures import seeds_figure
 
@@ -51,12 +60,17 @@ def seeds(
     if figure and output.suffix.lower() != ".png":
         raise InvalidInput(f"output {output}: --figure writes a PNG; name a .png file.")
     with notes_shown(quiet) as notes:
-        labels = read_labels(mask, key)
+        labels, stages = read_labels(mask, key), Stages()
+        with open_coarse(mask, key) as source:
+            where = source.georeference
+            note_lost_place(output, source, stages)
+        for note in stages.notes:
+            warnings.warn(note, RefinementWarning, stacklevel=1)
         found = api.seeds(labels, elements=elements, passes=passes, scale=scale, backend=backend)
         if figure:
             write_picture(output, seeds_figure(found), overwrite)
         else:
-            write_labels(output, found, overwrite=overwrite)
+            write_labels(output, found, where, overwrite=overwrite)
     unknown = int(np.count_nonzero(found == 0))
     if as_json:
         say_json(

@@ -22,7 +22,7 @@ from hdseg_gpu.io.open import check_key, open_within
 from hdseg_gpu.io.parts import part_bytes, parts_of
 from hdseg_gpu.io.paths import format_to_read
 from hdseg_gpu.io.sliced import Sliced, is_of_zarr, sliced, stored_together
-from hdseg_gpu.io.source import ImageSource
+from hdseg_gpu.io.source import Georeference, ImageSource
 
 _TURNED = 4  # bytes per value to move the classes from the last axis to the first
 
@@ -70,6 +70,11 @@ class CoarseSource(ABC):
     @abstractmethod
     def _part(self, window: Window) -> NDArray[Any]:
         """Return the values in a window, in the order of the axes."""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Return its georeference, if the file has one."""
+        return None
 
     @property
     def kept(self) -> int:
@@ -157,6 +162,10 @@ class _OfPicture(CoarseSource):
 
     def _part(self, window: Window) -> NDArray[Any]:
         return self._turned(self._source.read(window))
+
+    @property
+    def georeference(self) -> Georeference | None:
+        return self._source.georeference
 
     @property
     def kept(self) -> int:

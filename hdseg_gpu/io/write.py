@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hdseg_gpu.core.report import Stages
 from hdseg_gpu.core.windows import Shape, Window
+from hdseg_gpu.io.coarse_source import CoarseSource
 from hdseg_gpu.io.create import check_labels, create_labels
 from hdseg_gpu.io.formats import format_of, instead
 from hdseg_gpu.io.paths import completed, followed
@@ -38,7 +39,7 @@ class ArrayLabels:
         return self._labels[window.slices]
 
 
-def note_lost_place(path: Path, image: ImageSource, stages: Stages) -> None:
+def note_lost_place(path: Path, image: ImageSource | CoarseSource, stages: Stages) -> None:
     """Add a note if the image is georeferenced but the output format cannot store that."""
     chosen, where = format_of(path), image.georeference
     if where is not None and where.transform is not None and chosen and not chosen.places:

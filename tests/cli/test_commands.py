@@ -169,6 +169,20 @@ def test_seeds_in_all_formats(name, hdseg):
     np.testing.assert_array_equal(read_labels(Path(name)), seeds(LABELS, passes=3))
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_seeds_keep_the_place_of_the_mask(hdseg):
+    rasterio = pytest.importorskip("rasterio")
+    place = {"transform": rasterio.Affine(2, 0, 500000, 0, -2, 5400000), "crs": "EPSG:32632"}
+    height, width = LABELS.shape
+    with rasterio.open("m.tif", "w", driver="GTiff", height=height, width=width, count=1,
+                       dtype="uint8", **place) as file:  # fmt: skip
+        file.write(LABELS.astype(np.uint8), 1)
+    assert hdseg("seeds m.tif -o s.tif --passes 2 -q") == (0, "", "")
+    with rasterio.open("s.tif") as file:
+        assert (file.transform, file.crs.to_epsg()) == (place["transform"], 32632)
+    assert "cannot hold" in hdseg("seeds m.tif -o s.png --passes 2")[2]
+
+
 def test_npz_with_key(hdseg):
     np.savez("two.npz", probabilities=PLANES, labels=COARSE)
     assert_error(

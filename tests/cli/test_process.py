@@ -1,6 +1,7 @@
 """The installed command, in its own process."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,17 +21,29 @@ from hdseg_gpu import (
 )
 from hdseg_gpu.io import read_labels
 
-HDSEG = Path(sys.executable).with_name("hdseg")
+SCRIPT = Path(sys.executable).with_name("hdseg")
+WAYS = {"script": [SCRIPT], "module": [sys.executable, "-P", "-m", "hdseg_gpu"]}
+HDSEG = WAYS["script" if SCRIPT.exists() else "module"]
 
 
 def run_hdseg(*line, **environment):
     environment = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"} | environment
-    done = subprocess.run([HDSEG, *line], capture_output=True, check=False, env=environment)
+    done = subprocess.run([*HDSEG, *line], capture_output=True, check=False, env=environment)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-@pytest.mark.skipif(not HDSEG.exists(), reason="the console script is not beside the interpreter")
-class TestConsoleScript:
+def test_the_script_and_the_module_are_the_same_command():
+    if not SCRIPT.exists():
+        pytest.skip("the console script is not beside the interpreter")
+    found = {
+        name: subprocess.run([*way, "--help"], capture_output=True, check=True).stdout
+        for name, way in WAYS.items()
+    }
+    assert b"refine" in found["script"]
+    assert found["module"] == found["script"]
+
+
+class TestProcess:
     def test_refine_in_a_pipe_has_no_escape_codes(self):
         code, out, err = run_hdseg(
             "refine", "image.png", "coarse.png", "-o", "out.png", TERM="xterm-256color"
@@ -61,7 +74,8 @@ class TestConsoleScript:
 
     @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
     def test_closed_streams(self, closed):
-        command = f'"{HDSEG}" refine image.png coarse.png -o out.png {closed}'
+        words = shlex.join(map(str, HDSEG))
+        command = f"{words} refine image.png coarse.png -o out.png {closed}"
         done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
         assert done.returncode == 0
         np.testing.assert_array_equal(read_labels(Path("out.png")), refine(RGB, COARSE))
