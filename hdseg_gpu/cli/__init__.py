@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # tifffile also logs what it raises; one line is enough.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="hdseg")
     except SystemExit as done:  # raised by typer on success and on usage errors (2)
         if done.code == _INTERRUPTED:
             print("error: interrupted; nothing was written", file=sys.stderr)
