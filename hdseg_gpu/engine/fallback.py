@@ -75,10 +75,10 @@ def network_of(
 def within_memory(
     ops: Ops, job: MemoryRun, budget: int | None, stages: Stages, *, final: bool
 ) -> tuple[Ops, Outcome]:
-    """Run a job; return the backend that ran it, and the outcome.
+    """Refine in memory; return the backend that did, and the outcome.
 
     If the device runs out of memory, the image is passed in smaller and smaller strips. If that
-    fails too and the backend is not final, the job runs on the backend `cpu`.
+    fails too and the backend is not final, the backend `cpu` does it.
     """
     notes = len(stages.notes)
     for smaller in range(_HALVINGS + 1):

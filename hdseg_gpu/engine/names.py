@@ -1,7 +1,7 @@
 """The folders of a run in its workspace: one for the records of each phase, one for each plane.
 
 A new phase or plane is one entry here. What its records may hold is in ``records``, the layout of a
-plane in ``disk_store``; a test compares the tables.
+plane in ``planes``; a test compares the tables.
 """
 
 import re
