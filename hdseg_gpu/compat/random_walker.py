@@ -23,7 +23,7 @@ from hdseg_gpu.ops import Ops
 _MODES = ("cg_mg", "cg", "bf", "cg_j", None)
 _SPATIAL = (2, 3)
 # Bounds on the error of each potential: what float32 allows, and what `tol` by default leads to.
-_FINEST, _COARSEST = 2e-6, 1e-4
+_FINEST, _COARSEST = 2e-6, 1e-3
 
 
 def random_walker(
@@ -52,7 +52,7 @@ def random_walker(
     mode : {"cg", "cg_j", "cg_mg", "bf", None}
         "bf" solves by LU factors, all others by multigrid.
     tol : float
-        Each potential is within 0.1 tol of the exact one, at least 2e-6 and at most 1e-4.
+        Bound on the error of each potential, from 2e-6 to 1e-3.
     copy : bool
         False writes -1 at unreachable pixels into `labels`, as there.
     return_full_prob : bool
@@ -122,7 +122,7 @@ def random_walker(
         scales, pixels = _features(ops, image, beta, steps, channel_axis is not None)
         walk = Walk(
             ops, pixels, numbered.seeds, numbered.largest, scales,
-            min(max(0.1 * tol, _FINEST), _COARSEST), mode == "bf",
+            min(max(tol, _FINEST), _COARSEST), mode == "bf",
         )  # fmt: skip
         seeded = numbered.seeds != 0
         probabilities = _of_seeds(walk) if return_full_prob else None

@@ -240,6 +240,20 @@ def test_only_edges_of_unlabelled_pixels_are_there(rng):
     assert (len(graph.pixel), (graph.link >= 0).sum(), len(graph.contacts.entry)) == (2, 1, 5)
 
 
+@pytest.mark.parametrize("shape", [(60, 70), (14, 15, 16)])
+@pytest.mark.parametrize("share", [0.02, 0.6])
+def test_the_default_tolerance_is_closer_to_the_exact_solution_than_theirs(shape, share, rng):
+    image = rng.random(shape)
+    labels = np.where(rng.random(shape) < share, rng.integers(1, 4, shape), 0)
+    exact = theirs(image, labels, mode="bf", return_full_prob=True)
+    errors = [
+        np.abs(walk(image, labels, mode="cg_j", return_full_prob=True) - exact).max()
+        for walk in (ours, theirs)
+    ]
+    assert errors[0] < 1e-3
+    assert errors[0] < errors[1]
+
+
 # ---- labels --------------------------------------------------------------------------------------
 
 
