@@ -1,5 +1,6 @@
 """random_walker against scikit-image's, dense solutions, and symmetries."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -252,6 +253,22 @@ def test_the_default_tolerance_is_closer_to_the_exact_solution_than_theirs(shape
     ]
     assert errors[0] < 1e-3
     assert errors[0] < errors[1]
+
+
+@pytest.mark.parametrize("shape", [(20, 31), (6, 7, 8)])
+@pytest.mark.parametrize("mode", ["cg_j", "bf"])
+def test_the_whole_function_on_the_kernels_for_cuda(shape, mode, rng, monkeypatch):
+    ops = CudaOps(ExecutorDevice())
+    module = sys.modules["hdseg_gpu.compat.random_walker"]
+    monkeypatch.setattr(module.backends, "select", lambda *_: ops)
+    image = rng.random(shape)
+    labels = np.where(rng.random(shape) < 0.1, rng.integers(-1, 4, shape), 0)
+    expected = theirs(image, labels, mode="bf", return_full_prob=True)
+    found = ours(image, labels, mode=mode, tol=1e-8, return_full_prob=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(
+        ours(image, labels, mode=mode, tol=1e-8), theirs(image, labels, mode="bf")
+    )
 
 
 # ---- labels --------------------------------------------------------------------------------------
