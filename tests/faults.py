@@ -55,6 +55,9 @@ fault("a block looks 2 pixels far instead of 32", "pipeline/block.py",
       "return 2 if halo <= _LARGEST_HALO else None", HALOS)
 fault("a block does not look far enough for the filter", "pipeline/block.py",
       "core.padded(halo + params.majority // 2, shape)", "core.padded(halo, shape)", TRUTHS)
+fault("blocks look a pixel less far than their halo", "pipeline/block.py",
+      "core.padded(halo + params.majority // 2, shape)",
+      "core.padded(halo + params.majority // 2 - 1, shape)", HALOS)
 fault("the tally counts halos", "pipeline/block.py",
       "if scope.core == scope.outer:", "if True:", TRUTHS)
 fault("labels of blocks are put one pixel off", "pipeline/block.py",

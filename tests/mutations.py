@@ -3,7 +3,8 @@
 ``nox -s mutation``, or ``python -P tests/mutations.py [words of a fault ...]`` in an environment
 with the tests' packages. Each fault is planted alone in a copy of the package, and its tests are
 run there. Fails if the text of a fault is not found (stale), or if more than a tenth of the faults
-survive. ``--sample N --seed S`` plants faults drawn at random (``sampled_faults.py``) instead.
+survive. ``--sample N --seed S`` plants faults drawn at random (``sampled_faults.py``) instead; then
+the share that is noticed comes with Wilson's interval for that of all such faults.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from math import sqrt
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -65,9 +67,22 @@ def main(arguments: list[str]) -> int:
                 found.append(verdicts.get(status, "BROKEN"))
                 print(f"{found[-1]:9} {each.name}", flush=True)
     noticed = found.count("noticed")
-    print(f"{noticed} of {len(found)} faults are noticed ({noticed / max(len(found), 1):.0%}); "
-          f"{len(stale)} are stale.")  # fmt: skip
+    low, high = wilson(noticed, len(found))
+    of_all = "" if given.sample is None else f", 95 % interval {low:.0%} to {high:.0%}"
+    print(f"{noticed} of {len(found)} faults are noticed "
+          f"({noticed / max(len(found), 1):.0%}{of_all}); {len(stale)} are stale.")  # fmt: skip
     return int(bool(stale) or "BROKEN" in found or noticed < SHARE * len(found))
+
+
+def wilson(noticed: int, count: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share, from a sample of it."""
+    if not count:
+        return 0.0, 1.0
+    z, share = 1.96, noticed / count
+    center = share + z**2 / (2 * count)
+    half = z * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    whole = 1 + z**2 / count
+    return max(0.0, (center - half) / whole), min(1.0, (center + half) / whole)
 
 
 def source(each: Fault) -> str:

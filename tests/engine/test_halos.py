@@ -36,18 +36,25 @@ def test_nobody_can_tell_how_far_without_evidence():
     assert halo_of_blocks(0.0) is halo_of_blocks(0.01) is None
 
 
-def test_blocks_with_less_around_them_are_seen(monkeypatch):
-    """Where all edges have the weight 1: 32 pixels suffice, and 8 are too few."""
-    case = two_roads.half_doubted(3, 1, 90, 2, tol=1e-6, beta=0.0)
+def test_what_a_block_misses_falls_off_with_each_pixel_of_its_halo(monkeypatch):
+    """Where all edges have the weight 1, as r^-halo with r + 1 / r = 2 + gamma, as along a line.
+
+    So each pixel less is seen, and the bound from which the halo follows holds.
+    """
+    case = two_roads.half_doubted(3, 1, 90, 2, solver="direct", beta=0.0)
 
     def potentials():
         return refine(case.image, case.coarse, return_probabilities=True, **case.options)[1]
 
-    one_block = potentials()
+    one_block, whole = potentials(), halo_of_blocks(1.0)
     small_world(monkeypatch, enough=1 << 18)
-    assert np.abs(potentials() - one_block).max() < 2e-6
-    shrink(monkeypatch, "blocks", halo_of_blocks(1.0) - 8)
-    assert np.abs(potentials() - one_block).max() > 2e-6
+    assert np.abs(potentials() - one_block).max() < 1e-9
+    for halo in range(3, 11):
+        with monkeypatch.context() as patched:
+            shrink(patched, "blocks", whole - halo)
+            missed = np.abs(potentials() - one_block).max()
+        assert 0.02 < missed * ((3 + 5**0.5) / 2) ** halo < 0.05
+        assert missed < 4 * 2.0**-halo
 
 
 @pytest.mark.parametrize("road", two_roads.ROADS)
