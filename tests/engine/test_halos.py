@@ -11,6 +11,8 @@ from hdseg_gpu import refine, refine_file
 pytestmark = pytest.mark.filterwarnings("ignore::hdseg_gpu.RefinementWarning")
 
 EASTERN = np.array([[[0, 0, 0], [0, 1, -1], [0, 0, 0]]], np.int8)  # goes if its right differs
+SECOND_EASTERN = np.zeros((1, 5, 5), np.int8)  # goes if what is two pixels to its right differs
+SECOND_EASTERN[0, 2, 2:] = 1, 0, -1
 
 # ---- blocks: how far a walker comes ----------------------------------------------------------
 
@@ -96,12 +98,18 @@ def unknown_of(tmp_path, coarse, **options):
     return report.unknown_pixels
 
 
-def test_a_column_that_thinning_comes_to_in_its_last_pass(tmp_path, monkeypatch):
-    """A boundary 20 columns into the next tile: its last pass takes the last column of this."""
+@pytest.mark.parametrize(
+    ("elements", "passes"), [(EASTERN, 20), (EASTERN.repeat(4, axis=0), 5), (SECOND_EASTERN, 10)]
+)
+def test_a_column_that_thinning_comes_to_in_its_last_pass(elements, passes, tmp_path, monkeypatch):
+    """A boundary 20 columns into the next tile: its last pass takes the last column of this.
+
+    So far do sets come whose elements all look the same way; others may not come as far.
+    """
     small_world(monkeypatch)
     coarse = np.zeros((100, 256), np.uint8)
     coarse[:, 127 + 20 :] = 1
-    options = {"elements": EASTERN, "passes": 20, "prune": False}
+    options = {"elements": elements, "passes": passes, "prune": False}
     assert unknown_of(tmp_path, coarse, **options) == 100 * 20
     shrink(monkeypatch, "seeds", 1)
     assert unknown_of(tmp_path, coarse, **options) == 100 * 19
