@@ -15,7 +15,8 @@ ROOMS = ("engine", "pipeline")
 TESTS = (
     *("engine/calls", "engine/truths", "engine/two_roads", "engine/options", "engine/halos"),
     *("engine/resume", "engine/fallback", "engine/output", "engine/parts", "engine/steps"),
-    *("engine/lazy", "pipeline/ignore_index", "pipeline/samples", "files/refine_file"),
+    *("engine/lazy", "pipeline/ignore_index", "pipeline/samples", "pipeline/many_classes"),
+    *("files/refine_file", "io/coarse_source"),
     *("files/forged", "files/workspace", "files/refusals", "files/identity", "engine/memory"),
 )
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {

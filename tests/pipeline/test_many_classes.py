@@ -211,6 +211,17 @@ def test_where_walkers_come_far_no_column_is_shared():
     assert 4 * 2.0 ** -(2 * sharing.tile) == sharing.error
 
 
+def test_how_many_columns_classes_everywhere_share():
+    """Four classes in each tile: a column has one of them in each square of 5 x 5 tiles."""
+    sharing, grid = Sharing.of(1.0, TOLERANCE), (20, 20)
+    labels = np.arange(4 * 20 * 20)
+    assert shared_columns(labels // 4, labels + 1, grid).shape[1] == 4 * 5 * 5
+    shape = grid[0] * sharing.tile, grid[1] * sharing.tile
+    assert sharing.estimate(labels.size, shape) == 4 * 5 * 5
+    assert sharing.estimate(labels.size, (sharing.tile, sharing.tile)) == labels.size
+    assert [sharing.estimate(few, shape) for few in (5, 40)] == [5, 32]
+
+
 def test_shared_columns_give_the_potentials_of_a_column_each(monkeypatch):
     """A constant picture, where walkers come as far as they can."""
     shape = (130, 170)
