@@ -55,11 +55,10 @@ class EvidenceOps(ABC):
         cells with own == k, by its area. Starting from the whole picture's colours, which are
         standardised (mean 0, covariance I), the estimate becomes
         (smooth(m) + prior estimate) / (smooth(m)_0 + prior) for the radii from the last to the
-        first: where the window has little of the class, wider ones speak. For the last radius the
-        prior is `start`: what the widest windows know of a class, however little, should be worth
-        more than the whole picture. smooth is three times the mean of 2 radius + 1
-        windows along rows and then along columns, 0 where there are no cells. The covariance gets
-        ridge I.
+        first: where a window has few pixels of the class, wider ones dominate. For the last radius
+        the prior is `start`, small enough that even a few pixels in the widest windows outweigh the
+        whole image. smooth applies, three times, the mean of 2 radius + 1 windows along rows and
+        then along columns, 0 where there are no cells. ridge I is added to the covariance.
 
         A model depends neither on the other entries nor on cells farther away than 3 radius windows
         for the largest radius. Means are summed in float64 in ascending order and rounded to
@@ -82,12 +81,13 @@ class EvidenceOps(ABC):
         of `cell`. The window of network.place is the image. x is (image - center) scale, as in
         ``cell_moments``.
 
-        score_k = weight log N_k(x) + 1/2 sum over maps of what the distance counts + network.
+        score_k = weight log N_k(x) + 1/2 sum over maps of the weighted distance (``NearestMap``)
+        + the weighted probability (``CoarseProbabilities``).
         Models and distances are interpolated between the centres of windows and cells; distances
         are in units of `unit` pixels. Considered are the first 8 of the own and nearest other
-        classes of the cells around the pixel. A class that is neither lies one cell beyond the
-        boundary. A class without a model in one of the windows has the score -1e9; probabilities
-        below 1e-3 are left out.
+        classes of the cells around the pixel. A class that is neither in a cell is taken to lie one
+        cell beyond the boundary. A class without a model in one of the windows has the score -1e9;
+        probabilities below 1e-3 are left out.
         """
 
     @abstractmethod

@@ -73,9 +73,9 @@ def by_run(band: Band, xp: Any = np) -> Places:
 
 
 class Nearby(NamedTuple):
-    """The classes that pixels may have whose colours are looked up in a window, ascending.
+    """The classes that have a colour model in each colour window.
 
-    Those of window w, windows row by row, are label[start[w] : start[w + 1]].
+    Those of window w are label[start[w] : start[w + 1]], ascending; windows are counted row by row.
     """
 
     start: NDArray[np.int64]  # (windows + 1,)
@@ -88,8 +88,8 @@ class Estimation(NamedTuple):
     group: int
     area: float  # pixels of a window
     radii: tuple[int, ...]  # of the filters, in windows: narrow first
-    prior: float  # what the next wider windows count, as a share of a window
-    start: float  # the same for the widest windows: of the whole picture's colours
+    prior: float  # weight of the next wider windows, as a fraction of a window
+    start: float  # weight of the whole image's colours in the widest windows, likewise
     ridge: float  # added to the variances
 
 
@@ -105,9 +105,9 @@ class ColourModels(NamedTuple):
 
 
 class NearestMap(NamedTuple):
-    """A class map of cells with what ``nearest_others`` finds, and how much it counts.
+    """A class map of cells with the result of ``nearest_others``, and the weights of its distances.
 
-    A distance d, in units of the scale and negative outside the class, counts
+    The weighted value of a distance d, in units of the scale and negative outside the class, is
     sign(d) (log log1p(abs d) + linear abs d).
     """
 
@@ -119,9 +119,9 @@ class NearestMap(NamedTuple):
 
 
 class CoarseProbabilities(NamedTuple):
-    """The network's probabilities p, (K, h, w) of a part: they count log log(p) + linear p."""
+    """The network's probabilities p and their weights: scores get log log(p) + linear p."""
 
-    planes: NDArray[np.float32]
+    planes: NDArray[np.float32]  # (K, h, w) of a part of the coarse map
     place: GridMapping
     interpolation: str
     log: float
@@ -129,12 +129,12 @@ class CoarseProbabilities(NamedTuple):
 
 
 class EvidenceTerms(NamedTuple):
-    """What speaks for a class at a pixel; see ``class_evidence``."""
+    """The terms of a class's score at a pixel; see ``class_evidence``."""
 
-    center: NDArray[np.float64]  # (C,), with `scale` what the colours are seen by
-    scale: float
+    center: NDArray[np.float64]  # (C,)
+    scale: float  # colours are normalised: x = (image - center) * scale
     models: ColourModels
-    weight: float  # of the colours
+    weight: float  # of the log-likelihood of colours
     maps: tuple[NearestMap, ...]  # one or two
     cell: int  # pixels of a cell of the maps
     unit: float  # pixels that count as a distance of 1
@@ -144,7 +144,7 @@ class EvidenceTerms(NamedTuple):
 class Evidence(NamedTuple):
     """For each pixel of a band its likeliest classes + 1, likeliest first, and their probabilities.
 
-    They sum to 1; what has the probability 0 has the label 0.
+    Probabilities of a pixel sum to 1; entries with probability 0 have the label 0.
     """
 
     label: Classes  # (n, m)
@@ -173,7 +173,7 @@ class Work(NamedTuple):
 
 
 class SmallCycle(NamedTuple):
-    """Sets x to about A^-1 r, in a level's ``Work``, by all levels from it on."""
+    """One V-cycle from a level downwards: sets x, in the level's ``Work``, to about A^-1 r."""
 
-    first: int  # the level, among those below the finest
-    run: Callable[[int], None]  # with so many columns
+    first: int  # index of the level, among those below the finest
+    run: Callable[[int], None]  # takes the number of columns

@@ -15,7 +15,7 @@ class VectorOps(ABC):
 
     @abstractmethod
     def zeros(self, size: int, columns: int, dtype: Any = np.float32) -> NDArray[Any]:
-        """Return columns of so many entries, all 0."""
+        """Return `columns` columns with `size` entries each, all 0."""
 
     @abstractmethod
     def body(self, columns: NDArray[Any]) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from hdseg_gpu.pipeline.rounds import Lengths
 _LEVELS = 2  # colour windows, and _WIDER times as wide ones; then the whole image
 _WIDER = 3.0
 _PRIOR = 0.005  # weight of the wider windows, as a fraction of a colour window's pixels
-_START = 1e-4  # of it: weight of the whole image's colours beside the widest windows
+_START = 1e-4  # times _PRIOR: weight of the whole image's colours in the widest windows
 _RIDGE = 0.008  # added to the variances, as a fraction of the image's
 _BOXES = sqrt(2.0)  # standard deviation of three successive box filters of width 3
 
@@ -46,8 +46,8 @@ def begin_nearby(
 ) -> Steps[Nearby]:
     """Start finding which classes need a model in which colour window, from classes near cells.
 
-    A colour window has the models that pixels around it may need. So a pixel gets the same models
-    whatever part of the image is loaded, and a class costs nothing where it is not near.
+    A colour window has the models that pixels around it may need. So the models of a pixel do not
+    depend on which part of the image is loaded, and a class costs nothing where it is not near.
     """
     group, _ = windows_of(spread, colours.cell)
     return ops.begin_nearby_classes(near, count, colours.cell, group)
@@ -92,5 +92,8 @@ def windows_of(spread: float, cell: int) -> tuple[int, tuple[int, ...]]:
 
 
 def _radius(spread: float) -> int:
-    """Return the radius of box filters, three of which have this deviation: 4 s^2 = w^2 - 1."""
+    """Return the radius of box filters of which three in a row have this standard deviation.
+
+    spread: s, with 4 s^2 = w^2 - 1 for width w = 2 radius + 1.
+    """
     return max(1, round((sqrt(4 * spread**2 + 1) - 1) / 2))

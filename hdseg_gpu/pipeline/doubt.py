@@ -1,8 +1,8 @@
 """Doubt: how unreliable the coarse map is near its boundaries, from 0 (trusted) to 1.
 
-It takes two signs together. First, boundaries without detail: a network that decides at a lower
-resolution than its output has draws smooth ones, a map reduced from a sharp mask has detail of
-single pixels. Second, colours next to a boundary that contradict it.
+It is computed from two measurements. The first is the detail of the boundaries: those of a network
+that decides at a lower resolution than its output are smooth, those of a downsampled sharp mask
+have detail of single pixels. The second is how often colours near a boundary contradict it.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,24 +24,24 @@ from hdseg_gpu.pipeline.rounds import Lengths
 _CONTRADICTION = (0.54, 0.64)
 _DETAIL = 0.1
 _PER_DETAIL = 0.25
-MOST_DETAIL = 0.2  # more than that leaves no doubt, whatever the colours say
+MOST_DETAIL = 0.2  # above it, doubt is 0 whatever the contradiction
 OVERLAP = 8  # rows: twice as far as the blur reaches, see Ops.boundary_detail
 _NEAR = (1.0, 2.0)  # distances at which contradiction is measured, in units of the scale
-# Where there is more unknown than this it is measured on some patches, which are chosen alike
-# whatever part of the picture is at hand.
-PATCH = 256  # pixels
+# With more than SAMPLE unknown pixels, contradiction is measured on some patches. Their choice does
+# not depend on the tiling.
+PATCH = 256  # side in pixels
 SAMPLE = 1 << 18
 
 
 def detail_of(ops: Ops, strips: Iterable[Classes]) -> float:
-    """Return how many pixels of a coarse map (h, w) a blur would flip, for each of its edges.
+    """Return the number of pixels of a coarse map (h, w) that a blur flips, divided by its edges.
 
     strips: all its rows; each strip begins with the last OVERLAP rows of the one before.
     """
     flips = edges = 0
     for i, strip in enumerate(strips):
-        # What strips share is in both of them. At a strip's end the blur misses some rows: it
-        # misses the same ones in what is shared, so the difference is right.
+        # Shared rows are counted twice, so their counts are subtracted. Where a strip ends the blur
+        # lacks rows, but it lacks the same ones in the shared rows, so the difference is exact.
         more = ops.boundary_detail(strip)
         shared = ops.boundary_detail(strip[:OVERLAP]) if i else (0, 0)
         flips, edges = flips + more[0] - shared[0], edges + more[1] - shared[1]
@@ -186,7 +186,10 @@ def contradiction_of(counts: NDArray[np.int64]) -> float:
 
 
 def drawn_grid(coarse: CoarseSummary, shape: Shape, scale: float) -> Shape:
-    """Return the grid that the network's scale speaks of: an enlarged map's own is smaller."""
+    """Return the shape of the grid on which the network decided.
+
+    It is smaller than the coarse map if the map was enlarged.
+    """
     if scale <= coarse.scale_to(shape) * (1 + 1e-9):
         return coarse.shape
     return (
@@ -196,9 +199,9 @@ def drawn_grid(coarse: CoarseSummary, shape: Shape, scale: float) -> Shape:
 
 
 def labels_at_scale(ops: Ops, read: Callable[[Window], Coarse], place: GridMapping) -> Classes:
-    """Return the network's classes in a window of such a grid, where `place` has it.
+    """Return the network's classes in a window of the grid of ``drawn_grid``, given by `place`.
 
-    read: returns the part of the coarse map in a window of its own.
+    read: returns the part of the coarse map in a window of that map.
     """
     around = placed(place.part, place.grid, place.grid)
     coarse, part = read(around.part), around.part

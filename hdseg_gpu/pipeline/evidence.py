@@ -1,8 +1,8 @@
 """Class evidence for unknown pixels, which enters the random walker with weight gamma.
 
-A class scores at a pixel by the likelihood of its colour in the local colour model of that class,
-by the distances to the classes as drawn by the network and by the previous round, and by the
-network's probabilities.
+The score of a class at a pixel is the sum of three terms: the log-likelihood of the pixel's colour
+under the local colour model of the class, the weighted distances to the class in the coarse map and
+in the labels of the previous round, and the network's probabilities, if there are any.
 """
 
 from dataclasses import dataclass, replace
@@ -28,10 +28,10 @@ from hdseg_gpu.ops import (
 from hdseg_gpu.pipeline.colours import Colours, begin_nearby, colour_models
 from hdseg_gpu.pipeline.rounds import Lengths, Round
 
-# Weights without doubt: of a distance of one unit, and of a probability, in pixels.
+# Weights without doubt: of a distance of one unit, and of a probability (divided by the unit).
 _TRUST_DISTANCE = 10.0
 _TRUST_PROBABILITY = 100.0
-# Weights at full doubt: of the network's probabilities, and of distances beside them.
+# Weights at full doubt: of the network's probabilities, and of distances used along with them.
 _DOUBTED_PROBABILITY = 0.3
 _DOUBTED_DISTANCE = 0.6
 KEPT = 4  # classes kept for each pixel
@@ -75,10 +75,10 @@ class EvidenceContext:
     coarse: Coarse  # its part `place.part`
     place: GridMapping  # its window is the one that all arrays here cover
     image: NDArray[Any]  # (h, w, C) of that window
-    colours: Colours  # of that window, which begins at a cell and at a colour window
-    drawn: Cells  # of the coarse map
+    colours: Colours  # of that window, whose corner is the corner of a cell and a colour window
+    drawn: Cells  # from the coarse map
     ignored: NDArray[np.bool_] | None  # cells to ignore, (gh, gw)
-    redrawn: Cells | None = None  # of the last round; None before the first
+    redrawn: Cells | None = None  # from the labels of the last round; None before the first
 
     def image_in(self, window: Window) -> NDArray[Any]:
         """Return the image in a window, (h, w, C)."""
@@ -137,7 +137,7 @@ class EvidenceContext:
     def _scored(self, doubt: float) -> NearestMap:
         """Return the coarse map's cells, with distances weighted for the scores.
 
-        With probabilities, which say more, distances count less.
+        Distances count less if there are probabilities, which carry more information.
         """
         if self.coarse.probabilities is None:
             return self._trusted(doubt)

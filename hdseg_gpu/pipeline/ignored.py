@@ -1,7 +1,7 @@
 """Ignored pixels, treated as if they were outside the image.
 
-Classes are first extended into them, so that thinning sees no boundary there, as it sees none at
-the image's border. Then they become walls, to which no edge leads.
+First, classes are extended into them, so that thinning finds no boundary there, just as it finds
+none at the image's border. Then they become walls, to which no edge leads.
 """
 
 from collections.abc import Callable
@@ -52,12 +52,12 @@ def continued(coarse: Coarse) -> Coarse:
 def extend_into_ignored(
     classes: Rows, ignored: Rows, room: Callable[[tuple[int, int], np.dtype[Any]], Rows]
 ) -> None:
-    """Set each ignored pixel to the nearest class by city-block distance; some pixel has a class.
+    """Set each ignored pixel to the nearest class by city-block distance; not all may be ignored.
 
-    room: makes an array in which is noted, for each strip of rows, what lies above it.
+    room: makes an array of a shape and dtype, for one row of intermediate results per strip.
 
-    The nearest pixel in each column comes first, then the nearest column in each row. Of what lies
-    above, and then of what lies below, a strip has to know the last row alone.
+    First the nearest pixel within each column is found, then the nearest column within each row.
+    Strips of rows are processed downwards, then upwards; each passes only one row to the next.
     """
     height, width = classes.shape
     step = max(1, _STRIP // width)

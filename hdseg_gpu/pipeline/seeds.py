@@ -37,9 +37,9 @@ def mark_seeds(
 ) -> Classes:
     """Return the seeds (h, w) of the classes in a window: thinned, pruned, sure and not ignored.
 
-    They equal those of the whole image at pixels farther than ``reach_of`` from the window's sides,
-    except sides on the image's border. Only the rules for objects that are cut off or would lose
-    all seeds depend on the whole window.
+    At pixels farther than ``reach_of`` from the window's sides inside the image, they equal those
+    of the whole image. Only the rules for objects that are cut off or would lose all seeds depend
+    on the whole window.
     """
     length = min(2 * passes, max(classes.shape)) if params.prune else 0
     seeds = ops.pruned_seeds(classes, coarse.count, params.elements, passes, length)

@@ -1,8 +1,8 @@
 """Shared right-hand sides, for components that thousands of classes reach.
 
 With evidence, the influence of a class decays quickly with the distance from its seeds and its
-evidence. So classes far apart can share a right-hand side: near each of them, its potential is that
-of this class. The number of columns is then the number of classes around any one place.
+evidence. So classes far apart can share a right-hand side: near each class, the solution is the
+potential of that class. As many columns are needed as classes have influence at one place.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from hdseg_gpu.core.windows import Shape
 FEW = 32
 _RINGS = 2  # tiles around its own in which a class has influence
 _LARGEST_REACH = 256
-# What sharing columns may add to a potential, as a fraction of the tolerance.
+# Error of a potential that sharing columns may cause, as a fraction of the tolerance.
 _SHARE = 0.1
 
 
@@ -26,7 +26,7 @@ class Sharing:
     """The grid of tiles by which classes share columns."""
 
     tile: int  # side in pixels
-    error: float  # bound on the sum of a pixel's potentials for all classes farther away
+    error: float  # bound on the sum of a pixel's potentials for all classes beyond _RINGS tiles
 
     @staticmethod
     def of(gamma: float, tolerance: float) -> "Sharing | None":

@@ -1,5 +1,5 @@
-// What colours, distances and the network say about the class of each pixel of a band, and what
-// becomes of it.
+// Evidence: scores and probabilities of classes at each pixel of a band, from colours, distances and
+// the network.
 #include "common/evidence_pixel.h"
 #include "cuda/positions.h"
 

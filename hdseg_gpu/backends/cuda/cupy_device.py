@@ -23,7 +23,7 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 # Threads of a block, for kernels that work with any number.
 BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 32
-# Share of the free memory that a pool may use: spilled registers, modules and CUDA's libraries
+# Fraction of the free memory that a pool may use: spilled registers, modules and CUDA's libraries
 # need the rest.
 _SHARE = 0.9
 # Seconds to wait between attempts, if other processes have taken the memory in the meantime.

@@ -11,9 +11,9 @@ from hdseg_gpu.backends.cuda.pictures import Picture
 from hdseg_gpu.backends.cuda.warmup import kernels_for
 from hdseg_gpu.core.classes import class_dtype
 
-# An image that takes less than this share of the free memory goes to the device as a whole.
+# An image that takes less than this fraction of the free memory goes to the device as a whole.
 _WHOLE = 1 / 3
-# Share of the free memory for strips of larger images; there are two at a time.
+# Fraction of the free memory for strips of larger images; there are two at a time.
 _STRIPS = 1 / 8
 # Most bytes of a strip, for a device that keeps all strips and for one that does not: longer strips
 # are not copied faster, and each needs two pinned buffers of its size.

@@ -86,5 +86,5 @@ class CudaLevel(Level):
 
 
 def blocks_of_sums(entries: int) -> int:
-    """Return the number of blocks that sum a column with so many entries."""
+    """Return the number of blocks that sum a column with `entries` entries."""
     return min(-(-entries // BLOCK), _SUMMANDS)

@@ -30,7 +30,7 @@ class Tasks:
     moments: int
 
     def batches(self, host: Callable[[Any], NDArray[Any]], most: int) -> Iterator[Some]:
-        """Yield parts with at most so many windows, but at least one task."""
+        """Yield parts with a limited number of windows, but at least one task."""
         if not self.is_known or self.windows <= most:
             yield self._some(0, -1, self.most, self.windows)
             return
