@@ -13,8 +13,50 @@ Progress = Callable[[str, float], None]
 class Report:
     """Settings, counts and times of one call of ``refine``.
 
-    Options have the values that were used. ``solver`` is the name of the solver, several joined by
-    "+" if some systems or components needed another, or "none" if there was nothing to solve.
+    Attributes
+    ----------
+    shape, coarse_shape : (int, int)
+        Rows and columns of the image and of the coarse map.
+    labels : tuple of int or bool
+        The label of each class.
+    ignore_index : int or None
+        The label of ignored pixels; None if there were none.
+    method, backend : str
+        The method and the backend used.
+    solver : str
+        The solvers used, joined by "+"; "none" if there was nothing to solve.
+    scale : float
+        Image pixels per pixel that the network decided.
+    passes : int
+        Passes of the last thinning, which gives the seeds.
+    doubt : float or None
+        How far the coarse map was distrusted near its boundaries, 0 to 1; None without evidence.
+    interpolation, edges, beta, gamma, sigma, unsure, prune, majority
+        Options of ``refine``, with the values used.
+    tolerance : float
+        The requested bound on the error of the potentials, the option `tol`.
+    unknown_pixels : int
+        Pixels without a seed, which were solved for.
+    uncertified_pixels : int or None
+        Pixels whose two largest potentials differ by less than the proven bound on their errors;
+        None if the solver only estimates its error.
+    refined_pixels : int
+        Pixels solved again by a direct solver, because the bound was too large.
+    systems : int
+        Linear systems with a matrix of their own.
+    right_hand_sides : int
+        Right-hand sides of all systems.
+    iterations : int
+        Iterations of an iterative solver, the largest number over all right-hand sides.
+    error_estimate : float
+        Error of the potentials, the largest over all systems; a bound if certified.
+    fallbacks : tuple of str
+        One sentence for each fallback of an option "auto".
+    notes : tuple of str
+        What was assumed, ignored or replaced.
+    seconds : dict
+        Run time of each stage, in order, and "total". CUDA devices work asynchronously: the total
+        is exact, but part of a stage's time may be counted in a later one.
 
     Examples
     --------
@@ -35,13 +77,13 @@ class Report:
     shape: tuple[int, int]
     coarse_shape: tuple[int, int]
     labels: tuple[int | bool, ...]
-    ignore_index: int | None  # the label of ignored pixels, if there were any
+    ignore_index: int | None
     method: str
     backend: str
     solver: str
     scale: float
-    passes: int  # of the last thinning, which gives the seeds
-    doubt: float | None  # in the coarse map near its boundaries, 0 to 1; None without evidence
+    passes: int
+    doubt: float | None
     interpolation: str
     edges: str
     beta: float
@@ -50,20 +92,16 @@ class Report:
     unsure: float
     prune: bool
     majority: int
-    tolerance: float  # requested bound on the error of the potentials
+    tolerance: float
     unknown_pixels: int
-    # Labels whose two largest potentials are closer than the proven bound on their errors; None
-    # for "amg", which only estimates its error.
     uncertified_pixels: int | None
-    refined_pixels: int  # passed by "multigrid" to the direct solver, for lack of a tight bound
-    systems: int  # linear systems with a matrix of their own
-    right_hand_sides: int  # over all systems
-    iterations: int  # of the conjugate gradients, the largest over systems and classes
-    error_estimate: float  # of the potentials, the largest over systems; a bound if certified
-    fallbacks: tuple[str, ...]  # one sentence for each fallback of "auto"
-    notes: tuple[str, ...]  # what was assumed, ignored or replaced
-    # Per stage, in order, and "total". CUDA devices work asynchronously: the total is right, but
-    # some of a stage's time is counted in a later one.
+    refined_pixels: int
+    systems: int
+    right_hand_sides: int
+    iterations: int
+    error_estimate: float
+    fallbacks: tuple[str, ...]
+    notes: tuple[str, ...]
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +111,24 @@ class Report:
 
 @dataclass(frozen=True)
 class FileReport(Report):
-    """Settings, counts and times of one call of ``refine_file``; more than ``Report`` has.
+    """Settings, counts and times of one call of ``refine_file``: a ``Report`` with more fields.
+
+    Attributes
+    ----------
+    tile : int
+        Side of a tile in pixels.
+    tiles : int
+        Number of tiles; 1 if the image was refined as a whole.
+    decided_tiles : int
+        Tiles with unknown pixels; the others did not need the image.
+    workers : int
+        Tiles processed at a time.
+    bytes_read : int
+        Bytes of the image, as stored, that this process read.
+    peak_memory : int
+        Peak resident memory of this process in bytes; 0 where unavailable.
+    skipped : dict
+        Where the image could not be read, and why.
 
     Examples
     --------
@@ -89,13 +144,13 @@ class FileReport(Report):
     (1, 1, {})
     """
 
-    tile: int  # side, pixels
+    tile: int
     tiles: int
-    decided_tiles: int  # with unknown pixels; the others did not need the image
-    workers: int  # tiles at once
-    bytes_read: int  # of the image as stored, by this process
-    peak_memory: int  # peak resident memory of this process in bytes; 0 where unavailable
-    skipped: dict[str, str]  # where the image could not be read -> why
+    decided_tiles: int
+    workers: int
+    bytes_read: int
+    peak_memory: int
+    skipped: dict[str, str]
 
 
 # Fallback sentences kept over all parts of an image.

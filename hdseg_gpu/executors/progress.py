@@ -9,14 +9,47 @@ from hdseg_gpu.core.memory import MiB, resident
 
 @dataclass(frozen=True)
 class TileProgress:
-    """The progress of a run, reported after each tile."""
+    """The progress of ``refine_file``, reported after each tile; as text it is one line.
+
+    Attributes
+    ----------
+    phase : str
+        Name of the current phase.
+    done, tiles : int
+        Finished tiles of the phase, and all its tiles; `tiles` is 0 if the image is refined as a
+        whole.
+    pixels_per_second : float
+        Speed in this phase, not counting tiles of a resumed run that were finished before.
+    seconds_left : float or None
+        Estimated time until the end of the phase; None if it is unknown.
+    memory : int
+        Resident memory of this process in bytes; 0 if it is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[:, 30:] = 200
+    >>> coarse = image[4::8, 4::8] > 100
+    >>> reports = []
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = hdseg_gpu.refine_file(
+    ...         image, coarse, f"{folder}/mask.npy", scale=8, tile=2048, progress=reports.append
+    ...     )
+    >>> reports[0].phase, reports[0].done, reports[0].tiles
+    ('statistics', 0, 1)
+    >>> reports[-1].phase, reports[-1].done, reports[-1].tiles
+    ('tiles', 1, 1)
+    """
 
     phase: str
-    done: int  # finished tiles of the phase
-    tiles: int  # tiles of the phase; 0 if the image is refined as a whole
-    pixels_per_second: float  # in this phase, without tiles of an earlier attempt
-    seconds_left: float | None  # in this phase; None if not known yet
-    memory: int  # resident memory of this process in bytes; 0 if unknown
+    done: int
+    tiles: int
+    pixels_per_second: float
+    seconds_left: float | None
+    memory: int
 
     def __str__(self) -> str:
         """Return one line."""

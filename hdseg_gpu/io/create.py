@@ -104,11 +104,37 @@ def remove(path: Path) -> None:
 
 
 class Output:
-    """A label map that is written tile by tile, in any order, by several threads.
+    """A label map that is written tile by tile, in any order, by one or more threads.
 
-    Tiles are `tile` pixels wide and high, except at the right and bottom. They are kept in a folder
-    beside the output; closing it writes the output. In a with statement an error leaves nothing
-    behind.
+    Tiles are kept in a folder beside the output until it is closed, which writes the output. If a
+    with statement ends with an error, nothing is left behind.
+
+    Attributes
+    ----------
+    path : Path
+        The output.
+    shape : (int, int)
+        Its rows and columns.
+    dtype : dtype
+        The type of its labels.
+    tile : int
+        Side of a tile in pixels; tiles at the right and bottom may be smaller.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     output = hdseg_gpu.create_output(f"{folder}/labels.npy", shape=(2, 3))
+    ...     output.write(hdseg_gpu.Window(0, 0, 2, 3), np.full((2, 3), 7, np.uint8))
+    ...     output.close()
+    ...     labels = np.load(output.path)
+    >>> output.tile, output.dtype
+    (1024, dtype('uint8'))
+    >>> labels
+    array([[7, 7, 7],
+           [7, 7, 7]], dtype=uint8)
     """
 
     def __init__(

@@ -15,32 +15,87 @@ from hdseg_gpu.core.windows import Shape, Window, is_inside, whole
 class Georeference:
     """Georeference and pixel size of an image, which its output inherits.
 
-    transform maps (column, row) of a pixel's corner to world coordinates:
-    x = a column + b row + c, y = d column + e row + f.
+    Attributes
+    ----------
+    transform : (a, b, c, d, e, f) or None
+        Maps (column, row) of a pixel's corner to world coordinates:
+        x = a column + b row + c, y = d column + e row + f.
+    crs : str or None
+        The coordinate system, such as "EPSG:32632", or WKT.
+    pixel_size : (float, float) or None
+        Height and width of a pixel, in micrometres.
+    tags : dict
+        GeoTIFF tags as they are stored, by code: data type, count, value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> with hdseg_gpu.open_image(np.zeros((4, 6), np.uint8)) as image:
+    ...     print(image.georeference)  # only files have one
+    None
     """
 
-    transform: tuple[float, float, float, float, float, float] | None = None  # a, b, c, d, e, f
-    crs: str | None = None  # "EPSG:32632" or WKT
-    pixel_size: tuple[float, float] | None = None  # (rows, columns), micrometres
-    # GeoTIFF tags as they are stored, by code: data type, count, value.
+    transform: tuple[float, float, float, float, float, float] | None = None
+    crs: str | None = None
+    pixel_size: tuple[float, float] | None = None
     tags: dict[int, tuple[int, int, Any]] = field(default_factory=dict)
 
 
 class ImageSource(ABC):
-    """An image that is read window by window; thread-safe."""
+    """An image that is read window by window; thread-safe. ``open_image`` returns one.
 
-    name: str  # the path, or a description of the array
+    Attributes
+    ----------
+    name : str
+        The path, or a description of the array.
+    shape : (int, int)
+        Rows and columns of the image.
+    channels : int
+        The number of channels C.
+    dtype : dtype
+        The type of pixel values.
+    alpha : bool or None
+        Whether the last channel is alpha; None if the file does not specify it.
+    coloured : bool
+        Whether the file declares that its channels are colours.
+    storage : (int, int)
+        Rows and columns that are stored, and decoded, together.
+    levels : tuple of (int, int)
+        Rows and columns of all pyramid levels, including the opened one.
+    georeference : Georeference or None
+        Georeference and pixel size.
+    bytes_read : int
+        Stored bytes read so far.
+    held : int
+        Bytes by which caches may grow after opening.
+    decoding : int
+        Upper bound of the temporary bytes that one read needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hdseg_gpu
+    >>> with hdseg_gpu.open_image(np.arange(24, dtype=np.uint8).reshape(4, 6)) as image:
+    ...     part = image.read(hdseg_gpu.Window(top=1, left=2, height=1, width=3))
+    >>> image.shape, image.channels, image.dtype
+    ((4, 6), 1, dtype('uint8'))
+    >>> part[..., 0]
+    array([[ 8,  9, 10]], dtype=uint8)
+    """
+
+    name: str
     shape: Shape
     channels: int
     dtype: np.dtype[Any]
-    alpha: bool | None = None  # whether the last channel is alpha; None: it cannot be told
-    coloured: bool = False  # whether the file says that its channels are colours
-    storage: Shape  # rows and columns that are stored, and decoded, together
-    levels: tuple[Shape, ...] = ()  # sizes of all resolutions, the one at hand among them
+    alpha: bool | None = None
+    coloured: bool = False
+    storage: Shape
+    levels: tuple[Shape, ...] = ()
     georeference: Georeference | None = None
-    bytes_read: int = 0  # stored bytes fetched so far
-    held: int = 0  # bytes that caches may grow by after opening
-    decoding: int = 0  # upper bound of the temporary bytes of one read
+    bytes_read: int = 0
+    held: int = 0
+    decoding: int = 0
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return (height, width, C), C-contiguous, in the dtype and channel order of the file.

@@ -23,6 +23,17 @@ __all__ = ["PerClass", "iou", "mean_boundary_accuracy", "per_class"]
 class PerClass(NamedTuple):
     """The scores of all labels of two maps, labels ascending; NaN where a score is undefined.
 
+    Attributes
+    ----------
+    label : (K,) array of integers
+        The labels of either map.
+    iou : (K,) array of float64
+        Intersection over union of each label, in [0, 1].
+    mba : (K,) array of float64
+        Mean boundary accuracy of each label, in [0, 1].
+    in_truth : (K,) array of bool
+        Whether the truth has the label.
+
     Examples
     --------
     >>> import numpy as np
@@ -33,10 +44,10 @@ class PerClass(NamedTuple):
     (array([3, 7]), array([1., 1.]))
     """
 
-    label: NDArray[Any]  # (K,) integers
-    iou: NDArray[np.float64]  # (K,)
-    mba: NDArray[np.float64]  # (K,)
-    in_truth: NDArray[np.bool_]  # (K,) whether the truth has the label
+    label: NDArray[Any]
+    iou: NDArray[np.float64]
+    mba: NDArray[np.float64]
+    in_truth: NDArray[np.bool_]
 
 
 def iou(
