@@ -29,8 +29,8 @@ class _CallableModule(ModuleType):
         function : callable, optional
             As a decorator: ours are used while the function runs.
         compare : bool
-            Whether to run the original beside the first call of each size, so that the report can
-            tell what was saved.
+            Whether to run the original as well for the first call of each size, so that the report
+            has the time saved.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What scikit-image's dispatching is told of us: an entry point of ``skimage_backend_infos``.
+"""Functions offered to scikit-image's dispatching: an entry point of ``skimage_backend_infos``.
 
 It is imported with scikit-image in every process, so it imports nothing.
 """

@@ -20,7 +20,7 @@ class ArraySource(ImageSource):
     """An array (H, W) or (H, W, C), read window by window."""
 
     def __init__(self, array: Sliced, channel_axis: int = -1) -> None:
-        """Raise InvalidInput if it is no picture. channel_axis: if it has three axes."""
+        """Raise InvalidInput if it is no image. channel_axis: if it has three axes."""
         name, shape, dtype = array.name, array.shape, array.dtype
         if len(shape) not in (2, 3) or 0 in shape:
             raise InvalidInput(

@@ -25,7 +25,7 @@ class Georeference:
     pixel_size : (float, float) or None
         Height and width of a pixel, in micrometres.
     tags : dict
-        GeoTIFF tags as they are stored, by code: data type, count, value.
+        GeoTIFF tags as stored: code -> (data type, count, value).
 
     Examples
     --------

@@ -20,7 +20,7 @@ class UpsamplingOps(ABC):
     def upsample_labels(self, coarse: Classes, place: GridMapping) -> Classes:
         """Return a window, of a part enlarged by nearest neighbour.
 
-        Row i of the picture takes row floor((i + 1/2) h / H) of the coarse map.
+        Row i of the image takes row floor((i + 1/2) h / H) of the coarse map.
         """
 
     @abstractmethod

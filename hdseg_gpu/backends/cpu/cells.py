@@ -1,4 +1,4 @@
-"""Cells of a picture."""
+"""Ops of the backend `cpu` on cells."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ def opened() -> None:
 
 
 def reason_after_fork() -> str | None:
-    """Return why this process has lost its devices, or None; CUDA's own errors do not say."""
+    """Return why this process has lost its devices, or None; CUDA's own errors do not give it."""
     if _opener in (None, os.getpid()):
         return None
     return (
