@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         seeds,
         thinning,
     )
+    from hdseg_gpu.compat.dictionary import RefineMaskd
     from hdseg_gpu.compat.masks import refine_mask
     from hdseg_gpu.compat.morphology import hit_or_miss, thin
     from hdseg_gpu.compat.random_walker import random_walker
+    from hdseg_gpu.compat.refiner import Refiner
     from hdseg_gpu.core.elements import structuring_elements
     from hdseg_gpu.core.errors import (
         BackendUnavailable,
@@ -41,7 +43,9 @@ __all__ = [
     "InvalidInput",
     "NotConverged",
     "OutOfDeviceMemory",
+    "RefineMaskd",
     "RefinementWarning",
+    "Refiner",
     "Report",
     "Unfinished",
     "Window",
@@ -70,8 +74,10 @@ _HOMES = {
     "thinning": "hdseg_gpu.api",
     "hit_or_miss": "hdseg_gpu.compat.morphology",
     "thin": "hdseg_gpu.compat.morphology",
+    "RefineMaskd": "hdseg_gpu.compat.dictionary",
     "refine_mask": "hdseg_gpu.compat.masks",
     "random_walker": "hdseg_gpu.compat.random_walker",
+    "Refiner": "hdseg_gpu.compat.refiner",
     "structuring_elements": "hdseg_gpu.core.elements",
     "BackendUnavailable": "hdseg_gpu.core.errors",
     "HdsegError": "hdseg_gpu.core.errors",

@@ -53,6 +53,7 @@ HOMES = {
     "compat/lazy.py": {"dask"},
     "compat/morphology.py": {"scipy", "cupyx"},
     "compat/potentials.py": {"scipy"},
+    "compat/refiner.py": {"torch"},
     "compat/textbook.py": {"scipy"},
     "solvers/amg.py": {"scipy", "pyamg"},
     "solvers/direct.py": {"scipy"},
