@@ -47,6 +47,13 @@ def test_planes():
     np.testing.assert_array_equal(soft, planes)
 
 
+def test_images_in_half_precision():
+    image, transform = (IMAGE / 255).astype(np.float16), RefineMaskd("mask", output="probabilities")
+    found = transform({"image": image, "mask": PLANES})["mask"]
+    expected = transform({"image": image.astype(np.float32), "mask": PLANES})["mask"]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_missing_keys():
     data = {"image": IMAGE, "mask": MASK}
     with pytest.raises(KeyError, match="no mask under the key 'other'"):

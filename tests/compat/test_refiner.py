@@ -106,8 +106,8 @@ def test_memory_formats(stored):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_exact(dtype):
     images, planes = (IMAGES / 255).to(dtype), PLANES.to(dtype)
-    found = Refiner()(images, planes)
-    assert torch.equal(found, Refiner()(images.float(), planes.float()))
+    refiner = Refiner(output="probabilities")
+    assert torch.equal(refiner(images, planes), refiner(images.float(), planes.float()))
 
 
 def test_gradients_stop():
@@ -149,6 +149,15 @@ def test_what_the_model_is_given(shape, size, expected):
         Refiner(model, size)(inside)
     assert model.seen[0].shape == (1, 3, *expected)
     assert float(model.seen[0].mean()) == pytest.approx(float(inside.mean()), abs=1e-3)
+
+
+def test_pixels_between_samples_count_for_the_model():
+    stripes = torch.zeros(1, 1, 64, 64)
+    stripes[..., ::4] = 1
+    model = Bright()
+    Refiner(lambda x: PLANES[:1, :, :8, :8] + 0 * model(x).mean(), 16)(stripes)
+    inner = model.seen[0][..., 2:-2, 2:-2]
+    torch.testing.assert_close(inner, torch.full_like(inner, 0.25), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(("dtype", "top"), [
