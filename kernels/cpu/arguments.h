@@ -235,8 +235,9 @@ struct type_caster<hdseg::SparseLevel> {
   int64_t rows = 0;
 
   bool read(const hdseg::Attributes& level) {
-    if (!level.read("rows", rows) || rows < 1 || !level.read("row_start", row_start) || !level.read("column", column) ||
-        !level.read("value", values) || !level.read("row_sum", row_sum)) {
+    if (!level.read("rows", rows) || rows < 1 || !level.read("row_start", row_start) ||
+        !level.read("column", column) || !level.read("value", values) ||
+        !level.read("row_sum", row_sum)) {
       return false;
     }
     value = hdseg::SparseLevel{

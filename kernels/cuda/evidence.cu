@@ -1,5 +1,5 @@
-// Evidence: scores and probabilities of classes at each pixel of a band, from colours, distances and
-// the network.
+// Evidence: scores and probabilities of classes at each pixel of a band, from colours, distances
+// and the network.
 #include "common/evidence_pixel.h"
 #include "cuda/positions.h"
 
