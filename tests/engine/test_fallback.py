@@ -100,3 +100,38 @@ def test_tiles_stay_on_the_device_that_was_asked_for(tmp_path, monkeypatch):
     with pytest.raises(OutOfDeviceMemory, match="no memory"):
         refine_file(IMAGE, COARSE, output, backend="cuda", tile=2048)
     assert not output.exists()
+
+
+class OfTasks(CpuOps):
+    """A backend without memory in tasks, in which threads are limited, and only there."""
+
+    name = "cuda"
+
+    def __init__(self):
+        super().__init__()
+        self.limited = False
+
+    @contextmanager
+    def threads(self, count):
+        self.limited = True
+        with super().threads(count):
+            yield
+        self.limited = False
+
+    @contextmanager
+    def here(self, budget=None):
+        if self.limited:
+            raise OutOfDeviceMemory("no memory")
+        yield
+
+    def begin_band(self, seeds):
+        raise AssertionError("a task ran on the device")
+
+
+def test_the_report_has_the_fallbacks_of_tasks(tmp_path, monkeypatch):
+    installed(OfTasks(), monkeypatch)
+    output = tmp_path / "labels.npy"
+    options = {"backend": "auto", "tile": 2048, "workers": 1}
+    with pytest.warns(RefinementWarning, match="'cpu' instead of 'cuda': no memory"):
+        report = refine_file(IMAGE, COARSE, output, **options)
+    assert report.fallbacks == ("backend 'cpu' instead of 'cuda': no memory",)
