@@ -1,15 +1,14 @@
 """Refining images that have their channels first, as torch and MONAI hold them."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
 import numpy as np
 
 from hdseg_gpu.api import refine
-from hdseg_gpu.core.calls import keywords
-from hdseg_gpu.core.errors import InvalidInput, shown
+from hdseg_gpu.core.calls import keywords, unknown_option
+from hdseg_gpu.core.errors import InvalidInput
 from hdseg_gpu.core.options import CallOptions, checked
 
 OUTPUTS = ("labels", "probabilities")
@@ -25,11 +24,7 @@ def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = [each.name for each in OPTIONS]
     for each in given:
         if each not in known:
-            near = get_close_matches(each, known, 1)
-            guess = f"did you mean {near[0]}? " if near else ""
-            raise InvalidInput(
-                f"{name}() has no option {shown(each)}; {guess}It takes {', '.join(known)}."
-            )
+            raise unknown_option(name, each, known)
     call = checked(CallOptions(**given))
     return {each: getattr(call, each) for each in given}
 

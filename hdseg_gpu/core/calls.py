@@ -40,7 +40,7 @@ def taking(
         @wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
             for each in kwargs.keys() - signature.parameters.keys():
-                raise InvalidInput(_unknown(name, each, list(signature.parameters)))
+                raise unknown_option(name, each, list(signature.parameters))
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:
@@ -134,7 +134,10 @@ def _wrapped(text: str, indent: str) -> list[str]:
     )
 
 
-def _unknown(function: str, name: str, known: list[str]) -> str:
+def unknown_option(function: str, name: str, known: list[str]) -> InvalidInput:
+    """Return the error for an option that a function does not have; it names the nearest one."""
     near = get_close_matches(name, known, 1)
     guess = f"did you mean {near[0]}? " if near else ""
-    return f"{function}() has no option {shown(name)}; {guess}It takes {', '.join(known)}."
+    return InvalidInput(
+        f"{function}() has no option {shown(name)}; {guess}It takes {', '.join(known)}."
+    )
