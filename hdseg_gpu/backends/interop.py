@@ -36,7 +36,7 @@ def home_of(value: Any) -> Home:
     CUDA tensors of torch, arrays of CuPy and other objects with __cuda_array_interface__ are on a
     device; everything else is converted by NumPy.
     """
-    if _is_tensor(value):
+    if is_tensor(value):
         if value.is_cuda:
             _require_devices("a tensor")
             return Home("torch", value.device.index or 0)
@@ -54,7 +54,7 @@ def home_of(value: Any) -> Home:
 
 def on_host(name: str, value: Any) -> Any:
     """Return an array in host memory; waits if it is on a device."""
-    if _is_tensor(value):
+    if is_tensor(value):
         return _values(name, value)
     if not home_of(value).on_device:
         return value
@@ -108,7 +108,7 @@ def _require_devices(what: str) -> None:
         raise BackendUnavailable(f"{what} is on a CUDA device: {cause}.")
 
 
-def _is_tensor(value: Any) -> bool:
+def is_tensor(value: Any) -> bool:
     """Return whether a value is a tensor of torch, or of a subclass."""
     return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(value).__mro__)
 

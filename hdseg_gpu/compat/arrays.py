@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from hdseg_gpu.backends.interop import is_tensor
+
 
 class UnsafeForOriginal(ValueError):
     """An argument that makes the original read other memory: it is never passed on."""
@@ -12,11 +14,6 @@ class UnsafeForOriginal(ValueError):
 def is_dask(array: Any) -> bool:
     """Return whether a value is a Dask array, without importing Dask."""
     return type(array).__module__.partition(".")[0] == "dask"
-
-
-def is_tensor(array: Any) -> bool:
-    """Return whether a value is a tensor of torch, without importing it."""
-    return any((t.__module__, t.__name__) == ("torch", "Tensor") for t in type(array).__mro__)
 
 
 def require_array(name: str, value: Any, also: tuple[type, ...] = ()) -> Any:

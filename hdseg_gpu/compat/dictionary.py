@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hdseg_gpu.compat.arrays import is_tensor, require_array
+from hdseg_gpu.backends.interop import is_tensor
+from hdseg_gpu.compat.arrays import require_array
 from hdseg_gpu.compat.channels_first import OPTIONS, OUTPUTS, options_of, refined
 from hdseg_gpu.core.checks import choice, switch
 from hdseg_gpu.core.errors import InvalidInput

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends.interop import Home, given_back, home_of, on_host, taken_in
-from hdseg_gpu.compat.arrays import UnsafeForOriginal, is_tensor, require_array
+from hdseg_gpu.backends.interop import Home, given_back, home_of, is_tensor, on_host, taken_in
+from hdseg_gpu.compat.arrays import UnsafeForOriginal, require_array
 from hdseg_gpu.compat.bitplanes import WORD, Plane, framed, shifted
 from hdseg_gpu.ops import Ops
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdseg_gpu import backends
-from hdseg_gpu.backends.interop import Home, given_back, home_of, taken_in
-from hdseg_gpu.compat.arrays import is_dask, is_tensor, require_array
+from hdseg_gpu.backends.interop import Home, given_back, home_of, is_tensor, taken_in
+from hdseg_gpu.compat.arrays import is_dask, require_array
 from hdseg_gpu.compat.potentials import Walk, label_all
 from hdseg_gpu.compat.textbook import FEW, warned_of
 from hdseg_gpu.core.classes import class_dtype, wall_of

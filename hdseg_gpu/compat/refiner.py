@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-from hdseg_gpu.compat.arrays import is_tensor
+from hdseg_gpu.backends.interop import is_tensor
 from hdseg_gpu.compat.channels_first import OPTIONS, OUTPUTS, options_of, refined
 from hdseg_gpu.core.checks import choice, count
 from hdseg_gpu.core.errors import InvalidInput, shown
