@@ -232,21 +232,15 @@ def test_copies(again):
     assert torch.equal(copied(IMAGES, PLANES), refiner(IMAGES, PLANES))
 
 
-class Scenes(torch.utils.data.Dataset):
-    def __init__(self, refiner):
-        self.refiner = refiner
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, i):
-        return self.refiner(IMAGES[i : i + 1], LABELS[i : i + 1])[0].numpy()
-
-
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_in_workers_of_a_data_loader(start):
+    from loaded import Refined
+
     loader = torch.utils.data.DataLoader(
-        Scenes(Refiner()), num_workers=1, multiprocessing_context=start, collate_fn=np.stack
+        Refined(Refiner(), IMAGES, LABELS),
+        num_workers=1,
+        multiprocessing_context=start,
+        collate_fn=np.stack,
     )
     found = np.concatenate(list(loader))
     np.testing.assert_array_equal(found, Refiner()(IMAGES, LABELS).numpy())
